@@ -1,0 +1,76 @@
+"""The shared vocabulary: array aliases, the two records, and the field kinds of a Config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from flax import struct
+
+Array = jax.Array
+Key = jax.Array
+PyTree = Any
+
+
+class TimeStep(NamedTuple):
+    """What one environment step returns.
+
+    `terminated` and `truncated` may both be true. Where either is, `obs` is already the first
+    observation of the next episode, while `next_obs` is the state this transition really reached.
+    """
+
+    obs: Array  # to act on next
+    next_obs: Array  # to bootstrap from
+    reward: Array  # float32 []
+    terminated: Array  # bool [], the task ended: the value after it is zero
+    truncated: Array  # bool [], a time limit cut the episode: the value after it is not zero
+    info: dict[str, Array]
+
+
+class Algorithm(NamedTuple):
+    """A learning algorithm as a record of pure functions; nothing in it holds state.
+
+    Every `State` has the fields `learner` (what is learned: frozen when a seed fails),
+    `counters` (independent of keys, so never batched over seeds) and `policy` (what `act` needs).
+    """
+
+    name: str
+    Config: type  # frozen dataclass: numbers are traced leaves, `static(...)` fields are not
+    init: Callable[..., Any]  # (config, env, key) -> State
+    update: Callable[..., Any]  # (config, env, state) -> (State, Metrics): interact, then learn
+    act: Callable[..., Array]  # (config, env, policy, obs, key) -> action; key=None: the mode
+    presets: Mapping[str, Mapping[str, Any]] = {}
+    action_spaces: tuple[str, ...] = ("Discrete", "Box")
+
+
+class Metrics(NamedTuple):
+    """What one update reports: means of the learner, sums over the episodes that ended."""
+
+    losses: dict[str, Array]  # scalars; `loss` must be among them
+    episode_count: Array
+    episode_return: Array  # sum over ended episodes
+    episode_length: Array  # sum over ended episodes, in environment steps
+
+
+class Counters(NamedTuple):
+    """Progress of a run. Depends on no key, so `lax.cond` on it stays a branch under vmap."""
+
+    updates: Array  # int32
+    env_steps: Array  # int32
+
+
+def traced(default: float | None, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A Config field that enters arithmetic only: a pytree leaf, so it can be swept by vmap.
+
+    `low` and `high` are the closed range checked while the value is still a Python number. A default
+    of None marks a switch that is off; None is structure, so it may be tested with `is None`.
+    """
+    return struct.field(default=default, metadata={"range": (low, high)})
+
+
+def static(default: Any, low: float | None = None, choices: tuple[Any, ...] | None = None) -> Any:
+    """A Config field that fixes a shape, a loop length or a Python branch: a change recompiles."""
+    metadata = {"range": None if low is None else (low, math.inf), "choices": choices}
+    return struct.field(default=default, pytree_node=False, metadata=metadata)
