@@ -1,0 +1,177 @@
+"""The environment record: physics as data (`Env.params`), everything static in one hashable `Spec`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxrl_up.envs.spaces import Space
+from jaxrl_up.types import Array, Key, PyTree, TimeStep
+
+
+class Spec(NamedTuple):
+    """The static part of an environment: pure functions *without* auto-reset, spaces and the time limit.
+
+    `reset(params, key) -> (state, obs)` and
+    `step(params, key, state, action) -> (state, obs, reward, terminated, truncated, info)`. Wrappers replace these
+    two functions, so whatever state they add is reset with the rest. A Spec is hashable and compares equal to
+    the Spec of another, equal construction, because the functions that build one are cached.
+    """
+
+    name: str
+    reset: Callable[..., Any]
+    step: Callable[..., Any]
+    observation_space: Space
+    action_space: Space
+    max_steps: int | None = None  # episodes are truncated at exactly this length; None: no limit known
+    binary_observation: bool = False  # every observation holds zeros and ones only
+    deterministic_reset: bool = False  # every episode starts in one and the same state
+    fixed: tuple[tuple[str, Any], ...] = ()  # parameters that are static here, with their values
+    derived: tuple[tuple[str, str], ...] = ()  # parameters computed from others, with what from
+    wrappers: tuple[str, ...] = ()
+
+
+@struct.dataclass
+class Env:
+    """An environment as a pytree: `params` are traced leaves, so physics can be swept like a hyperparameter."""
+
+    params: dict[str, Array]
+    spec: Spec = struct.field(pytree_node=False)
+
+    def reset(self, key: Key) -> tuple[PyTree, Array]:
+        """Start an episode: returns (state, obs)."""
+        return self.spec.reset(self.params, key)
+
+    def step(self, key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        """Take one action and, where the episode ends, go on from a fresh reset.
+
+        Raises ValueError for an action of the wrong shape or kind, or if reset and step disagree about the state.
+        """
+        step_key, reset_key = jax.random.split(key)
+        action = as_action(self.spec.action_space, action)
+        reached, next_obs, reward, terminated, truncated, info = self.spec.step(
+            self.params, step_key, state, action
+        )
+        fresh, fresh_obs = self.spec.reset(self.params, reset_key)
+        require_same_structure(fresh, reached, f"the state of {self.name}")
+        require_same_structure(fresh_obs, next_obs, f"the observation of {self.name}")
+        done = terminated | truncated
+        state = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, reached)
+        obs = jnp.where(done, fresh_obs, next_obs)
+        return state, TimeStep(obs, next_obs, reward, terminated, truncated, info)
+
+    def with_params(self, **params: Any) -> Env:
+        """Return this environment with other values of some traced parameters; the values may be traced.
+
+        Raises ValueError for a parameter that is unknown, static or derived.
+        """
+        for name in params:
+            if name not in self.params:
+                raise ValueError(_why_not_settable(self.spec, name, self.params))
+        values = {name: as_parameter(name, value) for name, value in params.items()}
+        return self.replace(params={**self.params, **values})
+
+    @property
+    def name(self) -> str:
+        """The name given to `make` or `from_functions`; wrappers keep it."""
+        return self.spec.name
+
+    @property
+    def observation_space(self) -> Space:
+        """What observations look like."""
+        return self.spec.observation_space
+
+    @property
+    def action_space(self) -> Space:
+        """What actions look like."""
+        return self.spec.action_space
+
+    @property
+    def max_steps(self) -> int | None:
+        """The length at which episodes are truncated; None where there is no limit."""
+        return self.spec.max_steps
+
+    def __repr__(self) -> str:
+        wrappers = "".join(f" + {name}" for name in self.spec.wrappers)
+        return (
+            f"Env({self.name}{wrappers}, obs={self.observation_space}, action={self.action_space}, "
+            f"max_steps={self.max_steps}, params={sorted(self.params)})"
+        )
+
+
+def as_action(space: Space, action: Any) -> Array:
+    """Give an action the dtype of its space; raises ValueError for a wrong shape or a float for an integer."""
+    action = jnp.asarray(action)
+    if action.shape != space.shape:
+        raise ValueError(
+            f"An action for {space} has shape {space.shape}, got {action.shape}. "
+            "`step` takes one action of one environment: use jax.vmap for a batch."
+        )
+    if jnp.issubdtype(action.dtype, jnp.floating) and not jnp.issubdtype(space.dtype, jnp.floating):
+        raise ValueError(f"An action for {space} is an integer, got {action.dtype}.")
+    return strong(action, space.dtype)
+
+
+def as_parameter(name: str, value: Any) -> Array:
+    """Make a traced parameter of a number or an array: strong float32. Raises ValueError for anything else."""
+    try:
+        return strong(jnp.asarray(value), jnp.float32)
+    except TypeError:
+        raise ValueError(f"The parameter {name!r} must be a number or an array, got {value!r}.") from None
+
+
+def strong(x: Any, dtype: Any = None) -> Array:
+    """Make an array of x whose dtype is not weak, so that it stays the same through `lax.scan`."""
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
+    return jax.lax.convert_element_type(x, jnp.dtype(dtype or x.dtype))
+
+
+def strong_tree(tree: PyTree) -> PyTree:
+    """Make every leaf an array whose dtype is not weak."""
+    return jax.tree.map(strong, tree)
+
+
+def require_same_structure(after_reset: PyTree, after_step: PyTree, what: str) -> None:
+    """Raise ValueError, naming the leaf, unless both have one tree structure, shapes and dtypes."""
+    reset_leaves, reset_tree = jax.tree.flatten_with_path(after_reset)
+    step_leaves, step_tree = jax.tree.flatten_with_path(after_step)
+    if reset_tree != step_tree:
+        raise ValueError(
+            f"reset and step must return {what} in one structure: {reset_tree} after reset, "
+            f"{step_tree} after step. Return the same fields from both."
+        )
+    for (path, new), (_, old) in zip(reset_leaves, step_leaves, strict=True):
+        if (new.shape, new.dtype) != (old.shape, old.dtype):
+            raise ValueError(
+                f"reset and step must return {what} in one shape and dtype: leaf '{jax.tree_util.keystr(path)}' is "
+                f"{new.dtype}{list(new.shape)} after reset, {old.dtype}{list(old.shape)} after step. "
+                f"Convert one of them, e.g. jnp.asarray(x, jnp.{old.dtype})."
+            )
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """End an error message: the closest allowed name, if any, and the whole list."""
+    allowed = sorted(allowed)
+    lower = {name.lower(): name for name in allowed}
+    close = difflib.get_close_matches(given.lower(), lower, n=1, cutoff=0.5)
+    guess = f"Did you mean {lower[close[0]]!r}? " if close else ""
+    return f"{guess}Allowed: {', '.join(allowed) if allowed else 'none'}."
+
+
+def _why_not_settable(spec: Spec, name: str, params: Iterable[str]) -> str:
+    fixed, derived = dict(spec.fixed), dict(spec.derived)
+    if name in fixed:
+        return (
+            f"{name!r} of {spec.name} is static (= {fixed[name]!r}): it enters a space, a shape, a branch or the time "
+            f"limit. Build another environment: envs.make({spec.name!r}, {name}=...)."
+        )
+    if name in derived:
+        return f"{name!r} of {spec.name} is computed from {derived[name]}: set those, or give it explicitly to envs.make."
+    return f"{spec.name} has no parameter {name!r}. {did_you_mean(name, params)}"

@@ -1,0 +1,128 @@
+"""Bring your own environment: two pure functions become an `Env`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxrl_up.envs.core import Env, Spec, as_parameter, strong, strong_tree
+from jaxrl_up.envs.spaces import Box, Discrete, Space
+from jaxrl_up.envs.wrappers import time_limit
+
+
+def from_functions(
+    reset: Callable[..., Any],
+    step: Callable[..., Any],
+    observation_space: Space,
+    action_space: Space,
+    max_steps: int | None = None,
+    params: Mapping[str, Any] | None = None,
+    name: str = "custom",
+    binary_observation: bool = False,
+    deterministic_reset: bool = False,
+) -> Env:
+    """Make an Env, with time limit and auto-reset, of two pure functions.
+
+    `reset(key) -> (state, obs)` and `step(key, state, action) -> (state, obs, reward, terminated, truncated)`, with a
+    dict `info` of arrays as an optional sixth value; with `params` (a dict of numbers or arrays, traced) both receive
+    that dict as last argument. Neither resets nor counts steps: `max_steps` truncates. Raises ValueError for
+    something that is not a function or a space, or a name that is not a parameter's.
+    """
+    for what, function in (("reset", reset), ("step", step)):
+        if not callable(function):
+            raise ValueError(f"from_functions needs a function as {what}, got {function!r}.")
+    for what, space in (("observation_space", observation_space), ("action_space", action_space)):
+        if not isinstance(space, Discrete | Box):
+            raise ValueError(f"from_functions needs an envs.Discrete or envs.Box as {what}, got {space!r}.")
+    spec = _spec(
+        reset,
+        step,
+        observation_space,
+        action_space,
+        params is not None,
+        name,
+        binary_observation,
+        deterministic_reset,
+    )
+    values = {key: as_parameter(key, value) for key, value in sorted((params or {}).items())}
+    env = Env(params=values, spec=spec)
+    return env if max_steps is None else time_limit(env, max_steps)
+
+
+@functools.cache
+def _spec(
+    reset: Callable[..., Any],
+    step: Callable[..., Any],
+    observation_space: Space,
+    action_space: Space,
+    takes_params: bool,
+    name: str,
+    binary_observation: bool,
+    deterministic_reset: bool,
+) -> Spec:
+    def spec_reset(params: Any, key: Any) -> Any:
+        returned = reset(key, params) if takes_params else reset(key)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise ValueError(f"reset of {name} must return (state, obs), got {_describe(returned)}.")
+        state, obs = returned
+        return strong_tree(state), _observation(name, observation_space, obs)
+
+    def spec_step(params: Any, key: Any, state: Any, action: Any) -> Any:
+        returned = step(key, state, action, params) if takes_params else step(key, state, action)
+        if not isinstance(returned, tuple) or len(returned) not in (5, 6):
+            raise ValueError(
+                f"step of {name} must return (state, obs, reward, terminated, truncated) and optionally info, "
+                f"got {_describe(returned)}."
+            )
+        state, obs, reward, terminated, truncated = returned[:5]
+        info = returned[5] if len(returned) == 6 else {}
+        obs = _observation(name, observation_space, obs)
+        flags = tuple(
+            _flag(name, what, x) for what, x in (("terminated", terminated), ("truncated", truncated))
+        )
+        return strong_tree(state), obs, _reward(name, reward), *flags, strong_tree(info)
+
+    return Spec(
+        name,
+        spec_reset,
+        spec_step,
+        observation_space,
+        action_space,
+        binary_observation=binary_observation,
+        deterministic_reset=deterministic_reset,
+    )
+
+
+def _describe(returned: Any) -> str:
+    return f"{len(returned)} values" if isinstance(returned, tuple) else f"a {type(returned).__name__}"
+
+
+def _observation(name: str, space: Space, obs: Any) -> Any:
+    obs = jnp.asarray(obs)
+    if obs.shape != space.shape:
+        raise ValueError(
+            f"The observation of {name} has shape {obs.shape}, its space {space} has {space.shape}."
+        )
+    if jnp.issubdtype(obs.dtype, jnp.floating) and not jnp.issubdtype(space.dtype, jnp.floating):
+        raise ValueError(
+            f"The observation of {name} is {obs.dtype}, its space {space} holds integers: "
+            "declare the space with dtype float32 or return integers."
+        )
+    return strong(obs, space.dtype)
+
+
+def _reward(name: str, reward: Any) -> Any:
+    reward = jnp.asarray(reward)
+    if reward.shape != ():
+        raise ValueError(f"The reward of {name} must be a scalar, got shape {reward.shape}.")
+    return strong(reward, jnp.float32)
+
+
+def _flag(name: str, what: str, flag: Any) -> Any:
+    flag = jnp.asarray(flag)
+    if flag.shape != () or flag.dtype != jnp.bool_:
+        raise ValueError(f"{what} of {name} must be a scalar bool, got {flag.dtype}{list(flag.shape)}.")
+    return strong(flag)

@@ -1,0 +1,172 @@
+"""Hashable descriptions of what an environment shows and accepts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_up.types import Array, Key
+
+HUGE = 1e38  # a float bound beyond this means "no bound" (gymnax writes float32's largest number)
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """The integers 0, 1, ..., n - 1, as int32 scalars. Raises ValueError unless n is an int >= 1."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or self.n < 1:
+            raise ValueError(f"Discrete(n) needs an integer n >= 1, got n = {self.n!r}.")
+        object.__setattr__(self, "n", int(self.n))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one element: ()."""
+        return ()
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of one element: int32."""
+        return np.dtype(np.int32)
+
+    def sample(self, key: Key) -> Array:
+        """Draw one element uniformly: int32 []."""
+        return jax.random.randint(key, (), 0, self.n, dtype=jnp.int32)
+
+    def contains(self, x: Any) -> Array:
+        """Say whether x is an element: bool [], false for another shape or a non-integer dtype."""
+        x = jnp.asarray(x)
+        if x.shape != () or not jnp.issubdtype(x.dtype, jnp.integer):
+            return jnp.asarray(False)
+        return (x >= 0) & (x < self.n)
+
+    def __repr__(self) -> str:
+        return f"Discrete({self.n})"
+
+
+@dataclass(frozen=True, init=False)
+class Box:
+    """Arrays of one shape and dtype between two bounds, which may differ per element and be infinite.
+
+    `low` and `high` are kept as a float where all elements share it, else as nested tuples of the space's shape;
+    `bounds()` gives them as arrays. Raises ValueError for bounds that do not fit the shape or are out of order.
+    """
+
+    low: Any
+    high: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __init__(self, low: Any, high: Any, shape: Any = None, dtype: Any = np.float32) -> None:
+        low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        shape = np.broadcast_shapes(low.shape, high.shape) if shape is None else shape
+        shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(size) for size in shape)
+        for name, bound in (("low", low), ("high", high)):
+            if np.isnan(bound).any():
+                raise ValueError(
+                    f"Box(..., {name}=...) holds NaN; write -inf or inf where there is no bound."
+                )
+            try:
+                np.broadcast_to(bound, shape)
+            except ValueError:
+                raise ValueError(
+                    f"Box(..., {name}=...) has shape {bound.shape}, which does not fit shape={shape}."
+                ) from None
+        if (low > high).any():
+            raise ValueError(f"Box(low, high) needs low <= high everywhere, got low={low}, high={high}.")
+        object.__setattr__(self, "low", _hashable(low, shape))
+        object.__setattr__(self, "high", _hashable(high, shape))
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "dtype", np.dtype(dtype))
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Give (low, high) as NumPy arrays of the space's shape and dtype (float32 bounds may be infinite)."""
+        if np.issubdtype(self.dtype, np.floating):
+            return self._array(self.low, self.dtype), self._array(self.high, self.dtype)
+        limits = np.iinfo(self.dtype) if self.dtype != np.bool_ else np.iinfo(np.uint8)
+        low, high = self._array(self.low, np.float64), self._array(self.high, np.float64)
+        return tuple(np.clip(bound, limits.min, limits.max).astype(self.dtype) for bound in (low, high))
+
+    def _array(self, bound: Any, dtype: Any) -> np.ndarray:
+        return np.array(np.broadcast_to(np.asarray(bound, dtype), self.shape))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether every element has a finite lower and a finite upper bound."""
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+
+    @property
+    def bounded_below(self) -> np.ndarray:
+        """Which elements have a finite lower bound: bool, the space's shape."""
+        return np.isfinite(self._array(self.low, np.float64))
+
+    @property
+    def bounded_above(self) -> np.ndarray:
+        """Which elements have a finite upper bound: bool, the space's shape."""
+        return np.isfinite(self._array(self.high, np.float64))
+
+    def sample(self, key: Key) -> Array:
+        """Draw one element: uniform where bounded, bound +- exponential where half so, else standard normal."""
+        uniform_key, exponential_key, normal_key = jax.random.split(key, 3)
+        low, high = self.bounds()
+        if self.dtype == np.bool_:
+            drawn = jax.random.bernoulli(uniform_key, 0.5, self.shape)
+            return jnp.where(low == high, low, drawn)
+        if not np.issubdtype(self.dtype, np.floating):
+            return jax.random.randint(
+                uniform_key, self.shape, low.astype(np.int32), high.astype(np.int64) + 1, jnp.int32
+            ).astype(self.dtype)
+        below, above = self.bounded_below, self.bounded_above
+        low, high = np.where(below, low, 0).astype(self.dtype), np.where(above, high, 0).astype(self.dtype)
+        sample = jax.random.uniform(
+            uniform_key, self.shape, self.dtype, low, np.where(below & above, high, low + 1)
+        )
+        if not self.bounded:
+            distance = jax.random.exponential(exponential_key, self.shape, self.dtype)
+            sample = jnp.where(below & ~above, low + distance, sample)
+            sample = jnp.where(~below & above, high - distance, sample)
+            normal = jax.random.normal(normal_key, self.shape, self.dtype)
+            sample = jnp.where(~below & ~above, normal, sample)
+        return sample
+
+    def contains(self, x: Any) -> Array:
+        """Say whether x is an element: bool [], false for another shape, NaN, or floats in an integer space."""
+        x = jnp.asarray(x)
+        is_float = jnp.issubdtype(x.dtype, jnp.floating)
+        if x.shape != self.shape or (is_float and not np.issubdtype(self.dtype, np.floating)):
+            return jnp.asarray(False)
+        low, high = self.bounds()
+        return jnp.all((x >= low) & (x <= high))
+
+    def __repr__(self) -> str:
+        return f"Box({_brief(self.low)}, {_brief(self.high)}, {self.shape}, {self.dtype.name})"
+
+
+Space = Discrete | Box
+
+
+def _hashable(bound: np.ndarray, shape: tuple[int, ...]) -> Any:
+    bound = np.where(bound >= HUGE, np.inf, np.where(bound <= -HUGE, -np.inf, bound))
+    if bound.size == 0 or (bound == bound.flat[0]).all():
+        return float(bound.flat[0]) if bound.size else 0.0
+    return _nested(np.broadcast_to(bound, shape).tolist())
+
+
+def _nested(values: Any) -> Any:
+    return tuple(_nested(value) for value in values) if isinstance(values, list) else values
+
+
+def _brief(bound: Any) -> str:
+    if isinstance(bound, float):
+        return f"{bound:g}"
+    flat = np.asarray(bound).ravel()
+    if flat.size <= 6 and math.prod(np.shape(bound)) == len(bound):
+        return "[" + ", ".join(f"{value:g}" for value in flat) + "]"
+    return f"[{flat.min():g} to {flat.max():g}]"
