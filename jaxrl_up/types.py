@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -29,7 +30,8 @@ class TimeStep(NamedTuple):
     info: dict[str, Array]
 
 
-class Algorithm(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Algorithm:
     """A learning algorithm as a record of pure functions; nothing in it holds state.
 
     Every `State` has the fields `learner` (what is learned: frozen when a seed fails),
@@ -41,7 +43,8 @@ class Algorithm(NamedTuple):
     init: Callable[..., Any]  # (config, env, key) -> State
     update: Callable[..., Any]  # (config, env, state) -> (State, Metrics): interact, then learn
     act: Callable[..., Array]  # (config, env, policy, obs, key) -> action; key=None: the mode
-    presets: Mapping[str, Mapping[str, Any]] = {}
+    steps_per_update: Callable[[Any], int]  # config -> environment steps of one update, all envs
+    presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     action_spaces: tuple[str, ...] = ("Discrete", "Box")
 
 

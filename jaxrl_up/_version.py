@@ -1,0 +1,3 @@
+"""The version, importable without the rest."""
+
+__version__ = "0.1.0"

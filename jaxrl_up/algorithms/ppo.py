@@ -1,0 +1,198 @@
+"""Proximal Policy Optimization, the clipped variant (Schulman et al. 2017, arXiv:1707.06347).
+
+    L(theta) = E[min(r A, clip(r, 1 - epsilon, 1 + epsilon) A)],    r = pi(a|s) / pi_old(a|s)       (eq. 7)
+
+minus `value_cost` times the critic's loss plus `entropy_cost` times the entropy (eq. 9), with advantages by
+GAE (eq. 11), over `num_epochs` passes in `num_minibatches` shuffled parts (algorithm 1).
+
+Beyond the paper, each a field: advantage normalisation, global-norm gradient clipping, annealed learning rate
+and clip range, value clipping, observation normalisation, and an early stop on the KL divergence: from the first
+minibatch whose KL(old || new) exceeds 1.5 `target_kl` on, the policy and its Adam moments stay as they are
+while the critic learns on. Under vmap each seed stops for itself, but stopped seeds still pay for the
+remaining minibatches. With `shared` the torso belongs to the policy, so it stops as well.
+Time limits: the value of the true successor is bootstrapped (see `on_policy`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxrl_up import on_policy, ops
+from jaxrl_up.envs import Env
+from jaxrl_up.on_policy import Batch, State
+from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+
+
+@struct.dataclass
+class Config:
+    """Fields of PPO. Numbers marked `traced` can be swept without recompiling."""
+
+    total_steps: int = static(500_000, low=1)
+    """environment steps per seed"""
+    num_envs: int = static(8, low=1)
+    """environments stepped together"""
+    rollout_length: int = static(128, low=1)
+    """steps per environment and update"""
+    num_epochs: int = static(4, low=1)
+    """passes over each batch"""
+    num_minibatches: int = static(4, low=1)
+    """shuffled parts of each pass; must divide num_envs * rollout_length"""
+    learning_rate: float = traced(1e-3, 0.0)
+    """Adam step size of the policy, and of the critic unless value_learning_rate is given"""
+    value_learning_rate: float | None = traced(None, 0.0)
+    """Adam step size of the critic"""
+    anneal_learning_rate: bool = static(True)
+    """lower the step sizes linearly to zero over total_steps"""
+    gamma: float = traced(0.99, 0.0, 1.0)
+    """discount per step"""
+    gae_lambda: float = traced(0.95, 0.0, 1.0)
+    """trace decay of GAE"""
+    clip_epsilon: float = traced(0.2, 0.0)
+    """the probability ratio is clipped to 1 +- clip_epsilon"""
+    anneal_clip: bool = static(False)
+    """lower clip_epsilon linearly to zero over total_steps"""
+    value_clip: float | None = traced(None, 0.0)
+    """how far a value may move from the old one per update, in reward units"""
+    target_kl: float | None = traced(None, 0.0)
+    """stop policy steps of an update once KL(old || new) exceeds 1.5 times this, in nats"""
+    entropy_cost: float = traced(0.0, 0.0)
+    """weight of the entropy bonus"""
+    value_cost: float = traced(0.5, 0.0)
+    """weight of the critic's loss"""
+    max_grad_norm: float | None = traced(0.5, 0.0)
+    """clip the gradient's global norm to this"""
+    adam_epsilon: float = traced(1e-5, 0.0)
+    """added to Adam's denominator"""
+    normalize_advantages: str = static("minibatch", choices=("minibatch", "batch", "no"))
+    """zero mean, unit variance: per minibatch, per batch, or not"""
+    normalize_observations: bool = static(False)
+    """whiten observations by running statistics"""
+    network: Any = static("auto")
+    """auto, mlp, cnn, or a linen module from observation to features"""
+    hidden: tuple[int, ...] = static((64, 64))
+    """units of the hidden layers"""
+    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
+    """nonlinearity"""
+    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
+    """initial weights"""
+    shared: bool = static(False)
+    """critic as a head on the policy's torso"""
+    initial_log_std: float = traced(0.0)
+    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
+
+
+SPINUP = {
+    "num_envs": 1,
+    "rollout_length": 4000,
+    "num_epochs": 80,
+    "num_minibatches": 1,
+    "learning_rate": 3e-4,
+    "value_learning_rate": 1e-3,
+    "anneal_learning_rate": False,
+    "gae_lambda": 0.97,
+    "target_kl": 0.01,
+    "value_cost": 1.0,
+    "max_grad_norm": None,
+    "adam_epsilon": 1e-8,
+    "normalize_advantages": "batch",
+    "initializer": "torch",
+    "initial_log_std": -0.5,
+}
+
+
+def optimizer(config: Config) -> optax.GradientTransformation:
+    """Adam without its step size; the actor and the critic each have one."""
+    return optax.scale_by_adam(eps=config.adam_epsilon)
+
+
+def init(config: Config, env: Env, key: Key) -> State:
+    """Fresh networks, optimisers and environments."""
+    batch_size = config.num_envs * config.rollout_length
+    if batch_size % config.num_minibatches:
+        raise ValueError(
+            f"num_minibatches={config.num_minibatches} does not divide num_envs * rollout_length = {batch_size}; "
+            "choose a divisor"
+        )
+    return on_policy.init(config, env, key, optimizer(config))
+
+
+def loss(
+    config: Config, env: Env, params: PyTree, batch: Batch, clip_epsilon: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Equation 9, negated, and what it is made of."""
+    policy, value = on_policy.network(config, env).both(params, batch.obs)
+    log_prob = policy.log_prob(batch.action)
+    advantage = batch.advantage
+    if config.normalize_advantages == "minibatch":
+        advantage = ops.normalize_advantages(advantage)
+    policy_loss = ops.clipped_surrogate_loss(log_prob, batch.log_prob, advantage, clip_epsilon)
+    if config.value_clip is None:
+        value_loss = ops.value_loss(value, batch.target)
+    else:
+        value_loss = ops.clipped_value_loss(value, batch.value, batch.target, config.value_clip)
+    entropy = jnp.mean(policy.entropy())
+    total = policy_loss + config.value_cost * value_loss - config.entropy_cost * entropy
+    log_ratio = log_prob - batch.log_prob
+    return total, {
+        "loss": total,
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "kl": jnp.mean(ops.kl_k1(log_ratio)),
+        "clip_fraction": jnp.mean(jnp.abs(jnp.exp(log_ratio) - 1.0) > clip_epsilon),
+    }
+
+
+def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+    """Algorithm 1: collect, estimate advantages, optimise the surrogate for several epochs."""
+    key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
+    remaining = 1.0 - on_policy.progress(config, state)
+    rate_scale = remaining if config.anneal_learning_rate else 1.0
+    clip_epsilon = config.clip_epsilon * (remaining if config.anneal_clip else 1.0)
+
+    # run pi_old in the environments for T steps, compute advantages A_1 ... A_T
+    collected = on_policy.collect(config, env, state, rollout_key)
+    batch = collected.batch
+    if config.normalize_advantages == "batch":
+        batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
+    batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+
+    # optimise the surrogate L wrt theta, with K epochs and minibatch size M <= N T
+    def minibatch_step(carry: tuple[PyTree, PyTree, Array], minibatch: Batch) -> Any:
+        params, opt_state, stopped = carry
+        gradient, losses = jax.grad(lambda p: loss(config, env, p, minibatch, clip_epsilon), has_aux=True)(
+            params
+        )
+        new_params, new_opt_state = on_policy.descend(
+            config, optimizer(config), params, opt_state, gradient, rate_scale
+        )
+        if config.target_kl is not None:
+            stopped |= losses["kl"] > 1.5 * config.target_kl
+            new_params["actor"] = on_policy.select(stopped, params["actor"], new_params["actor"])
+            new_opt_state["actor"] = on_policy.select(stopped, opt_state["actor"], new_opt_state["actor"])
+            losses["stopped"] = stopped.astype(jnp.float32)
+        return (new_params, new_opt_state, stopped), losses
+
+    def epoch(carry: Any, key: Key) -> Any:
+        return jax.lax.scan(minibatch_step, carry, on_policy.minibatches(batch, config.num_minibatches, key))
+
+    carry = (state.learner.params, state.learner.opt_state, jnp.bool_(False))
+    (params, opt_state, _), losses = jax.lax.scan(
+        epoch, carry, jax.random.split(shuffle_key, config.num_epochs)
+    )
+
+    # theta_old <- theta
+    losses = jax.tree.map(jnp.mean, losses)
+    return on_policy.finish(config, state, key, collected, params, opt_state, losses)
+
+
+act = on_policy.act
+
+PPO = Algorithm(
+    "ppo", Config, init, update, act, on_policy.steps_per_update, presets={"spinup": SPINUP}
+)

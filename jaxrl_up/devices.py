@@ -1,0 +1,28 @@
+"""One CPU device a core, so that seeds spread over the cores as they do over accelerators."""
+
+from __future__ import annotations
+
+import os
+
+import jax
+
+
+def use_all_cores(cores: int | None = None) -> int:
+    """Give JAX one CPU device per core; call it before the first JAX computation.
+
+    Seeds are spread over devices, and one CPU device keeps about one core busy. `cores=None` counts those this
+    process may use. Does nothing where an accelerator is the default. Returns the number of CPU devices; raises
+    `RuntimeError` if JAX has started with another number already.
+    """
+    if cores is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:
+        started = len(jax.devices("cpu"))
+        if started != cores:
+            raise RuntimeError(
+                f"JAX has already started with {started} CPU device(s): call use_all_cores() before any "
+                "JAX computation"
+            ) from None
+    return cores

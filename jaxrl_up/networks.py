@@ -1,0 +1,279 @@
+"""Torsos by observation (MLP, CNN), heads by action space, and the actor-critic record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxrl_up.envs.spaces import Box, Discrete
+from jaxrl_up.ops.policies import Categorical, DiagonalGaussian
+from jaxrl_up.types import Array, Key, PyTree
+
+ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "elu": nn.elu, "gelu": nn.gelu, "silu": nn.silu}
+INITIALIZERS = ("orthogonal", "torch", "flax")
+NETWORKS = ("auto", "mlp", "cnn")
+
+
+def _symmetric_uniform(bound: float) -> Callable[..., Array]:
+    return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def initializers(name: str, fan_in: int, scale: float) -> dict[str, Any]:
+    """Kernel and bias initialisers of one layer.
+
+    `orthogonal`: Saxe et al. (2014) with gain `scale`, zero bias. `torch`: kernel and bias from
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), what `torch.nn.Linear` does; `scale` is not used. `flax`: LeCun
+    normal, zero bias, the default of `flax.linen`; `scale` is not used.
+    """
+    if name == "orthogonal":
+        return {"kernel_init": nn.initializers.orthogonal(scale), "bias_init": nn.initializers.zeros}
+    if name == "torch":
+        uniform = _symmetric_uniform(1 / math.sqrt(fan_in))
+        return {"kernel_init": uniform, "bias_init": uniform}
+    if name == "flax":
+        return {"kernel_init": nn.initializers.lecun_normal(), "bias_init": nn.initializers.zeros}
+    raise ValueError(f"initializer={name!r} is not known; choose from {', '.join(INITIALIZERS)}")
+
+
+class Dense(nn.Module):
+    """A linear layer with one of the named initialisers."""
+
+    features: int
+    initializer: str = "orthogonal"
+    scale: float = math.sqrt(2)
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return nn.Dense(self.features, **initializers(self.initializer, x.shape[-1], self.scale))(x)
+
+
+class Conv(nn.Module):
+    """A 2-D convolution, `VALID` padding, equal to `nn.Conv` in value.
+
+    On CPU it is computed as shifted slices and one matrix product: XLA's CPU convolution is several times
+    slower inside a loop or under vmap. `lowering="conv"` or `"slices"` overrides the choice.
+    """
+
+    features: int
+    size: int
+    stride: int = 1
+    initializer: str = "orthogonal"
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        channels = x.shape[-1]
+        fan_in = self.size * self.size * channels
+        init = initializers(self.initializer, fan_in, math.sqrt(2))
+        kernel = self.param(
+            "kernel", init["kernel_init"], (self.size, self.size, channels, self.features), jnp.float32
+        )
+        bias = self.param("bias", init["bias_init"], (self.features,), jnp.float32)
+        slices = self.lowering == "slices" or (
+            self.lowering == "auto" and jax.default_backend() == "cpu" and self.size <= 4
+        )
+        convolve = _convolve_slices if slices else _convolve
+        return convolve(x, kernel, self.stride) + bias
+
+
+def _convolve(x: Array, kernel: Array, stride: int) -> Array:
+    batch = x.reshape(-1, *x.shape[-3:])
+    y = jax.lax.conv_general_dilated(
+        batch, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
+
+
+def _convolve_slices(x: Array, kernel: Array, stride: int) -> Array:
+    size, _, channels, features = kernel.shape
+    rows, columns = ((n - size) // stride + 1 for n in x.shape[-3:-1])
+    patches = [
+        x[..., i : i + rows * stride : stride, j : j + columns * stride : stride, :]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(size * size * channels, features)
+
+
+class MLP(nn.Module):
+    """Observation `[..., *shape]` -> features `[..., hidden[-1]]`; the observation is flattened."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    initializer: str = "orthogonal"
+    event_ndim: int = 1
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Array:
+        x = obs.reshape(*obs.shape[: obs.ndim - self.event_ndim], -1)
+        for features in self.hidden:
+            x = ACTIVATIONS[self.activation](Dense(features, self.initializer)(x))
+        return x
+
+
+class CNN(nn.Module):
+    """Image `[..., H, W, C]` -> features `[..., hidden[-1]]`.
+
+    Below 36 pixels a side: one 3x3 convolution with 16 channels, as in MinAtar's DQN (Young & Tian 2019).
+    From there on: the three layers of Mnih et al. (2015), made for 84x84x4.
+    """
+
+    hidden: tuple[int, ...] = (128,)
+    activation: str = "relu"
+    initializer: str = "orthogonal"
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Array:
+        small = min(obs.shape[-3:-1]) < 36
+        layers = ((16, 3, 1),) if small else ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+        x = obs
+        for features, size, stride in layers:
+            x = ACTIVATIONS[self.activation](Conv(features, size, stride, self.initializer)(x))
+        return MLP(self.hidden, self.activation, self.initializer, event_ndim=3)(x)
+
+
+class Torso(nn.Module):
+    """The network chosen for the observation space, behind the conversion of the observation to float32.
+
+    Discrete observations become one-hot, uint8 pixels are divided by 255, `[H, W]` gains a channel.
+    """
+
+    space: Any
+    network: Any = "auto"
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    initializer: str = "orthogonal"
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Array:
+        if isinstance(self.space, Discrete):
+            x, ndim = jax.nn.one_hot(obs, self.space.n), 1
+        else:
+            x, ndim = jnp.asarray(obs, jnp.float32), len(self.space.shape)
+            x = x / 255.0 if self.space.dtype == jnp.uint8 else x
+            x, ndim = (x[..., None], ndim + 1) if ndim in (0, 2) else (x, ndim)
+        if isinstance(self.network, nn.Module):
+            return self.network(x)
+        if self.network == "cnn" or (self.network == "auto" and ndim == 3):
+            return CNN(self.hidden, self.activation, self.initializer)(x)
+        return MLP(self.hidden, self.activation, self.initializer, event_ndim=ndim)(x)
+
+
+class PolicyHead(nn.Module):
+    """Features -> `Categorical`, or `DiagonalGaussian` with a log-std that does not depend on the state."""
+
+    space: Any
+    initializer: str = "orthogonal"
+
+    @nn.compact
+    def __call__(self, features: Array, initial_log_std: float | Array = 0.0) -> Any:
+        if isinstance(self.space, Discrete):
+            return Categorical(Dense(self.space.n, self.initializer, 0.01, name="logits")(features))
+        (size,) = self.space.shape
+        mean = Dense(size, self.initializer, 0.01, name="mean")(features)
+        log_std = self.param("log_std", lambda _: jnp.full((size,), initial_log_std, jnp.float32))
+        return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+
+
+class ValueHead(nn.Module):
+    """Features `[..., D]` -> value `[...]`."""
+
+    initializer: str = "orthogonal"
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        return Dense(1, self.initializer, 1.0, name="value")(features).squeeze(-1)
+
+
+class Actor(nn.Module):
+    """Observation -> (distribution over actions, features)."""
+
+    torso: nn.Module
+    head: nn.Module
+
+    def __call__(self, obs: Array, initial_log_std: float | Array = 0.0) -> tuple[Any, Array]:
+        features = self.torso(obs)
+        return self.head(features, initial_log_std), features
+
+
+class Critic(nn.Module):
+    """Observation -> value `[...]`; with no torso of its own, features -> value."""
+
+    torso: nn.Module | None
+    head: nn.Module
+
+    def __call__(self, x: Array) -> Array:
+        return self.head(x if self.torso is None else self.torso(x))
+
+
+class ActorCritic(NamedTuple):
+    """Pure functions over `params = {"actor": ..., "critic": ...}`; the actor alone suffices to act."""
+
+    init: Callable[[Key, float | Array], PyTree]  # (key, initial_log_std) -> params
+    policy: Callable[[PyTree, Array], Any]  # (params["actor"], obs [..., *shape]) -> distribution
+    value: Callable[[PyTree, Array], Array]  # (params, obs) -> [...]
+    both: Callable[[PyTree, Array], tuple[Any, Array]]  # (params, obs) -> distribution, value
+
+
+def actor_critic(config: Any, env: Any) -> ActorCritic:
+    """Build the networks that a config and the spaces of `env` describe.
+
+    Reads `network` (`auto`, `mlp`, `cnn` or a linen module `obs [..., *shape] -> features [..., D]`),
+    `hidden`, `activation`, `initializer` and `shared`: with `shared` the critic is a head on the actor's
+    features, and the torso belongs to `params["actor"]`.
+    """
+    check_network(config)
+    torso = Torso(
+        env.observation_space, config.network, tuple(config.hidden), config.activation, config.initializer
+    )
+    actor = Actor(torso, PolicyHead(env.action_space, config.initializer))
+    critic = Critic(None if config.shared else torso, ValueHead(config.initializer))
+
+    def init(key: Key, initial_log_std: float | Array = 0.0) -> PyTree:
+        actor_key, critic_key = jax.random.split(key)
+        obs = jnp.zeros((1, *env.observation_space.shape), env.observation_space.dtype)
+        (_, features), actor_params = actor.init_with_output(actor_key, obs, initial_log_std)
+        return {
+            "actor": actor_params,
+            "critic": critic.init(critic_key, features if config.shared else obs),
+        }
+
+    def policy(actor_params: PyTree, obs: Array) -> Any:
+        return actor.apply(actor_params, obs)[0]
+
+    def both(params: PyTree, obs: Array) -> tuple[Any, Array]:
+        distribution, features = actor.apply(params["actor"], obs)
+        return distribution, critic.apply(params["critic"], features if config.shared else obs)
+
+    def value(params: PyTree, obs: Array) -> Array:
+        return both(params, obs)[1] if config.shared else critic.apply(params["critic"], obs)
+
+    return ActorCritic(init, policy, value, both)
+
+
+def check_network(config: Any) -> None:
+    """Raise `ValueError` for an unknown network, activation or initialiser, or an empty `hidden`."""
+    if not isinstance(config.network, nn.Module) and config.network not in NETWORKS:
+        raise ValueError(
+            f"network={config.network!r} is not known; choose from {', '.join(NETWORKS)} or pass a linen module"
+        )
+    if config.activation not in ACTIVATIONS:
+        raise ValueError(
+            f"activation={config.activation!r} is not known; choose from {', '.join(ACTIVATIONS)}"
+        )
+    if config.initializer not in INITIALIZERS:
+        raise ValueError(
+            f"initializer={config.initializer!r} is not known; choose from {', '.join(INITIALIZERS)}"
+        )
+    if not config.hidden or any(size < 1 for size in config.hidden):
+        raise ValueError(f"hidden={config.hidden!r} must name at least one layer of at least one unit")
+
+
+def action_dims(space: Box | Discrete) -> int:
+    """Number of discrete actions, or the number of continuous action dimensions."""
+    return space.n if isinstance(space, Discrete) else math.prod(space.shape)

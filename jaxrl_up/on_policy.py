@@ -1,0 +1,196 @@
+"""What the on-policy actor-critics share: their state, acting, and the batch with its advantages.
+
+Every one of them collects `rollout_length` steps from `num_envs` environments with the current policy,
+estimates advantages by GAE with bootstraps from the true successor at time limits, learns, and throws the
+rows away. What differs, the learning, is in `algorithms/`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl_up import ops
+from jaxrl_up.envs import Env, rescale_action
+from jaxrl_up.envs.spaces import Box
+from jaxrl_up.networks import ActorCritic, actor_critic
+from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
+from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
+
+
+class Learner(NamedTuple):
+    """All that is learned: restored to its last finite value when a seed fails."""
+
+    params: PyTree  # {"actor": ..., "critic": ...}
+    opt_state: PyTree
+    statistics: ops.RunningStatistics | None  # of observations; None when they are not normalised
+
+
+class Policy(NamedTuple):
+    """What acting needs."""
+
+    params: PyTree
+    statistics: ops.RunningStatistics | None
+
+
+class State(NamedTuple):
+    """The state of an on-policy run: arrays only."""
+
+    learner: Learner
+    interaction: Interaction
+    key: Key
+    counters: Counters
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(self.learner.params["actor"], self.learner.statistics)
+
+
+class Batch(NamedTuple):
+    """One update's data, `[T, B, ...]`; values and advantages are of the policy that acted."""
+
+    obs: Array  # normalised, if the config says so
+    action: Array
+    log_prob: Array
+    value: Array
+    advantage: Array  # GAE
+    target: Array  # advantage + value, the TD(lambda) target of the critic
+
+
+class Collected(NamedTuple):
+    """What a rollout leaves behind. `statistics` already include it, and are installed by `finish`."""
+
+    batch: Batch
+    interaction: Interaction
+    statistics: ops.RunningStatistics | None
+    episodes: EpisodeSums
+
+
+def network(config: Any, env: Env) -> ActorCritic:
+    """The actor-critic of a config; continuous actions live in [-1, 1] per bounded dimension."""
+    return actor_critic(config, training_env(env))
+
+
+def training_env(env: Env) -> Env:
+    """The environment as the policy sees it: a Gaussian's unclipped sample is clipped and rescaled."""
+    return rescale_action(env) if isinstance(env.action_space, Box) else env
+
+
+def init(config: Any, env: Env, key: Key, optimizer: optax.GradientTransformation) -> State:
+    """Fresh networks, optimiser, statistics and environments."""
+    params_key, env_key, state_key = jax.random.split(key, 3)
+    params = network(config, env).init(params_key, config.initial_log_std)
+    statistics = None
+    if config.normalize_observations:
+        statistics = ops.init_statistics(env.observation_space.shape)
+    return State(
+        Learner(params, {part: optimizer.init(params[part]) for part in params}, statistics),
+        start(env, config.num_envs, env_key),
+        state_key,
+        Counters(jnp.int32(0), jnp.int32(0)),
+    )
+
+
+def normalize(statistics: ops.RunningStatistics | None, obs: Array) -> Array:
+    """Observations as the networks see them."""
+    return obs if statistics is None else ops.normalize(statistics, obs)
+
+
+def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
+    """Run the policy for `rollout_length` steps and estimate advantages (Schulman et al. 2016, eq. 16)."""
+    net = network(config, env)
+    params, _, statistics = state.learner
+
+    def policy(obs: Array, key: Key) -> tuple[Array, Array]:
+        return net.policy(params["actor"], normalize(statistics, obs)).sample_and_log_prob(key)
+
+    interaction, rows, episodes = unroll(
+        training_env(env), policy, state.interaction, config.rollout_length, key
+    )
+    obs = normalize(statistics, rows.obs)
+    value = net.value(params, obs)
+    next_value = net.value(params, normalize(statistics, rows.next_obs))
+    discount = config.gamma * (1.0 - rows.terminated)
+    trace = config.gae_lambda * (1.0 - (rows.terminated | rows.truncated))
+    advantage = ops.gae(rows.reward, discount, trace, value, next_value)
+    batch = Batch(obs, rows.action, rows.extras, value, advantage, advantage + value)
+    if statistics is not None:
+        statistics = ops.update_statistics(statistics, rows.obs)
+    return Collected(batch, interaction, statistics, episodes)
+
+
+def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
+    """`jnp.where` over two trees."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+
+
+def minibatches(batch: Batch, number: int, key: Key) -> Batch:
+    """Cut `[N, ...]` into `[number, N // number, ...]` at random; one minibatch is the batch as it is."""
+    if number == 1:
+        return jax.tree.map(lambda x: x[None], batch)
+    order = jax.random.permutation(key, batch.advantage.shape[0])
+    return jax.tree.map(lambda x: x[order].reshape(number, -1, *x.shape[1:]), batch)
+
+
+def descend(
+    config: Any,
+    optimizer: optax.GradientTransformation,
+    params: PyTree,
+    opt_state: PyTree,
+    gradient: PyTree,
+    rate_scale: float | Array = 1.0,
+) -> tuple[PyTree, PyTree]:
+    """One step for the parts in `gradient`, each with its own optimiser state and step size."""
+    if config.max_grad_norm is not None:
+        gradient, _ = optax.clip_by_global_norm(config.max_grad_norm).update(gradient, optax.EmptyState())
+    value_rate = config.learning_rate if config.value_learning_rate is None else config.value_learning_rate
+    rates = {"actor": config.learning_rate, "critic": value_rate}
+    params, opt_state = dict(params), dict(opt_state)
+    for part in gradient:
+        updates, opt_state[part] = optimizer.update(gradient[part], opt_state[part], params[part])
+        rate = rate_scale * rates[part]
+        params[part] = jax.tree.map(lambda p, u, rate=rate: p - rate * u, params[part], updates)
+    return params, opt_state
+
+
+def finish(
+    config: Any,
+    state: State,
+    key: Key,
+    collected: Collected,
+    params: PyTree,
+    opt_state: PyTree,
+    losses: dict[str, Array],
+) -> tuple[State, Metrics]:
+    """The state after an update. Statistics move only now, after the learner used the old ones."""
+    counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
+    learner = Learner(params, opt_state, collected.statistics)
+    state = State(learner, collected.interaction, key, counters)
+    return state, Metrics(losses, *collected.episodes)
+
+
+def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = None) -> Array:
+    """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the mode."""
+    inner = training_env(env)
+    distribution = network(config, env).policy(policy.params, normalize(policy.statistics, obs))
+    action = distribution.mode() if key is None else distribution.sample(key)
+    return action if inner is env else to_bounds(action, env.action_space)
+
+
+def to_bounds(action: Array, space: Box) -> Array:
+    """Clip to [-1, 1] and rescale to the bounds of `space`."""
+    low, high = space.bounds()
+    return low + (jnp.clip(action, -1, 1) + 1) / 2 * (high - low)
+
+
+def steps_per_update(config: Any) -> int:
+    """Environment steps that one update takes."""
+    return config.num_envs * config.rollout_length
+
+
+def progress(config: Any, state: State) -> Array:
+    """Fraction of `total_steps` done, in [0, 1]; what schedules run on."""
+    return jnp.minimum(state.counters.env_steps / config.total_steps, 1.0)

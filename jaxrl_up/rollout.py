@@ -1,0 +1,142 @@
+"""Unroll a policy in vectorised environments, and evaluate one on whole episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_up.envs import Env
+from jaxrl_up.types import Array, Key, PyTree
+
+
+class Interaction(NamedTuple):
+    """Where B environments stand. Not part of what is learned, so it goes on when a seed fails."""
+
+    env_state: PyTree
+    obs: Array  # [B, ...], to act on next
+    episode_return: Array  # [B], of the episodes in progress
+    episode_length: Array  # [B], environment steps
+
+
+class Rows(NamedTuple):
+    """Transitions `[T, B, ...]`. `next_obs` is the true successor, also where an episode ended."""
+
+    obs: Array
+    action: Array
+    extras: PyTree  # what the policy returned beside the action, such as `log_prob`
+    reward: Array
+    next_obs: Array
+    terminated: Array
+    truncated: Array
+
+
+class EpisodeSums(NamedTuple):
+    """Sums over the episodes that ended, so that nothing is NaN when none did."""
+
+    count: Array
+    total_return: Array
+    total_length: Array
+
+
+def start(env: Env, num_envs: int, key: Key) -> Interaction:
+    """Reset `num_envs` environments."""
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(key, num_envs))
+    return Interaction(env_state, obs, jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
+
+
+def unroll(
+    env: Env,
+    policy: Callable[[Array, Key], tuple[Array, PyTree]],
+    interaction: Interaction,
+    length: int,
+    key: Key,
+) -> tuple[Interaction, Rows, EpisodeSums]:
+    """Act for `length` steps in all B environments; episodes that end start again by themselves.
+
+    `policy(obs [B, ...], key) -> (action [B, ...], extras)`.
+    """
+    num_envs = interaction.episode_return.shape[0]
+    policy_key, env_key = jax.random.split(key)
+    policy_keys = jax.random.split(policy_key, length)
+    env_keys = jax.random.split(env_key, (length, num_envs))
+
+    def step(carry: tuple[Interaction, EpisodeSums], keys: tuple[Key, Key]) -> Any:
+        interaction, sums = carry
+        policy_key, env_keys = keys
+        action, extras = policy(interaction.obs, policy_key)
+        env_state, step = jax.vmap(env.step)(env_keys, interaction.env_state, action)
+        done = step.terminated | step.truncated
+        episode_return = interaction.episode_return + step.reward
+        episode_length = interaction.episode_length + 1
+        sums = EpisodeSums(
+            sums.count + jnp.sum(done),
+            sums.total_return + jnp.sum(jnp.where(done, episode_return, 0.0)),
+            sums.total_length + jnp.sum(jnp.where(done, episode_length, 0)),
+        )
+        row = Rows(
+            interaction.obs, action, extras, step.reward, step.next_obs, step.terminated, step.truncated
+        )
+        interaction = Interaction(
+            env_state,
+            step.obs,
+            jnp.where(done, 0.0, episode_return),
+            jnp.where(done, 0, episode_length),
+        )
+        return (interaction, sums), row
+
+    zero = EpisodeSums(jnp.int32(0), jnp.float32(0.0), jnp.int32(0))
+    (interaction, sums), rows = jax.lax.scan(step, (interaction, zero), (policy_keys, env_keys))
+    return interaction, rows, sums
+
+
+class Episodes(NamedTuple):
+    """Evaluated episodes, one per environment. Unfinished ones report what they earned up to the cap."""
+
+    returns: Array  # [N], undiscounted
+    lengths: Array  # [N], environment steps
+    finished: Array  # [N], bool; false where the step cap came first
+
+
+DEFAULT_STEP_CAP = 10_000
+
+
+def play(
+    env: Env,
+    act: Callable[[Array, Key], Array],
+    key: Key,
+    num_episodes: int,
+    max_steps: int | None = None,
+) -> Episodes:
+    """Play one episode in each of `num_episodes` environments, at most `max_steps` long.
+
+    `act(obs [N, ...], key) -> action [N, ...]`. `max_steps=None` is the environment's own time limit, or
+    10,000 steps where it has none. The loop ends as soon as all episodes have.
+    """
+    cap = max_steps or env.max_steps or DEFAULT_STEP_CAP
+    reset_key, loop_key = jax.random.split(key)
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
+
+    def unfinished(carry: Any) -> Array:
+        time, _, _, episodes = carry
+        return (time < cap) & ~jnp.all(episodes.finished)
+
+    def step(carry: Any) -> Any:
+        time, env_state, obs, episodes = carry
+        act_key, env_key = jax.random.split(jax.random.fold_in(loop_key, time))
+        env_keys = jax.random.split(env_key, num_episodes)
+        env_state, step = jax.vmap(env.step)(env_keys, env_state, act(obs, act_key))
+        playing = ~episodes.finished
+        episodes = Episodes(
+            episodes.returns + jnp.where(playing, step.reward, 0.0),
+            episodes.lengths + playing,
+            episodes.finished | step.terminated | step.truncated,
+        )
+        return time + 1, env_state, step.obs, episodes
+
+    zero = Episodes(
+        jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool)
+    )
+    return jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, zero))[-1]

@@ -1,0 +1,385 @@
+"""The compiled gear: `advance` a run by some updates and one evaluation, `train` and `sweep` scan it.
+
+Everything here can be jitted, vmapped and sharded. The host-driven gear, `run`, loops over the same `advance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxrl_up.config import canonical, did_you_mean, traced_fields
+from jaxrl_up.envs import Env
+from jaxrl_up.rollout import Episodes, play
+from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree
+
+
+class Progress(NamedTuple):
+    """A run at some moment: all that is needed to go on."""
+
+    state: PyTree  # the algorithm's State
+    failed_at: Array  # int32, the update whose loss or learner was not finite; -1 for none
+    evaluation_key: Key  # root of the evaluations' keys, which share nothing with training
+
+
+class Log(NamedTuple):
+    """One evaluation `[]`, or a run of them `[E]`, `[S, E]`, `[C, S, E]`."""
+
+    env_steps: Array  # done so far
+    returns: Array  # mean undiscounted return of the evaluation's episodes
+    returns_std: Array  # over the episodes
+    lengths: Array  # mean episode length, environment steps
+    unfinished: Array  # episodes that met the step cap, counted with what they had earned
+    train_returns: Array  # mean return of training episodes that ended since the last one; NaN if none did
+    train_episodes: Array  # how many did
+    losses: dict[str, Array]  # means over the updates since the last one
+    failed_at: Array  # see `Progress`
+
+
+class Evaluation(NamedTuple):
+    """How to evaluate: static, hashable."""
+
+    num_episodes: int = 16
+    deterministic: bool = True
+    max_steps: int | None = None
+
+
+def begin(algo: Algorithm, env: Env, config: PyTree, key: Key) -> Progress:
+    """The state before the first update."""
+    init_key, evaluation_key = jax.random.split(key)
+    return Progress(algo.init(config, env, init_key), jnp.int32(-1), evaluation_key)
+
+
+def evaluate(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    policy: PyTree,
+    key: Key,
+    num_episodes: int = 16,
+    deterministic: bool = True,
+    max_steps: int | None = None,
+) -> Array:
+    """Undiscounted returns `[num_episodes]` of whole episodes of a policy (`state.policy`).
+
+    Each episode has a fresh start. `max_steps` caps its length; None is the environment's own time limit, or
+    10,000 steps where it has none. An episode that meets the cap reports what it earned until then; use
+    `evaluate_episodes` to see which did.
+    """
+    return evaluate_episodes(algo, env, config, policy, key, num_episodes, deterministic, max_steps).returns
+
+
+def evaluate_episodes(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    policy: PyTree,
+    key: Key,
+    num_episodes: int = 16,
+    deterministic: bool = True,
+    max_steps: int | None = None,
+) -> Episodes:
+    """As `evaluate`, with the lengths of the episodes and whether they finished."""
+
+    def act(obs: Array, key: Key) -> Array:
+        return algo.act(config, env, policy, obs, None if deterministic else key)
+
+    return play(env, act, key, num_episodes, max_steps)
+
+
+def advance(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    progress: Progress,
+    num_updates: int | Array,
+    evaluation: Evaluation = Evaluation(),
+) -> tuple[Progress, Log]:
+    """Make `num_updates` updates, then evaluate once.
+
+    `num_updates` may be traced. Metrics are reduced inside the loop, so memory does not grow with it. A seed
+    whose loss or learner is not finite keeps the learner it had before that update, for good.
+    """
+
+    def body(_: Any, carry: tuple[Progress, Metrics]) -> tuple[Progress, Metrics]:
+        progress, total = carry
+        progress, metrics = guarded_update(algo, env, config, progress)
+        return progress, jax.tree.map(jnp.add, total, metrics)
+
+    shapes = jax.eval_shape(lambda p: algo.update(config, env, p.state)[1], progress)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    progress, total = jax.lax.fori_loop(0, num_updates, body, (progress, zeros))
+
+    counters = progress.state.counters
+    key = jax.random.fold_in(progress.evaluation_key, counters.updates)
+    episodes = evaluate_episodes(algo, env, config, progress.state.policy, key, *evaluation)
+    log = Log(
+        env_steps=counters.env_steps,
+        returns=jnp.mean(episodes.returns),
+        returns_std=jnp.std(episodes.returns),
+        lengths=jnp.mean(episodes.lengths),
+        unfinished=jnp.sum(~episodes.finished),
+        train_returns=total.episode_return / total.episode_count,
+        train_episodes=total.episode_count,
+        losses=jax.tree.map(lambda x: x / num_updates, total.losses),
+        failed_at=progress.failed_at,
+    )
+    return progress, log
+
+
+def guarded_update(
+    algo: Algorithm, env: Env, config: PyTree, progress: Progress
+) -> tuple[Progress, Metrics]:
+    """One update, or the old learner where the new one is not finite. The environments go on either way."""
+    state, metrics = algo.update(config, env, progress.state)
+    leaves = [x for x in jax.tree.leaves(state.learner) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    finite = jnp.isfinite(metrics.losses["loss"])
+    for leaf in leaves:
+        finite &= jnp.all(jnp.isfinite(leaf))
+    fine = (progress.failed_at < 0) & finite
+    learner = jax.tree.map(lambda new, old: jnp.where(fine, new, old), state.learner, progress.state.learner)
+    first_failure = (progress.failed_at < 0) & ~finite
+    failed_at = jnp.where(first_failure, state.counters.updates, progress.failed_at)
+    return Progress(state._replace(learner=learner), failed_at, progress.evaluation_key), metrics
+
+
+def num_updates(algo: Algorithm, config: PyTree) -> int:
+    """Updates that reach `total_steps`, rounded up."""
+    return -(-config.total_steps // algo.steps_per_update(config))
+
+
+def schedule(algo: Algorithm, config: PyTree, num_evals: int) -> Array:
+    """How many updates go before each evaluation `[E]`, E = `num_evals` or fewer; the last is at the end."""
+    if num_evals < 1:
+        raise ValueError(f"num_evals={num_evals} must be at least 1")
+    total = num_updates(algo, config)
+    ends = np.round(np.linspace(0, total, min(num_evals, total) + 1)).astype(np.int32)
+    return jnp.diff(ends)
+
+
+def train(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    key: Key,
+    num_evals: int = 20,
+    evaluation: Evaluation = Evaluation(),
+) -> tuple[PyTree, Log]:
+    """Train one seed from start to end as one program; vmap over `key` for many.
+
+    Returns the final state and the log `[E]`. Raises `ValueError` for a config out of range.
+    """
+    config = canonical(config)
+    return _train(algo, env, config, key, schedule(algo, config, num_evals), evaluation)
+
+
+@partial(jax.jit, static_argnames=("algo", "evaluation"))
+def _train(
+    algo: Algorithm, env: Env, config: PyTree, key: Key, updates: Array, evaluation: Evaluation
+) -> tuple[PyTree, Log]:
+    progress, log = run_schedule(algo, env, config, begin(algo, env, config, key), updates, evaluation)
+    return progress.state, log
+
+
+def run_schedule(
+    algo: Algorithm, env: Env, config: PyTree, progress: Progress, updates: Array, evaluation: Evaluation
+) -> tuple[Progress, Log]:
+    """`advance` once for each of `updates [E]`; log `[E]`."""
+
+    def step(progress: Progress, n: Array) -> tuple[Progress, Log]:
+        return advance(algo, env, config, progress, n, evaluation)
+
+    return jax.lax.scan(step, progress, updates)
+
+
+# Lanes: many runs in one program, each with its own key and its own values of the swept fields. All leaves
+# carry a leading lane axis except the counters, which are the same in every lane.
+
+
+def sweep(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    grid: Mapping[str, Array],
+    keys: Key,
+    num_evals: int = 20,
+    evaluation: Evaluation = Evaluation(),
+) -> tuple[PyTree, Log]:
+    """Train every one of C grid points on every one of S keys `[S]`, as one program on all devices.
+
+    `grid` maps traced config fields, or environment parameters (`gravity`, or `env.gravity` where a config
+    field has that name too), to values `[C]`; they vary together. Returns states and logs `[C, S, ...]`.
+    Called under `jit`, it stays on one device. Raises `ValueError` for a name that cannot be swept, or values
+    of unequal length.
+    """
+    config = canonical(config)
+    swept = {k: jnp.asarray(v, jnp.float32) for k, v in resolve(env, config, grid).items()}
+    lengths = {name: np.shape(value)[:1] for name, value in swept.items()}
+    if len(set(lengths.values())) != 1 or () in lengths.values():
+        raise ValueError(f"the values of a grid need one length, got {({k: np.shape(v) for k, v in grid.items()})}")
+    points, seeds = next(iter(swept.values())).shape[0], keys.shape[0]
+    lane_keys = jnp.tile(keys, points)
+    lane_swept = {name: jnp.repeat(value, seeds, axis=0) for name, value in swept.items()}
+    mesh = None if isinstance(keys, jax.core.Tracer) else lane_mesh(points * seeds)
+    progress = begin_lanes(algo, env, config, lane_swept, lane_keys, mesh)
+    updates = schedule(algo, config, num_evals)
+    lane_swept = place(lane_swept, mesh)
+    progress, log = train_lanes(algo, env, config, lane_swept, progress, updates, evaluation, mesh)
+    lanes = points * seeds
+
+    def split(x: Array) -> Array:
+        return x[:lanes].reshape(points, seeds, *x.shape[1:])
+
+    counters = progress.state.counters
+    state = jax.tree.map(split, progress.state._replace(counters=None))
+    return state._replace(counters=counters), jax.tree.map(split, log)
+
+
+def resolve(env: Env, config: PyTree, grid: Mapping[str, Any]) -> dict[str, Any]:
+    """The grid with every name spelt out: `config.name` or `env.name`."""
+    fields = [f"config.{name}" for name in traced_fields(config)]
+    params = [f"env.{name}" for name in env.params] if isinstance(env.params, dict) else []
+    resolved = {}
+    for name, value in grid.items():
+        matches = [k for k in (name, f"config.{name}", f"env.{name}") if k in (*fields, *params)]
+        if len(matches) > 1:
+            raise ValueError(f"{name!r} is a config field and an environment parameter; write {' or '.join(matches)}")
+        if not matches:
+            short = [k.split(".", 1)[1] for k in (*fields, *params)]
+            raise ValueError(
+                f"{name!r} cannot be swept in one program.{did_you_mean(name, short)} "
+                f"Config fields: {', '.join(k[7:] for k in fields)}. Environment: {', '.join(k[4:] for k in params)}"
+            )
+        if matches[0].startswith("config.") and getattr(config, matches[0][7:]) is None:
+            raise ValueError(f"{name!r} is off (None) in this config; give it a number before sweeping it")
+        resolved[matches[0]] = value
+    return resolved
+
+
+def apply_swept(env: Env, config: PyTree, swept: Mapping[str, Array]) -> tuple[Env, PyTree]:
+    """The environment and config of one lane."""
+    fields = {k[7:]: v for k, v in swept.items() if k.startswith("config.")}
+    params = {k[4:]: v for k, v in swept.items() if k.startswith("env.")}
+    return (env.with_params(**params) if params else env), config.replace(**fields)
+
+
+def lane_axes(progress: Progress) -> Progress:
+    """Where the lane axis is in a `Progress`: leading everywhere, absent from the counters."""
+    axes = jax.tree.map(lambda _: 0, progress)
+    return axes._replace(state=axes.state._replace(counters=None))
+
+
+def lane_mesh(lanes: int) -> Mesh | None:
+    """A mesh over all local devices, but no more than there are lanes; None for a single device."""
+    devices = jax.local_devices()[:lanes]
+    if len(devices) == 1:
+        return None
+    return Mesh(np.array(devices), ("lanes",), axis_types=(AxisType.Auto,))
+
+
+def specs(axes: PyTree) -> PyTree:
+    """Partition specs of vmap axes."""
+    return jax.tree.map(
+        lambda axis: PartitionSpec() if axis is None else PartitionSpec("lanes"), axes, is_leaf=lambda x: x is None
+    )
+
+
+def place(tree: PyTree, mesh: Mesh | None, axes: PyTree = 0) -> PyTree:
+    """Pad the lanes to a multiple of the devices by repeating the first ones, and spread them."""
+    if mesh is None:
+        return tree
+
+    def put(axis: int | None, x: Array) -> Array:
+        if axis is None:
+            return jax.device_put(x, NamedSharding(mesh, PartitionSpec()))
+        missing = -x.shape[0] % mesh.size
+        x = jnp.concatenate([x] + [x[:1]] * missing) if missing else x
+        return jax.device_put(x, NamedSharding(mesh, PartitionSpec("lanes")))
+
+    return jax.tree.map(
+        lambda axis, subtree: jax.tree.map(partial(put, axis), subtree), axes, tree, is_leaf=lambda x: x is None
+    )
+
+
+def begin_lanes(
+    algo: Algorithm, env: Env, config: PyTree, swept: Mapping[str, Array], keys: Key, mesh: Mesh | None
+) -> Progress:
+    """`begin` for every lane, on one device, then placed on the mesh.
+
+    (Orthogonal initialisation inside a program sharded over CPU devices can deadlock in LAPACK.)
+    """
+    shape = jax.eval_shape(partial(begin, algo), env, config, jax.random.key(0))
+    progress = _begin_lanes(algo, env, config, dict(swept), keys)
+    return place(progress, mesh, lane_axes(shape))
+
+
+@partial(jax.jit, static_argnames=("algo",))
+def _begin_lanes(algo: Algorithm, env: Env, config: PyTree, swept: dict[str, Array], keys: Key) -> Progress:
+    def lane(swept: dict[str, Array], key: Key) -> Progress:
+        return begin(algo, *apply_swept(env, config, swept), key)
+
+    axes = lane_axes(jax.eval_shape(partial(begin, algo), env, config, jax.random.key(0)))
+    return jax.vmap(lane, out_axes=axes)(swept, keys)
+
+
+def over_lanes(lane: Callable[..., Any], progress: Progress, mesh: Mesh | None) -> Callable[..., Any]:
+    """Vmap `lane(env, config, swept, progress, n) -> (progress, log)` over lanes and spread it over a mesh.
+
+    Each device runs its own lanes; nothing is communicated.
+    """
+    axes = lane_axes(progress)
+    lanes = jax.vmap(lane, in_axes=(None, None, 0, axes, None), out_axes=(axes, 0))
+    if mesh is None:
+        return lanes
+    everywhere, spread = PartitionSpec(), PartitionSpec("lanes")
+    return jax.shard_map(
+        lanes,
+        mesh=mesh,
+        in_specs=(everywhere, everywhere, spread, specs(axes), everywhere),
+        out_specs=(specs(axes), spread),
+        check_vma=False,
+    )
+
+
+@partial(jax.jit, static_argnames=("algo", "evaluation", "mesh"), donate_argnames=("progress",))
+def advance_lanes(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    swept: dict[str, Array],
+    progress: Progress,
+    num_updates: Array,
+    evaluation: Evaluation,
+    mesh: Mesh | None,
+) -> tuple[Progress, Log]:
+    """`advance` in every lane, log `[lanes]`; the old progress is donated."""
+
+    def lane(env: Env, config: PyTree, swept: dict[str, Array], progress: Progress, n: Array) -> Any:
+        return advance(algo, *apply_swept(env, config, swept), progress, n, evaluation)
+
+    return over_lanes(lane, progress, mesh)(env, config, swept, progress, num_updates)
+
+
+@partial(jax.jit, static_argnames=("algo", "evaluation", "mesh"), donate_argnames=("progress",))
+def train_lanes(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    swept: dict[str, Array],
+    progress: Progress,
+    updates: Array,
+    evaluation: Evaluation,
+    mesh: Mesh | None,
+) -> tuple[Progress, Log]:
+    """All of `advance_lanes`'s calls as one program, one for each of `updates [E]`; log `[lanes, E]`."""
+
+    def lane(env: Env, config: PyTree, swept: dict[str, Array], progress: Progress, updates: Array) -> Any:
+        return run_schedule(algo, *apply_swept(env, config, swept), progress, updates, evaluation)
+
+    return over_lanes(lane, progress, mesh)(env, config, swept, progress, updates)
