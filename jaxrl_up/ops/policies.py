@@ -14,7 +14,9 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxrl_up.ops.bellman import action_value
 from jaxrl_up.types import Array, Key
 
 IMPOSSIBLE = -1e30  # log-probability that stands for log 0: its exp is 0, but its gradients are finite
@@ -46,13 +48,13 @@ class Categorical(NamedTuple):
 
     def log_prob(self, action: Array) -> Array:
         """log pi(action) `[...]`, for integer actions `[...]`; nan for an action outside 0..A-1."""
-        return _select(self.log_probs(), action)
+        return action_value(self.log_probs(), action)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
         """An action and its log-probability, with the normalisation computed once."""
         log_probs = self.log_probs()
         action = jax.random.categorical(key, log_probs, axis=-1).astype(jnp.int32)
-        return action, _select(log_probs, action)
+        return action, action_value(log_probs, action)
 
     def entropy(self) -> Array:
         """-sum_a pi(a) log pi(a) `[...]`, between 0 and log A."""
@@ -121,16 +123,179 @@ class DiagonalGaussian(NamedTuple):
         return self.mean
 
 
-def _select(log_probs: Array, action: Array) -> Array:
-    """log_probs[..., action] by comparison: on CPU much faster to differentiate than a gather."""
-    chex.assert_shape(action, log_probs.shape[:-1])
-    chex.assert_type(action, int)
-    number = log_probs.shape[-1]
-    chosen = jax.nn.one_hot(action, number, dtype=bool)
-    known = (action >= 0) & (action < number)
-    return jnp.where(known, jnp.sum(jnp.where(chosen, log_probs, 0.0), axis=-1), jnp.nan)
-
-
 def _wide(x: Array, like: Array) -> Array:
     """`x` broadcast to the shape of `like`, which must not grow by it."""
     return jnp.broadcast_to(x, like.shape)
+
+
+class TanhGaussian(NamedTuple):
+    """A diagonal Gaussian squashed into (low, high): a = middle + half_width tanh(u), u ~ N(mean, std^2).
+
+    log pi(a) = log N(u) - sum_d [log half_width_d + log(1 - tanh(u_d)^2)], with the last term as
+    2 (log 2 - u - softplus(-2 u)), exact where 1 - tanh^2 rounds to 0. Reference: Haarnoja et al. 2018, "Soft
+    actor-critic algorithms and applications", appendix C, eq. 26. Bounds may differ between dimensions
+    and need not be symmetric; methods raise ValueError if they are known numbers and no finite interval.
+    """
+
+    mean: Array  # [..., D], of u
+    log_std: Array  # broadcasts to [..., D], of u
+    low: Array | float = -1.0  # broadcasts to [..., D]
+    high: Array | float = 1.0  # broadcasts to [..., D]
+
+    def base(self) -> DiagonalGaussian:
+        """The distribution of u, before squashing."""
+        return DiagonalGaussian(self.mean, self.log_std)
+
+    def sample(self, key: Key) -> Array:
+        """An action within [low, high] `[..., D]`, reparameterised."""
+        return self._squash(self.base().sample(key))
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-density `[...]` of actions `[..., D]`; finite at and beyond the bounds.
+
+        It inverts the squashing, so an action saturated by float32 has lost its u: one that lies on a
+        bound (or outside) counts as half a rounding unit inside. Use `sample_and_log_prob` where the
+        sample is at hand.
+        """
+        chex.assert_equal_shape([self.mean, action])
+        return self._log_prob_before(self._unsquash(action))
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
+        """A reparameterised sample and its log-density, exact also where tanh saturates."""
+        before = self.base().sample(key)
+        return self._squash(before), self._log_prob_before(before)
+
+    def entropy(self, key: Key, num_samples: int = 1) -> Array:
+        """Monte Carlo estimate of the entropy `[...]`, which has no closed form; hence the key.
+
+        H = H(u) + E[sum_d log half_width_d + log(1 - tanh(u_d)^2)]: the first term is exact, the second the
+        mean over `num_samples` (static) samples. Unbiased, and so is its reparameterised gradient.
+        """
+        keys = jax.random.split(key, num_samples)
+        stretch = jax.vmap(lambda k: self._log_stretch(self.base().sample(k)))(keys)
+        return self.base().entropy() + jnp.mean(stretch, axis=0)
+
+    def kl(self, other: TanhGaussian) -> Array:
+        """KL(self || other) `[...]`, exact: that of the Gaussians before the same squashing.
+
+        `other` must have the same bounds (not checked). Raises AssertionError if the means differ in shape.
+        """
+        return self.base().kl(other.base())
+
+    def mode(self) -> Array:
+        """The squashed mean `[..., D]`: the median of each dimension, the customary greedy action."""
+        return self._squash(self.mean)
+
+    def _bounds(self) -> tuple[Array, Array]:
+        if not any(isinstance(bound, jax.Array) for bound in (self.low, self.high)):
+            width = np.subtract(self.high, self.low)
+            if not np.all(np.isfinite(width) & (width > 0)):
+                raise ValueError(
+                    f"bounds low={self.low}, high={self.high} are no finite interval; "
+                    "give finite low < high in every dimension, or use DiagonalGaussian"
+                )
+        return tuple(_wide(jnp.asarray(b, self.mean.dtype), self.mean) for b in (self.low, self.high))
+
+    def _squash(self, before: Array) -> Array:
+        """low + width sigmoid(2 u), measured from the nearer bound to keep its relative precision."""
+        low, high = self._bounds()
+        distance = (high - low) * jax.nn.sigmoid(-2.0 * jnp.abs(before))
+        return jnp.where(before < 0, low + distance, high - distance)
+
+    def _unsquash(self, action: Array) -> Array:
+        """u = log((a - low) / (high - a)) / 2, from distances of at least half a unit of rounding."""
+        low, high = self._bounds()
+        epsilon = jnp.finfo(self.mean.dtype).eps / 4
+        least = 1e-30 * (high - low)
+        below = jnp.maximum(action - low, jnp.maximum(epsilon * jnp.abs(low), least))
+        above = jnp.maximum(high - action, jnp.maximum(epsilon * jnp.abs(high), least))
+        return 0.5 * (jnp.log(below) - jnp.log(above))
+
+    def _log_stretch(self, before: Array) -> Array:
+        """log |da / du|, summed over the last axis."""
+        low, high = self._bounds()
+        slope = 2.0 * (LOG_2 - before - jax.nn.softplus(-2.0 * before))
+        return jnp.sum(jnp.log(0.5 * (high - low)) + slope, axis=-1)
+
+    def _log_prob_before(self, before: Array) -> Array:
+        return self.base().log_prob(before) - self._log_stretch(before)
+
+
+class EpsilonGreedy(NamedTuple):
+    """With probability epsilon any action, otherwise one of greatest value; ties share alike.
+
+    pi(a) = epsilon / A + (1 - epsilon) [a is greedy] / (number of greedy actions). Reference: Sutton & Barto 2018,
+    section 2.2. No gradient flows to the values.
+    """
+
+    q_values: Array  # [..., A]
+    epsilon: Array | float  # scalar or [...], in [0, 1]
+
+    def probs(self) -> Array:
+        """Probabilities of all actions `[..., A]`."""
+        greedy = self.q_values == jnp.max(self.q_values, axis=-1, keepdims=True)
+        share = greedy / jnp.sum(greedy, axis=-1, keepdims=True)
+        epsilon = jnp.broadcast_to(self.epsilon, self.q_values.shape[:-1])[..., None]
+        return epsilon / self.q_values.shape[-1] + (1.0 - epsilon) * share
+
+    def categorical(self) -> Categorical:
+        """The same distribution by its logits; an action of probability 0 is masked."""
+        probs = self.probs()
+        possible = probs > 0
+        return Categorical(jnp.log(jnp.where(possible, probs, 1.0)), possible)
+
+    def sample(self, key: Key) -> Array:
+        """An action int32 `[...]`, ties broken at random."""
+        return self.categorical().sample(key)
+
+    def log_prob(self, action: Array) -> Array:
+        """log pi(action) `[...]`; -1e30 where it is impossible, nan outside 0..A-1."""
+        return self.categorical().log_prob(action)
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
+        """An action and its log-probability."""
+        return self.categorical().sample_and_log_prob(key)
+
+    def entropy(self) -> Array:
+        """-sum_a pi(a) log pi(a) `[...]`."""
+        return self.categorical().entropy()
+
+    def kl(self, other: EpsilonGreedy) -> Array:
+        """KL(self || other) `[...]`; very large where `other` excludes an action that `self` takes."""
+        return self.categorical().kl(other.categorical())
+
+    def mode(self) -> Array:
+        """The greedy action int32 `[...]`, the first where several tie."""
+        return jnp.argmax(self.q_values, axis=-1).astype(jnp.int32)
+
+
+class Deterministic(NamedTuple):
+    """A point mass on a continuous action. Densities are with respect to counting, so exp(0) = 1."""
+
+    action: Array  # [..., D]
+
+    def sample(self, key: Key) -> Array:
+        """The action itself; the key is not used."""
+        del key
+        return self.action
+
+    def log_prob(self, action: Array) -> Array:
+        """0 where all of `action` `[..., D]` is equal, -inf elsewhere; `[...]`, without a gradient."""
+        chex.assert_equal_shape([self.action, action])
+        return jnp.where(jnp.all(self.action == action, axis=-1), 0.0, -jnp.inf)
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
+        """The action and 0."""
+        return self.sample(key), jnp.zeros(self.action.shape[:-1])
+
+    def entropy(self) -> Array:
+        """0 `[...]`."""
+        return jnp.zeros(self.action.shape[:-1])
+
+    def kl(self, other: Deterministic) -> Array:
+        """0 where the actions are equal, inf elsewhere; `[...]`."""
+        return -other.log_prob(self.action)
+
+    def mode(self) -> Array:
+        """The action itself."""
+        return self.action

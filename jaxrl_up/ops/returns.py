@@ -10,11 +10,118 @@ the window are all right without a `done` argument. The last row always bootstra
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import chex
 import jax
 import jax.numpy as jnp
 
 from jaxrl_up.types import Array
+
+
+def discounted_returns(
+    rewards: Array, discount: Array, trace: Array, next_values: Array | None = None
+) -> Array:
+    """Reward-to-go: the discounted sum of the rewards that follow, to the end of each episode.
+
+    G_t = r_t + discount_t G_{t+1} inside an episode, G_t = r_t + discount_t V(s'_t) at its last row and at the
+    edge of the window. Reference: Sutton & Barto 2018, eq. 3.9; lambda_returns with lambda = 1.
+
+    Args:
+      rewards: `[T, ...]`, per step.
+      discount: `[T, ...]`, gamma * (1 - terminated), in [0, 1].
+      trace: `[T, ...]`, 1 - done.
+      next_values: `[T, ...]`, V(s'_t), read only at truncated rows and the last; None: zero, so what lies
+        beyond a time limit or the window is left out (plain REINFORCE).
+
+    Returns:
+      returns `[T, ...]`.
+
+    Raises:
+      AssertionError: the shapes differ.
+    """
+    next_values = jnp.zeros_like(rewards) if next_values is None else next_values
+    return lambda_returns(rewards, discount, trace, next_values)
+
+
+def trajectory_returns(
+    rewards: Array, discount: Array, trace: Array, next_values: Array | None = None
+) -> Array:
+    """For every row, the return R(tau) of the whole trajectory segment that it belongs to.
+
+    A segment begins at row 0 or after a row with trace 0, and its return is the reward-to-go of its first
+    row: sum_t r_t (finite horizon, undiscounted) with discount = 1 - terminated, and sum_k gamma^k r_k
+    (infinite horizon, discounted) with discount = gamma * (1 - terminated). This is Phi_t = R(tau) in Schulman
+    et al. 2016, eq. 1, item 1.
+
+    Arguments, result and errors are those of `discounted_returns`.
+    """
+    to_go = discounted_returns(rewards, discount, trace, next_values)
+    begins = jnp.concatenate([jnp.ones_like(trace[:1], bool), trace[:-1] == 0])
+
+    def step(current, row):
+        begin, value = row
+        current = jnp.where(begin, value, current)
+        return current, current
+
+    return jax.lax.scan(step, jnp.zeros_like(to_go[0]), (begins, to_go))[1]
+
+
+def n_step_returns(rewards: Array, discount: Array, trace: Array, next_values: Array, n: int) -> Array:
+    """Returns of n steps, then a bootstrap.
+
+    G^1_t = r_t + discount_t V(s'_t),
+    G^n_t = r_t + discount_t ((1 - trace_t) V(s'_t) + trace_t G^{n-1}_{t+1}),
+    so G^n_t = r_t + gamma r_{t+1} + ... + gamma^n V(s'_{t+n-1}) inside an episode. The sum stops early at the
+    end of an episode and at the edge of the window, each with the bootstrap and the power of gamma that
+    belong there. Reference: Sutton & Barto 2018, eq. 7.1.
+
+    Args:
+      rewards: `[T, ...]`, per step.
+      discount: `[T, ...]`, gamma * (1 - terminated), in [0, 1].
+      trace: `[T, ...]`, 1 - done; lambda * (1 - done) gives lambda-returns truncated after n steps.
+      next_values: `[T, ...]`, V(s'_t).
+      n: static, n >= 1; from n = T on, the reward-to-go.
+
+    Returns:
+      returns `[T, ...]`.
+
+    Raises:
+      ValueError: n < 1.
+      AssertionError: the shapes differ.
+    """
+    if n < 1:
+        raise ValueError(f"n={n} steps; allowed are n >= 1 (n = 1 is the TD target)")
+    chex.assert_equal_shape([rewards, discount, trace, next_values])
+    one_step = rewards + discount * next_values
+
+    def lengthen(_, returns):
+        return one_step + discount * trace * (_following(returns, next_values) - next_values)
+
+    return jax.lax.fori_loop(1, min(n, len(rewards)), lengthen, one_step)
+
+
+def lambda_returns(rewards: Array, discount: Array, trace: Array, next_values: Array) -> Array:
+    """TD(lambda) returns.
+
+    G_t = r_t + discount_t ((1 - trace_t) V(s'_t) + trace_t G_{t+1}),  G_T = V(s'_{T-1}). Reference: Sutton &
+    Barto 2018, eq. 12.18 (state values). trace = 0 is the TD(0) target r_t + discount_t V(s'_t).
+
+    Args:
+      rewards: `[T, ...]`, per step.
+      discount: `[T, ...]`, gamma * (1 - terminated), in [0, 1].
+      trace: `[T, ...]`, lambda * (1 - done), in [0, 1].
+      next_values: `[T, ...]`, V(s'_t); for Q(lambda) the value of s'_t under the target policy.
+
+    Returns:
+      returns `[T, ...]`; equal to `gae + values` where values[t+1] = next_values[t].
+
+    Raises:
+      AssertionError: the shapes differ.
+    """
+    chex.assert_equal_shape([rewards, discount, trace, next_values])
+    increments = rewards + discount * (1.0 - trace) * next_values
+    return _backward_sum(increments, discount * trace, next_values[-1])
 
 
 def gae(rewards: Array, discount: Array, trace: Array, values: Array, next_values: Array) -> Array:
@@ -23,7 +130,7 @@ def gae(rewards: Array, discount: Array, trace: Array, values: Array, next_value
     delta_t = r_t + discount_t V(s'_t) - V(s_t),  A_t = delta_t + discount_t trace_t A_{t+1},  A_T = 0.
 
     Reference: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage
-    estimation", eq. 16 (delta is eq. 9).
+    estimation", eq. 16.
 
     Args:
       rewards: `[T, ...]`, per step.
@@ -43,13 +150,68 @@ def gae(rewards: Array, discount: Array, trace: Array, values: Array, next_value
     return _backward_sum(errors, discount * trace)
 
 
-def _backward_sum(increments: Array, weights: Array) -> Array:
-    """y_t = increments_t + weights_t y_{t+1} with y_T = 0, from the last row to the first."""
+class VTrace(NamedTuple):
+    """What `vtrace` returns, both `[T, ...]`."""
+
+    targets: Array  # v_s, what the value function is fitted to
+    advantages: Array  # rho_s (r_s + gamma v_{s+1} - V(x_s)), for the policy gradient
+
+
+def vtrace(
+    rewards: Array,
+    discount: Array,
+    trace: Array,
+    values: Array,
+    next_values: Array,
+    log_ratio: Array,
+    rho_bar: Array | float = 1.0,
+    c_bar: Array | float = 1.0,
+) -> VTrace:
+    """V-trace targets and advantages for actions of another (behaviour) policy.
+
+    v_s = V(x_s) + sum_{t >= s} (prod_{s <= i < t} discount_i c_i) delta_t,
+    delta_t = rho_t (r_t + discount_t V(x_{t+1}) - V(x_t)),
+    rho_t = min(rho_bar, pi / mu),  c_t = trace_t min(c_bar, pi / mu). Reference: Espeholt et al. 2018, "IMPALA",
+    eq. 1 and remark 2 (lambda); the advantages are those of section 4.2, where at lambda < 1 v_{s+1} is
+    V(x_{s+1}) + lambda (v_{s+1} - V(x_{s+1})).
+
+    Args:
+      rewards: `[T, ...]`, per step.
+      discount: `[T, ...]`, gamma * (1 - terminated), in [0, 1].
+      trace: `[T, ...]`, lambda * (1 - done), in [0, 1].
+      values: `[T, ...]`, V(s_t).
+      next_values: `[T, ...]`, V(s'_t).
+      log_ratio: `[T, ...]`, log pi(a_t | s_t) - log mu(a_t | s_t), nats.
+      rho_bar: scalar >= c_bar, sets the fixed point; `jnp.inf` for no clipping (the fixed point is V^pi).
+      c_bar: scalar, sets the speed of contraction.
+
+    Returns:
+      `VTrace(targets, advantages)`, neither stopped nor normalised.
+
+    Raises:
+      AssertionError: the shapes differ.
+    """
+    chex.assert_equal_shape([rewards, discount, trace, values, next_values, log_ratio])
+    rho = jnp.exp(jnp.minimum(log_ratio, jnp.log(rho_bar)))
+    c = trace * jnp.exp(jnp.minimum(log_ratio, jnp.log(c_bar)))
+    one_step = rewards + discount * next_values
+    corrections = _backward_sum(rho * (one_step - values), discount * c)
+    later = _following(corrections, jnp.zeros_like(values))
+    return VTrace(values + corrections, rho * (one_step + discount * trace * later - values))
+
+
+def _backward_sum(increments: Array, weights: Array, last: Array | float = 0.0) -> Array:
+    """y_t = increments_t + weights_t y_{t+1} with y_T = last, from the last row to the first."""
 
     def step(later, row):
         increment, weight = row
         total = increment + weight * later
         return total, total
 
-    _, totals = jax.lax.scan(step, jnp.zeros_like(increments[0]), (increments, weights), reverse=True)
-    return totals
+    start = jnp.full_like(increments[0], last)
+    return jax.lax.scan(step, start, (increments, weights), reverse=True)[1]
+
+
+def _following(x: Array, beyond: Array) -> Array:
+    """x_{t+1} in row t, and `beyond`'s last row in the last."""
+    return jnp.concatenate([x[1:], beyond[-1:]])

@@ -40,9 +40,9 @@ def init_statistics(shape: tuple[int, ...] = ()) -> RunningStatistics:
 def update_statistics(stats: RunningStatistics, batch: Array) -> RunningStatistics:
     """Statistics with the samples of `batch` added.
 
-    mean_B = sum_i x_i / n, m2_B = sum_i (x_i - mean_B)^2, merged as in `merge_statistics`. Reference:
-    Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance", eq. 1.7 (corrected
-    two-pass) and eq. 2.1 (merge).
+    mean_B = sum_i x_i / n, m2_B = sum_i (x_i - mean_B)^2 (corrected two-pass algorithm), then merged as in
+    `merge_statistics`. Reference: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample
+    variance: analysis and recommendations".
 
     Args:
       stats: statistics of samples of shape `[*shape]`.
@@ -70,7 +70,7 @@ def merge_statistics(a: RunningStatistics, b: RunningStatistics) -> RunningStati
 
     mean = mean_a + (mean_b - mean_a) n_b / n,  m2 = m2_a + m2_b + (mean_b - mean_a)^2 n_a n_b / n, with
     n = n_a + n_b; then n and m2 are scaled down together if n exceeds `WINDOW`. Reference: Chan, Golub &
-    LeVeque 1983, eq. 2.1. Symmetric up to rounding; merging with empty statistics changes nothing.
+    LeVeque 1983, pairwise algorithm. Symmetric up to rounding; merging with empty statistics changes nothing.
 
     Raises:
       AssertionError: the two are of different shapes.

@@ -1,0 +1,253 @@
+"""Bellman backups of a known model, and their sampled counterparts: targets and TD errors.
+
+A tabular model is `transition[s, a, s']` = P(s' | s, a) and `reward[s, a]` = E[r | s, a]; its `discount` is a
+scalar gamma or `[S, A]` = gamma * (1 - terminated). Sampled functions take any leading axes, with
+`discount` = gamma * (1 - terminated) per row and everything "next" belonging to the true successor.
+Nothing here stops a gradient: `value_loss` stops its targets, other callers stop them themselves.
+"""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxrl_up.types import Array
+
+# -- of a known model ------------------------------------------------------------------------------
+
+
+def q_from_v(values: Array, transition: Array, reward: Array, discount: Array | float) -> Array:
+    """One step of lookahead: Q(s, a) = R(s, a) + gamma sum_s' P(s' | s, a) V(s').
+
+    Reference: Sutton & Barto 2018, eq. 4.6.
+
+    Args:
+      values: `[S]`.
+      transition: `[S, A, S]`, probabilities over the last axis.
+      reward: `[S, A]`, expected, per step.
+      discount: scalar or `[S, A]`, in [0, 1].
+
+    Returns:
+      `[S, A]`.
+
+    Raises:
+      AssertionError: the shapes do not belong together.
+    """
+    states, actions = reward.shape
+    chex.assert_shape(transition, (states, actions, states))
+    chex.assert_shape(values, (states,))
+    return reward + jnp.broadcast_to(discount, reward.shape) * (transition @ values)
+
+
+def v_from_q(q_values: Array, policy: Array) -> Array:
+    """V(s) = sum_a pi(a | s) Q(s, a), from `[..., A]` and probabilities `[..., A]` to `[...]`.
+
+    Reference: Sutton & Barto 2018, exercise 3.18. Raises AssertionError if the shapes differ.
+    """
+    chex.assert_equal_shape([q_values, policy])
+    return jnp.sum(policy * q_values, axis=-1)
+
+
+def advantage(q_values: Array, policy: Array) -> Array:
+    """A(s, a) = Q(s, a) - sum_b pi(b | s) Q(s, b), so that its mean under the policy is 0.
+
+    `q_values` and probabilities `policy` are `[..., A]`. Reference: Schulman et al. 2016, eq. 3 (Q - V).
+    Raises AssertionError if the shapes differ.
+    """
+    return q_values - v_from_q(q_values, policy)[..., None]
+
+
+def expectation_backup_v(
+    values: Array, transition: Array, reward: Array, policy: Array, discount: Array | float
+) -> Array:
+    """(T^pi V)(s) = sum_a pi(a | s) (R(s, a) + gamma sum_s' P(s' | s, a) V(s')); its fixed point is V^pi.
+
+    Reference: Sutton & Barto 2018, eq. 4.5. Shapes and errors as in `q_from_v`; `policy` `[S, A]`,
+    probabilities over the last axis; the result is `[S]`.
+    """
+    return v_from_q(q_from_v(values, transition, reward, discount), policy)
+
+
+def expectation_backup_q(
+    q_values: Array, transition: Array, reward: Array, policy: Array, discount: Array | float
+) -> Array:
+    """(T^pi Q)(s, a) = R(s, a) + gamma sum_s' P(s' | s, a) sum_b pi(b | s') Q(s', b); its fixed point is Q^pi.
+
+    Reference: Sutton & Barto 2018, exercise 3.17. Shapes and errors as in `q_from_v`; `q_values` and
+    `policy` are `[S, A]`, as is the result.
+    """
+    return q_from_v(v_from_q(q_values, policy), transition, reward, discount)
+
+
+def optimality_backup_v(values: Array, transition: Array, reward: Array, discount: Array | float) -> Array:
+    """(T* V)(s) = max_a (R(s, a) + gamma sum_s' P(s' | s, a) V(s')); its fixed point is V*.
+
+    Reference: Sutton & Barto 2018, eq. 4.10. Shapes and errors as in `q_from_v`; the result is `[S]`.
+    """
+    return jnp.max(q_from_v(values, transition, reward, discount), axis=-1)
+
+
+def optimality_backup_q(q_values: Array, transition: Array, reward: Array, discount: Array | float) -> Array:
+    """(T* Q)(s, a) = R(s, a) + gamma sum_s' P(s' | s, a) max_b Q(s', b); its fixed point is Q*.
+
+    Reference: Sutton & Barto 2018, eq. 4.2. Shapes and errors as in `q_from_v`; `q_values` is `[S, A]`, as
+    is the result.
+    """
+    return q_from_v(jnp.max(q_values, axis=-1), transition, reward, discount)
+
+
+# -- from samples ----------------------------------------------------------------------------------
+
+
+def action_value(q_values: Array, action: Array) -> Array:
+    """Q(s, a) of the taken actions: `[..., A]` and integers `[...]` to `[...]`.
+
+    An action outside 0..A-1 gives nan. By comparison and not by indexing: on CPU the gradient of a gather
+    is a slow scatter. Raises AssertionError if the shapes do not belong together or `action` is no integer.
+    """
+    chex.assert_shape(action, q_values.shape[:-1])
+    chex.assert_type(action, int)
+    number = q_values.shape[-1]
+    chosen = jax.nn.one_hot(action, number, dtype=bool)
+    known = (action >= 0) & (action < number)
+    return jnp.where(known, jnp.sum(jnp.where(chosen, q_values, 0.0), axis=-1), jnp.nan)
+
+
+def td_target(reward: Array, discount: Array, next_value: Array) -> Array:
+    """r + discount V(s'), the sample of T^pi V.
+
+    Reference: Sutton & Barto 2018, eq. 6.2. With next_value = Q(s', a') it is SARSA's target (eq. 6.7),
+    with a' from a deterministic policy that of DDPG (Lillicrap et al. 2016, algorithm 1).
+
+    Args:
+      reward: `[...]`, per step.
+      discount: `[...]`, gamma * (1 - terminated), in [0, 1].
+      next_value: `[...]`, of the true successor.
+
+    Raises:
+      AssertionError: the shapes differ (so `[B]` against `[B, 1]` fails).
+    """
+    chex.assert_equal_shape([reward, discount, next_value])
+    return reward + discount * next_value
+
+
+def td_error(value: Array, reward: Array, discount: Array, next_value: Array) -> Array:
+    """delta = r + discount V(s') - V(s), all `[...]`. Reference: Sutton & Barto 2018, eq. 6.5.
+
+    Raises AssertionError if the shapes differ.
+    """
+    chex.assert_equal_shape([value, reward])
+    return td_target(reward, discount, next_value) - value
+
+
+def q_learning_target(reward: Array, discount: Array, next_q_values: Array) -> Array:
+    """r + discount max_a Q(s', a), the sample of T* Q.
+
+    `reward`, `discount` `[...]`; `next_q_values` `[..., A]`. Reference: Sutton & Barto 2018, eq. 6.8; Mnih et
+    al. 2015, algorithm 1. Raises AssertionError if the shapes do not belong together.
+    """
+    return td_target(reward, discount, jnp.max(next_q_values, axis=-1))
+
+
+def expected_sarsa_target(reward: Array, discount: Array, next_q_values: Array, next_policy: Array) -> Array:
+    """r + discount sum_a pi(a | s') Q(s', a).
+
+    `reward`, `discount` `[...]`; `next_q_values` and probabilities `next_policy` `[..., A]`. Reference: Sutton &
+    Barto 2018, eq. 6.9. Raises AssertionError if the shapes do not belong together.
+    """
+    return td_target(reward, discount, v_from_q(next_q_values, next_policy))
+
+
+def double_q_target(reward: Array, discount: Array, next_q_values: Array, selector_q_values: Array) -> Array:
+    """r + discount Q'(s', argmax_a Q(s', a)): one function chooses the action, another values it.
+
+    Reference: van Hasselt, Guez & Silver 2016, "Deep reinforcement learning with double Q-learning", eq. 4.
+
+    Args:
+      reward: `[...]`.
+      discount: `[...]`.
+      next_q_values: `[..., A]`, Q' that values (the target network), at s'.
+      selector_q_values: `[..., A]`, Q that chooses (the online network), at s'.
+
+    Raises:
+      AssertionError: the shapes do not belong together.
+    """
+    chex.assert_equal_shape([next_q_values, selector_q_values])
+    greedy = jnp.argmax(selector_q_values, axis=-1)
+    return td_target(reward, discount, action_value(next_q_values, greedy))
+
+
+def clipped_double_q_target(reward: Array, discount: Array, next_q1: Array, next_q2: Array) -> Array:
+    """r + discount min(Q1(s', a'), Q2(s', a')), all `[...]`, with a' the (smoothed) target action.
+
+    Reference: Fujimoto, van Hoof & Meger 2018 (TD3), eq. 10. Raises AssertionError if the shapes differ.
+    """
+    chex.assert_equal_shape([next_q1, next_q2])
+    return td_target(reward, discount, jnp.minimum(next_q1, next_q2))
+
+
+def soft_target(
+    reward: Array,
+    discount: Array,
+    next_q1: Array,
+    next_q2: Array,
+    next_log_prob: Array,
+    alpha: Array | float,
+) -> Array:
+    """r + discount (min(Q1(s', a'), Q2(s', a')) - alpha log pi(a' | s')), with a' drawn from pi.
+
+    Reference: Haarnoja et al. 2018, "Soft actor-critic algorithms and applications", eq. 3 and 5, with the
+    two critics of its section 5.
+
+    Args:
+      reward: `[...]`.
+      discount: `[...]`, gamma * (1 - terminated); it multiplies the entropy term as well.
+      next_q1: `[...]`, of the sampled action a'.
+      next_q2: `[...]`; pass `next_q1` again for a single critic.
+      next_log_prob: `[...]`, of a', nats.
+      alpha: scalar >= 0, the temperature, in reward per nat.
+
+    Raises:
+      AssertionError: the shapes differ.
+    """
+    chex.assert_equal_shape([next_q1, next_q2, next_log_prob])
+    return td_target(reward, discount, jnp.minimum(next_q1, next_q2) - alpha * next_log_prob)
+
+
+def discrete_soft_target(
+    reward: Array,
+    discount: Array,
+    next_q1: Array,
+    next_q2: Array,
+    next_log_probs: Array,
+    alpha: Array | float,
+) -> Array:
+    """r + discount sum_a pi(a | s') (min(Q1(s', a), Q2(s', a)) - alpha log pi(a | s')), in expectation.
+
+    Reference: Christodoulou 2019, "Soft actor-critic for discrete action settings", eq. 10. As
+    `soft_target`, but `next_q1`, `next_q2` and `next_log_probs` (normalised, finite) are `[..., A]`.
+    """
+    chex.assert_equal_shape([next_q1, next_q2, next_log_probs])
+    soft_q = jnp.minimum(next_q1, next_q2) - alpha * next_log_probs
+    return td_target(reward, discount, v_from_q(soft_q, jnp.exp(next_log_probs)))
+
+
+def dueling_q_values(value: Array, advantages: Array, policy: Array | None = None) -> Array:
+    """Q(s, a) = V(s) + A(s, a) - sum_b pi(b | s) A(s, b), which makes the two streams identifiable.
+
+    Reference: Wang et al. 2016, "Dueling network architectures", eq. 9 (pi uniform).
+
+    Args:
+      value: `[...]` (not `[..., 1]`).
+      advantages: `[..., A]`, any offset.
+      policy: probabilities `[..., A]` that average the advantages; None: uniform. Given a policy, `value` is
+        exactly its mean of the result.
+
+    Raises:
+      AssertionError: the shapes do not belong together.
+    """
+    chex.assert_shape(value, advantages.shape[:-1])
+    if policy is None:
+        policy = jnp.full_like(advantages, 1.0 / advantages.shape[-1])
+    return value[..., None] + advantage(advantages, policy)
