@@ -72,7 +72,7 @@ def expectation_backup_v(
 def expectation_backup_q(
     q_values: Array, transition: Array, reward: Array, policy: Array, discount: Array | float
 ) -> Array:
-    """(T^pi Q)(s, a) = R(s, a) + gamma sum_s' P(s' | s, a) sum_b pi(b | s') Q(s', b); its fixed point is Q^pi.
+    """(T^pi Q)(s, a) = R(s, a) + gamma sum_s' P(s' | s, a) sum_b pi(b | s') Q(s', b); fixed point Q^pi.
 
     Reference: Sutton & Barto 2018, exercise 3.17. Shapes and errors as in `q_from_v`; `q_values` and
     `policy` are `[S, A]`, as is the result.
@@ -153,8 +153,8 @@ def q_learning_target(reward: Array, discount: Array, next_q_values: Array) -> A
 def expected_sarsa_target(reward: Array, discount: Array, next_q_values: Array, next_policy: Array) -> Array:
     """r + discount sum_a pi(a | s') Q(s', a).
 
-    `reward`, `discount` `[...]`; `next_q_values` and probabilities `next_policy` `[..., A]`. Reference: Sutton &
-    Barto 2018, eq. 6.9. Raises AssertionError if the shapes do not belong together.
+    `reward`, `discount` `[...]`; `next_q_values` and probabilities `next_policy` `[..., A]`. Reference:
+    Sutton & Barto 2018, eq. 6.9. Raises AssertionError if the shapes do not belong together.
     """
     return td_target(reward, discount, v_from_q(next_q_values, next_policy))
 

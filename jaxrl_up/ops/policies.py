@@ -199,8 +199,9 @@ class TanhGaussian(NamedTuple):
     def _squash(self, before: Array) -> Array:
         """low + width sigmoid(2 u), measured from the nearer bound to keep its relative precision."""
         low, high = self._bounds()
-        distance = (high - low) * jax.nn.sigmoid(-2.0 * jnp.abs(before))
-        return jnp.where(before < 0, low + distance, high - distance)
+        negative = before < 0
+        distance = (high - low) * jax.nn.sigmoid(2.0 * jnp.where(negative, before, -before))
+        return jnp.where(negative, low + distance, high - distance)
 
     def _unsquash(self, action: Array) -> Array:
         """u = log((a - low) / (high - a)) / 2, from distances of at least half a unit of rounding."""
@@ -224,8 +225,8 @@ class TanhGaussian(NamedTuple):
 class EpsilonGreedy(NamedTuple):
     """With probability epsilon any action, otherwise one of greatest value; ties share alike.
 
-    pi(a) = epsilon / A + (1 - epsilon) [a is greedy] / (number of greedy actions). Reference: Sutton & Barto 2018,
-    section 2.2. No gradient flows to the values.
+    pi(a) = epsilon / A + (1 - epsilon) [a is greedy] / (number of greedy actions). Reference: Sutton &
+    Barto 2018, section 2.2. No gradient flows to the values.
     """
 
     q_values: Array  # [..., A]

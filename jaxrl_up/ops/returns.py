@@ -24,8 +24,8 @@ def discounted_returns(
 ) -> Array:
     """Reward-to-go: the discounted sum of the rewards that follow, to the end of each episode.
 
-    G_t = r_t + discount_t G_{t+1} inside an episode, G_t = r_t + discount_t V(s'_t) at its last row and at the
-    edge of the window. Reference: Sutton & Barto 2018, eq. 3.9; lambda_returns with lambda = 1.
+    G_t = r_t + discount_t G_{t+1} inside an episode, G_t = r_t + discount_t V(s'_t) at its last row and at
+    the edge of the window. Reference: Sutton & Barto 2018, eq. 3.9; lambda_returns with lambda = 1.
 
     Args:
       rewards: `[T, ...]`, per step.
@@ -51,8 +51,8 @@ def trajectory_returns(
 
     A segment begins at row 0 or after a row with trace 0, and its return is the reward-to-go of its first
     row: sum_t r_t (finite horizon, undiscounted) with discount = 1 - terminated, and sum_k gamma^k r_k
-    (infinite horizon, discounted) with discount = gamma * (1 - terminated). This is Phi_t = R(tau) in Schulman
-    et al. 2016, eq. 1, item 1.
+    (infinite horizon, discounted) with discount = gamma * (1 - terminated). This is Phi_t = R(tau) in
+    Schulman et al. 2016, eq. 1, item 1.
 
     Arguments, result and errors are those of `discounted_returns`.
     """
@@ -171,8 +171,8 @@ def vtrace(
 
     v_s = V(x_s) + sum_{t >= s} (prod_{s <= i < t} discount_i c_i) delta_t,
     delta_t = rho_t (r_t + discount_t V(x_{t+1}) - V(x_t)),
-    rho_t = min(rho_bar, pi / mu),  c_t = trace_t min(c_bar, pi / mu). Reference: Espeholt et al. 2018, "IMPALA",
-    eq. 1 and remark 2 (lambda); the advantages are those of section 4.2, where at lambda < 1 v_{s+1} is
+    rho_t = min(rho_bar, pi / mu),  c_t = trace_t min(c_bar, pi / mu). Reference: Espeholt et al. 2018,
+    "IMPALA", eq. 1 and remark 2 (lambda); the advantages are those of section 4.2, where at lambda < 1 v_{s+1} is
     V(x_{s+1}) + lambda (v_{s+1} - V(x_{s+1})).
 
     Args:
