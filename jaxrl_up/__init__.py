@@ -2,8 +2,12 @@
 
 from jaxrl_up import envs as envs
 from jaxrl_up import ops as ops
+from jaxrl_up._version import __version__ as __version__
+from jaxrl_up.algorithms import A2C as A2C
 from jaxrl_up.algorithms import ALGORITHMS as ALGORITHMS
 from jaxrl_up.algorithms import PPO as PPO
+from jaxrl_up.algorithms import TRPO as TRPO
+from jaxrl_up.algorithms import VPG as VPG
 from jaxrl_up.config import make_config as make_config
 from jaxrl_up.devices import use_all_cores as use_all_cores
 from jaxrl_up.run import RunResult as RunResult
@@ -20,5 +24,3 @@ from jaxrl_up.types import Algorithm as Algorithm
 from jaxrl_up.types import Array as Array
 from jaxrl_up.types import Key as Key
 from jaxrl_up.types import TimeStep as TimeStep
-
-from jaxrl_up._version import __version__ as __version__

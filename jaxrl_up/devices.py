@@ -22,7 +22,6 @@ def use_all_cores(cores: int | None = None) -> int:
         started = len(jax.devices("cpu"))
         if started != cores:
             raise RuntimeError(
-                f"JAX has already started with {started} CPU device(s): call use_all_cores() before any "
-                "JAX computation"
+                f"JAX has already started with {started} CPU device(s): call use_all_cores() before any JAX computation"
             ) from None
     return cores

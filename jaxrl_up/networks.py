@@ -70,9 +70,7 @@ class Conv(nn.Module):
         channels = x.shape[-1]
         fan_in = self.size * self.size * channels
         init = initializers(self.initializer, fan_in, math.sqrt(2))
-        kernel = self.param(
-            "kernel", init["kernel_init"], (self.size, self.size, channels, self.features), jnp.float32
-        )
+        kernel = self.param("kernel", init["kernel_init"], (self.size, self.size, channels, self.features), jnp.float32)
         bias = self.param("bias", init["bias_init"], (self.features,), jnp.float32)
         slices = self.lowering == "slices" or (
             self.lowering == "auto" and jax.default_backend() == "cpu" and self.size <= 4
@@ -228,9 +226,7 @@ def actor_critic(config: Any, env: Any) -> ActorCritic:
     features, and the torso belongs to `params["actor"]`.
     """
     check_network(config)
-    torso = Torso(
-        env.observation_space, config.network, tuple(config.hidden), config.activation, config.initializer
-    )
+    torso = Torso(env.observation_space, config.network, tuple(config.hidden), config.activation, config.initializer)
     actor = Actor(torso, PolicyHead(env.action_space, config.initializer))
     critic = Critic(None if config.shared else torso, ValueHead(config.initializer))
 
@@ -263,13 +259,9 @@ def check_network(config: Any) -> None:
             f"network={config.network!r} is not known; choose from {', '.join(NETWORKS)} or pass a linen module"
         )
     if config.activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation={config.activation!r} is not known; choose from {', '.join(ACTIVATIONS)}"
-        )
+        raise ValueError(f"activation={config.activation!r} is not known; choose from {', '.join(ACTIVATIONS)}")
     if config.initializer not in INITIALIZERS:
-        raise ValueError(
-            f"initializer={config.initializer!r} is not known; choose from {', '.join(INITIALIZERS)}"
-        )
+        raise ValueError(f"initializer={config.initializer!r} is not known; choose from {', '.join(INITIALIZERS)}")
     if not config.hidden or any(size < 1 for size in config.hidden):
         raise ValueError(f"hidden={config.hidden!r} must name at least one layer of at least one unit")
 

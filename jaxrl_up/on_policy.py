@@ -57,13 +57,17 @@ class Batch(NamedTuple):
     log_prob: Array
     value: Array
     advantage: Array  # GAE
-    target: Array  # advantage + value, the TD(lambda) target of the critic
+    target: Array  # of the critic, see `value_target`
 
 
 class Collected(NamedTuple):
     """What a rollout leaves behind. `statistics` already include it, and are installed by `finish`."""
 
     batch: Batch
+    reward: Array  # [T, B]
+    discount: Array  # [T, B], gamma (1 - terminated)
+    going: Array  # [T, B], 1 - done: the episode went on after this step
+    next_value: Array  # [T, B], of the true successor
     interaction: Interaction
     statistics: ops.RunningStatistics | None
     episodes: EpisodeSums
@@ -79,15 +83,21 @@ def training_env(env: Env) -> Env:
     return rescale_action(env) if isinstance(env.action_space, Box) else env
 
 
-def init(config: Any, env: Env, key: Key, optimizer: optax.GradientTransformation) -> State:
-    """Fresh networks, optimiser, statistics and environments."""
+def init(
+    config: Any,
+    env: Env,
+    key: Key,
+    optimizer: optax.GradientTransformation,
+    parts: tuple[str, ...] = ("actor", "critic"),
+) -> State:
+    """Fresh networks, an optimiser for each of `parts`, statistics and environments."""
     params_key, env_key, state_key = jax.random.split(key, 3)
     params = network(config, env).init(params_key, config.initial_log_std)
     statistics = None
     if config.normalize_observations:
         statistics = ops.init_statistics(env.observation_space.shape)
     return State(
-        Learner(params, {part: optimizer.init(params[part]) for part in params}, statistics),
+        Learner(params, {part: optimizer.init(params[part]) for part in parts}, statistics),
         start(env, config.num_envs, env_key),
         state_key,
         Counters(jnp.int32(0), jnp.int32(0)),
@@ -107,19 +117,21 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     def policy(obs: Array, key: Key) -> tuple[Array, Array]:
         return net.policy(params["actor"], normalize(statistics, obs)).sample_and_log_prob(key)
 
-    interaction, rows, episodes = unroll(
-        training_env(env), policy, state.interaction, config.rollout_length, key
-    )
+    interaction, rows, episodes = unroll(training_env(env), policy, state.interaction, config.rollout_length, key)
     obs = normalize(statistics, rows.obs)
     value = net.value(params, obs)
     next_value = net.value(params, normalize(statistics, rows.next_obs))
     discount = config.gamma * (1.0 - rows.terminated)
-    trace = config.gae_lambda * (1.0 - (rows.terminated | rows.truncated))
-    advantage = ops.gae(rows.reward, discount, trace, value, next_value)
-    batch = Batch(obs, rows.action, rows.extras, value, advantage, advantage + value)
+    going = 1.0 - (rows.terminated | rows.truncated)
+    advantage = ops.gae(rows.reward, discount, config.gae_lambda * going, value, next_value)
+    if config.value_target == "lambda_return":
+        target = advantage + value
+    else:
+        target = ops.discounted_returns(rows.reward, discount, going, next_value)
+    batch = Batch(obs, rows.action, rows.extras, value, advantage, target)
     if statistics is not None:
         statistics = ops.update_statistics(statistics, rows.obs)
-    return Collected(batch, interaction, statistics, episodes)
+    return Collected(batch, rows.reward, discount, going, next_value, interaction, statistics, episodes)
 
 
 def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
@@ -136,24 +148,49 @@ def minibatches(batch: Batch, number: int, key: Key) -> Batch:
 
 
 def descend(
-    config: Any,
     optimizer: optax.GradientTransformation,
     params: PyTree,
     opt_state: PyTree,
     gradient: PyTree,
-    rate_scale: float | Array = 1.0,
+    rates: dict[str, Array],
+    max_grad_norm: Array | None = None,
 ) -> tuple[PyTree, PyTree]:
     """One step for the parts in `gradient`, each with its own optimiser state and step size."""
-    if config.max_grad_norm is not None:
-        gradient, _ = optax.clip_by_global_norm(config.max_grad_norm).update(gradient, optax.EmptyState())
-    value_rate = config.learning_rate if config.value_learning_rate is None else config.value_learning_rate
-    rates = {"actor": config.learning_rate, "critic": value_rate}
+    if max_grad_norm is not None:
+        gradient, _ = optax.clip_by_global_norm(max_grad_norm).update(gradient, optax.EmptyState())
     params, opt_state = dict(params), dict(opt_state)
     for part in gradient:
         updates, opt_state[part] = optimizer.update(gradient[part], opt_state[part], params[part])
-        rate = rate_scale * rates[part]
-        params[part] = jax.tree.map(lambda p, u, rate=rate: p - rate * u, params[part], updates)
+        params[part] = jax.tree.map(lambda p, u, rate=rates[part]: p - rate * u, params[part], updates)
     return params, opt_state
+
+
+def fit_value(
+    config: Any,
+    env: Env,
+    optimizer: optax.GradientTransformation,
+    params: PyTree,
+    opt_state: PyTree,
+    batch: Batch,
+    rates: dict[str, Array],
+    max_grad_norm: Array | None = None,
+) -> tuple[PyTree, PyTree, Array]:
+    """`value_steps` steps of the critic on the whole batch; the loss returned is the one before them."""
+    net = network(config, env)
+
+    def loss(critic: PyTree) -> Array:
+        return ops.value_loss(net.value({**params, "critic": critic}, batch.obs), batch.target)
+
+    def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
+        params, opt_state = carry
+        value_loss, gradient = jax.value_and_grad(loss)(params["critic"])
+        gradient = {"critic": gradient}
+        return descend(optimizer, params, opt_state, gradient, rates, max_grad_norm), value_loss
+
+    if config.value_steps == 0:
+        return params, opt_state, loss(params["critic"])
+    (params, opt_state), losses = jax.lax.scan(step, (params, opt_state), length=config.value_steps)
+    return params, opt_state, losses[0]
 
 
 def finish(
@@ -191,6 +228,13 @@ def steps_per_update(config: Any) -> int:
     return config.num_envs * config.rollout_length
 
 
-def progress(config: Any, state: State) -> Array:
-    """Fraction of `total_steps` done, in [0, 1]; what schedules run on."""
-    return jnp.minimum(state.counters.env_steps / config.total_steps, 1.0)
+def remaining(config: Any, state: State) -> Array:
+    """Fraction of `total_steps` to go, in [0, 1]; what schedules run on."""
+    return jnp.maximum(1.0 - state.counters.env_steps / config.total_steps, 0.0)
+
+
+def rates(config: Any, state: State) -> dict[str, Array]:
+    """The step size of each part at this update."""
+    scale = remaining(config, state) if config.anneal_learning_rate else 1.0
+    value_rate = config.learning_rate if config.value_learning_rate is None else config.value_learning_rate
+    return {"actor": scale * config.learning_rate, "critic": scale * value_rate}

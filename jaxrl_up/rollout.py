@@ -76,9 +76,7 @@ def unroll(
             sums.total_return + jnp.sum(jnp.where(done, episode_return, 0.0)),
             sums.total_length + jnp.sum(jnp.where(done, episode_length, 0)),
         )
-        row = Rows(
-            interaction.obs, action, extras, step.reward, step.next_obs, step.terminated, step.truncated
-        )
+        row = Rows(interaction.obs, action, extras, step.reward, step.next_obs, step.terminated, step.truncated)
         interaction = Interaction(
             env_state,
             step.obs,
@@ -136,7 +134,5 @@ def play(
         )
         return time + 1, env_state, step.obs, episodes
 
-    zero = Episodes(
-        jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool)
-    )
+    zero = Episodes(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
     return jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, zero))[-1]

@@ -24,7 +24,6 @@ from jaxrl_up.training import (
     advance_lanes,
     begin_lanes,
     lane_mesh,
-    place,
     schedule,
 )
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
@@ -165,7 +164,9 @@ def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
         seeds = range(int(seeds))
     seeds = tuple(seeds)
     if not seeds or len(set(seeds)) < len(seeds) or not all(_is_seed(s) for s in seeds):
-        raise ValueError(f"seeds={list(seeds)}: give how many (at least 1) or distinct whole numbers from 0 to 2^32 - 1")
+        raise ValueError(
+            f"seeds={list(seeds)}: give how many (at least 1) or distinct whole numbers from 0 to 2^32 - 1"
+        )
     return tuple(int(s) for s in seeds)
 
 

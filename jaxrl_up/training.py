@@ -133,9 +133,7 @@ def advance(
     return progress, log
 
 
-def guarded_update(
-    algo: Algorithm, env: Env, config: PyTree, progress: Progress
-) -> tuple[Progress, Metrics]:
+def guarded_update(algo: Algorithm, env: Env, config: PyTree, progress: Progress) -> tuple[Progress, Metrics]:
     """One update, or the old learner where the new one is not finite. The environments go on either way."""
     state, metrics = algo.update(config, env, progress.state)
     leaves = [x for x in jax.tree.leaves(state.learner) if jnp.issubdtype(x.dtype, jnp.inexact)]
@@ -222,7 +220,7 @@ def sweep(
     swept = {k: jnp.asarray(v, jnp.float32) for k, v in resolve(env, config, grid).items()}
     lengths = {name: np.shape(value)[:1] for name, value in swept.items()}
     if len(set(lengths.values())) != 1 or () in lengths.values():
-        raise ValueError(f"the values of a grid need one length, got {({k: np.shape(v) for k, v in grid.items()})}")
+        raise ValueError(f"the values of a grid need one length, got { ({k: np.shape(v) for k, v in grid.items()}) }")
     points, seeds = next(iter(swept.values())).shape[0], keys.shape[0]
     lane_keys = jnp.tile(keys, points)
     lane_swept = {name: jnp.repeat(value, seeds, axis=0) for name, value in swept.items()}
@@ -286,7 +284,9 @@ def lane_mesh(lanes: int) -> Mesh | None:
 def specs(axes: PyTree) -> PyTree:
     """Partition specs of vmap axes."""
     return jax.tree.map(
-        lambda axis: PartitionSpec() if axis is None else PartitionSpec("lanes"), axes, is_leaf=lambda x: x is None
+        lambda axis: PartitionSpec() if axis is None else PartitionSpec("lanes"),
+        axes,
+        is_leaf=lambda x: x is None,
     )
 
 
@@ -303,7 +303,10 @@ def place(tree: PyTree, mesh: Mesh | None, axes: PyTree = 0) -> PyTree:
         return jax.device_put(x, NamedSharding(mesh, PartitionSpec("lanes")))
 
     return jax.tree.map(
-        lambda axis, subtree: jax.tree.map(partial(put, axis), subtree), axes, tree, is_leaf=lambda x: x is None
+        lambda axis, subtree: jax.tree.map(partial(put, axis), subtree),
+        axes,
+        tree,
+        is_leaf=lambda x: x is None,
     )
 
 

@@ -52,6 +52,8 @@ class Config:
     """discount per step"""
     gae_lambda: float = traced(0.95, 0.0, 1.0)
     """trace decay of GAE"""
+    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
+    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
     clip_epsilon: float = traced(0.2, 0.0)
     """the probability ratio is clipped to 1 +- clip_epsilon"""
     anneal_clip: bool = static(False)
@@ -95,6 +97,7 @@ SPINUP = {
     "value_learning_rate": 1e-3,
     "anneal_learning_rate": False,
     "gae_lambda": 0.97,
+    "value_target": "reward_to_go",
     "target_kl": 0.01,
     "value_cost": 1.0,
     "max_grad_norm": None,
@@ -121,9 +124,7 @@ def init(config: Config, env: Env, key: Key) -> State:
     return on_policy.init(config, env, key, optimizer(config))
 
 
-def loss(
-    config: Config, env: Env, params: PyTree, batch: Batch, clip_epsilon: Array
-) -> tuple[Array, dict[str, Array]]:
+def loss(config: Config, env: Env, params: PyTree, batch: Batch, clip_epsilon: Array) -> tuple[Array, dict[str, Array]]:
     """Equation 9, negated, and what it is made of."""
     policy, value = on_policy.network(config, env).both(params, batch.obs)
     log_prob = policy.log_prob(batch.action)
@@ -143,7 +144,7 @@ def loss(
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,
-        "kl": jnp.mean(ops.kl_k1(log_ratio)),
+        "kl": jnp.mean(ops.kl_k1(batch.log_prob, log_prob)),
         "clip_fraction": jnp.mean(jnp.abs(jnp.exp(log_ratio) - 1.0) > clip_epsilon),
     }
 
@@ -151,9 +152,9 @@ def loss(
 def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     """Algorithm 1: collect, estimate advantages, optimise the surrogate for several epochs."""
     key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
-    remaining = 1.0 - on_policy.progress(config, state)
-    rate_scale = remaining if config.anneal_learning_rate else 1.0
-    clip_epsilon = config.clip_epsilon * (remaining if config.anneal_clip else 1.0)
+    rates = on_policy.rates(config, state)
+    clip_scale = on_policy.remaining(config, state) if config.anneal_clip else 1.0
+    clip_epsilon = config.clip_epsilon * clip_scale
 
     # run pi_old in the environments for T steps, compute advantages A_1 ... A_T
     collected = on_policy.collect(config, env, state, rollout_key)
@@ -165,11 +166,9 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     # optimise the surrogate L wrt theta, with K epochs and minibatch size M <= N T
     def minibatch_step(carry: tuple[PyTree, PyTree, Array], minibatch: Batch) -> Any:
         params, opt_state, stopped = carry
-        gradient, losses = jax.grad(lambda p: loss(config, env, p, minibatch, clip_epsilon), has_aux=True)(
-            params
-        )
+        gradient, losses = jax.grad(lambda p: loss(config, env, p, minibatch, clip_epsilon), has_aux=True)(params)
         new_params, new_opt_state = on_policy.descend(
-            config, optimizer(config), params, opt_state, gradient, rate_scale
+            optimizer(config), params, opt_state, gradient, rates, config.max_grad_norm
         )
         if config.target_kl is not None:
             stopped |= losses["kl"] > 1.5 * config.target_kl
@@ -182,9 +181,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         return jax.lax.scan(minibatch_step, carry, on_policy.minibatches(batch, config.num_minibatches, key))
 
     carry = (state.learner.params, state.learner.opt_state, jnp.bool_(False))
-    (params, opt_state, _), losses = jax.lax.scan(
-        epoch, carry, jax.random.split(shuffle_key, config.num_epochs)
-    )
+    (params, opt_state, _), losses = jax.lax.scan(epoch, carry, jax.random.split(shuffle_key, config.num_epochs))
 
     # theta_old <- theta
     losses = jax.tree.map(jnp.mean, losses)
@@ -193,6 +190,4 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 
 act = on_policy.act
 
-PPO = Algorithm(
-    "ppo", Config, init, update, act, on_policy.steps_per_update, presets={"spinup": SPINUP}
-)
+PPO = Algorithm("ppo", Config, init, update, act, on_policy.steps_per_update, presets={"spinup": SPINUP})

@@ -1,0 +1,128 @@
+"""Advantage Actor-Critic, synchronous (Mnih et al. 2016, arXiv:1602.01783).
+
+A3C, its ancestor, let asynchronous workers each apply the gradient of t_max steps to shared parameters
+(algorithm S3). Here all environments step together and one gradient is taken over the whole batch, which is the
+same estimator without stale parameters:
+
+    grad log pi(a_t|s_t) (R_t - V(s_t)) + entropy_cost grad H(pi(s_t)),    R_t the n-step return      (section 4)
+
+RMSProp with shared statistics as in the paper (equation S2), or Adam. `gae_lambda` = 1 gives the paper's n-step
+return to the end of the window; below 1 it is GAE. Time limits: the value of the true successor is bootstrapped
+(see `on_policy`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxrl_up import on_policy, ops
+from jaxrl_up.envs import Env
+from jaxrl_up.on_policy import Batch, State
+from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+
+
+@struct.dataclass
+class Config:
+    """Fields of A2C. Numbers marked `traced` can be swept without recompiling."""
+
+    total_steps: int = static(500_000, low=1)
+    """environment steps per seed"""
+    num_envs: int = static(16, low=1)
+    """environments stepped together"""
+    rollout_length: int = static(8, low=1)
+    """steps per environment and update"""
+    optimizer: str = static("rmsprop", choices=("rmsprop", "adam"))
+    """which steps; RMSProp as in the paper"""
+    learning_rate: float = traced(2e-3, 0.0)
+    """step size of the policy, and of the critic unless value_learning_rate is given"""
+    value_learning_rate: float | None = traced(None, 0.0)
+    """step size of the critic"""
+    anneal_learning_rate: bool = static(True)
+    """lower the step sizes linearly to zero over total_steps"""
+    gamma: float = traced(0.99, 0.0, 1.0)
+    """discount per step"""
+    gae_lambda: float = traced(1.0, 0.0, 1.0)
+    """trace decay of GAE; 1 is the n-step return of the paper"""
+    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
+    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
+    entropy_cost: float = traced(0.01, 0.0)
+    """weight of the entropy bonus"""
+    value_cost: float = traced(0.5, 0.0)
+    """weight of the critic's loss"""
+    max_grad_norm: float | None = traced(0.5, 0.0)
+    """clip the gradient's global norm to this"""
+    rms_decay: float = traced(0.99, 0.0, 1.0)
+    """decay of RMSProp's squared gradients"""
+    epsilon: float = traced(1e-5, 0.0)
+    """added to the optimiser's denominator"""
+    normalize_advantages: bool = static(False)
+    """zero mean, unit variance over the batch"""
+    normalize_observations: bool = static(False)
+    """whiten observations by running statistics"""
+    network: Any = static("auto")
+    """auto, mlp, cnn, or a linen module from observation to features"""
+    hidden: tuple[int, ...] = static((64, 64))
+    """units of the hidden layers"""
+    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
+    """nonlinearity"""
+    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
+    """initial weights"""
+    shared: bool = static(False)
+    """critic as a head on the policy's torso"""
+    initial_log_std: float = traced(0.0)
+    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
+
+
+def optimizer(config: Config) -> optax.GradientTransformation:
+    """RMSProp or Adam without the step size."""
+    if config.optimizer == "adam":
+        return optax.scale_by_adam(eps=config.epsilon)
+    return optax.scale_by_rms(decay=config.rms_decay, eps=config.epsilon)
+
+
+def init(config: Config, env: Env, key: Key) -> State:
+    """Fresh networks, optimisers and environments."""
+    return on_policy.init(config, env, key, optimizer(config))
+
+
+def loss(config: Config, env: Env, params: PyTree, batch: Batch) -> tuple[Array, dict[str, Array]]:
+    """Policy gradient, critic and entropy together, as in section 4."""
+    policy, value = on_policy.network(config, env).both(params, batch.obs)
+    policy_loss = ops.score_function_loss(policy.log_prob(batch.action), batch.advantage)
+    value_loss = ops.value_loss(value, batch.target)
+    entropy = jnp.mean(policy.entropy())
+    total = policy_loss + config.value_cost * value_loss - config.entropy_cost * entropy
+    return total, {
+        "loss": total,
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+    }
+
+
+def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+    """One thread's loop of algorithm S3, all environments at once."""
+    key, rollout_key = jax.random.split(state.key)
+    rates = on_policy.rates(config, state)
+
+    # perform a_t by pi for t_max steps; R <- r + gamma R backwards from V(s), or 0 for a terminal s
+    collected = on_policy.collect(config, env, state, rollout_key)
+    batch = collected.batch
+    if config.normalize_advantages:
+        batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
+
+    # accumulate gradients wrt theta and theta_v, update both
+    params, opt_state = state.learner.params, state.learner.opt_state
+    gradient, losses = jax.grad(lambda p: loss(config, env, p, batch), has_aux=True)(params)
+    params, opt_state = on_policy.descend(optimizer(config), params, opt_state, gradient, rates, config.max_grad_norm)
+    return on_policy.finish(config, state, key, collected, params, opt_state, losses)
+
+
+act = on_policy.act
+
+A2C = Algorithm("a2c", Config, init, update, act, on_policy.steps_per_update)

@@ -1,0 +1,171 @@
+"""Trust Region Policy Optimization (Schulman et al. 2015, arXiv:1502.05477).
+
+    maximize E[pi(a|s) / pi_old(a|s) A]   subject to   E[KL(pi_old(.|s) || pi(.|s))] <= delta            (eq. 14)
+
+The step is s = sqrt(2 delta / x'Hx) x with x = H^-1 g by conjugate gradient, H the Hessian of the KL, its products by
+forward-over-reverse differentiation (appendix C); then the longest fraction decay^j of s that improves the surrogate within delta.
+Without `line_search` the full step is taken: the natural policy gradient (Kakade 2001), preset `natural_gradient`.
+The KL is exact, KL(old || new), for either head. The critic is fitted by `value_steps` Adam steps.
+Time limits: the value of the true successor is bootstrapped (see `on_policy`). With `shared` the critic's steps train its head alone.
+Under vmap the line search lasts until every seed is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxrl_up import on_policy, ops
+from jaxrl_up.envs import Env
+from jaxrl_up.on_policy import State
+from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+
+
+@struct.dataclass
+class Config:
+    """Fields of TRPO. Numbers marked `traced` can be swept without recompiling."""
+
+    total_steps: int = static(500_000, low=1)
+    """environment steps per seed"""
+    num_envs: int = static(8, low=1)
+    """environments stepped together"""
+    rollout_length: int = static(128, low=1)
+    """steps per environment and update"""
+    delta: float = traced(0.01, 0.0)
+    """trust region: the mean KL(old || new) allowed, in nats"""
+    damping: float = traced(0.1, 0.0)
+    """added to the diagonal of the Fisher matrix"""
+    cg_iterations: int = static(10, low=1)
+    """steps of conjugate gradient"""
+    line_search: bool = static(True)
+    """shorten the step until the surrogate improves within delta; without, natural gradient"""
+    backtrack_steps: int = static(10, low=1)
+    """fractions tried by the line search"""
+    backtrack_decay: float = traced(0.8, 0.0, 1.0)
+    """each fraction is this times the last one"""
+    learning_rate: float = traced(1e-3, 0.0)
+    """Adam step size of the critic"""
+    value_steps: int = static(20, low=0)
+    """critic steps per batch, each over the whole batch"""
+    gamma: float = traced(0.99, 0.0, 1.0)
+    """discount per step"""
+    gae_lambda: float = traced(0.95, 0.0, 1.0)
+    """trace decay of GAE"""
+    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
+    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
+    adam_epsilon: float = traced(1e-8, 0.0)
+    """added to Adam's denominator"""
+    normalize_observations: bool = static(False)
+    """whiten observations by running statistics"""
+    network: Any = static("auto")
+    """auto, mlp, cnn, or a linen module from observation to features"""
+    hidden: tuple[int, ...] = static((64, 64))
+    """units of the hidden layers"""
+    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
+    """nonlinearity"""
+    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
+    """initial weights"""
+    shared: bool = static(False)
+    """critic as a head on the policy's torso"""
+    initial_log_std: float = traced(0.0)
+    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
+
+
+SPINUP = {
+    "num_envs": 1,
+    "rollout_length": 4000,
+    "value_steps": 80,
+    "gae_lambda": 0.97,
+    "value_target": "reward_to_go",
+    "initializer": "torch",
+    "initial_log_std": -0.5,
+}
+
+
+def optimizer(config: Config) -> optax.GradientTransformation:
+    """The critic's Adam without its step size."""
+    return optax.scale_by_adam(eps=config.adam_epsilon)
+
+
+def init(config: Config, env: Env, key: Key) -> State:
+    """Fresh networks, the critic's optimiser and environments."""
+    return on_policy.init(config, env, key, optimizer(config), ("critic",))
+
+
+def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+    """Algorithm 1 of Spinning Up's TRPO."""
+    key, rollout_key = jax.random.split(state.key)
+
+    # collect trajectories by running pi_k; estimate advantages
+    collected = on_policy.collect(config, env, state, rollout_key)
+    batch = collected.batch
+    batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
+    params, opt_state = state.learner.params, state.learner.opt_state
+    actor = params["actor"]
+    policy = on_policy.network(config, env).policy
+    old = jax.lax.stop_gradient(policy(actor, batch.obs))
+
+    def surrogate(actor: PyTree) -> Array:
+        return ops.surrogate_loss(policy(actor, batch.obs).log_prob(batch.action), batch.log_prob, batch.advantage)
+
+    def kl(actor: PyTree) -> Array:
+        return jnp.mean(old.kl(policy(actor, batch.obs)))
+
+    # g_k, then x_k = H_k^-1 g_k by conjugate gradient
+    loss_before, gradient = jax.value_and_grad(surrogate)(actor)
+    fisher = ops.fisher_operator(kl, actor, config.damping)
+    direction = ops.conjugate_gradient(fisher, jax.tree.map(jnp.negative, gradient), config.cg_iterations)
+
+    # the full step has quadratic KL delta
+    products = jax.tree.map(jnp.vdot, direction, fisher(direction))
+    length = jnp.sqrt(2.0 * config.delta / jnp.maximum(sum(jax.tree.leaves(products)), 1e-8))
+    full_step = jax.tree.map(lambda x: length * x, direction)
+
+    # backtrack to the first fraction that improves the surrogate and satisfies the constraint
+    if config.line_search:
+        search = ops.backtracking_line_search(
+            lambda new: (surrogate(new) < loss_before) & (kl(new) <= config.delta),
+            actor,
+            full_step,
+            config.backtrack_steps,
+            config.backtrack_decay,
+        )
+        actor, fraction = search.params, search.fraction
+    else:
+        actor, fraction = jax.tree.map(jnp.add, actor, full_step), jnp.float32(1.0)
+    losses = {
+        "policy_loss": surrogate(actor),
+        "kl": kl(actor),
+        "step_fraction": fraction,
+        "entropy": jnp.mean(old.entropy()),
+    }
+
+    # fit the value function by regression on the returns
+    params, opt_state, value_loss = on_policy.fit_value(
+        config,
+        env,
+        optimizer(config),
+        {**params, "actor": actor},
+        opt_state,
+        batch,
+        {"critic": config.learning_rate},
+    )
+    losses = {"loss": losses["policy_loss"] + value_loss, "value_loss": value_loss, **losses}
+    return on_policy.finish(config, state, key, collected, params, opt_state, losses)
+
+
+act = on_policy.act
+
+TRPO = Algorithm(
+    "trpo",
+    Config,
+    init,
+    update,
+    act,
+    on_policy.steps_per_update,
+    presets={"spinup": SPINUP, "natural_gradient": {"line_search": False}},
+)

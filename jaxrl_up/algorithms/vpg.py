@@ -1,0 +1,158 @@
+"""Vanilla Policy Gradient: REINFORCE with a choice of weights (Williams 1992; Schulman et al. 2016).
+
+    g = E[sum_t grad log pi(a_t|s_t) Phi_t]                                    (Schulman et al. 2016, eq. 1)
+
+`phi` chooses Phi_t: `trajectory_return`, the return of the whole trajectory; `reward_to_go`, from t on;
+`reward_to_go_baseline`, that minus V(s_t); `q`, the TD(lambda) estimate of Q(s_t, a_t); `advantage`, GAE.
+One gradient step of the policy per batch, then `value_steps` steps of the critic on the same batch.
+Deviation: a trajectory cut by the window or by a time limit ends in the value of its true successor, and one that began in
+the last window counts from this window on. With `shared` the critic's steps train its head alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxrl_up import on_policy, ops
+from jaxrl_up.envs import Env
+from jaxrl_up.on_policy import Batch, Collected, State
+from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+
+
+@struct.dataclass
+class Config:
+    """Fields of VPG. Numbers marked `traced` can be swept without recompiling."""
+
+    total_steps: int = static(500_000, low=1)
+    """environment steps per seed"""
+    num_envs: int = static(8, low=1)
+    """environments stepped together"""
+    rollout_length: int = static(64, low=1)
+    """steps per environment and update"""
+    phi: str = static(
+        "advantage",
+        choices=("trajectory_return", "reward_to_go", "reward_to_go_baseline", "q", "advantage"),
+    )
+    """the weight of each log-probability"""
+    learning_rate: float = traced(5e-3, 0.0)
+    """Adam step size of the policy"""
+    value_learning_rate: float | None = traced(None, 0.0)
+    """Adam step size of the critic; that of the policy if none"""
+    value_steps: int = static(10, low=0)
+    """critic steps per batch, each over the whole batch"""
+    anneal_learning_rate: bool = static(True)
+    """lower the step sizes linearly to zero over total_steps"""
+    gamma: float = traced(0.99, 0.0, 1.0)
+    """discount per step"""
+    gae_lambda: float = traced(0.95, 0.0, 1.0)
+    """trace decay of GAE"""
+    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
+    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
+    entropy_cost: float = traced(0.0, 0.0)
+    """weight of the entropy bonus"""
+    max_grad_norm: float | None = traced(0.5, 0.0)
+    """clip the gradient's global norm to this"""
+    adam_epsilon: float = traced(1e-5, 0.0)
+    """added to Adam's denominator"""
+    normalize_advantages: bool = static(True)
+    """give the weights Phi zero mean and unit variance over the batch"""
+    normalize_observations: bool = static(False)
+    """whiten observations by running statistics"""
+    network: Any = static("auto")
+    """auto, mlp, cnn, or a linen module from observation to features"""
+    hidden: tuple[int, ...] = static((64, 64))
+    """units of the hidden layers"""
+    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
+    """nonlinearity"""
+    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
+    """initial weights"""
+    shared: bool = static(False)
+    """critic as a head on the policy's torso"""
+    initial_log_std: float = traced(0.0)
+    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
+
+
+SPINUP = {
+    "num_envs": 1,
+    "rollout_length": 4000,
+    "learning_rate": 3e-4,
+    "value_learning_rate": 1e-3,
+    "value_steps": 80,
+    "anneal_learning_rate": False,
+    "gae_lambda": 0.97,
+    "value_target": "reward_to_go",
+    "max_grad_norm": None,
+    "adam_epsilon": 1e-8,
+    "initializer": "torch",
+    "initial_log_std": -0.5,
+}
+
+
+def optimizer(config: Config) -> optax.GradientTransformation:
+    """Adam without its step size; the actor and the critic each have one."""
+    return optax.scale_by_adam(eps=config.adam_epsilon)
+
+
+def init(config: Config, env: Env, key: Key) -> State:
+    """Fresh networks, optimisers and environments."""
+    return on_policy.init(config, env, key, optimizer(config))
+
+
+def policy_loss(config: Config, env: Env, actor: PyTree, batch: Batch, phi: Array) -> tuple[Array, dict[str, Array]]:
+    """Its gradient is -g."""
+    policy = on_policy.network(config, env).policy(actor, batch.obs)
+    entropy = jnp.mean(policy.entropy())
+    surrogate = ops.score_function_loss(policy.log_prob(batch.action), phi)
+    return surrogate - config.entropy_cost * entropy, {"policy_loss": surrogate, "entropy": entropy}
+
+
+def weight(config: Config, collected: Collected) -> Array:
+    """Phi_t `[T, B]`."""
+    reward, discount, going, next_value = collected[1:5]
+    if config.phi == "trajectory_return":
+        return ops.trajectory_returns(reward, discount, going, next_value)
+    if config.phi == "reward_to_go":
+        return ops.discounted_returns(reward, discount, going, next_value)
+    if config.phi == "reward_to_go_baseline":
+        return ops.discounted_returns(reward, discount, going, next_value) - collected.batch.value
+    if config.phi == "q":
+        return ops.lambda_returns(reward, discount, config.gae_lambda * going, next_value)
+    return collected.batch.advantage
+
+
+def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+    """Algorithm 1 of Spinning Up's vanilla policy gradient."""
+    key, rollout_key = jax.random.split(state.key)
+    rates = on_policy.rates(config, state)
+
+    # collect trajectories by running pi; compute rewards-to-go and advantages
+    collected = on_policy.collect(config, env, state, rollout_key)
+    phi = weight(config, collected)
+    if config.normalize_advantages:
+        phi = ops.normalize_advantages(phi)
+
+    # estimate the policy gradient and take one step
+    params, opt_state = state.learner.params, state.learner.opt_state
+    gradient, losses = jax.grad(lambda actor: policy_loss(config, env, actor, collected.batch, phi), has_aux=True)(
+        params["actor"]
+    )
+    params, opt_state = on_policy.descend(
+        optimizer(config), params, opt_state, {"actor": gradient}, rates, config.max_grad_norm
+    )
+
+    # fit the value function by regression on the returns
+    params, opt_state, value_loss = on_policy.fit_value(
+        config, env, optimizer(config), params, opt_state, collected.batch, rates, config.max_grad_norm
+    )
+    losses = {"loss": losses["policy_loss"] + value_loss, "value_loss": value_loss, **losses}
+    return on_policy.finish(config, state, key, collected, params, opt_state, losses)
+
+
+act = on_policy.act
+
+VPG = Algorithm("vpg", Config, init, update, act, on_policy.steps_per_update, presets={"spinup": SPINUP})
