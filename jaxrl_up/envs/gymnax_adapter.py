@@ -138,8 +138,6 @@ def _take_apart(environment: Any, params: Any, mend: Mend) -> Parts:
             traced[field.name] = np.asarray(value, np.float32)
         else:
             fixed[field.name] = _hashable(field.name, value)
-    if LIMIT in fixed:
-        fixed[LIMIT] = int(fixed[LIMIT])
     return Parts(environment, params, traced, fixed, mend)
 
 
@@ -175,8 +173,8 @@ def _fixed_value(name: str, field: str, parts: Parts, value: Any) -> Any:
         if isinstance(value, tuple | str) or value is None or kind(value) != value:
             raise ValueError(f"{field!r} of {name} must be of type {kind.__name__}, got {value!r}.")
         value = kind(value)
-    if field == LIMIT and value < 1:
-        raise ValueError(f"max_steps of {name} must be at least 1, got {value}.")
+    if field == LIMIT and (value < 1 or value != int(value)):
+        raise ValueError(f"max_steps of {name} must be an integer >= 1, got {value}.")
     return value
 
 
@@ -208,12 +206,10 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
 
     def raw_step(params: Any, key: Any, state: Any, action: Any) -> Any:
         full = complete(params)
-        obs, reached, reward, terminated, info = environment.step_env(key, state, action, full)
+        obs, reached, reward, terminated, info = mend.step(environment, key, state, action, full)
         truncated = environment.is_truncated(reached, full)
-        obs = mend.observe(environment, obs)
-        obs, reached, terminated = mend.after_step(full, obs, reached, terminated)
         info = {key: strong(value) for key, value in info.items() if key != "discount"}
-        return reached, obs, jnp.reshape(reward, ()), terminated, truncated, info
+        return reached, mend.observe(environment, obs), jnp.reshape(reward, ()), terminated, truncated, info
 
     with jax.ensure_compile_time_eval():
         concrete = parts.params.replace(**dict(fixed))
@@ -228,14 +224,18 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
     def cast(state: PyTree) -> PyTree:
         return jax.tree.map(strong, state, dtypes)
 
+    def show(obs: Any) -> jax.Array:
+        obs = strong(obs, observation_space.dtype)
+        return jnp.clip(obs, *observation_space.bounds()) if mend.clip else obs
+
     def reset(params: Any, key: Any) -> Any:
         state, obs = raw_reset(params, key)
-        return cast(state), strong(obs, observation_space.dtype)
+        return cast(state), show(obs)
 
     def step(params: Any, key: Any, state: Any, action: Any) -> Any:
         state, obs, reward, terminated, truncated, info = raw_step(params, key, state, action)
-        obs, reward = strong(obs, observation_space.dtype), strong(reward, jnp.float32)
-        return cast(state), obs, reward, strong(terminated, bool), strong(truncated, bool), info
+        reward = strong(reward, jnp.float32)
+        return cast(state), show(obs), reward, strong(terminated, bool), strong(truncated, bool), info
 
     return Spec(
         name=name,
@@ -243,8 +243,8 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
         step=step,
         observation_space=observation_space,
         action_space=action_space,
-        max_steps=dict(fixed).get(LIMIT),
-        binary_observation=mend.binary,
+        max_steps=int(dict(fixed)[LIMIT]) if LIMIT in dict(fixed) else None,
+        binary_observation=bool(mend.binary(environment)),
         deterministic_reset=mend.deterministic(dict(fixed)),
         fixed=tuple((key if key != LIMIT else "max_steps", value) for key, value in fixed),
         derived=tuple((key, parents) for key, (parents, _) in derived.items()),

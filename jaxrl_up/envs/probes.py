@@ -1,38 +1,196 @@
-"""Tiny environments whose values are known exactly, to test learners with."""
+"""Tiny environments whose values are known exactly, to find out which part of a learner is wrong.
+
+Each depends on one thing more than the one before: reward, observation, discount, action, both. `V` and `Q` are
+discounted with gamma per step; all episodes start where the docstring says and end as it says.
+"""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from jaxrl_up.envs.core import Env
 from jaxrl_up.envs.from_functions import from_functions
 from jaxrl_up.envs.spaces import Box, Discrete
+from jaxrl_up.types import Array, Key
+
+NO, YES = jnp.bool_(False), jnp.bool_(True)
+UNIT = Box(-1.0, 1.0, (1,))
 
 
-def _reset_to_zero(key: Any) -> Any:
+def _start_at_zero(key: Key, params: Any = None) -> Any:
     return jnp.zeros((), jnp.int32), jnp.zeros(1)
 
 
-@functools.cache
+def _start_at_sign(key: Key, params: Any = None) -> Any:
+    sign = jax.random.rademacher(key, (1,), jnp.float32)
+    return sign, sign
+
+
 def constant_reward(reward: float = 1.0, max_steps: int = 20) -> Env:
-    """Pay `reward` at every step and end by the time limit only: V = reward / (1 - gamma), whatever the policy.
+    """Pay `reward` (traced) at each step and end by the time limit only: V = reward / (1 - gamma) for any policy.
 
-    Observation: always [0]. Action: Discrete(2), without effect.
+    Observation: always [0]. Action: Discrete(2), without effect. A learner that takes the limit for a termination, or
+    lets advantages run over the reset, gets a smaller value.
     """
-
-    def step(key: Any, state: Any, action: Any, params: Any) -> Any:
-        return state, jnp.zeros(1), params["reward"], jnp.asarray(False), jnp.asarray(False)
-
     return from_functions(
-        lambda key, params: _reset_to_zero(key),
-        step,
-        Box(-1.0, 1.0, (1,)),
+        _start_at_zero,
+        _constant_reward_step,
+        UNIT,
         Discrete(2),
         max_steps,
         {"reward": reward},
-        name="constant_reward",
+        "constant_reward",
         deterministic_reset=True,
     )
+
+
+def _constant_reward_step(key: Key, state: Array, action: Array, params: Any) -> Any:
+    return state, jnp.zeros(1), params["reward"], NO, NO
+
+
+def one_step() -> Env:
+    """Pay 1 and terminate after one step: V([0]) = 1. Observation [0], action Discrete(2) without effect."""
+    return from_functions(
+        _start_at_zero, _one_step_step, UNIT, Discrete(2), name="one_step", deterministic_reset=True
+    )
+
+
+def _one_step_step(key: Key, state: Array, action: Array) -> Any:
+    return state, jnp.zeros(1), 1.0, YES, NO
+
+
+def observed_reward() -> Env:
+    """Show -1 or +1 at random, pay just that, terminate: V([o]) = o. Action: Discrete(2), without effect."""
+    return from_functions(_start_at_sign, _observed_reward_step, UNIT, Discrete(2), name="observed_reward")
+
+
+def _observed_reward_step(key: Key, state: Array, action: Array) -> Any:
+    return state, state, state[0], YES, NO
+
+
+def delayed_reward() -> Env:
+    """Show [0], then [1]; pay 1 on leaving [1] and terminate: V([0]) = gamma, V([1]) = 1.
+
+    Action: Discrete(2), without effect. The observation reached at the end is [1] as well, its value 0.
+    """
+    return from_functions(
+        _start_at_zero,
+        _delayed_reward_step,
+        UNIT,
+        Discrete(2),
+        name="delayed_reward",
+        deterministic_reset=True,
+    )
+
+
+def _delayed_reward_step(key: Key, state: Array, action: Array) -> Any:
+    last = state == 1
+    return jnp.ones_like(state), jnp.ones(1), last.astype(jnp.float32), last, NO
+
+
+def action_reward() -> Env:
+    """Pay +1 for action 1 and -1 for action 0, terminate: Q([0], a) = 2a - 1, so action 1 is best and V* = 1."""
+    return from_functions(
+        _start_at_zero, _action_reward_step, UNIT, Discrete(2), name="action_reward", deterministic_reset=True
+    )
+
+
+def _action_reward_step(key: Key, state: Array, action: Array) -> Any:
+    return state, jnp.zeros(1), 2.0 * action - 1.0, YES, NO
+
+
+def continuous_action_reward(target: float = 0.5, low: float = -1.0, high: float = 1.0) -> Env:
+    """Pay -(a - target)^2 and terminate: Q([0], a) is just that, the best action is [target] and V* = 0.
+
+    `target` is traced; the action space is Box(low, high, (1,)).
+    """
+    return from_functions(
+        _start_at_zero,
+        _continuous_action_reward_step,
+        UNIT,
+        Box(low, high, (1,)),
+        params={"target": target},
+        name="continuous_action_reward",
+        deterministic_reset=True,
+    )
+
+
+def _continuous_action_reward_step(key: Key, state: Array, action: Array, params: Any) -> Any:
+    return state, jnp.zeros(1), -((action[0] - params["target"]) ** 2), YES, NO
+
+
+def matched_action_reward() -> Env:
+    """Show o = -1 or +1; pay +1 if the action is (o + 1) / 2, else -1; terminate: Q([o], a) = o (2a - 1), V* = 1."""
+    return from_functions(
+        _start_at_sign, _matched_action_step, UNIT, Discrete(2), name="matched_action_reward"
+    )
+
+
+def _matched_action_step(key: Key, state: Array, action: Array) -> Any:
+    return state, state, state[0] * (2.0 * action - 1.0), YES, NO
+
+
+def continuous_matched_action_reward(scale: float = 0.5) -> Env:
+    """Show o = -1 or +1; pay -(a - scale * o)^2; terminate: the best action is [scale * o] and V* = 0.
+
+    `scale` is traced; the action space is Box(-1, 1, (1,)).
+    """
+    return from_functions(
+        _start_at_sign,
+        _continuous_matched_step,
+        UNIT,
+        Box(-1.0, 1.0, (1,)),
+        params={"scale": scale},
+        name="continuous_matched_action_reward",
+    )
+
+
+def _continuous_matched_step(key: Key, state: Array, action: Array, params: Any) -> Any:
+    return state, state, -((action[0] - params["scale"] * state[0]) ** 2), YES, NO
+
+
+def count_steps(terminate_at: int | None = None, max_steps: int | None = 5) -> Env:
+    """Show the number of steps taken so far and pay 1 for each: it makes flags and observations at ends visible.
+
+    The episode terminates on reaching `terminate_at` steps (None: never) and is truncated at `max_steps` (None:
+    never); both flags are true if the two are equal. Observation [t], Box(0, inf). Action: Discrete(2), without
+    effect. V([t]) = (1 - gamma^(n - t)) / (1 - gamma) for n = terminate_at <= max_steps, and 1 / (1 - gamma) if it
+    never terminates. Raises ValueError for an end before the first step.
+    """
+    if terminate_at is not None and terminate_at < 1:
+        raise ValueError(f"count_steps needs terminate_at >= 1 or None, got {terminate_at!r}.")
+    return from_functions(
+        _start_at_zero,
+        _count_steps_step,
+        Box(0.0, float("inf"), (1,)),
+        Discrete(2),
+        max_steps,
+        {"terminate_at": float("inf") if terminate_at is None else terminate_at},
+        "count_steps",
+        deterministic_reset=True,
+    )
+
+
+def _count_steps_step(key: Key, state: Array, action: Array, params: Any) -> Any:
+    time = state + 1
+    return time, time[None].astype(jnp.float32), 1.0, time >= params["terminate_at"], NO
+
+
+PROBES: dict[str, Callable[..., Env]] = {
+    builder.__name__: builder
+    for builder in (
+        constant_reward,
+        one_step,
+        observed_reward,
+        delayed_reward,
+        action_reward,
+        continuous_action_reward,
+        matched_action_reward,
+        continuous_matched_action_reward,
+        count_steps,
+    )
+}

@@ -1,48 +1,61 @@
-"""Functions from Env to Env. They change the raw functions, so auto-reset stays outermost and their state resets too."""
+"""Functions from Env to Env.
+
+They replace the raw functions of the Spec, so auto-reset stays outermost and the state of a wrapper (a counter, the
+previous action) starts afresh with each episode. Equal wraps of equal environments compare equal and share a compile.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.envs.core import Env, Spec
 from jaxrl_up.envs.spaces import Box, Discrete, Space
-from jaxrl_up.types import Array
+from jaxrl_up.types import Array, Key
 
 
-def _rewrap(env: Env, wrapper: Any, *options: Any) -> Env:
-    return env.replace(spec=wrapper(env.spec, *options))
+class Limited(NamedTuple):
+    """State under `time_limit`: the environment's own, and the steps taken in this episode."""
+
+    inner: Any
+    time: Array
 
 
-def _map_observation(spec: Spec, name: str, space: Space, convert: Any) -> Spec:
-    def reset(params: Any, key: Any) -> Any:
-        state, obs = spec.reset(params, key)
-        return state, convert(obs)
+class Counted(NamedTuple):
+    """State under `episode_statistics`: the environment's own, and the running return and length."""
 
-    def step(params: Any, key: Any, state: Any, action: Any) -> Any:
-        state, obs, *rest = spec.step(params, key, state, action)
-        return state, convert(obs), *rest
+    inner: Any
+    episode_return: Array
+    episode_length: Array
 
-    return spec._replace(reset=reset, step=step, observation_space=space, wrappers=(*spec.wrappers, name))
+
+class Sticky(NamedTuple):
+    """State under `sticky_actions`: the environment's own, the action last executed, and whether there is one."""
+
+    inner: Any
+    previous: Array
+    started: Array
 
 
 def flatten_observation(env: Env) -> Env:
-    """Show observations as one vector [D]: a Box is ravelled (a scalar becomes [1]), a Discrete becomes one-hot."""
+    """Show observations as one vector [D]: a Box is ravelled (a scalar becomes [1]), a Discrete one-hot."""
     if isinstance(env.observation_space, Discrete):
         return one_hot_observation(env)
-    return _rewrap(env, _flatten_observation)
+    return env.replace(spec=_flatten_observation(env.spec))
 
 
 @functools.cache
 def _flatten_observation(spec: Spec) -> Spec:
     space = spec.observation_space
-    low, high = (np.broadcast_to(np.asarray(bound), space.shape).ravel() for bound in (space.low, space.high))
+    low, high = (np.broadcast_to(bound, space.shape).ravel() for bound in (space.low, space.high))
     flat = Box(low, high, (math.prod(space.shape),), space.dtype)
-    return _map_observation(spec, "flatten_observation", flat, lambda obs: jnp.ravel(obs))
+    return _map_observation(spec, "flatten_observation", flat, jnp.ravel)
 
 
 def one_hot_observation(env: Env) -> Env:
@@ -52,28 +65,103 @@ def one_hot_observation(env: Env) -> Env:
             f"one_hot_observation needs a Discrete observation, {env.name} has {env.observation_space}. "
             "Use flatten_observation for a Box."
         )
-    return _rewrap(env, _one_hot_observation)
+    return env.replace(spec=_one_hot_observation(env.spec))
 
 
 @functools.cache
 def _one_hot_observation(spec: Spec) -> Spec:
     n = spec.observation_space.n
-
-    def convert(obs: Array) -> Array:
-        return (jnp.arange(n) == obs).astype(jnp.float32)
-
-    spec = _map_observation(spec, "one_hot_observation", Box(0.0, 1.0, (n,)), convert)
+    spec = _map_observation(
+        spec,
+        "one_hot_observation",
+        Box(0.0, 1.0, (n,)),
+        lambda obs: (jnp.arange(n) == obs).astype(jnp.float32),
+    )
     return spec._replace(binary_observation=True)
 
 
-def rescale_action(env: Env) -> Env:
-    """Accept any float action and map [-1, 1], to which it is clipped, onto the space's own bounds per dimension.
+def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
+    """Show only some entries of a vector observation [D], which makes the environment partially observed.
 
-    A dimension without two finite bounds is passed on as it is, clipped to the bound it has. The action space becomes
-    Box(-1, 1) where bounded. Raises ValueError for an action space that is not a float Box.
+    `keep` holds distinct indices from 0 to D - 1, in the order wanted, or D booleans. Raises ValueError for another
+    `keep` or an observation that is not a vector.
+    """
+    space = env.observation_space
+    if not isinstance(space, Box) or len(space.shape) != 1:
+        raise ValueError(
+            f"mask_observation needs a vector observation, {env.name} has {space}: apply flatten_observation first."
+        )
+    size, given = space.shape[0], np.asarray(keep)
+    if given.dtype == np.bool_ and given.shape == (size,):
+        given = np.flatnonzero(given)
+    valid = given.ndim == 1 and given.size > 0 and np.issubdtype(given.dtype, np.integer)
+    if not valid or given.min() < 0 or given.max() >= size or len(set(given.tolist())) != given.size:
+        raise ValueError(
+            f"mask_observation(keep=...) needs distinct indices from 0 to {size - 1} or {size} booleans, at least "
+            f"one of them kept; got {keep!r}."
+        )
+    return env.replace(spec=_mask_observation(env.spec, tuple(given.tolist())))
+
+
+@functools.cache
+def _mask_observation(spec: Spec, keep: tuple[int, ...]) -> Spec:
+    space, index = spec.observation_space, np.asarray(keep)
+    low, high = (np.broadcast_to(bound, space.shape)[index] for bound in (space.low, space.high))
+    masked = Box(low, high, (len(keep),), space.dtype)
+    return _map_observation(spec, f"mask_observation{keep}", masked, lambda obs: obs[index])
+
+
+def _map_observation(spec: Spec, name: str, space: Space, convert: Callable[[Array], Array]) -> Spec:
+    def reset(params: Any, key: Key) -> Any:
+        state, obs = spec.reset(params, key)
+        return state, convert(obs)
+
+    def step(params: Any, key: Key, state: Any, action: Array) -> Any:
+        state, obs, *rest = spec.step(params, key, state, action)
+        return state, convert(obs), *rest
+
+    return spec._replace(reset=reset, step=step, observation_space=space, wrappers=(*spec.wrappers, name))
+
+
+def scale_reward(env: Env, scale: float) -> Env:
+    """Multiply rewards by a finite number (static); raises ValueError for anything else."""
+    scale = _number("scale_reward", "scale", scale)
+    return env.replace(spec=_map_reward(env.spec, f"scale_reward({scale:g})", ("scale", scale)))
+
+
+def clip_reward(env: Env, low: float = -1.0, high: float = 1.0) -> Env:
+    """Clip rewards to [low, high] (static); raises ValueError unless low < high."""
+    low, high = _number("clip_reward", "low", low), _number("clip_reward", "high", high)
+    if low >= high:
+        raise ValueError(f"clip_reward needs low < high, got low={low}, high={high}.")
+    return env.replace(spec=_map_reward(env.spec, f"clip_reward({low:g}, {high:g})", ("clip", low, high)))
+
+
+@functools.cache
+def _map_reward(spec: Spec, name: str, change: tuple[Any, ...]) -> Spec:
+    def step(params: Any, key: Key, state: Any, action: Array) -> Any:
+        state, obs, reward, *rest = spec.step(params, key, state, action)
+        kind, *numbers = change
+        reward = reward * numbers[0] if kind == "scale" else jnp.clip(reward, *numbers)
+        return state, obs, reward, *rest
+
+    return spec._replace(step=step, wrappers=(*spec.wrappers, name))
+
+
+def _number(wrapper: str, name: str, value: Any) -> float:
+    if isinstance(value, bool | jax.core.Tracer) or not np.isscalar(value) or not np.isfinite(value):
+        raise ValueError(f"{wrapper} needs a finite Python number as {name} (it is static), got {value!r}.")
+    return float(value)
+
+
+def rescale_action(env: Env) -> Env:
+    """Accept any float action: [-1, 1], to which it is clipped, maps onto the space's own bounds per dimension.
+
+    A dimension without two finite bounds keeps its units, clipped to the bound it has. The action space becomes
+    Box(-1, 1) where bounded. Raises ValueError for an action space that is not a Box of floats.
     """
     _require_float_box(env, "rescale_action")
-    return _rewrap(env, _rescale_action)
+    return env.replace(spec=_rescale_action(env.spec))
 
 
 @functools.cache
@@ -81,18 +169,30 @@ def _rescale_action(spec: Spec) -> Spec:
     space = spec.action_space
     low, high = space.bounds()
     bounded = space.bounded_below & space.bounded_above
-    finite_low, span = np.where(bounded, low, 0), np.where(bounded, high, 0) - np.where(bounded, low, 0)
+    start, span = np.where(bounded, low, 0), np.where(bounded, high, 0) - np.where(bounded, low, 0)
 
     def convert(action: Array) -> Array:
-        scaled = finite_low + (jnp.clip(action, -1, 1) + 1) / 2 * span
+        scaled = start + (jnp.clip(action, -1, 1) + 1) / 2 * span
         return jnp.clip(jnp.where(bounded, scaled, action), low, high)
 
     unit = Box(np.where(bounded, -1, low), np.where(bounded, 1, high), space.shape, space.dtype)
     return _map_action(spec, "rescale_action", unit, convert)
 
 
-def _map_action(spec: Spec, name: str, space: Space, convert: Any) -> Spec:
-    def step(params: Any, key: Any, state: Any, action: Any) -> Any:
+def clip_action(env: Env) -> Env:
+    """Accept any float action and clip it to the bounds, which the action space keeps; raises ValueError as above."""
+    _require_float_box(env, "clip_action")
+    return env.replace(spec=_clip_action(env.spec))
+
+
+@functools.cache
+def _clip_action(spec: Spec) -> Spec:
+    low, high = spec.action_space.bounds()
+    return _map_action(spec, "clip_action", spec.action_space, lambda action: jnp.clip(action, low, high))
+
+
+def _map_action(spec: Spec, name: str, space: Space, convert: Callable[[Array], Array]) -> Spec:
+    def step(params: Any, key: Key, state: Any, action: Array) -> Any:
         return spec.step(params, key, state, convert(action))
 
     return spec._replace(step=step, action_space=space, wrappers=(*spec.wrappers, name))
@@ -104,32 +204,85 @@ def _require_float_box(env: Env, wrapper: str) -> None:
         raise ValueError(f"{wrapper} needs a Box action space of floats, {env.name} has {space}.")
 
 
-class Limited(NamedTuple):
-    """State under `time_limit`: the environment's own and the steps taken in this episode."""
-
-    inner: Any
-    time: Array
-
-
 def time_limit(env: Env, max_steps: int) -> Env:
-    """Truncate episodes at `max_steps` steps, never terminating them; raises ValueError unless it is an int >= 1."""
+    """Truncate episodes at `max_steps` steps; nothing is terminated by it.
+
+    Raises ValueError unless `max_steps` is an integer from 1 to the limit the environment already has.
+    """
     if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
         raise ValueError(f"time_limit needs an integer max_steps >= 1, got {max_steps!r}.")
-    return _rewrap(env, _time_limit, int(max_steps))
+    if env.max_steps is not None and max_steps > env.max_steps:
+        raise ValueError(
+            f"time_limit({max_steps}) has no effect: {env.name} is already truncated at {env.max_steps} steps. "
+            f"Give the longer limit where it is built: max_steps={max_steps}."
+        )
+    return env.replace(spec=_time_limit(env.spec, int(max_steps)))
 
 
 @functools.cache
 def _time_limit(spec: Spec, max_steps: int) -> Spec:
-    def reset(params: Any, key: Any) -> Any:
+    def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)
-        return Limited(state, jnp.zeros((), jnp.int32)), obs
+        return Limited(state, jnp.int32(0)), obs
 
-    def step(params: Any, key: Any, state: Limited, action: Any) -> Any:
+    def step(params: Any, key: Key, state: Limited, action: Array) -> Any:
         inner, obs, reward, terminated, truncated, info = spec.step(params, key, state.inner, action)
         time = state.time + 1
         return Limited(inner, time), obs, reward, terminated, truncated | (time >= max_steps), info
 
-    limit = max_steps if spec.max_steps is None else min(max_steps, spec.max_steps)
-    return spec._replace(
-        reset=reset, step=step, max_steps=limit, wrappers=(*spec.wrappers, f"time_limit({max_steps})")
-    )
+    wrappers = (*spec.wrappers, f"time_limit({max_steps})")
+    return spec._replace(reset=reset, step=step, max_steps=max_steps, wrappers=wrappers)
+
+
+def episode_statistics(env: Env) -> Env:
+    """Add info["episode_return"] (float32) and info["episode_length"] (int32): those of the episode so far.
+
+    At the step that ends an episode they are the episode's own. They count rewards as this environment gives them, so
+    apply scale_reward and clip_reward afterwards to see raw returns.
+    """
+    return env.replace(spec=_episode_statistics(env.spec))
+
+
+@functools.cache
+def _episode_statistics(spec: Spec) -> Spec:
+    def reset(params: Any, key: Key) -> Any:
+        state, obs = spec.reset(params, key)
+        return Counted(state, jnp.float32(0), jnp.int32(0)), obs
+
+    def step(params: Any, key: Key, state: Counted, action: Array) -> Any:
+        inner, obs, reward, terminated, truncated, info = spec.step(params, key, state.inner, action)
+        state = Counted(inner, state.episode_return + reward, state.episode_length + 1)
+        info = {**info, "episode_return": state.episode_return, "episode_length": state.episode_length}
+        return state, obs, reward, terminated, truncated, info
+
+    return spec._replace(reset=reset, step=step, wrappers=(*spec.wrappers, "episode_statistics"))
+
+
+def sticky_actions(env: Env, probability: float = 0.25) -> Env:
+    """Repeat the action executed before, instead of the one given, with a probability at each step but the first.
+
+    Machado et al. (2018), section 5. Raises ValueError unless 0 <= probability < 1.
+    """
+    probability = _number("sticky_actions", "probability", probability)
+    if not 0.0 <= probability < 1.0:
+        raise ValueError(f"sticky_actions needs 0 <= probability < 1, got {probability}.")
+    return env.replace(spec=_sticky_actions(env.spec, probability))
+
+
+@functools.cache
+def _sticky_actions(spec: Spec, probability: float) -> Spec:
+    space = spec.action_space
+
+    def reset(params: Any, key: Key) -> Any:
+        state, obs = spec.reset(params, key)
+        return Sticky(state, jnp.zeros(space.shape, space.dtype), jnp.bool_(False)), obs
+
+    def step(params: Any, key: Key, state: Sticky, action: Array) -> Any:
+        sticky_key, inner_key = jax.random.split(key)
+        repeat = jax.random.bernoulli(sticky_key, probability) & state.started
+        action = jnp.where(repeat, state.previous, action)
+        inner, *rest = spec.step(params, inner_key, state.inner, action)
+        return Sticky(inner, action, jnp.bool_(True)), *rest
+
+    wrappers = (*spec.wrappers, f"sticky_actions({probability:g})")
+    return spec._replace(reset=reset, step=step, wrappers=wrappers)

@@ -1,0 +1,243 @@
+"""A public conformance test: `check(env)` passes, or raises a ValueError that says what to mend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_up.envs.core import Env, require_same_structure
+from jaxrl_up.envs.spaces import Box, Discrete, Space
+from jaxrl_up.types import Array, Key, PyTree
+
+LANES = 4
+MOST_STEPS = 5_000
+UNTRACEABLE = (TypeError, IndexError, AttributeError, KeyError, jax.errors.UnexpectedTracerError)
+
+
+def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> None:
+    """Raise ValueError, saying what is wrong and what to mend, unless `env` keeps the contract of an Env.
+
+    Looks at the Spec, traces reset and step (also twice, also vmapped over the parameters), then plays 4 lanes of
+    random actions, extremes included, for `num_steps` steps (default: past the time limit, at most 5000; 300 where
+    there is none). Checked: one structure and strong dtypes from reset and step; observations inside their space;
+    float32 rewards, boolean flags, nothing non-finite; truncation exactly at `max_steps`; resets that depend on the
+    key unless the Spec says `deterministic_reset`; zeros and ones where it says `binary_observation`.
+    """
+    key = jax.random.key(0) if key is None else key
+    trace_key, reset_key, play_key = jax.random.split(key, 3)
+    if not isinstance(env, Env):
+        raise ValueError(
+            f"check needs an Env, got {type(env).__name__}: build one with envs.make, from_functions or from_gymnax."
+        )
+    _check_spec(env)
+    _check_traces(env, trace_key)
+    _check_resets(env, reset_key)
+    _check_play(env, play_key, num_steps)
+
+
+def _check_spec(env: Env) -> None:
+    for what, space in (("observation_space", env.observation_space), ("action_space", env.action_space)):
+        if not isinstance(space, Discrete | Box):
+            raise ValueError(f"{env.name}: {what} must be an envs.Discrete or envs.Box, got {space!r}.")
+    try:
+        hash(env.spec)
+    except TypeError as error:
+        raise ValueError(
+            f"{env.name}: its spec must be hashable ({error}); keep arrays in params."
+        ) from error
+    limit = env.max_steps
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"{env.name}: max_steps must be None or an int >= 1, got {limit!r}.")
+    for name, value in env.params.items():
+        if getattr(value, "dtype", None) != jnp.float32:
+            raise ValueError(
+                f"{env.name}: the parameter {name!r} must be a float32 array, got {value!r}; use env.with_params."
+            )
+
+
+def _check_traces(env: Env, key: Key) -> None:
+    """Trace without running: shapes, dtypes, structure, no dependence on the host, parameters that vmap."""
+    name, raw = env.name, env.spec
+    action = env.action_space.sample(key)
+    state, obs = _traced(name, "reset", lambda: jax.eval_shape(raw.reset, env.params, key))
+    reached, next_obs, reward, terminated, truncated, info = _traced(
+        name, "step", lambda: jax.eval_shape(raw.step, env.params, key, state, action)
+    )
+    require_same_structure(state, reached, f"the state of {name}")
+    for when, tree in (("reset", (state, obs)), ("step", (reached, next_obs, reward, info))):
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            if getattr(leaf, "weak_type", False):
+                raise ValueError(
+                    f"{name}: {when} returns a weakly typed {leaf.dtype} at {jax.tree_util.keystr(path)}, which "
+                    "changes type under lax.scan: return jnp.asarray(x, dtype), not a Python number."
+                )
+    space = env.observation_space
+    for when, x in (("reset", obs), ("step", next_obs)):
+        if x.shape != space.shape or x.dtype != space.dtype:
+            raise ValueError(
+                f"{name}: the observation after {when} is {x.dtype}{list(x.shape)}, its space {space} is "
+                f"{space.dtype}{list(space.shape)}: change one of them."
+            )
+    for what, x, dtype in (
+        ("reward", reward, jnp.float32),
+        ("terminated", terminated, jnp.bool_),
+        ("truncated", truncated, jnp.bool_),
+    ):
+        if x.shape != () or x.dtype != dtype:
+            raise ValueError(
+                f"{name}: {what} must be a scalar {jnp.dtype(dtype)}, got {x.dtype}{list(x.shape)}."
+            )
+    if not isinstance(info, dict):
+        raise ValueError(f"{name}: info must be a dict of arrays, got {type(info).__name__}.")
+    for what, function, arguments in (
+        ("reset", raw.reset, (env.params, key)),
+        ("step", raw.step, (env.params, key, state, action)),
+    ):
+        if _program(function, arguments) != _program(function, arguments):
+            raise ValueError(
+                f"{name}: two traces of {what} differ, so it reads something on the host that changes (NumPy random "
+                "numbers, time, a counter on self): keep such things in the state and draw from the key."
+            )
+    if env.params:
+        batch = jax.tree.map(lambda value: jnp.stack([value, value]), env.params)
+
+        def one(params: dict[str, Array]) -> PyTree:
+            candidate = env.replace(params=params)
+            return candidate.step(key, candidate.reset(key)[0], action)
+
+        _traced(name, "step, vmapped over params,", lambda: jax.eval_shape(jax.vmap(one), batch))
+
+
+def _traced(name: str, what: str, run: Callable[[], Any]) -> Any:
+    try:
+        return run()
+    except UNTRACEABLE as error:
+        first_line = str(error).split("\n")[0]
+        raise ValueError(
+            f"{name}: {what} cannot be traced by jax ({type(error).__name__}: {first_line}). Inside it use jnp instead "
+            "of np, jnp.where instead of `if` on values, and return arrays only."
+        ) from error
+
+
+def _program(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, list[bytes]]:
+    closed = jax.make_jaxpr(lambda *given: function(*given))(*arguments)
+    constants = [
+        np.asarray(x).tobytes() for x in closed.consts if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    ]
+    return re.sub(r"0x[0-9a-f]+", "", str(closed.jaxpr)), constants
+
+
+def _check_resets(env: Env, key: Key) -> None:
+    state, obs = jax.jit(jax.vmap(env.reset))(jax.random.split(key, 16))
+    leaves = [_plain(leaf) for leaf in jax.tree.leaves((state, obs))]
+    constant = all((leaf == leaf[:1]).all() for leaf in leaves)
+    if constant and not env.spec.deterministic_reset:
+        raise ValueError(
+            f"{env.name}: reset gives one and the same state for 16 keys. Draw the first state from its key, or, if "
+            "all episodes are meant to start alike, say deterministic_reset=True."
+        )
+    if env.spec.deterministic_reset and not constant:
+        raise ValueError(
+            f"{env.name}: it says deterministic_reset=True, but reset depends on the key: drop it."
+        )
+
+
+def _plain(leaf: Array) -> np.ndarray:
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def _extreme(space: Space, high: Array, sample: Array) -> Array:
+    if isinstance(space, Discrete):
+        return jnp.where(high, space.n - 1, 0).astype(space.dtype)
+    low_bound, high_bound = space.bounds()
+    finite = np.isfinite(np.where(high_bound < np.inf, low_bound, -np.inf))
+    return jnp.where(finite, jnp.where(high, high_bound, low_bound), sample)
+
+
+def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
+    limit, space, name = env.max_steps, env.observation_space, env.name
+    if num_steps is None:
+        num_steps = 300 if limit is None else min(limit + 2, MOST_STEPS)
+
+    def play(env: Env, key: Key) -> Any:
+        reset_key, scan_key = jax.random.split(key)
+        state, obs = env.reset(reset_key)
+
+        def one(carry: Any, given: Any) -> Any:
+            state, obs = carry
+            time, key = given
+            action_key, step_key = jax.random.split(key)
+            sample = env.action_space.sample(action_key)
+            action = jnp.where(time % 8 < 2, _extreme(env.action_space, time % 8 == 0, sample), sample)
+            state, step = env.step(step_key, state, action)
+            finite = [
+                jnp.isfinite(x).all() for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)
+            ]
+            good = {
+                "inside": space.contains(step.next_obs) & space.contains(step.obs),
+                "binary": ((step.next_obs == 0) | (step.next_obs == 1)).all(),
+                "goes_on": (step.obs == step.next_obs).all(),
+                "finite": jnp.isfinite(step.reward)
+                & jnp.isfinite(step.next_obs).all()
+                & jnp.all(jnp.array(finite)),
+            }
+            return (state, step.obs), (
+                good,
+                step.terminated,
+                step.truncated,
+                step.next_obs.min(),
+                step.next_obs.max(),
+            )
+
+        scanned = (jnp.arange(num_steps), jax.random.split(scan_key, num_steps))
+        return jax.lax.scan(one, (state, obs), scanned)[1], space.contains(obs)
+
+    played = _traced(
+        name,
+        "a vmapped scan of step",
+        lambda: jax.jit(jax.vmap(play, (None, 0)))(env, jax.random.split(key, LANES)),
+    )
+    (good, terminated, truncated, least, most), starts_inside = jax.tree.map(np.asarray, played)
+    done = terminated | truncated
+    if not good["finite"].all():
+        raise ValueError(
+            f"{name}: a NaN or infinity in the reward, observation or state {_where(~good['finite'])}."
+        )
+    if not (good["inside"].all() and starts_inside.all()):
+        raise ValueError(
+            f"{name}: observations leave {space}: they reach from {least.min():g} to {most.max():g}. "
+            "Widen the space (infinite bounds are allowed) or clip the observation."
+        )
+    if env.spec.binary_observation and not good["binary"].all():
+        raise ValueError(
+            f"{name}: it says binary_observation=True, but shows other numbers than 0 and 1: drop it."
+        )
+    if not (good["goes_on"] | done).all():
+        raise ValueError(
+            f"{name}: obs differs from next_obs {_where(~(good['goes_on'] | done))}, within an episode."
+        )
+    if limit is not None:
+        _check_limit(name, limit, done, truncated)
+
+
+def _check_limit(name: str, limit: int, done: np.ndarray, truncated: np.ndarray) -> None:
+    time = np.zeros(len(done), int)
+    for t in range(done.shape[1]):
+        time += 1
+        late, untruncated = time > limit, (time == limit) & ~truncated[:, t]
+        if late.any() or untruncated.any():
+            raise ValueError(
+                f"{name}: an episode {'runs past' if late.any() else 'is not truncated at'} max_steps={limit}: return "
+                "truncated (not only terminated) as true at that step, or build it with from_functions(max_steps=...)."
+            )
+        time = np.where(done[:, t], 0, time)
+
+
+def _where(bad: np.ndarray) -> str:
+    return f"at step {int(np.argwhere(bad.any(axis=0))[0, 0])} of a random run"
