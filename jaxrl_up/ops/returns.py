@@ -172,8 +172,8 @@ def vtrace(
     v_s = V(x_s) + sum_{t >= s} (prod_{s <= i < t} discount_i c_i) delta_t,
     delta_t = rho_t (r_t + discount_t V(x_{t+1}) - V(x_t)),
     rho_t = min(rho_bar, pi / mu),  c_t = trace_t min(c_bar, pi / mu). Reference: Espeholt et al. 2018,
-    "IMPALA", eq. 1 and remark 2 (lambda); the advantages are those of section 4.2, where at lambda < 1 v_{s+1} is
-    V(x_{s+1}) + lambda (v_{s+1} - V(x_{s+1})).
+    "IMPALA", eq. 1 and remark 2 (lambda); the advantages are those of section 4.2, where at lambda < 1
+    v_{s+1} is V(x_{s+1}) + lambda (v_{s+1} - V(x_{s+1})).
 
     Args:
       rewards: `[T, ...]`, per step.
