@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up import records
-from jaxrl_up.config import canonical
+from jaxrl_up.config import canonical, check_support
 from jaxrl_up.envs import Env
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.scores import Score, score
@@ -22,6 +23,7 @@ from jaxrl_up.training import (
     Evaluation,
     Log,
     advance_lanes,
+    begin,
     begin_lanes,
     lane_mesh,
     schedule,
@@ -109,11 +111,16 @@ def run(
     `FileExistsError` for a directory that already holds a run.
     """
     config = algo.Config() if config is None else config
+    check_run(algo, env, config, seeds, directory, num_evals, num_episodes, deterministic, max_eval_steps)
     canonical_config = canonical(config)
     seeds = seed_list(seeds)
     evaluation = Evaluation(num_episodes, deterministic, max_eval_steps)
     updates = schedule(algo, config, num_evals)
-    record = None if directory is None else records.Recorder(directory, algo, env, config, seeds)
+    record = None
+    if directory is not None:
+        how = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
+        how["max_eval_steps"] = max_eval_steps
+        record = records.Recorder(directory, algo, env, config, seeds, how)
     reporter = Reporter(algo, env, config, seeds, enabled=progress)
 
     mesh = lane_mesh(len(seeds))
@@ -158,15 +165,38 @@ def run(
     return result
 
 
+def check_run(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    seeds: int | Sequence[int],
+    directory: str | Path | None,
+    num_evals: int,
+    num_episodes: int,
+    deterministic: bool,
+    max_eval_steps: int | None,
+) -> None:
+    """Raise what `run` would raise for these arguments, before anything is compiled or written."""
+    check_support(algo, env)
+    seed_list(seeds)
+    schedule(algo, config, num_evals)
+    if num_episodes < 1:
+        raise ValueError(f"num_episodes={num_episodes} must be at least 1")
+    if max_eval_steps is not None and max_eval_steps < 1:
+        raise ValueError(f"max_eval_steps={max_eval_steps} must be at least 1, or None")
+    if directory is not None:
+        records.check_directory(directory)
+    jax.eval_shape(partial(begin, algo), env, canonical(config), jax.random.key(0))
+
+
 def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
     """The seeds as a tuple. Raises `ValueError` for none, negative, fractional or repeated ones."""
+    given = seeds
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
         seeds = range(int(seeds))
-    seeds = tuple(seeds)
+    seeds = tuple(seeds) if isinstance(seeds, Iterable) else ()
     if not seeds or len(set(seeds)) < len(seeds) or not all(_is_seed(s) for s in seeds):
-        raise ValueError(
-            f"seeds={list(seeds)}: give how many (at least 1) or distinct whole numbers from 0 to 2^32 - 1"
-        )
+        raise ValueError(f"seeds={given}: give how many (at least 1) or distinct whole numbers from 0 to 2^32 - 1")
     return tuple(int(s) for s in seeds)
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxrl_up.config import canonical, did_you_mean, traced_fields
+from jaxrl_up.config import canonical, check_support, did_you_mean, traced_fields
 from jaxrl_up.envs import Env
 from jaxrl_up.rollout import Episodes, play
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree
@@ -173,6 +173,7 @@ def train(
 
     Returns the final state and the log `[E]`. Raises `ValueError` for a config out of range.
     """
+    check_support(algo, env)
     config = canonical(config)
     return _train(algo, env, config, key, schedule(algo, config, num_evals), evaluation)
 
@@ -216,6 +217,7 @@ def sweep(
     Called under `jit`, it stays on one device. Raises `ValueError` for a name that cannot be swept, or values
     of unequal length.
     """
+    check_support(algo, env)
     config = canonical(config)
     swept = {k: jnp.asarray(v, jnp.float32) for k, v in resolve(env, config, grid).items()}
     lengths = {name: np.shape(value)[:1] for name, value in swept.items()}
