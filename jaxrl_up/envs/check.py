@@ -22,17 +22,19 @@ UNTRACEABLE = (TypeError, IndexError, AttributeError, KeyError, jax.errors.Unexp
 def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> None:
     """Raise ValueError, saying what is wrong and what to mend, unless `env` keeps the contract of an Env.
 
-    Looks at the Spec, traces reset and step (also twice, also vmapped over the parameters), then plays 4 lanes of
-    random actions, extremes included, for `num_steps` steps (default: past the time limit, at most 5000; 300 where
-    there is none). Checked: one structure and strong dtypes from reset and step; observations inside their space;
-    float32 rewards, boolean flags, nothing non-finite; truncation exactly at `max_steps`; resets that depend on the
-    key unless the Spec says `deterministic_reset`; zeros and ones where it says `binary_observation`.
+    Looks at the Spec, traces reset and step (also twice, also vmapped over the parameters), then plays 4
+    lanes of random actions, extremes included, for `num_steps` steps (default: past the time limit, at most
+    5000; 300 where there is none). Checked: one structure and strong dtypes from reset and step;
+    observations inside their space; float32 rewards, boolean flags, nothing non-finite; truncation exactly
+    at `max_steps`; resets that depend on the key unless the Spec says `deterministic_reset`; zeros and ones
+    where it says `binary_observation`.
     """
     key = jax.random.key(0) if key is None else key
     trace_key, reset_key, play_key = jax.random.split(key, 3)
     if not isinstance(env, Env):
         raise ValueError(
-            f"check needs an Env, got {type(env).__name__}: build one with envs.make, from_functions or from_gymnax."
+            f"check needs an Env, got {type(env).__name__}: build one with envs.make, "
+            "envs.from_functions or envs.from_gymnax."
         )
     _check_spec(env)
     _check_traces(env, trace_key)
@@ -56,25 +58,26 @@ def _check_spec(env: Env) -> None:
     for name, value in env.params.items():
         if getattr(value, "dtype", None) != jnp.float32:
             raise ValueError(
-                f"{env.name}: the parameter {name!r} must be a float32 array, got {value!r}; use env.with_params."
+                f"{env.name}: the parameter {name!r} must be a float32 array, got {value!r}: "
+                "set it with env.with_params."
             )
 
 
 def _check_traces(env: Env, key: Key) -> None:
     """Trace without running: shapes, dtypes, structure, no dependence on the host, parameters that vmap."""
     name, raw = env.name, env.spec
-    action = env.action_space.sample(key)
-    state, obs = _traced(name, "reset", lambda: jax.eval_shape(raw.reset, env.params, key))
-    reached, next_obs, reward, terminated, truncated, info = _traced(
-        name, "step", lambda: jax.eval_shape(raw.step, env.params, key, state, action)
-    )
+    action = jax.eval_shape(env.action_space.sample, key)
+    state, obs = _trace_twice(name, "reset", raw.reset, env.params, key)
+    outputs = _trace_twice(name, "step", raw.step, env.params, key, state, action)
+    reached, next_obs, reward, terminated, truncated, info = outputs
     require_same_structure(state, reached, f"the state of {name}")
     for when, tree in (("reset", (state, obs)), ("step", (reached, next_obs, reward, info))):
         for path, leaf in jax.tree.leaves_with_path(tree):
             if getattr(leaf, "weak_type", False):
                 raise ValueError(
-                    f"{name}: {when} returns a weakly typed {leaf.dtype} at {jax.tree_util.keystr(path)}, which "
-                    "changes type under lax.scan: return jnp.asarray(x, dtype), not a Python number."
+                    f"{name}: {when} returns a weakly typed {leaf.dtype} at "
+                    f"{jax.tree_util.keystr(path)}, which changes type "
+                    "under lax.scan: return jnp.asarray(x, dtype), not a Python number."
                 )
     space = env.observation_space
     for when, x in (("reset", obs), ("step", next_obs)):
@@ -94,21 +97,11 @@ def _check_traces(env: Env, key: Key) -> None:
             )
     if not isinstance(info, dict):
         raise ValueError(f"{name}: info must be a dict of arrays, got {type(info).__name__}.")
-    for what, function, arguments in (
-        ("reset", raw.reset, (env.params, key)),
-        ("step", raw.step, (env.params, key, state, action)),
-    ):
-        if _program(function, arguments) != _program(function, arguments):
-            raise ValueError(
-                f"{name}: two traces of {what} differ, so it reads something on the host that changes (NumPy random "
-                "numbers, time, a counter on self): keep such things in the state and draw from the key."
-            )
     if env.params:
         batch = jax.tree.map(lambda value: jnp.stack([value, value]), env.params)
 
         def one(params: dict[str, Array]) -> PyTree:
-            candidate = env.replace(params=params)
-            return candidate.step(key, candidate.reset(key)[0], action)
+            return raw.step(params, key, raw.reset(params, key)[0], env.action_space.sample(key))
 
         _traced(name, "step, vmapped over params,", lambda: jax.eval_shape(jax.vmap(one), batch))
 
@@ -119,16 +112,29 @@ def _traced(name: str, what: str, run: Callable[[], Any]) -> Any:
     except UNTRACEABLE as error:
         first_line = str(error).split("\n")[0]
         raise ValueError(
-            f"{name}: {what} cannot be traced by jax ({type(error).__name__}: {first_line}). Inside it use jnp instead "
-            "of np, jnp.where instead of `if` on values, and return arrays only."
+            f"{name}: {what} cannot be traced by jax ({type(error).__name__}: {first_line}). "
+            "Inside it use jnp instead of np, jnp.where instead of `if` on values, and return arrays only."
         ) from error
 
 
-def _program(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, list[bytes]]:
-    closed = jax.make_jaxpr(lambda *given: function(*given))(*arguments)
-    constants = [
-        np.asarray(x).tobytes() for x in closed.consts if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    ]
+def _trace_twice(name: str, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Give the shapes of the outputs; two traces of one function must give one program."""
+
+    def trace() -> Any:
+        # a new function each time, or jax would hand out the first trace again
+        return jax.make_jaxpr(lambda *given: function(*given), return_shape=True)(*arguments)
+
+    (first, outputs), (second, _) = _traced(name, what, trace), _traced(name, what, trace)
+    if _program(first) != _program(second):
+        raise ValueError(
+            f"{name}: two traces of {what} differ, so it reads something on the host that changes "
+            "(NumPy random numbers, the clock, a counter on self): keep it in the state, draw from the key."
+        )
+    return outputs
+
+
+def _program(closed: Any) -> tuple[str, list[bytes]]:
+    constants = [_plain(constant).tobytes() for constant in map(jnp.asarray, closed.consts)]
     return re.sub(r"0x[0-9a-f]+", "", str(closed.jaxpr)), constants
 
 
@@ -138,8 +144,8 @@ def _check_resets(env: Env, key: Key) -> None:
     constant = all((leaf == leaf[:1]).all() for leaf in leaves)
     if constant and not env.spec.deterministic_reset:
         raise ValueError(
-            f"{env.name}: reset gives one and the same state for 16 keys. Draw the first state from its key, or, if "
-            "all episodes are meant to start alike, say deterministic_reset=True."
+            f"{env.name}: reset gives one and the same state for 16 keys. Draw the first state from its key, "
+            "or, if all episodes are meant to start alike, say deterministic_reset=True."
         )
     if env.spec.deterministic_reset and not constant:
         raise ValueError(
@@ -169,8 +175,7 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
         reset_key, scan_key = jax.random.split(key)
         state, obs = env.reset(reset_key)
 
-        def one(carry: Any, given: Any) -> Any:
-            state, obs = carry
+        def one(state: Any, given: Any) -> Any:
             time, key = given
             action_key, step_key = jax.random.split(key)
             sample = env.action_space.sample(action_key)
@@ -187,7 +192,7 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
                 & jnp.isfinite(step.next_obs).all()
                 & jnp.all(jnp.array(finite)),
             }
-            return (state, step.obs), (
+            return state, (
                 good,
                 step.terminated,
                 step.truncated,
@@ -196,7 +201,7 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
             )
 
         scanned = (jnp.arange(num_steps), jax.random.split(scan_key, num_steps))
-        return jax.lax.scan(one, (state, obs), scanned)[1], space.contains(obs)
+        return jax.lax.scan(one, state, scanned)[1], space.contains(obs)
 
     played = _traced(
         name,
@@ -233,8 +238,9 @@ def _check_limit(name: str, limit: int, done: np.ndarray, truncated: np.ndarray)
         late, untruncated = time > limit, (time == limit) & ~truncated[:, t]
         if late.any() or untruncated.any():
             raise ValueError(
-                f"{name}: an episode {'runs past' if late.any() else 'is not truncated at'} max_steps={limit}: return "
-                "truncated (not only terminated) as true at that step, or build it with from_functions(max_steps=...)."
+                f"{name}: an episode {'runs past' if late.any() else 'is not truncated at'} "
+                f"max_steps={limit}: return truncated (not only terminated) as true at that step, "
+                "or let envs.time_limit do it."
             )
         time = np.where(done[:, t], 0, time)
 

@@ -26,10 +26,11 @@ def from_functions(
 ) -> Env:
     """Make an Env, with time limit and auto-reset, of two pure functions.
 
-    `reset(key) -> (state, obs)` and `step(key, state, action) -> (state, obs, reward, terminated, truncated)`, with a
-    dict `info` of arrays as an optional sixth value; with `params` (a dict of numbers or arrays, traced) both receive
-    that dict as last argument. Neither resets nor counts steps: `max_steps` truncates. Raises ValueError for
-    something that is not a function or a space, or a name that is not a parameter's.
+    `reset(key) -> (state, obs)` and `step(key, state, action) -> (state, obs, reward, terminated,
+    truncated)`, with a dict `info` of arrays as an optional sixth value; with `params` (a dict of numbers
+    or arrays, traced) both receive that dict as last argument. Neither resets nor counts steps: `max_steps`
+    truncates. Raises ValueError for something that is not a function or a space, or a name that is not a
+    parameter's.
     """
     for what, function in (("reset", reset), ("step", step)):
         if not callable(function):
@@ -74,8 +75,8 @@ def _spec(
         returned = step(key, state, action, params) if takes_params else step(key, state, action)
         if not isinstance(returned, tuple) or len(returned) not in (5, 6):
             raise ValueError(
-                f"step of {name} must return (state, obs, reward, terminated, truncated) and optionally info, "
-                f"got {_describe(returned)}."
+                f"step of {name} must return (state, obs, reward, terminated, truncated) and optionally "
+                f"info, got {_describe(returned)}."
             )
         state, obs, reward, terminated, truncated = returned[:5]
         info = returned[5] if len(returned) == 6 else {}

@@ -1,4 +1,8 @@
-"""Environments of gymnax >= 1.0 as `Env` records; gymnax itself is imported on first use (it takes seconds)."""
+"""Environments of gymnax >= 1.0 as `Env` records; gymnax is imported on first use (it takes seconds).
+
+Only its `step_env`, `reset_env` and `is_truncated` are used, never its `step`. What it gets wrong, and what
+is done about it, is listed in `gymnax_mends`.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ NAMES = (
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parts:
-    """A gymnax environment taken apart: which of its parameters are traced and which static. Hashes by identity."""
+    """A gymnax environment and which of its parameters are traced, which static; hashes by identity."""
 
     environment: Any
     params: Any
@@ -252,7 +256,7 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
 
 
 def _stable_dtypes(name: str, reset: Any, step: Any, params: Any, action_space: Space) -> PyTree:
-    """Find the dtype of every state leaf that both reset and step can live with (0 after reset, 0.5 after step)."""
+    """Find a dtype per state leaf that fits both reset and step (0 after the one, 0.5 after the other)."""
 
     def settle(params: Any, key: Any) -> Any:
         params = {key: as_parameter(key, value) for key, value in params.items()}

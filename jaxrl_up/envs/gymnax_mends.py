@@ -1,30 +1,36 @@
 """Where gymnax 1.0 departs from what it declares or implements, and what the adapter does about it.
 
-| environment              | what gymnax 1.0.1 does                                       | here                                |
-|--------------------------|--------------------------------------------------------------|-------------------------------------|
-| CartPole-v1              | total_mass, polemass_length do not follow the masses, length | computed from them, unless given    |
-| MountainCarContinuous-v0 | the left wall does not stop the car (gymnasium's does)       | velocity 0 at the left wall         |
-| Catch-bsuite             | declares int32 observations, gives float32                   | space is float32                    |
-| MemoryChain-bsuite       | observes -1 in a space from 0; -1.5e-8 where 0 is meant      | space from -1; clipped to the space |
-| UmbrellaChain-bsuite     | int32 rewards; -1.5e-8 where 0 is meant                      | float32; clipped to the space       |
-| SimpleBandit-bsuite      | redraws which arm is good each (one-step) episode: noise     | one arm order, as in bsuite         |
-| BernoulliBandit-misc     | int32 rewards; a float time limit; time outside its space    | float32; space follows the limit    |
-|                          | if the limit is above 100                                    |                                     |
-| GaussianBandit-misc      | observes rewards and times below the space's 0               | space widened                       |
-| MetaMaze-misc            | moves the agent from the goal to a random cell, then ends    | never terminates                    |
-|                          | the episode if that cell happens to be the goal              |                                     |
-| MetaMaze-misc            | observes rewards above the space's 1 (and may times below 0) | space widened                       |
-| FourRooms-misc           | int32 observations in a float32 space                        | float32                             |
-| FourRooms-misc           | `use_visual_obs` draws the agent at (column, row)            | at (row, column), as the walls      |
-| Pong-misc                | no upper border: the ball leaves the screen (to row -71) and | reflected as at the lower border    |
-|                          | a fifth of random episodes end so; space to 2, values to 1   | space to 1                          |
-| all                      | weak Python ints in the state, dtypes that differ after step | strong dtypes, equal after both     |
-| all                      | info["discount"], which repeats the flags                    | dropped                             |
+    environment               what gymnax 1.0.1 does  ->  what happens here
+    CartPole-v1               total_mass and polemass_length do not follow masscart, masspole, length
+                                ->  computed from them, unless given
+    MountainCarContinuous-v0  the left wall does not stop the car (in gymnasium it does)
+                                ->  velocity 0 at the wall
+    Catch-bsuite              declares int32 observations, gives float32  ->  the space is float32
+    MemoryChain-bsuite        observes -1 in a space from 0, and -1.5e-8 where 0 is meant
+                                ->  the space begins at -1, observations are clipped to it
+    UmbrellaChain-bsuite      int32 rewards, -1.5e-8 where 0 is meant  ->  float32, clipped to the space
+    SimpleBandit-bsuite       redraws which arm is good for every one-step episode, so nothing can be learnt
+                                ->  one order of the arms, as in bsuite
+    BernoulliBandit-misc      int32 rewards; leaves its space if the limit is above 100
+                                ->  float32; the space follows the limit
+    GaussianBandit-misc       observes rewards and times below the space's 0  ->  the space is widened
+    MetaMaze-misc             moves the agent from the goal to a random cell, and ends the episode only if
+                                that is the goal again  ->  never terminates, as in Miconi et al. (2019)
+    MetaMaze-misc             observes rewards above the space's 1  ->  the space is widened
+    FourRooms-misc            int32 observations in a float32 space  ->  float32
+    FourRooms-misc            use_visual_obs draws the agent at (column, row)
+                                ->  at (row, column), as the walls
+    Pong-misc                 no border above: the ball leaves the screen (up to row -71), a fifth of random
+                                episodes end so  ->  reflected as it is below
+    Pong-misc                 a space up to 2 for values up to 1  ->  up to 1
+    all                       weak Python numbers in the state, other dtypes after step than after reset
+                                ->  strong dtypes, the same after both
+    all                       info["discount"], which repeats the flags  ->  dropped
 
-Left as they are, to be known: DeepSea ends terminated *and* truncated at once (its depth is its limit), and its
-statistics across episodes are reset with the rest; DiscountingChain and Freeway end truncated where the originals
-terminate; PointRobot pays for the position before the move; Asterix never fills the first slot it draws, and a spawn
-without a free slot empties one; Reacher cannot be traced with num_joints other than 2.
+Left as they are, to be known: DeepSea ends terminated *and* truncated at once (its depth is its limit), and
+its statistics across episodes are reset with the rest; DiscountingChain and Freeway end truncated where the
+originals terminate; PointRobot pays for the position before the move; Asterix never fills the first slot it
+draws, and a spawn without a free slot empties one; Reacher cannot be traced with num_joints other than 2.
 """
 
 from __future__ import annotations

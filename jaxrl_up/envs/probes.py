@@ -1,7 +1,7 @@
 """Tiny environments whose values are known exactly, to find out which part of a learner is wrong.
 
-Each depends on one thing more than the one before: reward, observation, discount, action, both. `V` and `Q` are
-discounted with gamma per step; all episodes start where the docstring says and end as it says.
+Each depends on one thing more than the one before: reward, observation, discount, action, both. `V` and `Q`
+are discounted with gamma per step; all episodes start where the docstring says and end as it says.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def _start_at_sign(key: Key, params: Any = None) -> Any:
 
 
 def constant_reward(reward: float = 1.0, max_steps: int = 20) -> Env:
-    """Pay `reward` (traced) at each step and end by the time limit only: V = reward / (1 - gamma) for any policy.
+    """Pay `reward` (traced) at each step, end by the time limit only: V = reward / (1 - gamma), always.
 
-    Observation: always [0]. Action: Discrete(2), without effect. A learner that takes the limit for a termination, or
-    lets advantages run over the reset, gets a smaller value.
+    Observation: always [0]. Action: Discrete(2), without effect. A learner that takes the limit for a
+    termination, or lets advantages run over the reset, gets a smaller value.
     """
     return from_functions(
         _start_at_zero,
@@ -93,7 +93,7 @@ def _delayed_reward_step(key: Key, state: Array, action: Array) -> Any:
 
 
 def action_reward() -> Env:
-    """Pay +1 for action 1 and -1 for action 0, terminate: Q([0], a) = 2a - 1, so action 1 is best and V* = 1."""
+    """Pay +1 for action 1 and -1 for action 0, terminate: Q([0], a) = 2a - 1, so V* = 1."""
     return from_functions(
         _start_at_zero, _action_reward_step, UNIT, Discrete(2), name="action_reward", deterministic_reset=True
     )
@@ -124,7 +124,7 @@ def _continuous_action_reward_step(key: Key, state: Array, action: Array, params
 
 
 def matched_action_reward() -> Env:
-    """Show o = -1 or +1; pay +1 if the action is (o + 1) / 2, else -1; terminate: Q([o], a) = o (2a - 1), V* = 1."""
+    """Show o = -1 or +1; pay o (2a - 1), which is +1 if the action is (o + 1) / 2; terminate: V* = 1."""
     return from_functions(
         _start_at_sign, _matched_action_step, UNIT, Discrete(2), name="matched_action_reward"
     )
@@ -154,12 +154,13 @@ def _continuous_matched_step(key: Key, state: Array, action: Array, params: Any)
 
 
 def count_steps(terminate_at: int | None = None, max_steps: int | None = 5) -> Env:
-    """Show the number of steps taken so far and pay 1 for each: it makes flags and observations at ends visible.
+    """Show the number of steps taken so far, pay 1 for each, and end as told.
 
-    The episode terminates on reaching `terminate_at` steps (None: never) and is truncated at `max_steps` (None:
-    never); both flags are true if the two are equal. Observation [t], Box(0, inf). Action: Discrete(2), without
-    effect. V([t]) = (1 - gamma^(n - t)) / (1 - gamma) for n = terminate_at <= max_steps, and 1 / (1 - gamma) if it
-    never terminates. Raises ValueError for an end before the first step.
+    The episode terminates on reaching `terminate_at` steps (None: never) and is truncated at `max_steps`
+    (None: never); both flags are true if the two are equal. Observation [t], Box(0, inf). Action:
+    Discrete(2), without effect. V([t]) = (1 - gamma^(n - t)) / (1 - gamma) for n = terminate_at <=
+    max_steps, and 1 / (1 - gamma) if it never terminates. Raises ValueError for an end before the first
+    step.
     """
     if terminate_at is not None and terminate_at < 1:
         raise ValueError(f"count_steps needs terminate_at >= 1 or None, got {terminate_at!r}.")

@@ -55,8 +55,9 @@ class Discrete:
 class Box:
     """Arrays of one shape and dtype between two bounds, which may differ per element and be infinite.
 
-    `low` and `high` are kept as a float where all elements share it, else as nested tuples of the space's shape;
-    `bounds()` gives them as arrays. Raises ValueError for bounds that do not fit the shape or are out of order.
+    `low` and `high` are kept as a float where all elements share it, else as nested tuples of the space's
+    shape; `bounds()` gives them as arrays. Raises ValueError for bounds that do not fit the shape or are
+    out of order.
     """
 
     low: Any
@@ -87,7 +88,7 @@ class Box:
         object.__setattr__(self, "dtype", np.dtype(dtype))
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give (low, high) as NumPy arrays of the space's shape and dtype (float32 bounds may be infinite)."""
+        """Give (low, high) as NumPy arrays of the space's shape and dtype; float bounds may be infinite."""
         if np.issubdtype(self.dtype, np.floating):
             return self._array(self.low, self.dtype), self._array(self.high, self.dtype)
         limits = np.iinfo(self.dtype) if self.dtype != np.bool_ else np.iinfo(np.uint8)
@@ -113,7 +114,7 @@ class Box:
         return np.isfinite(self._array(self.high, np.float64))
 
     def sample(self, key: Key) -> Array:
-        """Draw one element: uniform where bounded, bound +- exponential where half so, else standard normal."""
+        """Draw one element: uniform if bounded, exponential from a single bound, else standard normal."""
         uniform_key, exponential_key, normal_key = jax.random.split(key, 3)
         low, high = self.bounds()
         if self.dtype == np.bool_:
@@ -137,7 +138,7 @@ class Box:
         return sample
 
     def contains(self, x: Any) -> Array:
-        """Say whether x is an element: bool [], false for another shape, NaN, or floats in an integer space."""
+        """Say whether x is an element: bool []; false for another shape, NaN, floats in an integer space."""
         x = jnp.asarray(x)
         is_float = jnp.issubdtype(x.dtype, jnp.floating)
         if x.shape != self.shape or (is_float and not np.issubdtype(self.dtype, np.floating)):

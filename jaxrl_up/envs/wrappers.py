@@ -1,7 +1,8 @@
 """Functions from Env to Env.
 
-They replace the raw functions of the Spec, so auto-reset stays outermost and the state of a wrapper (a counter, the
-previous action) starts afresh with each episode. Equal wraps of equal environments compare equal and share a compile.
+They replace the raw functions of the Spec, so auto-reset stays outermost and the state of a wrapper (a
+counter, the previous action) starts afresh with each episode. Equal wraps of equal environments compare
+equal and share a compile.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Counted(NamedTuple):
 
 
 class Sticky(NamedTuple):
-    """State under `sticky_actions`: the environment's own, the action last executed, and whether there is one."""
+    """State under `sticky_actions`: the environment's own, the action last executed, and if there is one."""
 
     inner: Any
     previous: Array
@@ -83,13 +84,14 @@ def _one_hot_observation(spec: Spec) -> Spec:
 def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
     """Show only some entries of a vector observation [D], which makes the environment partially observed.
 
-    `keep` holds distinct indices from 0 to D - 1, in the order wanted, or D booleans. Raises ValueError for another
-    `keep` or an observation that is not a vector.
+    `keep` holds distinct indices from 0 to D - 1, in the order wanted, or D booleans. Raises ValueError for
+    another `keep` or an observation that is not a vector.
     """
     space = env.observation_space
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise ValueError(
-            f"mask_observation needs a vector observation, {env.name} has {space}: apply flatten_observation first."
+            f"mask_observation needs a vector observation, {env.name} has {space}: "
+            "apply flatten_observation first."
         )
     size, given = space.shape[0], np.asarray(keep)
     if given.dtype == np.bool_ and given.shape == (size,):
@@ -97,8 +99,8 @@ def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
     valid = given.ndim == 1 and given.size > 0 and np.issubdtype(given.dtype, np.integer)
     if not valid or given.min() < 0 or given.max() >= size or len(set(given.tolist())) != given.size:
         raise ValueError(
-            f"mask_observation(keep=...) needs distinct indices from 0 to {size - 1} or {size} booleans, at least "
-            f"one of them kept; got {keep!r}."
+            f"mask_observation(keep=...) needs distinct indices from 0 to {size - 1} or {size} booleans, "
+            f"and keeps at least one; got {keep!r}."
         )
     return env.replace(spec=_mask_observation(env.spec, tuple(given.tolist())))
 
@@ -155,10 +157,10 @@ def _number(wrapper: str, name: str, value: Any) -> float:
 
 
 def rescale_action(env: Env) -> Env:
-    """Accept any float action: [-1, 1], to which it is clipped, maps onto the space's own bounds per dimension.
+    """Accept any float action: clip it to [-1, 1] and map that onto the bounds of each dimension.
 
-    A dimension without two finite bounds keeps its units, clipped to the bound it has. The action space becomes
-    Box(-1, 1) where bounded. Raises ValueError for an action space that is not a Box of floats.
+    A dimension without two finite bounds keeps its units, clipped to the bound it has. The action space
+    becomes Box(-1, 1) where bounded. Raises ValueError for an action space that is not a Box of floats.
     """
     _require_float_box(env, "rescale_action")
     return env.replace(spec=_rescale_action(env.spec))
@@ -180,7 +182,7 @@ def _rescale_action(spec: Spec) -> Spec:
 
 
 def clip_action(env: Env) -> Env:
-    """Accept any float action and clip it to the bounds, which the action space keeps; raises ValueError as above."""
+    """Accept any float action and clip it to the bounds; raises ValueError unless in a Box of floats."""
     _require_float_box(env, "clip_action")
     return env.replace(spec=_clip_action(env.spec))
 
@@ -213,7 +215,7 @@ def time_limit(env: Env, max_steps: int) -> Env:
         raise ValueError(f"time_limit needs an integer max_steps >= 1, got {max_steps!r}.")
     if env.max_steps is not None and max_steps > env.max_steps:
         raise ValueError(
-            f"time_limit({max_steps}) has no effect: {env.name} is already truncated at {env.max_steps} steps. "
+            f"time_limit({max_steps}) has no effect: {env.name} is already truncated at {env.max_steps}. "
             f"Give the longer limit where it is built: max_steps={max_steps}."
         )
     return env.replace(spec=_time_limit(env.spec, int(max_steps)))
@@ -237,8 +239,8 @@ def _time_limit(spec: Spec, max_steps: int) -> Spec:
 def episode_statistics(env: Env) -> Env:
     """Add info["episode_return"] (float32) and info["episode_length"] (int32): those of the episode so far.
 
-    At the step that ends an episode they are the episode's own. They count rewards as this environment gives them, so
-    apply scale_reward and clip_reward afterwards to see raw returns.
+    At the step that ends an episode they are the episode's own. They count rewards as this environment
+    gives them, so apply scale_reward and clip_reward afterwards to see raw returns.
     """
     return env.replace(spec=_episode_statistics(env.spec))
 
@@ -259,7 +261,7 @@ def _episode_statistics(spec: Spec) -> Spec:
 
 
 def sticky_actions(env: Env, probability: float = 0.25) -> Env:
-    """Repeat the action executed before, instead of the one given, with a probability at each step but the first.
+    """Repeat the action executed before, with a probability, at each step but an episode's first.
 
     Machado et al. (2018), section 5. Raises ValueError unless 0 <= probability < 1.
     """
