@@ -16,22 +16,24 @@ class Score(NamedTuple):
     level: float = 0.95
 
     def __str__(self) -> str:
-        return f"{self.iqm:.1f} [{self.low:.1f}, {self.high:.1f}]"
+        digits = 1 if max(abs(x) for x in self[:3]) >= 10 else 3
+        return f"{self.iqm:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
-def iqm(scores: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:
+def iqm(scores: np.ndarray, axis: int | None = None) -> np.ndarray:
     """Interquartile mean: the mean of the middle half (Agarwal et al. 2021, section 4).
 
-    Like `scipy.stats.trim_mean(scores, 0.25)`: floor(n / 4) values are cut from each end. NaN if any score is.
+    Equal to `scipy.stats.trim_mean(scores, 0.25)`: floor(n / 4) values are cut from each end, over all values or
+    along `axis`. NaN where any score is. Raises `ValueError` for no scores.
     """
     scores = np.asarray(scores, np.float64)
-    if axis is None:
-        scores, axis = scores.ravel(), 0
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    moved = np.moveaxis(scores, axes, range(-len(axes), 0))
-    ordered = np.sort(moved.reshape(*moved.shape[: scores.ndim - len(axes)], -1), axis=-1)
-    cut = ordered.shape[-1] // 4
-    return ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
+    scores = scores.ravel() if axis is None else np.moveaxis(scores, axis, -1)
+    number = scores.shape[-1]
+    if number == 0:
+        raise ValueError("an interquartile mean needs at least one score")
+    ordered = np.sort(scores, axis=-1)  # NaN last
+    middle = ordered[..., number // 4 : number - number // 4].mean(axis=-1)
+    return np.where(np.isnan(ordered[..., -1]), np.nan, middle)
 
 
 def bootstrap(
@@ -41,22 +43,25 @@ def bootstrap(
 
     Seeds are drawn with replacement within each task (the stratum), and the IQM is taken over all runs of all
     tasks (Agarwal et al. 2021, section 4.1). The same seeds are drawn for every evaluation E. Returns `(iqm,
-    low, high)`, each `[E]` or scalar. With one seed the interval is that score.
+    low, high)`, each `[E]` or scalar. With one seed the interval is that score; NaN where any score is. Raises
+    `ValueError` for scores of another shape, or none.
     """
     scores = np.asarray(scores, np.float64)
-    points = scores.ndim > 1
+    if scores.ndim not in (1, 2, 3) or scores.size == 0:
+        raise ValueError(f"scores of shape {scores.shape}: give [S], [S, E] or [tasks, S, E], none of them 0")
     tasks = {1: scores[None, :, None], 2: scores[None], 3: scores}[scores.ndim]
-    num_tasks, num_seeds, _ = tasks.shape
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(num_seeds, size=(resamples, num_tasks, num_seeds))
-    estimates = np.stack([iqm(tasks[:, :, e][np.arange(num_tasks)[:, None], draws], axis=(1, 2)) for e in range(tasks.shape[2])], -1)
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(estimates, [tail, 100 - tail], axis=0)
-    value = iqm(tasks, axis=(0, 1))
-    return (value, low, high) if points else (value[0], low[0], high[0])
+    num_tasks, num_seeds, num_evals = tasks.shape
+    draws = np.random.default_rng(seed).integers(num_seeds, size=(resamples, num_tasks, num_seeds))
+    draws = (draws + num_seeds * np.arange(num_tasks)[:, None]).reshape(resamples, -1)
+    runs = tasks.reshape(num_tasks * num_seeds, num_evals)
+    value = iqm(runs, axis=0)
+    estimates = np.stack([iqm(runs[:, e][draws], axis=-1) for e in range(num_evals)])
+    tail = (1 - level) / 2
+    low, high = np.where(np.isnan(value), np.nan, np.quantile(estimates, [tail, 1 - tail], axis=-1))
+    return (value[0], low[0], high[0]) if scores.ndim == 1 else (value, low, high)
 
 
 def score(scores: np.ndarray, level: float = 0.95) -> Score:
-    """IQM over seeds of `scores [S]` with a 95% interval."""
+    """IQM over seeds of `scores [S]` with a bootstrap interval."""
     value, low, high = bootstrap(np.asarray(scores), level)
     return Score(float(value), float(low), float(high), level)

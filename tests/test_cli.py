@@ -1,0 +1,249 @@
+"""The command line: what it trains, what it writes, and one line for every bad input."""
+
+import dataclasses
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from jaxrl_up import ALGORITHMS, PPO, envs, make_config, run, train
+from jaxrl_up.cli import main
+from jaxrl_up.config import check_support, field_help
+from jaxrl_up.reporting import Reporter
+
+TINY = [
+    *("--total-steps", "256", "--num-envs", "2", "--rollout_length", "32", "--num-epochs", "1"),
+    *("--num-minibatches", "1", "--hidden", "8,4", "--initial-log-std", "-5e-1", "--no-shared"),
+    *("--seeds", "3,5", "--num-evals", "2", "--num-episodes", "2", "--max-eval-steps", "20", "--env.gravity=12"),
+]
+SCORE = re.compile(r"score \S+ \[\S+, \S+\] \(IQM of 2 seeds, 95% interval, (\d+) steps\)")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A tiny run: exit code, standard output, standard error, directory."""
+    directory = tmp_path_factory.mktemp("cli") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        out, err = _capture(patch)
+        code = main(["train", *TINY, "--directory", str(directory)])
+    return code, out.getvalue(), err.getvalue(), directory
+
+
+def _capture(patch):
+    import io
+
+    out, err = io.StringIO(), io.StringIO()
+    patch.setattr(sys, "stdout", out)
+    patch.setattr(sys, "stderr", err)
+    return out, err
+
+
+def test_train_scores_on_standard_output(tiny):
+    code, out, err, directory = tiny
+    assert code == 0
+    assert SCORE.fullmatch(out.strip())[1] == "256"
+    assert err.startswith("jaxrl-up ")
+    assert "ppo on CartPole-v1: 2 seeds x 256 steps" in err
+    assert "4 episodes of the last evaluation met the step cap" in err or "score" in err
+    assert err.rstrip().endswith(f"records are in {directory}")
+
+
+def test_train_records_what_was_asked(tiny):
+    directory = tiny[-1]
+    assert sorted(p.name for p in directory.iterdir()) == ["config.toml", "curve.png", "progress.csv", "timing.csv"]
+    config = tomllib.loads((directory / "config.toml").read_text())
+    assert config["run"]["seeds"] == [3, 5]
+    assert config["run"]["max_eval_steps"] == 20
+    assert config["environment"]["params"]["gravity"] == 12.0
+    asked = {"rollout_length": 32, "hidden": [8, 4], "shared": False, "initial_log_std": -0.5}
+    assert {name: config["config"][name] for name in asked} == asked
+
+
+def test_equal_runs_write_equal_bytes_also_without_progress(tiny, tmp_path, capsys):
+    other = ["TRAIN".lower(), "PPO", *TINY, "--no-progress", "--directory", str(tmp_path / "run")]
+    assert main(other) == 0
+    assert "compil" not in capsys.readouterr().err
+    for name in ("progress.csv", "config.toml"):
+        assert (tmp_path / "run" / name).read_bytes() == (tiny[-1] / name).read_bytes()
+
+
+def test_ctrl_c_keeps_what_was_reached(tmp_path, monkeypatch, capsys):
+    evaluated = Reporter.evaluated
+
+    def press(self, *arguments):
+        evaluated(self, *arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Reporter, "evaluated", press)
+    assert main(["train", *TINY, "--directory", str(tmp_path / "run")]) == 130
+    printed = capsys.readouterr()
+    assert SCORE.fullmatch(printed.out.strip())[1] == "128"
+    assert "stopped by Ctrl-C at 128 of 256 steps" in printed.err
+    assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3
+
+
+def test_ctrl_c_before_training(monkeypatch, capsys):
+    def press(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(envs, "make", press)
+    assert main(["train"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "jaxrl-up: stopped by Ctrl-C"
+
+
+BAD = {
+    "trian": "unknown command 'trian'. Did you mean 'train'?",
+    "--versoin": "unknown option '--versoin'. Did you mean '--version'?",
+    "envs CartPole": "unrecognized arguments: CartPole",
+    "train pp0": "unknown algorithm 'pp0'. Did you mean 'ppo'?",
+    "train --shared pp0": "unknown algorithm 'pp0'. Did you mean 'ppo'?",
+    "train ppo trpo": "unrecognized arguments: trpo",
+    "train --env CartPole": "no environment 'CartPole'. Did you mean 'CartPole-v1'?",
+    "train --env MNISTBandit": "no environment 'MNISTBandit'",
+    "train --env MNISTBandit-bsuite": "no environment 'MNISTBandit-bsuite'",
+    "train --gama 0.9": "no option '--gama'. Did you mean '--gamma'?",
+    "train -gamma 0.9": "no option '-gamma'",
+    "train ppo --learning_rte=1": "no option '--learning_rte'. Did you mean '--learning-rate'?",
+    "train --gamma high": "--gamma: 'high' is not a number",
+    "train --gamma": "--gamma: expected one argument",
+    "train --gamma none": "--gamma: 'none' is not a number",
+    "train --gamma 1.5": "gamma=1.5 is out of range: it must be between 0 and 1",
+    "train --gamma -1e-3": "gamma=-0.001 is out of range",
+    "train --learning-rate nan": "learning_rate=nan is out of range",
+    "train --learning-rate -inf": "learning_rate=-inf is out of range",
+    "train --num-envs 0": "num_envs=0 is out of range: it must be at least 1",
+    "train --num-envs 2.5": "--num-envs: '2.5' is not a whole number",
+    "train --num-envs inf": "--num-envs: 'inf' is not a whole number",
+    "train --total-steps 3e9": "total_steps=3000000000 is out of range",
+    "train --num-minibatches 3": "num_minibatches=3 does not divide num_envs * rollout_length = 1024",
+    "train --hidden 64,x": "--hidden: 'x' is not a whole number",
+    "train --hidden 64,0": "hidden=(64, 0) must be whole numbers, each at least 1",
+    "train --activation rleu": "Did you mean 'relu'?",
+    "train --network mpl": "network='mpl'",
+    "train --shared yes": "unknown algorithm 'yes'",
+    "train --shared=yes": "--shared/--no-shared: ignored explicit argument 'yes'",
+    "train --seeds 0": "seeds=0: give how many (at least 1)",
+    "train --seeds -3": "seeds=-3: give how many (at least 1)",
+    "train --seeds 1,1": "seeds=(1, 1): give how many",
+    "train --seeds 1,-2": "seeds=(1, -2): give how many",
+    "train --seeds 1,x": "--seeds: 'x' is not a whole number",
+    "train --preset spinpu": "ppo has no preset 'spinpu'; it has default, spinup",
+    "train --num-evals 0": "num_evals=0 must be at least 1",
+    "train --num-episodes 0": "num_episodes=0 must be at least 1",
+    "train --max-eval-steps 0": "max_eval_steps=0 must be at least 1",
+    "train --env.gravty 12": "no parameter 'gravty'. Did you mean 'gravity'?",
+    "train --env.gravity": "--env.gravity needs a value",
+    "train --env.gravity high": "'gravity'",
+    "train --env.gravity nan": "--env.gravity=nan must be a finite number",
+    "train --env.max_steps 0": "max_steps of CartPole-v1 must be",
+    "train --env.max_steps 2.5": "max_steps",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_a_bad_input_is_one_line(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = line.split()
+    if arguments[0] == "train" and not line.endswith(("--gamma", "--env.gravity")):
+        arguments += ["--directory", "run", "--no-progress"]
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("jaxrl-up: error: ")
+    assert BAD[line] in printed.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_holds_a_run_is_refused(tiny, capsys):
+    directory = tiny[-1]
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    assert main(["train", "--no-progress", "--directory", str(directory)]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_a_file_is_no_directory(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["train", "--no-progress", "--directory", str(tmp_path / "file" / "run")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_action_space_that_is_not_supported_names_who_supports_it(monkeypatch, capsys):
+    boxes = dataclasses.replace(PPO, action_spaces=("Box",))
+    monkeypatch.setitem(ALGORITHMS, "ppo", boxes)
+    assert main(["train", "ppo", "--no-progress"]) == 2
+    error = capsys.readouterr().err
+    assert "ppo acts in Box spaces, but CartPole-v1 has the action space Discrete(2)" in error
+    others = [name for name, algo in ALGORITHMS.items() if "Discrete" in algo.action_spaces]
+    assert f"algorithms for Discrete: {', '.join(others) or 'none'}" in error
+    env = envs.make("CartPole-v1")
+    for call in (check_support, run, lambda algo, env: train(algo, env, PPO.Config(), None)):
+        with pytest.raises(ValueError, match="algorithms for Discrete"):
+            call(boxes, env)
+
+
+def test_help_at_every_level(capsys):
+    for arguments in (["--help"], [], ["train", "--help"], ["train", "ppo", "-h"], ["algos", "--help"], ["envs", "-h"]):
+        assert main(arguments) == 0
+        assert "usage: jaxrl-up" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("algo", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
+def test_help_names_every_field(algo, capsys):
+    assert main(["train", algo.name, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for field in dataclasses.fields(algo.Config):
+        assert f"--{field.name.replace('_', '-')}" in text
+    if algo is PPO:
+        assert "--gamma X discount per step (default 0.99; between 0 and 1)" in text
+        assert "--no-shared" in text
+        assert "(default 0.5; at least 0; or none)" in text
+
+
+@pytest.mark.parametrize("algo", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
+def test_every_field_has_a_docstring_and_its_default_parses(algo):
+    for field, help_ in zip(dataclasses.fields(algo.Config), field_help(algo.Config), strict=True):
+        assert help_.name == field.name
+        assert not help_.text.startswith("("), f"{field.name} has no docstring"
+        assert help_.kind in (bool, int, float, str, tuple)
+        if field.default is None:
+            assert help_.optional
+
+
+def test_presets_build(capsys):
+    for algo in ALGORITHMS.values():
+        for preset in algo.presets:
+            assert make_config(algo, preset)
+
+
+def test_algos_and_envs(capsys):
+    assert main(["algos"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(ALGORITHMS) + 1
+    assert any(line.startswith("ppo ") and "spinup" in line and "Schulman" in line for line in lines)
+    assert main(["envs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(envs.names())
+    assert any(line.split() == ["CartPole-v1", "Box", "[4]", "Discrete(2)", "500"] for line in lines)
+
+
+def test_as_a_process():
+    module = [sys.executable, "-m", "jaxrl_up"]
+    version = subprocess.run([*module, "--version"], capture_output=True, text=True, check=False)
+    assert (version.returncode, version.stderr) == (0, "")
+    assert re.fullmatch(r"jaxrl-up \d+\.\d+\S*\n", version.stdout)
+    bad = subprocess.run([*module, "train", "--gamma", "2"], capture_output=True, text=True, check=False)
+    assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (2, "", 1)
+
+
+def test_the_command_line_is_light_and_leaves_the_devices_to_choose():
+    code = (
+        "import sys; import jaxrl_up.cli; from jax._src import xla_bridge; "
+        "heavy = {'gymnax', 'matplotlib', 'distrax', 'scipy'} & set(sys.modules); "
+        "assert not heavy, heavy; assert not xla_bridge._backends, 'importing started a JAX backend'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
