@@ -23,6 +23,29 @@ def _symmetric_uniform(bound: float) -> Callable[..., Array]:
     return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
+def orthogonal(scale: float = 1.0) -> Callable[..., Array]:
+    """Orthogonal weights times `scale` (Saxe et al. 2014), equal to `jax.nn.initializers.orthogonal`.
+
+    By Gram-Schmidt, each vector twice, in place of LAPACK's QR: two QRs batched by vmap wait for one another for ever
+    in jaxlib 0.10 where its thread pool has two threads, as it has on two cores.
+    """
+
+    def init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        drawn = jax.random.normal(key, (max(rows, columns), min(rows, columns)), dtype).T
+
+        def orthonormalize(i: Array, basis: Array) -> Array:
+            vector = drawn[i]
+            vector = vector - (basis @ vector) @ basis
+            vector = vector - (basis @ vector) @ basis
+            return basis.at[i].set(vector / jnp.linalg.norm(vector))
+
+        basis = jax.lax.fori_loop(0, drawn.shape[0], orthonormalize, jnp.zeros_like(drawn))
+        return scale * (basis if rows < columns else basis.T).reshape(shape)
+
+    return init
+
+
 def initializers(name: str, fan_in: int, scale: float) -> dict[str, Any]:
     """Kernel and bias initialisers of one layer.
 
@@ -31,7 +54,7 @@ def initializers(name: str, fan_in: int, scale: float) -> dict[str, Any]:
     normal, zero bias, the default of `flax.linen`; `scale` is not used.
     """
     if name == "orthogonal":
-        return {"kernel_init": nn.initializers.orthogonal(scale), "bias_init": nn.initializers.zeros}
+        return {"kernel_init": orthogonal(scale), "bias_init": nn.initializers.zeros}
     if name == "torch":
         uniform = _symmetric_uniform(1 / math.sqrt(fan_in))
         return {"kernel_init": uniform, "bias_init": uniform}

@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl_up.envs.core import Env
 from jaxrl_up.envs.from_functions import from_functions
 from jaxrl_up.envs.spaces import Box, Discrete
 from jaxrl_up.types import Array, Key
 
-NO, YES = jnp.bool_(False), jnp.bool_(True)
+NO, YES = np.bool_(False), np.bool_(True)  # NumPy: importing must not start JAX
 UNIT = Box(-1.0, 1.0, (1,))
 
 
