@@ -10,25 +10,32 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from jaxrl_up._version import __version__
+from jaxrl_up.cli_options import (
+    METAVARS,
+    Parser,
+    UsageError,
+    algo_name,
+    converter,
+    or_none,
+    seeds,
+    take_env_options,
+    whole,
+)
 
 COMMANDS = {
     "train": "train an algorithm on an environment, many seeds at once",
     "algos": "list the algorithms",
     "envs": "list the environments",
 }
-ENV_PREFIX = "--env."
 DEFAULT_ALGO = "ppo"
 DEFAULT_ENV = "CartPole-v1"
-
-
-class UsageError(Exception):
-    """A bad input; its message is the one line the user sees."""
+PATIENCE = 2.5  # seconds of loading without a word; shorter loading leaves an error alone on its line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +67,7 @@ def _main(arguments: list[str]) -> int:
         raise UsageError(f"unknown {kind} {command!r}.{did_you_mean(command, known)} It takes {', '.join(COMMANDS)}")
     if command == "train":
         return train(rest)
-    parser = _Parser(prog=f"jaxrl-up {command}", description=f"{COMMANDS[command].capitalize()}.")
+    parser = Parser(prog=f"jaxrl-up {command}", description=f"{COMMANDS[command].capitalize()}.")
     if parser.parse(rest) is None:
         return 0
     print("\n".join(_algo_lines() if command == "algos" else _env_lines()))
@@ -83,60 +90,11 @@ def _overview() -> str:
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser that raises `UsageError`, takes `_` for `-`, and knows what was meant."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            allow_abbrev=False,
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
-            **options,
-        )
-        self.known = ["--help"]
-
-    def add(self, group: Any, *names: str, **options: Any) -> None:
-        """Add an option to a group."""
-        action = group.add_argument(*names, **options)
-        self.known += action.option_strings
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message.removeprefix("argument "))
-
-    def parse(self, arguments: list[str]) -> argparse.Namespace | None:
-        """Parse, or print help and return None."""
-        arguments = self._normalise(arguments)
-        if any(a in ("--help", "-h") for a in arguments):
-            self.print_help()
-            return None
-        return self.parse_args(arguments)
-
-    def _normalise(self, arguments: list[str]) -> list[str]:
-        """Spell options as declared and join negative values to them, which argparse takes for options."""
-        from jaxrl_up.config import did_you_mean
-
-        result: list[str] = []
-        for argument in arguments:
-            follows = bool(result) and result[-1].startswith("--") and "=" not in result[-1]
-            if _is_number(argument) and follows:
-                result[-1] += f"={argument}"
-            elif argument.startswith("-") and not _is_number(argument) and argument != "-h":
-                name, equals, value = argument.partition("=")
-                name = name.replace("_", "-")
-                if name not in self.known:
-                    raise UsageError(
-                        f"{self.prog} has no option {argument.partition('=')[0]!r}.{did_you_mean(name, self.known)}"
-                    )
-                result.append(name + equals + value)
-            else:
-                result.append(argument)
-        return result
-
-
 def train(arguments: list[str]) -> int:
     """`jaxrl-up train`: parse, check everything, train, and print one score line on standard output."""
     from jaxrl_up.algorithms import ALGORITHMS
 
-    arguments, env_options = _take_env_options(arguments)
+    arguments, env_options = take_env_options(arguments)
     name = _guess_algo(arguments, ALGORITHMS)
     options = _train_parser(ALGORITHMS[name]).parse(arguments)
     if options is not None and (options.algo or DEFAULT_ALGO) != name:  # an option's value was taken for it
@@ -153,7 +111,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     from jaxrl_up import envs
     from jaxrl_up.config import did_you_mean, make_config
     from jaxrl_up.devices import use_all_cores
-    from jaxrl_up.reporting import concerns
+    from jaxrl_up.reporting import concerns, count
     from jaxrl_up.run import check_run, run
 
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
@@ -173,10 +131,9 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     }
     try:
         config = make_config(algo, options.preset, **fields)
-        if options.progress:
-            print(f"jaxrl-up {__version__}: {algo.name} on {options.env}", file=sys.stderr, flush=True)
-        env = envs.make(options.env, **env_options)
-        check_run(algo, env, config, **settings)
+        with _saying(f"loading {options.env} ...", options.progress):
+            env = envs.make(options.env, **env_options)
+            check_run(algo, env, config, **settings)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     try:
@@ -188,55 +145,43 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
             print(line, file=sys.stderr)
     if options.directory is not None and options.progress:
         print(f"records are in {options.directory}", file=sys.stderr)
-    seeds = f"{len(result.seeds)} seed{'' if len(result.seeds) == 1 else 's'}"
-    print(f"score {result.score} (IQM of {seeds}, 95% interval, {int(result.env_steps[-1])} steps)", flush=True)
+    number = count(len(result.seeds), "seed")
+    print(f"score {result.score} (IQM of {number}, 95% interval, {int(result.env_steps[-1])} steps)", flush=True)
     return 130 if result.stopped else 0
 
 
-def _take_env_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """Split `--env.NAME VALUE` and `--env.NAME=VALUE` off; which names exist is for the environment to say."""
-    rest: list[str] = []
-    options: dict[str, Any] = {}
-    tokens = iter(arguments)
-    for token in tokens:
-        if not token.startswith(ENV_PREFIX):
-            rest.append(token)
-            continue
-        name, equals, value = token.removeprefix(ENV_PREFIX).partition("=")
-        value = value if equals else next(tokens, None)
-        if not name or value is None or value.startswith("--"):
-            raise UsageError(f"{token} needs a value, as in `--env.gravity 12`")
-        options[name.replace("-", "_")] = _literal(f"{ENV_PREFIX}{name}", value)
-    return rest, options
+@contextlib.contextmanager
+def _saying(line: str, enabled: bool) -> Iterator[None]:
+    """Print a line on standard error if what is within takes long."""
+    timer = threading.Timer(PATIENCE, print, [line], {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    if enabled:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _guess_algo(arguments: list[str], algorithms: dict[str, Any]) -> str:
     """The algorithm whose fields the options are: the first word, or else a word that is an algorithm."""
-    from jaxrl_up.config import did_you_mean
-
     if arguments and not arguments[0].startswith("-"):
-        name = arguments[0].lower()
-        if name not in algorithms:
-            raise UsageError(
-                f"unknown algorithm {arguments[0]!r}.{did_you_mean(name, algorithms)} "
-                f"Choose from {', '.join(algorithms)}"
-            )
-        return name
+        return algo_name(arguments[0])
     return next((a.lower() for a in arguments if a.lower() in algorithms), DEFAULT_ALGO)
 
 
-def _train_parser(algo: Any) -> _Parser:
+def _train_parser(algo: Any) -> Parser:
     from jaxrl_up.algorithms import ALGORITHMS
     from jaxrl_up.config import field_help
 
-    parser = _Parser(
+    parser = Parser(
         prog="jaxrl-up train",
         usage="jaxrl-up train [ALGO] [--env ENV] [--seeds N] [--directory DIR] [--FIELD VALUE ...]",
         description=f"{COMMANDS['train'].capitalize()}. The last line, on standard output, is the score: the "
         "interquartile mean over the seeds of the final policies' mean returns, with a 95% stratified bootstrap "
         "interval.",
     )
-    parser.add_argument("algo", nargs="?", type=_algo_name, metavar="ALGO", help=", ".join(ALGORITHMS))
+    parser.add_argument("algo", nargs="?", type=algo_name, metavar="ALGO", help=", ".join(ALGORITHMS))
     options = parser.add_argument_group("run options")
     parser.add(options, "--env", default=DEFAULT_ENV, metavar="ENV", help=f"environment (default {DEFAULT_ENV})")
     options.add_argument(
@@ -246,17 +191,17 @@ def _train_parser(algo: Any) -> _Parser:
         default=argparse.SUPPRESS,
         help="a parameter of the environment: --env.gravity 12 --env.max_steps 200",
     )
-    parser.add(options, "--seeds", type=_seeds, default=8, metavar="N",
+    parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
                help="how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default 8)")  # fmt: skip
     parser.add(options, "--preset", metavar="NAME",
                help=f"start from a named set of fields: {', '.join(['default', *algo.presets])}")  # fmt: skip
     parser.add(options, "--directory", metavar="DIR",
                help="write config.toml, progress.csv, timing.csv and curve.png there; must not hold a run")  # fmt: skip
-    parser.add(options, "--num-evals", type=_whole, default=20, metavar="N",
+    parser.add(options, "--num-evals", type=whole, default=20, metavar="N",
                help="evaluations, evenly spaced, the last at the end (default 20)")  # fmt: skip
-    parser.add(options, "--num-episodes", type=_whole, default=16, metavar="N",
+    parser.add(options, "--num-episodes", type=whole, default=16, metavar="N",
                help="episodes of each evaluation (default 16)")  # fmt: skip
-    parser.add(options, "--max-eval-steps", type=_or_none(_whole), metavar="N",
+    parser.add(options, "--max-eval-steps", type=or_none(whole), metavar="N",
                help="cap on an evaluation episode's length (default: the environment's time limit)")  # fmt: skip
     parser.add(options, "--stochastic", action="store_true",
                help="evaluate sampled actions instead of the policy's mode")  # fmt: skip
@@ -270,78 +215,9 @@ def _train_parser(algo: Any) -> _Parser:
         if field.kind is bool:
             parser.add(fields, flag, action=argparse.BooleanOptionalAction, help=text, **names)
         else:
-            parser.add(fields, flag, type=_converter(field.kind, field.optional), help=text,
-                       metavar=_METAVARS[field.kind], **names)  # fmt: skip
+            parser.add(fields, flag, type=converter(field.kind, field.optional), help=text,
+                       metavar=METAVARS[field.kind], **names)  # fmt: skip
     return parser
-
-
-_METAVARS = {int: "N", float: "X", str: "NAME", tuple: "N,N,..."}
-
-
-def _converter(kind: type, optional: bool) -> Callable[[str], Any]:
-    convert = {int: _whole, float: _real, str: str, tuple: _wholes}[kind]
-    return _or_none(convert) if optional else convert
-
-
-def _or_none(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda text: None if text.lower() == "none" else convert(text)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _real(text: str) -> float:
-    if not _is_number(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return float(text)
-
-
-def _whole(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        return int(text)
-    with contextlib.suppress(ValueError, OverflowError):
-        if float(text) == int(float(text)):  # 1e6
-            return int(float(text))
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-
-
-def _wholes(text: str) -> tuple[int, ...]:
-    return tuple(_whole(part) for part in text.strip(" ()[]").split(",") if part.strip())
-
-
-def _seeds(text: str) -> int | tuple[int, ...]:
-    return _wholes(text) if "," in text else _whole(text)
-
-
-def _algo_name(text: str) -> str:
-    from jaxrl_up.algorithms import ALGORITHMS
-    from jaxrl_up.config import did_you_mean
-
-    if text.lower() not in ALGORITHMS:
-        raise UsageError(
-            f"unknown algorithm {text!r}.{did_you_mean(text, ALGORITHMS)} Choose from {', '.join(ALGORITHMS)}"
-        )
-    return text.lower()
-
-
-def _literal(name: str, text: str) -> Any:
-    """The value of an environment option: a boolean, a finite number, a tuple of them, or text."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if "," in text:
-        return tuple(_literal(name, part) for part in text.split(",") if part.strip())
-    with contextlib.suppress(ValueError):
-        return int(text)
-    if not _is_number(text):
-        return text
-    if not math.isfinite(float(text)):
-        raise UsageError(f"{name}={text} must be a finite number")
-    return float(text)
 
 
 def _algo_lines() -> list[str]:

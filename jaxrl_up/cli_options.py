@@ -1,0 +1,155 @@
+"""The options of the command line: parsing that ends in a value or in one line that says what was wrong."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+ENV_PREFIX = "--env."
+METAVARS = {int: "N", float: "X", str: "NAME", tuple: "N,N,..."}
+
+
+class UsageError(Exception):
+    """A bad input; its message is the one line the user sees."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UsageError`, takes `_` for `-`, and knows what was meant."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
+            **options,
+        )
+        self.known = ["--help"]
+
+    def add(self, group: Any, *names: str, **options: Any) -> None:
+        """Add an option to a group."""
+        action = group.add_argument(*names, **options)
+        self.known += action.option_strings
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message.removeprefix("argument "))
+
+    def parse(self, arguments: list[str]) -> argparse.Namespace | None:
+        """Parse, or print help and return None."""
+        arguments = self._normalise(arguments)
+        if any(a in ("--help", "-h") for a in arguments):
+            self.print_help()
+            return None
+        return self.parse_args(arguments)
+
+    def _normalise(self, arguments: list[str]) -> list[str]:
+        """Spell options as declared and join negative values to them, which argparse takes for options."""
+        from jaxrl_up.config import did_you_mean
+
+        result: list[str] = []
+        for argument in arguments:
+            follows = bool(result) and result[-1].startswith("--") and "=" not in result[-1]
+            if _is_number(argument) and follows:
+                result[-1] += f"={argument}"
+            elif argument.startswith("-") and not _is_number(argument) and argument != "-h":
+                name, equals, value = argument.partition("=")
+                name = name.replace("_", "-")
+                if name not in self.known:
+                    raise UsageError(
+                        f"{self.prog} has no option {argument.partition('=')[0]!r}.{did_you_mean(name, self.known)}"
+                    )
+                result.append(name + equals + value)
+            else:
+                result.append(argument)
+        return result
+
+
+def take_env_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Split `--env.NAME VALUE` and `--env.NAME=VALUE` off; which names exist is for the environment to say."""
+    rest: list[str] = []
+    options: dict[str, Any] = {}
+    tokens = iter(arguments)
+    for token in tokens:
+        if not token.startswith(ENV_PREFIX):
+            rest.append(token)
+            continue
+        name, equals, value = token.removeprefix(ENV_PREFIX).partition("=")
+        value = value if equals else next(tokens, None)
+        if not name or value is None or value.startswith("--"):
+            raise UsageError(f"{token} needs a value, as in `--env.gravity 12`")
+        options[name.replace("-", "_")] = _literal(f"{ENV_PREFIX}{name}", value)
+    return rest, options
+
+
+def converter(kind: type, optional: bool) -> Callable[[str], Any]:
+    """What turns the text of a field of this kind into its value; raises `ArgumentTypeError`."""
+    convert = {int: whole, float: real, str: str, tuple: wholes}[kind]
+    return or_none(convert) if optional else convert
+
+
+def or_none(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """As `convert`, but `none` is None."""
+    return lambda text: None if text.lower() == "none" else convert(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def real(text: str) -> float:
+    """A number, infinite or NaN ones too: the range is checked with the config. Raises `ArgumentTypeError`."""
+    if not _is_number(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return float(text)
+
+
+def whole(text: str) -> int:
+    """A whole number, also as `1e6` or `500_000`. Raises `ArgumentTypeError`."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError, OverflowError):
+        if float(text) == int(float(text)):  # 1e6
+            return int(float(text))
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+
+
+def wholes(text: str) -> tuple[int, ...]:
+    """Whole numbers between commas. Raises `ArgumentTypeError`."""
+    return tuple(whole(part) for part in text.strip(" ()[]").split(",") if part.strip())
+
+
+def seeds(text: str) -> int | tuple[int, ...]:
+    """How many seeds (`8`), or which (`0,3,7`; `7,` is seed 7 alone). Raises `ArgumentTypeError`."""
+    return wholes(text) if "," in text else whole(text)
+
+
+def algo_name(text: str) -> str:
+    """The name of an algorithm, in any case. Raises `UsageError` with what was meant."""
+    from jaxrl_up.algorithms import ALGORITHMS
+    from jaxrl_up.config import did_you_mean
+
+    if text.lower() not in ALGORITHMS:
+        raise UsageError(
+            f"unknown algorithm {text!r}.{did_you_mean(text, ALGORITHMS)} Choose from {', '.join(ALGORITHMS)}"
+        )
+    return text.lower()
+
+
+def _literal(name: str, text: str) -> Any:
+    """The value of an environment option: a boolean, a finite number, a tuple of them, or text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if "," in text:
+        return tuple(_literal(name, part) for part in text.split(",") if part.strip())
+    with contextlib.suppress(ValueError):
+        return int(text)
+    if not _is_number(text):
+        return text
+    if not math.isfinite(float(text)):
+        raise UsageError(f"{name}={text} must be a finite number")
+    return float(text)
