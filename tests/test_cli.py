@@ -85,6 +85,16 @@ def test_ctrl_c_keeps_what_was_reached(tmp_path, monkeypatch, capsys):
     assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3
 
 
+def test_failed_seeds_are_named_and_scored(tiny, tmp_path, capsys):
+    arguments = ["train", *TINY, "--learning-rate", "1e38", "--directory", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert SCORE.fullmatch(printed.out.strip())
+    for seed in (3, 5):
+        assert re.search(rf"seed {seed} failed at update \d: its loss or parameters were not finite", printed.err)
+    assert ",-1," not in (tmp_path / "run" / "progress.csv").read_text().splitlines()[-1]
+
+
 def test_ctrl_c_before_training(monkeypatch, capsys):
     def press(*_, **__):
         raise KeyboardInterrupt
