@@ -194,7 +194,8 @@ class TanhGaussian(NamedTuple):
                     f"bounds low={self.low}, high={self.high} are no finite interval; "
                     "give finite low < high in every dimension, or use DiagonalGaussian"
                 )
-        return tuple(_wide(jnp.asarray(b, self.mean.dtype), self.mean) for b in (self.low, self.high))
+        low, high = (jnp.asarray(bound, self.mean.dtype) for bound in (self.low, self.high))
+        return _wide(low, self.mean), _wide(high, self.mean)
 
     def _squash(self, before: Array) -> Array:
         """low + width sigmoid(2 u), measured from the nearer bound to keep its relative precision."""

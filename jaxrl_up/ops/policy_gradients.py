@@ -250,7 +250,7 @@ def _ratio(log_prob: Array, old_log_prob: Array, advantages: Array) -> tuple[Arr
 
 def _dot(a: PyTree, b: PyTree) -> Array:
     """Inner product of two trees."""
-    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+    return jax.tree.reduce(jnp.add, jax.tree.map(lambda x, y: jnp.sum(x * y), a, b))
 
 
 def _add(a: PyTree, scale: Array | float, b: PyTree) -> PyTree:

@@ -19,9 +19,7 @@ import jax.numpy as jnp
 from jaxrl_up.types import Array
 
 
-def discounted_returns(
-    rewards: Array, discount: Array, trace: Array, next_values: Array | None = None
-) -> Array:
+def discounted_returns(rewards: Array, discount: Array, trace: Array, next_values: Array | None = None) -> Array:
     """Reward-to-go: the discounted sum of the rewards that follow, to the end of each episode.
 
     G_t = r_t + discount_t G_{t+1} inside an episode, G_t = r_t + discount_t V(s'_t) at its last row and at
@@ -44,9 +42,7 @@ def discounted_returns(
     return lambda_returns(rewards, discount, trace, next_values)
 
 
-def trajectory_returns(
-    rewards: Array, discount: Array, trace: Array, next_values: Array | None = None
-) -> Array:
+def trajectory_returns(rewards: Array, discount: Array, trace: Array, next_values: Array | None = None) -> Array:
     """For every row, the return R(tau) of the whole trajectory segment that it belongs to.
 
     A segment begins at row 0 or after a row with trace 0, and its return is the reward-to-go of its first

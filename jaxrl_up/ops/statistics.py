@@ -2,7 +2,7 @@
 
 Three things keep float32 honest:
 
-- the moments of a batch come from the corrected two-pass formula and are merged by Chan's parallel
+- the moments of a batch come from two passes over it (mean, then deviations) and are merged by Chan's parallel
   rule, so no large sums of squares are ever subtracted;
 - the mean moves by a fraction of a difference and is never rebuilt from a sum;
 - the count stops at `WINDOW` = 2^22 samples. Float32 counts integers only to 2^24, and beyond that a
@@ -40,7 +40,7 @@ def init_statistics(shape: tuple[int, ...] = ()) -> RunningStatistics:
 def update_statistics(stats: RunningStatistics, batch: Array) -> RunningStatistics:
     """Statistics with the samples of `batch` added.
 
-    mean_B = sum_i x_i / n, m2_B = sum_i (x_i - mean_B)^2 (corrected two-pass algorithm), then merged as in
+    mean_B = sum_i x_i / n, m2_B = sum_i (x_i - mean_B)^2 (two passes), then merged as in
     `merge_statistics`. Reference: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample
     variance: analysis and recommendations".
 
@@ -58,11 +58,9 @@ def update_statistics(stats: RunningStatistics, batch: Array) -> RunningStatisti
     if batch.size == 0:
         return stats
     batch = batch.reshape((-1, *shape))
-    rough = batch.mean(0)
-    deviations = batch - rough[None]
-    correction = deviations.mean(0)
-    m2 = jnp.square(deviations - correction[None]).sum(0)
-    return merge_statistics(stats, RunningStatistics(jnp.float32(len(batch)), rough + correction, m2))
+    mean = batch.mean(0)
+    m2 = jnp.square(batch - mean[None]).sum(0)
+    return merge_statistics(stats, RunningStatistics(jnp.float32(len(batch)), mean, m2))
 
 
 def merge_statistics(a: RunningStatistics, b: RunningStatistics) -> RunningStatistics:

@@ -62,12 +62,8 @@ def test_expectation_backups_have_the_linear_solution_as_fixed_point():
     transition, reward, policy = model()
     v = v_by_linear_solve(transition, reward, policy)
     q = reward + GAMMA * np.einsum("sat,t->sa", transition, v)
-    found_v = iterate(
-        lambda x: ops.expectation_backup_v(x, transition, reward, policy, GAMMA), jnp.zeros(STATES)
-    )
-    found_q = iterate(
-        lambda x: ops.expectation_backup_q(x, transition, reward, policy, GAMMA), jnp.zeros_like(reward)
-    )
+    found_v = iterate(lambda x: ops.expectation_backup_v(x, transition, reward, policy, GAMMA), jnp.zeros(STATES))
+    found_q = iterate(lambda x: ops.expectation_backup_q(x, transition, reward, policy, GAMMA), jnp.zeros_like(reward))
     np.testing.assert_allclose(found_v, v, rtol=1e-4)
     np.testing.assert_allclose(found_q, q, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ops.v_from_q(found_q, policy), v, rtol=1e-4)
@@ -109,9 +105,7 @@ def test_a_discount_per_state_and_action_ends_the_value():
     transition, reward, policy = model()
     discount = np.full((STATES, ACTIONS), GAMMA, np.float32)
     discount[2] = 0.0  # every action in state 2 terminates
-    v = iterate(
-        lambda x: ops.expectation_backup_v(x, transition, reward, policy, discount), jnp.zeros(STATES)
-    )
+    v = iterate(lambda x: ops.expectation_backup_v(x, transition, reward, policy, discount), jnp.zeros(STATES))
     np.testing.assert_allclose(v, v_by_linear_solve(transition, reward, policy, discount), rtol=1e-4)
     np.testing.assert_allclose(v[2], (policy[2] * reward[2]).sum(), rtol=1e-5)
 
@@ -201,9 +195,7 @@ def test_dueling_values_are_identifiable():
     policy = jnp.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
     weighted = ops.dueling_q_values(value, streams, policy)
     np.testing.assert_allclose(ops.v_from_q(weighted, policy), value, rtol=1e-6)
-    np.testing.assert_allclose(
-        ops.advantage(weighted, policy), ops.advantage(streams, policy), rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(ops.advantage(weighted, policy), ops.advantage(streams, policy), rtol=1e-5, atol=1e-6)
     with pytest.raises(AssertionError):
         ops.dueling_q_values(value[:, None], streams)
 
@@ -211,7 +203,5 @@ def test_dueling_values_are_identifiable():
 def test_every_sampled_target_is_tested():
     from jaxrl_up.ops import bellman
 
-    names = {
-        n for n, f in inspect.getmembers(bellman, inspect.isfunction) if n.endswith(("_target", "_error"))
-    }
+    names = {n for n, f in inspect.getmembers(bellman, inspect.isfunction) if n.endswith(("_target", "_error"))}
     assert names == set(TARGETS)

@@ -27,7 +27,8 @@ LOSSES = {
 def test_jit_vmap_and_finite_gradients(name):
     loss, x = LOSSES[name]
     plain = loss(x)
-    assert plain.shape == () and plain.dtype == jnp.float32
+    assert plain.shape == ()
+    assert plain.dtype == jnp.float32
     np.testing.assert_allclose(jax.jit(loss)(x), plain, rtol=1e-6)
     np.testing.assert_allclose(jax.jit(jax.vmap(loss))(jnp.stack([x, x])), [plain, plain], rtol=1e-6)
     assert np.isfinite(jax.jit(jax.grad(loss))(x)).all()
@@ -119,7 +120,9 @@ def test_kl_estimates_are_of_old_against_new_in_expectation_over_old():
     k1, k3 = ops.kl_k1(old_log_prob, log_prob), ops.kl_k3(old_log_prob, log_prob)
     np.testing.assert_allclose(k1.mean(), exact, atol=0.02)
     np.testing.assert_allclose(k3.mean(), exact, atol=0.02)
-    assert (k3 >= 0).all() and (k1 < 0).any() and k3.std() < k1.std()
+    assert (k3 >= 0).all()
+    assert (k1 < 0).any()
+    assert k3.std() < k1.std()
 
 
 def test_kl_estimates_golden():
@@ -181,9 +184,7 @@ def test_fisher_of_a_categorical_is_known():
     """F = diag(p) - p p^T in the logits."""
     logits, vector = jnp.array([0.5, -1.0, 0.2]), jnp.array([1.0, 2.0, -3.0])
     old = ops.Categorical(logits)
-    product = jax.jit(
-        lambda v: ops.fisher_vector_product(lambda x: old.kl(ops.Categorical(x)), logits, v, 0.1)
-    )(vector)
+    product = jax.jit(lambda v: ops.fisher_vector_product(lambda x: old.kl(ops.Categorical(x)), logits, v, 0.1))(vector)
     p = np.asarray(jax.nn.softmax(logits))
     expected = (np.diag(p) - np.outer(p, p)) @ vector + 0.1 * vector
     np.testing.assert_allclose(product, expected, rtol=1e-5, atol=1e-6)
@@ -224,7 +225,8 @@ def test_line_search_takes_the_first_acceptable_fraction():
     fractions = [1.0, 1.0, 0.25, 0.0625, 0.0, 0.0, 0.0]
     for limit, fraction in zip(limits, fractions, strict=True):
         found = search(limit)
-        assert found.fraction == fraction and found.accepted == (fraction > 0)
+        assert found.fraction == fraction
+        assert found.accepted == (fraction > 0)
         np.testing.assert_array_equal(found.params["w"], fraction * step["w"])
     together = jax.jit(jax.vmap(search))(limits)
     np.testing.assert_array_equal(together.fraction, fractions)
@@ -237,5 +239,6 @@ def test_line_search_takes_the_first_acceptable_fraction():
 def test_line_search_refuses_a_broken_step_and_keeps_the_parameters():
     params = jnp.ones(3)
     found = ops.backtracking_line_search(lambda p: jnp.sum(p) > 0, params, jnp.full(3, jnp.nan))
-    assert not found.accepted and found.fraction == 0
+    assert not found.accepted
+    assert found.fraction == 0
     np.testing.assert_array_equal(found.params, params)

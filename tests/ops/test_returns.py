@@ -16,15 +16,9 @@ ONES = jnp.ones(3)
 # name -> a function of the window that every test below calls alike
 FUNCTIONS = {
     "gae": lambda w: ops.gae(w["rewards"], w["discount"], w["trace"], w["values"], w["next_values"]),
-    "discounted_returns": lambda w: ops.discounted_returns(
-        w["rewards"], w["discount"], w["alive"], w["next_values"]
-    ),
-    "trajectory_returns": lambda w: ops.trajectory_returns(
-        w["rewards"], w["discount"], w["alive"], w["next_values"]
-    ),
-    "n_step_returns": lambda w: ops.n_step_returns(
-        w["rewards"], w["discount"], w["alive"], w["next_values"], n=3
-    ),
+    "discounted_returns": lambda w: ops.discounted_returns(w["rewards"], w["discount"], w["alive"], w["next_values"]),
+    "trajectory_returns": lambda w: ops.trajectory_returns(w["rewards"], w["discount"], w["alive"], w["next_values"]),
+    "n_step_returns": lambda w: ops.n_step_returns(w["rewards"], w["discount"], w["alive"], w["next_values"], n=3),
     "lambda_returns": lambda w: ops.lambda_returns(w["rewards"], w["discount"], w["trace"], w["next_values"]),
     "vtrace": lambda w: jnp.stack(
         ops.vtrace(w["rewards"], w["discount"], w["trace"], w["values"], w["next_values"], w["log_ratio"]),
@@ -256,9 +250,7 @@ def test_constant_reward_with_time_limits_has_value_r_over_one_minus_gamma(name)
     w = window(gamma=0.9)
     shape = w["rewards"].shape
     fixed_point = np.full(shape, 10.0, np.float32)
-    w.update(
-        rewards=np.ones(shape), discount=np.full(shape, 0.9), values=fixed_point, next_values=fixed_point
-    )
+    w.update(rewards=np.ones(shape), discount=np.full(shape, 0.9), values=fixed_point, next_values=fixed_point)
     result = FUNCTIONS[name](w)
     if name == "vtrace":
         expected = np.stack([fixed_point, np.zeros(shape)], axis=1)
@@ -335,9 +327,7 @@ def test_agreement_with_rlax():
     n_step = rlax.n_step_bootstrapped_returns(w["rewards"], w["discount"], values[1:], 3)
     np.testing.assert_allclose(FUNCTIONS["n_step_returns"](w), n_step, rtol=1e-5, atol=1e-5)
     rho = np.exp(w["log_ratio"])
-    other = rlax.vtrace_td_error_and_advantage(
-        w["values"], values[1:], w["rewards"], w["discount"], rho, LAMBDA
-    )
+    other = rlax.vtrace_td_error_and_advantage(w["values"], values[1:], w["rewards"], w["discount"], rho, LAMBDA)
     ours = FUNCTIONS["vtrace"](w)
     np.testing.assert_allclose(ours[:, 0] - w["values"], other.errors, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(ours[:, 1], other.pg_advantage, rtol=1e-5, atol=1e-5)

@@ -82,17 +82,14 @@ def test_large_offset_does_not_cancel():
 @pytest.mark.parametrize("batch_size", [1, 1024])
 def test_a_full_count_neither_overflows_nor_stalls(batch_size):
     """At the end of the window the variance stays right and a change of the data is still followed."""
-    full = ops.RunningStatistics(
-        jnp.float32(WINDOW), jnp.float32(0.0), jnp.float32(WINDOW)
-    )  # mean 0, variance 1
+    full = ops.RunningStatistics(jnp.float32(WINDOW), jnp.float32(0.0), jnp.float32(WINDOW))  # mean 0, variance 1
     updates = 20_000 if batch_size == 1 else 2_000
-    keys = jax.random.split(jax.random.key(0), updates)
 
     def run(offset):
         def step(stats, key):
             return ops.update_statistics(stats, offset + jax.random.normal(key, (batch_size,))), None
 
-        return jax.lax.scan(step, full, keys)[0]
+        return jax.lax.scan(step, full, jax.random.split(jax.random.key(0), updates))[0]
 
     same, moved = jax.jit(run)(0.0), jax.jit(run)(1.0)
     assert same.count == moved.count == WINDOW
