@@ -14,7 +14,7 @@ from jaxrl_up.envs.core import Env, require_same_structure
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.types import Array, Key, PyTree
 
-LANES = 4
+LANES, RESETS = 4, 16
 MOST_STEPS = 5_000
 UNTRACEABLE = (TypeError, IndexError, AttributeError, KeyError, jax.errors.UnexpectedTracerError)
 
@@ -30,7 +30,7 @@ def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> Non
     where it says `binary_observation`.
     """
     key = jax.random.key(0) if key is None else key
-    trace_key, reset_key, play_key = jax.random.split(key, 3)
+    trace_key, play_key = jax.random.split(key)
     if not isinstance(env, Env):
         raise ValueError(
             f"check needs an Env, got {type(env).__name__}: build one with envs.make, "
@@ -38,7 +38,6 @@ def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> Non
         )
     _check_spec(env)
     _check_traces(env, trace_key)
-    _check_resets(env, reset_key)
     _check_play(env, play_key, num_steps)
 
 
@@ -138,14 +137,12 @@ def _program(closed: Any) -> tuple[str, list[bytes]]:
     return re.sub(r"0x[0-9a-f]+", "", str(closed.jaxpr)), constants
 
 
-def _check_resets(env: Env, key: Key) -> None:
-    state, obs = jax.jit(jax.vmap(env.reset))(jax.random.split(key, 16))
-    leaves = [_plain(leaf) for leaf in jax.tree.leaves((state, obs))]
-    constant = all((leaf == leaf[:1]).all() for leaf in leaves)
+def _check_resets(env: Env, first: PyTree) -> None:
+    constant = all((leaf == leaf[:1]).all() for leaf in map(_plain, jax.tree.leaves(first)))
     if constant and not env.spec.deterministic_reset:
         raise ValueError(
-            f"{env.name}: reset gives one and the same state for 16 keys. Draw the first state from its key, "
-            "or, if all episodes are meant to start alike, say deterministic_reset=True."
+            f"{env.name}: reset gives one and the same state for {RESETS} keys. Draw it from the "
+            "key, or, if all episodes are meant to start alike, say deterministic_reset=True."
         )
     if env.spec.deterministic_reset and not constant:
         raise ValueError(
@@ -171,49 +168,43 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
     if num_steps is None:
         num_steps = 300 if limit is None else min(limit + 2, MOST_STEPS)
 
+    def one(carry: tuple[Env, PyTree], given: tuple[Array, Key]) -> Any:
+        (env, state), (time, key) = carry, given
+        action_key, step_key = jax.random.split(key)
+        sample = env.action_space.sample(action_key)
+        action = jnp.where(time % 8 < 2, _extreme(env.action_space, time % 8 == 0, sample), sample)
+        state, step = env.step(step_key, state, action)
+        floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+        good = {
+            "inside": space.contains(step.next_obs) & space.contains(step.obs),
+            "binary": ((step.next_obs == 0) | (step.next_obs == 1)).all(),
+            "goes_on": (step.obs == step.next_obs).all(),
+            "finite": jnp.isfinite(step.reward) & jnp.isfinite(step.next_obs).all(),
+            "numbers": ~jnp.any(jnp.array([jnp.isnan(x).any() for x in floats], bool)),
+        }
+        reached = (step.next_obs.min(), step.next_obs.max())
+        return (env, state), (good, step.terminated, step.truncated, *reached)
+
     def play(env: Env, key: Key) -> Any:
         reset_key, scan_key = jax.random.split(key)
-        state, obs = env.reset(reset_key)
+        first = jax.vmap(env.reset)(jax.random.split(reset_key, RESETS))
+        start = jax.tree.map(lambda x: x[:LANES], first[0])
+        keys = jax.random.split(scan_key, (LANES, num_steps))
 
-        def one(state: Any, given: Any) -> Any:
-            time, key = given
-            action_key, step_key = jax.random.split(key)
-            sample = env.action_space.sample(action_key)
-            action = jnp.where(time % 8 < 2, _extreme(env.action_space, time % 8 == 0, sample), sample)
-            state, step = env.step(step_key, state, action)
-            finite = [
-                jnp.isfinite(x).all() for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)
-            ]
-            good = {
-                "inside": space.contains(step.next_obs) & space.contains(step.obs),
-                "binary": ((step.next_obs == 0) | (step.next_obs == 1)).all(),
-                "goes_on": (step.obs == step.next_obs).all(),
-                "finite": jnp.isfinite(step.reward)
-                & jnp.isfinite(step.next_obs).all()
-                & jnp.all(jnp.array(finite)),
-            }
-            return state, (
-                good,
-                step.terminated,
-                step.truncated,
-                step.next_obs.min(),
-                step.next_obs.max(),
-            )
+        def lane(state: PyTree, keys: Key) -> Any:
+            return jax.lax.scan(one, (env, state), (jnp.arange(num_steps), keys))[1]
 
-        scanned = (jnp.arange(num_steps), jax.random.split(scan_key, num_steps))
-        return jax.lax.scan(one, state, scanned)[1], space.contains(obs)
+        return first, jax.vmap(space.contains)(first[1]), jax.vmap(lane)(start, keys)
 
-    played = _traced(
-        name,
-        "a vmapped scan of step",
-        lambda: jax.jit(jax.vmap(play, (None, 0)))(env, jax.random.split(key, LANES)),
+    first, starts_inside, played = _traced(name, "a vmapped scan of step", lambda: jax.jit(play)(env, key))
+    _check_resets(env, first)
+    (good, terminated, truncated, least, most), starts_inside = jax.tree.map(
+        np.asarray, (played, starts_inside)
     )
-    (good, terminated, truncated, least, most), starts_inside = jax.tree.map(np.asarray, played)
     done = terminated | truncated
-    if not good["finite"].all():
-        raise ValueError(
-            f"{name}: a NaN or infinity in the reward, observation or state {_where(~good['finite'])}."
-        )
+    finite = good["finite"] & good["numbers"]
+    if not finite.all():
+        raise ValueError(f"{name}: a NaN or infinity in the reward, observation or state {_where(~finite)}.")
     if not (good["inside"].all() and starts_inside.all()):
         raise ValueError(
             f"{name}: observations leave {space}: they reach from {least.min():g} to {most.max():g}. "

@@ -84,11 +84,24 @@ def from_gymnax(environment: Any, params: Any = None, name: str | None = None) -
     ValueError for a space other than Discrete and Box, or if reset or step cannot be traced.
     """
     params = environment.default_params if params is None else params
-    values = tuple(
+    parts = _own(environment, type(params), _items(params))
+    default = environment.default_params
+    if type(default) is type(params):  # equal static values must give one Spec, whatever the traced ones are
+        defaults = dict(_items(default))
+        parts, traced = (
+            _own(environment, type(params), tuple({**defaults, **parts.fixed}.items())),
+            parts.traced,
+        )
+    else:
+        traced = {}
+    return _env(name or str(environment.name), parts, traced)
+
+
+def _items(params: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple(
         (field.name, _hashable(field.name, getattr(params, field.name)))
         for field in dataclasses.fields(params)
     )
-    return _env(name or str(environment.name), _own(environment, type(params), values), {})
 
 
 @functools.cache
