@@ -99,7 +99,8 @@ class Conv(nn.Module):
             self.lowering == "auto" and jax.default_backend() == "cpu" and self.size <= 4
         )
         convolve = _convolve_slices if slices else _convolve
-        return convolve(x, kernel, self.stride) + bias
+        y = convolve(x, kernel, self.stride)
+        return y + jnp.broadcast_to(bias, y.shape)
 
 
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:

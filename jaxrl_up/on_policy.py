@@ -219,7 +219,7 @@ def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = Non
 
 def to_bounds(action: Array, space: Box) -> Array:
     """Clip to [-1, 1] and rescale to the bounds of `space`."""
-    low, high = space.bounds()
+    low, high = (jnp.broadcast_to(bound, action.shape) for bound in space.bounds())
     return low + (jnp.clip(action, -1, 1) + 1) / 2 * (high - low)
 
 
