@@ -1,0 +1,328 @@
+"""What every algorithm of the registry promises; a new one inherits these tests."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import (
+    EVALUATION,
+    TINY,
+    assert_close,
+    assert_equal,
+    breaking,
+    cartpole,
+    field_names,
+    from_host,
+    go_on,
+    keys_of,
+    lane,
+    start_lanes,
+    tiny,
+    to_host,
+)
+
+from jaxrl_up import ALGORITHMS, envs, run, train
+from jaxrl_up.config import canonical, traced_fields
+from jaxrl_up.envs import probes
+from jaxrl_up.training import _train, begin, evaluate
+
+SEEDS = tuple(range(8))
+PADDED = (4, 1, 6)  # three seeds on two devices
+
+# A value for each traced field that is unlike the default and shows within a few updates. New algorithms add theirs.
+OTHER = {
+    "learning_rate": 0.03,
+    "value_learning_rate": 0.02,
+    "gamma": 0.5,
+    "gae_lambda": 0.3,
+    "clip_epsilon": 1e-5,
+    "value_clip": 0.001,
+    "target_kl": 1e-9,
+    "entropy_cost": 0.7,
+    "value_cost": 0.03,
+    "max_grad_norm": 0.01,
+    "adam_epsilon": 0.5,
+    "epsilon": 0.5,
+    "rms_decay": 0.5,
+    "initial_log_std": -1.0,
+    "delta": 0.1,
+    "damping": 3.0,
+    "backtrack_decay": 0.3,
+}
+# What an optional field, None by default, is set to before it is swept: as good as off.
+NEUTRAL = {"value_learning_rate": 1e-3, "value_clip": 1e6, "target_kl": 1e6, "max_grad_norm": 1e6}
+DISCRETE_IGNORES = {"initial_log_std"}
+
+
+@pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="session")
+def algo(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def updates(algo):
+    """Trust-region steps amplify rounding, so there equality is asked for after one update, otherwise after four."""
+    return 1 if "cg_iterations" in field_names(algo) else 4
+
+
+@pytest.fixture(scope="session")
+def config(algo, updates):
+    steps = algo.steps_per_update(tiny(algo))
+    return tiny(algo, total_steps=steps * updates)
+
+
+@pytest.fixture(scope="session")
+def long_config(algo):
+    return tiny(algo, total_steps=4 * algo.steps_per_update(tiny(algo)))
+
+
+@pytest.fixture(scope="session")
+def alone(algo, config):
+    """seed -> state and log of that seed by itself."""
+    done = {}
+
+    def get(seed):
+        if seed not in done:
+            done[seed] = train(algo, cartpole(), config, jax.random.key(seed), 2, EVALUATION)
+        return done[seed]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def together(algo, config):
+    """All seeds, vmapped on one device."""
+    return jax.jit(jax.vmap(lambda key: train(algo, cartpole(), config, key, 2, EVALUATION)))(keys_of(SEEDS))
+
+
+@pytest.fixture(scope="session")
+def begun(algo, long_config):
+    """Three seeds before their first update."""
+    return start_lanes(algo, cartpole(), long_config, PADDED)
+
+
+@pytest.fixture(scope="session")
+def half(algo, long_config, begun, cpus):
+    return go_on(algo, cartpole(), long_config, begun, 2)
+
+
+@pytest.fixture(scope="session")
+def whole(algo, long_config, begun, cpus):
+    return go_on(algo, cartpole(), long_config, begun, 4)
+
+
+@pytest.fixture(scope="session")
+def grid(algo):
+    """Lane 0 is the base; lane i + 1 has another value of traced field i."""
+    config = tiny(algo)
+    fields = traced_fields(config)
+    missing = set(fields) - set(OTHER)
+    assert not missing, f"say in OTHER which value of {missing} makes a difference"
+    config = config.replace(
+        **{name: NEUTRAL[name] for name in fields if getattr(config, name) is None},
+        **({"delta": 30.0} if "delta" in fields else {}),  # so large that the line search has to backtrack
+    )
+    swept = {}
+    for i, name in enumerate(fields):
+        column = np.full(len(fields) + 1, getattr(config, name), np.float32)
+        column[i + 1] = OTHER[name]
+        swept[f"config.{name}"] = column
+    return config, swept, start_lanes(algo, cartpole(), config, [7] * (len(fields) + 1), swept)
+
+
+@pytest.fixture(scope="session")
+def swept_whole(algo, grid):
+    config, swept, start = grid
+    return go_on(algo, cartpole(), config, start, 4, swept)
+
+
+# -- one program, many ways to run it
+
+
+def test_jit_equals_no_jit(algo):
+    env, config = probes.matched_action_reward(), canonical(tiny(algo, rollout_length=4))
+    state = jax.jit(lambda key: algo.init(config, env, key))(jax.random.key(3))
+    quick, quick_metrics = jax.jit(lambda state: algo.update(config, env, state))(state)
+    with jax.disable_jit():
+        slow, slow_metrics = algo.update(config, env, state)
+    assert_close((quick, quick_metrics), (slow, slow_metrics))
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_vmapped_seed_equals_the_seed_alone(together, alone, updates, seed):
+    states, log = together
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
+    assert_close(lane(states, seed).learner, alone(seed)[0].learner, **tolerance)
+    np.testing.assert_allclose(log.returns[seed], alone(seed)[1].returns, rtol=1e-4)
+
+
+def test_run_agrees_with_train_on_more_seeds_than_devices_divide(algo, config, alone, updates, cpus):
+    result = run(algo, cartpole(), config, PADDED, num_evals=2, num_episodes=2, max_eval_steps=12, progress=False)
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
+    for i, seed in enumerate(PADDED):
+        state, log = alone(seed)
+        assert_close(lane(result.state, i).learner, state.learner, **tolerance)
+        np.testing.assert_allclose(result.returns[i], log.returns, rtol=1e-4)
+        np.testing.assert_array_equal(result.env_steps, log.env_steps)
+    assert result.returns.shape == (3, len(result.env_steps))
+    assert result.failed == {}
+
+
+def test_seeds_differ_in_every_kernel(algo, together, begun):
+    for states, number in ((begun.state, 3), (together[0], 8)):
+        kernels = [x for x in to_host(states.learner) if x.ndim > 2]
+        assert kernels
+        for kernel in kernels:
+            for i in range(number):
+                for j in range(i):
+                    if np.any(kernel[0]):  # an optimiser's moments start at 0
+                        assert np.any(kernel[i] != kernel[j])
+
+
+def test_same_run_twice_is_equal_bit_for_bit(algo, long_config, begun, whole):
+    assert_equal(go_on(algo, cartpole(), long_config, begun, 4), whole)
+
+
+def test_no_key_is_used_twice(algo):
+    env = probes.matched_action_reward()
+
+    def everything(config, key, evaluation_key):
+        state = algo.init(config, env, key)
+        for _ in range(2):
+            state, _ = algo.update(config, env, state)
+        return state, evaluate(algo, env, config, state.policy, evaluation_key, 2, deterministic=False)
+
+    def careless(key):
+        return jax.random.normal(key) + jax.random.uniform(key)
+
+    with jax.debug_key_reuse(True):
+        with pytest.raises(jax.errors.KeyReuseError):
+            jax.eval_shape(jax.jit(careless), jax.random.key(0))
+        jax.eval_shape(jax.jit(everything), canonical(tiny(algo)), jax.random.key(0), jax.random.key(1))
+
+
+# -- hyperparameters are data
+
+
+def test_every_traced_field_makes_a_difference_in_one_program(algo, grid, swept_whole):
+    config, _, _ = grid
+    progress, _ = swept_whole
+    assert np.all(np.asarray(progress.failed_at) == -1)
+    learners = [x for x in to_host(progress.state.learner)]
+    for i, name in enumerate(traced_fields(config)):
+        same = all(np.array_equal(x[0], x[i + 1]) for x in learners)
+        assert same == (name in DISCRETE_IGNORES), name
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "gamma", "max_grad_norm"])
+def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
+    """Of the sweep's lanes, in a program without a sweep."""
+    config, _, _ = grid
+    if name not in traced_fields(config) or "cg_iterations" in field_names(algo):
+        pytest.skip("not a field, or one whose steps amplify rounding")
+    index = 1 + traced_fields(config).index(name)
+    changed = config.replace(**{name: OTHER[name]})
+    state, _ = train(algo, cartpole(), changed, jax.random.key(7), 1, EVALUATION)
+    assert_close(lane(swept_whole[0].state, index).learner, state.learner, rtol=1e-4, atol=2e-5)
+
+
+def test_one_trace_for_all_values_of_traced_fields(algo, config, alone):
+    alone(0)
+    traces = _train._cache_size()
+    numbers = [name for name in traced_fields(config) if getattr(config, name) is not None]
+    for value in (1, np.float64(0.5), jnp.float32(0.25), jnp.asarray(0.125)):
+        other = config.replace(**dict.fromkeys(numbers, value))
+        train(algo, envs.make("CartPole-v1", max_steps=12, gravity=11), other, jax.random.key(9), 2, EVALUATION)
+    assert _train._cache_size() == traces
+
+
+# -- the state is all there is
+
+
+def test_state_is_arrays_only(begun, whole):
+    for progress in (begun, whole[0]):
+        assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(progress))
+
+
+def test_update_keeps_structure_shapes_and_types(algo):
+    env, config = cartpole(), canonical(tiny(algo))
+    before = jax.eval_shape(lambda key: algo.init(config, env, key), jax.random.key(0))
+    after, metrics = jax.eval_shape(lambda state: algo.update(config, env, state), before)
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert (x.shape, x.dtype, x.weak_type) == (y.shape, y.dtype, y.weak_type)
+        assert not x.weak_type
+    assert "loss" in metrics.losses
+    assert all(x.shape == () for x in jax.tree.leaves(metrics))
+
+
+def test_counters_stay_unbatched_and_know_no_key(algo, long_config, begun, half, whole, swept_whole):
+    for progress, updates in ((begun, 0), (half[0], 2), (whole[0], 4), (swept_whole[0], 4)):
+        state = progress.state
+        assert (int(state.counters.updates), state.counters.updates.shape) == (updates, ())
+        assert int(state.counters.env_steps) == updates * algo.steps_per_update(long_config)
+        lanes = progress.failed_at.shape[0]
+        assert all(x.shape[0] == lanes for x in jax.tree.leaves(state._replace(counters=None)))
+    assert whole[0].failed_at.shape == (4,)  # three seeds and one to fill the second device
+    counters = jax.vmap(lambda key: begin(algo, cartpole(), canonical(long_config), key).state.counters, out_axes=None)(
+        keys_of(PADDED)
+    )
+    assert counters.updates.shape == ()
+
+
+def test_interrupted_equals_uninterrupted_through_a_file(algo, long_config, half, whole, tmp_path):
+    resumed, log = _through_a_file(algo, long_config, half[0], tmp_path)
+    assert_equal(resumed, whole[0])
+    np.testing.assert_array_equal(log.returns, whole[1].returns)
+
+
+def test_interrupted_sweep_equals_uninterrupted_through_a_file(algo, grid, swept_whole, tmp_path):
+    config, swept, start = grid
+    half, _ = go_on(algo, cartpole(), config, start, 2, swept)
+    padding = half.failed_at.shape[0] - start.failed_at.shape[0]
+    columns = {name: np.concatenate([x, x[:1].repeat(padding)]) for name, x in swept.items()}
+    resumed, _ = _through_a_file(algo, config, half, tmp_path, columns)
+    assert_equal(resumed, swept_whole[0])
+
+
+def _through_a_file(algo, config, progress, directory, swept=None):
+    np.savez(directory / "progress.npz", *to_host(progress))
+    with np.load(directory / "progress.npz") as file:
+        restored = from_host([file[name] for name in file.files], progress)
+    return go_on(algo, cartpole(), config, restored, 2, swept)
+
+
+def test_evaluation_leaves_no_trace(algo, long_config, begun, half, whole):
+    every = begun
+    for _ in range(4):
+        every, _ = go_on(algo, cartpole(), long_config, every, 1)
+    twice, _ = go_on(algo, cartpole(), long_config, half[0], 2)
+    assert_equal(every, whole[0])
+    assert_equal(twice, whole[0])
+
+
+# -- failure
+
+
+def test_a_failed_seed_stands_still_and_the_others_do_not_notice(algo, long_config):
+    fine = {"env.nan_at": [np.inf] * 4}
+    broken = {"env.nan_at": [np.inf, 20, np.inf, np.inf]}  # in the third update of 8 steps
+    start = start_lanes(algo, breaking(), long_config, (0, 1, 2, 3), fine)
+    unharmed, _ = go_on(algo, breaking(), long_config, start, 4, fine)
+    early, early_log = go_on(algo, breaking(), long_config, start, 2, broken)
+    late, log = go_on(algo, breaking(), long_config, early, 2, broken)
+
+    assert early_log.failed_at.tolist() == [-1, -1, -1, -1]
+    assert log.failed_at.tolist() == [-1, 3, -1, -1]
+    assert_equal(lane(late.state, 1).learner, lane(early.state, 1).learner)
+    assert all(np.all(np.isfinite(x)) for x in to_host(late.state.learner) if x.dtype.kind == "f")
+    assert np.all(np.isfinite(log.returns))
+    for i in (0, 2, 3):
+        assert_equal(lane(late.state, i), lane(unharmed.state, i))
+    assert int(late.state.counters.updates) == 4
+    assert np.any(np.asarray(late.state.interaction.obs[1]) != np.asarray(early.state.interaction.obs[1]))
+
+
+def test_tiny_configs_are_tiny(algo):
+    assert algo.steps_per_update(tiny(algo)) <= 64
+    assert {"total_steps", "num_envs", "hidden"} <= set(TINY) & field_names(algo)

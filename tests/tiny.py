@@ -1,0 +1,191 @@
+"""Tiny configs, environments and helpers that the tests of algorithms and training share."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_up import Evaluation, envs, make_config, on_policy
+from jaxrl_up.config import canonical
+from jaxrl_up.envs import Box, Discrete, from_functions
+from jaxrl_up.training import advance_lanes, begin_lanes, lane_axes, lane_mesh, place
+
+EVALUATION = Evaluation(num_episodes=2, max_steps=12)
+
+# Whatever of these fields a config has is set; so a new algorithm is tiny without an entry of its own.
+TINY = {
+    "total_steps": 64,
+    "num_envs": 2,
+    "rollout_length": 8,
+    "num_epochs": 2,
+    "num_minibatches": 2,
+    "value_steps": 2,
+    "cg_iterations": 3,
+    "backtrack_steps": 4,
+    "hidden": (8,),
+    "initializer": "flax",
+}
+
+
+def field_names(algo):
+    return {field.name for field in dataclasses.fields(algo.Config)}
+
+
+def tiny(algo, **fields):
+    """A tiny config; fields that the algorithm does not have are left out."""
+    known = field_names(algo)
+    return make_config(algo, **{name: value for name, value in {**TINY, **fields}.items() if name in known})
+
+
+def cartpole():
+    return envs.make("CartPole-v1", max_steps=12)
+
+
+def keys_of(seeds):
+    return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+
+
+def start_lanes(algo, env, config, seeds, swept=None):
+    return begin_lanes(algo, env, canonical(config), spread(swept, len(seeds)), keys_of(seeds), None)
+
+
+def spread(swept, lanes):
+    """Float32 values of swept fields."""
+    return {name: jnp.asarray(value, jnp.float32) for name, value in (swept or {}).items()}
+
+
+def go_on(algo, env, config, progress, count, swept=None, mesh="all"):
+    """`count` updates and an evaluation in all lanes, from a copy, since `advance_lanes` donates. Host log."""
+    lanes = progress.failed_at.shape[0]
+    mesh = lane_mesh(lanes) if mesh == "all" else mesh
+    progress = place(jax.tree.map(jnp.copy, progress), mesh, lane_axes(progress))
+    swept = place(spread(swept, lanes), mesh)
+    progress, log = advance_lanes(algo, env, canonical(config), swept, progress, jnp.int32(count), EVALUATION, mesh)
+    return progress, jax.tree.map(np.asarray, log)
+
+
+def to_host(tree):
+    """The leaves as NumPy arrays, keys as their data."""
+    return [np.asarray(jax.random.key_data(x) if is_key(x) else x) for x in jax.tree.leaves(tree)]
+
+
+def from_host(leaves, like):
+    """The tree whose leaves `to_host` gave."""
+    old, structure = jax.tree.flatten(like)
+    new = [
+        jax.random.wrap_key_data(jnp.asarray(x)) if is_key(y) else jnp.asarray(x)
+        for x, y in zip(leaves, old, strict=True)
+    ]
+    return jax.tree.unflatten(structure, new)
+
+
+def is_key(x):
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def lane(tree, index):
+    """One lane of a state; the counters have none."""
+    picked = jax.tree.map(lambda x: x[index], tree._replace(counters=None))
+    return picked._replace(counters=tree.counters)
+
+
+def assert_equal(a, b):
+    """Bit for bit."""
+    for x, y in zip(to_host(a), to_host(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def assert_close(a, b, rtol=1e-5, atol=1e-5):
+    for x, y in zip(to_host(a), to_host(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol, atol)
+
+
+def values(config, env, state, obs):
+    """The learned values of observations `[N, ...]`."""
+    if "critic" in state.learner.params:
+        obs = on_policy.normalize(state.learner.statistics, jnp.asarray(obs))
+        return np.asarray(on_policy.network(config, env).value(state.learner.params, obs))
+    raise NotImplementedError("say how this algorithm's state values an observation")
+
+
+def clock(max_steps=6, max_steps_of_evaluation=None):
+    """Show the time modulo 4, one-hot; pay 1 on leaving phase 0; end by the time limit only.
+
+    V(phase k) = gamma^((4 - k) mod 4) / (1 - gamma^4). At the limit of 6 the true successor has phase 2, the
+    reset observation phase 0.
+    """
+    return from_functions(_clock_reset, _clock_step, Box(0.0, 1.0, (4,)), Discrete(2), max_steps, name="clock")
+
+
+def _clock_reset(key):
+    return jnp.int32(0), jax.nn.one_hot(0, 4)
+
+
+def _clock_step(key, time, action):
+    return time + 1, jax.nn.one_hot((time + 1) % 4, 4), (time % 4 == 0) * 1.0, jnp.bool_(False), jnp.bool_(False)
+
+
+def breaking(nan_at=np.inf):
+    """Random walk whose reward is NaN at step `nan_at` (traced); it never ends."""
+    params = {"nan_at": nan_at}
+    return from_functions(_breaking_reset, _breaking_step, Box(-9, 9, (1,)), Discrete(2), None, params, "breaking")
+
+
+def _breaking_reset(key, params):
+    return (jnp.int32(0), jnp.zeros(1)), jnp.zeros(1)
+
+
+def _breaking_step(key, state, action, params):
+    time, position = state
+    position = jnp.clip(position + 0.1 * jax.random.normal(key, (1,)) + 0.1 * (2 * action - 1), -9, 9)
+    reward = jnp.where(time + 1 == params["nan_at"], jnp.nan, position[0])
+    return (time + 1, position), position, reward, jnp.bool_(False), jnp.bool_(False)
+
+
+def image(action_space=Discrete(2), dtype=np.uint8):
+    """A 6x6x2 picture with one bright pixel per plane; ends after 5 steps."""
+    return from_functions(
+        _image_reset,
+        _image_step if isinstance(action_space, Discrete) else _image_box_step,
+        Box(0, 255, (6, 6, 2), dtype),
+        action_space,
+        5,
+        name="image",
+    )
+
+
+def _picture(place):
+    return 255 * jax.nn.one_hot(place[:, 0], 6)[:, :, None] * jax.nn.one_hot(place[:, 1], 6)[:, None, :]
+
+
+def _image_obs(place):
+    return jnp.moveaxis(_picture(place), 0, -1).astype(jnp.uint8)
+
+
+def _image_reset(key):
+    place = jax.random.randint(key, (2, 2), 0, 6)
+    return place, _image_obs(place)
+
+
+def _image_step(key, place, action):
+    place = (place + action) % 6
+    return place, _image_obs(place), (place[0, 0] == 0) * 1.0, jnp.bool_(False), jnp.bool_(False)
+
+
+def _image_box_step(key, place, action):
+    return _image_step(key, place, (action > 0).astype(jnp.int32).sum())
+
+
+def chain(n=5):
+    """Walk on the integers 0..n-1, shown as they are: Discrete observation and action."""
+    return from_functions(_chain_reset, _chain_step, Discrete(n), Discrete(2), 8, name="chain")
+
+
+def _chain_reset(key):
+    return jnp.int32(0), jnp.int32(0)
+
+
+def _chain_step(key, place, action):
+    place = jnp.clip(place + 2 * action - 1, 0, 4)
+    return place, place, (place == 4) * 1.0, place == 4, jnp.bool_(False)
