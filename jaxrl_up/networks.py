@@ -203,13 +203,27 @@ class PolicyHead(nn.Module):
 
 
 class ValueHead(nn.Module):
-    """Features `[..., D]` -> value `[...]`."""
+    """Features `[..., D]` -> value `[...]`: a linear layer times a `scale` that gradients leave alone."""
 
     initializer: str = "orthogonal"
 
     @nn.compact
     def __call__(self, features: Array) -> Array:
-        return Dense(1, self.initializer, 1.0, name="value")(features).squeeze(-1)
+        scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, ()))
+        return scale * Dense(1, self.initializer, 1.0, name="value")(features).squeeze(-1)
+
+
+def value_scale(critic: PyTree) -> Array:
+    """The scale of a critic's `ValueHead`, in reward units."""
+    return critic["params"]["head"]["scale"]
+
+
+def rescale_value(critic: PyTree, scale: Array) -> PyTree:
+    """Give a critic another scale and the same values, as in PopArt (van Hasselt et al. 2016, eq. 6)."""
+    ratio = value_scale(critic) / scale
+    head = critic["params"]["head"]
+    head = {"scale": scale, "value": jax.tree.map(lambda w: ratio * w, head["value"])}
+    return {**critic, "params": {**critic["params"], "head": head}}
 
 
 class Actor(nn.Module):

@@ -16,7 +16,7 @@ import optax
 from jaxrl_up import ops
 from jaxrl_up.envs import Env, rescale_action
 from jaxrl_up.envs.spaces import Box
-from jaxrl_up.networks import ActorCritic, actor_critic
+from jaxrl_up.networks import ActorCritic, actor_critic, rescale_value, value_scale
 from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
 from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
 
@@ -27,6 +27,7 @@ class Learner(NamedTuple):
     params: PyTree  # {"actor": ..., "critic": ...}
     opt_state: PyTree
     statistics: ops.RunningStatistics | None  # of observations; None when they are not normalised
+    return_statistics: ops.RunningStatistics | None  # of the critic's targets; likewise
 
 
 class Policy(NamedTuple):
@@ -64,12 +65,14 @@ class Collected(NamedTuple):
     """What a rollout leaves behind. `statistics` already include it, and are installed by `finish`."""
 
     batch: Batch
+    params: PyTree  # those that acted, the critic's scale brought up to date
     reward: Array  # [T, B]
     discount: Array  # [T, B], gamma (1 - terminated)
     going: Array  # [T, B], 1 - done: the episode went on after this step
     next_value: Array  # [T, B], of the true successor
     interaction: Interaction
     statistics: ops.RunningStatistics | None
+    return_statistics: ops.RunningStatistics | None
     episodes: EpisodeSums
 
 
@@ -93,11 +96,11 @@ def init(
     """Fresh networks, an optimiser for each of `parts`, statistics and environments."""
     params_key, env_key, state_key = jax.random.split(key, 3)
     params = network(config, env).init(params_key, config.initial_log_std)
-    statistics = None
-    if config.normalize_observations:
-        statistics = ops.init_statistics(env.observation_space.shape)
+    opt_state = {part: optimizer.init(params[part]) for part in parts}
+    statistics = ops.init_statistics(env.observation_space.shape) if config.normalize_observations else None
+    return_statistics = ops.init_statistics() if config.normalize_returns else None
     return State(
-        Learner(params, {part: optimizer.init(params[part]) for part in parts}, statistics),
+        Learner(params, opt_state, statistics, return_statistics),
         start(env, config.num_envs, env_key),
         state_key,
         Counters(jnp.int32(0), jnp.int32(0)),
@@ -112,7 +115,7 @@ def normalize(statistics: ops.RunningStatistics | None, obs: Array) -> Array:
 def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     """Run the policy for `rollout_length` steps and estimate advantages (Schulman et al. 2016, eq. 16)."""
     net = network(config, env)
-    params, _, statistics = state.learner
+    params, _, statistics, return_statistics = state.learner
 
     def policy(obs: Array, key: Key) -> tuple[Array, Array]:
         return net.policy(params["actor"], normalize(statistics, obs)).sample_and_log_prob(key)
@@ -131,7 +134,33 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     batch = Batch(obs, rows.action, rows.extras, value, advantage, target)
     if statistics is not None:
         statistics = ops.update_statistics(statistics, rows.obs)
-    return Collected(batch, rows.reward, discount, going, next_value, interaction, statistics, episodes)
+    if return_statistics is not None:
+        return_statistics = ops.update_statistics(return_statistics, target)
+        params = {**params, "critic": rescale_value(params["critic"], root_mean_square(return_statistics))}
+    return Collected(
+        batch,
+        params,
+        rows.reward,
+        discount,
+        going,
+        next_value,
+        interaction,
+        statistics,
+        return_statistics,
+        episodes,
+    )
+
+
+def root_mean_square(statistics: ops.RunningStatistics) -> Array:
+    """Of what was seen; at least 1e-4, so that it can divide. Unlike the deviation, not zero for a constant."""
+    variance = statistics.m2 / jnp.maximum(statistics.count, 1)
+    return jnp.maximum(jnp.sqrt(statistics.mean**2 + variance), 1e-4)
+
+
+def value_loss(critic: PyTree, value: Array, target: Array) -> Array:
+    """The critic's loss in units of its scale, so that it is near 1 whatever the rewards."""
+    scale = value_scale(critic)
+    return ops.value_loss(value / scale, target / scale)
 
 
 def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
@@ -155,12 +184,16 @@ def descend(
     rates: dict[str, Array],
     max_grad_norm: Array | None = None,
 ) -> tuple[PyTree, PyTree]:
-    """One step for the parts in `gradient`, each with its own optimiser state and step size."""
-    if max_grad_norm is not None:
-        gradient, _ = optax.clip_by_global_norm(max_grad_norm).update(gradient, optax.EmptyState())
+    """One step for the parts in `gradient`, each with its own optimiser state, step size and norm clip.
+
+    Clipping the joint norm instead would let the critic's gradient, which grows with the rewards, set the
+    length of the policy's.
+    """
     params, opt_state = dict(params), dict(opt_state)
-    for part in gradient:
-        updates, opt_state[part] = optimizer.update(gradient[part], opt_state[part], params[part])
+    for part, grads in gradient.items():
+        if max_grad_norm is not None:
+            grads, _ = optax.clip_by_global_norm(max_grad_norm).update(grads, optax.EmptyState())
+        updates, opt_state[part] = optimizer.update(grads, opt_state[part], params[part])
         params[part] = jax.tree.map(lambda p, u, rate=rates[part]: p - rate * u, params[part], updates)
     return params, opt_state
 
@@ -179,13 +212,13 @@ def fit_value(
     net = network(config, env)
 
     def loss(critic: PyTree) -> Array:
-        return ops.value_loss(net.value({**params, "critic": critic}, batch.obs), batch.target)
+        return value_loss(critic, net.value({**params, "critic": critic}, batch.obs), batch.target)
 
     def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
         params, opt_state = carry
-        value_loss, gradient = jax.value_and_grad(loss)(params["critic"])
+        before, gradient = jax.value_and_grad(loss)(params["critic"])
         gradient = {"critic": gradient}
-        return descend(optimizer, params, opt_state, gradient, rates, max_grad_norm), value_loss
+        return descend(optimizer, params, opt_state, gradient, rates, max_grad_norm), before
 
     if config.value_steps == 0:
         return params, opt_state, loss(params["critic"])
@@ -204,7 +237,7 @@ def finish(
 ) -> tuple[State, Metrics]:
     """The state after an update. Statistics move only now, after the learner used the old ones."""
     counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
-    learner = Learner(params, opt_state, collected.statistics)
+    learner = Learner(params, opt_state, collected.statistics, collected.return_statistics)
     state = State(learner, collected.interaction, key, counters)
     return state, Metrics(losses, *collected.episodes)
 

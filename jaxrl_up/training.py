@@ -148,8 +148,8 @@ def guarded_update(algo: Algorithm, env: Env, config: PyTree, progress: Progress
 
 
 def num_updates(algo: Algorithm, config: PyTree) -> int:
-    """Updates that reach `total_steps`, rounded up."""
-    return -(-config.total_steps // algo.steps_per_update(config))
+    """Whole updates within `total_steps`, but at least one."""
+    return max(config.total_steps // algo.steps_per_update(config), 1)
 
 
 def schedule(algo: Algorithm, config: PyTree, num_evals: int) -> Array:

@@ -55,7 +55,7 @@ class Config:
     value_cost: float = traced(0.5, 0.0)
     """weight of the critic's loss"""
     max_grad_norm: float | None = traced(0.5, 0.0)
-    """clip the gradient's global norm to this"""
+    """clip the norm of each network's gradient to this"""
     rms_decay: float = traced(0.99, 0.0, 1.0)
     """decay of RMSProp's squared gradients"""
     epsilon: float = traced(1e-5, 0.0)
@@ -64,6 +64,8 @@ class Config:
     """zero mean, unit variance over the batch"""
     normalize_observations: bool = static(False)
     """whiten observations by running statistics"""
+    normalize_returns: bool = static(True)
+    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
     network: Any = static("auto")
     """auto, mlp, cnn, or a linen module from observation to features"""
     hidden: tuple[int, ...] = static((64, 64))
@@ -94,7 +96,7 @@ def loss(config: Config, env: Env, params: PyTree, batch: Batch) -> tuple[Array,
     """Policy gradient, critic and entropy together, as in section 4."""
     policy, value = on_policy.network(config, env).both(params, batch.obs)
     policy_loss = ops.score_function_loss(policy.log_prob(batch.action), batch.advantage)
-    value_loss = ops.value_loss(value, batch.target)
+    value_loss = on_policy.value_loss(params["critic"], value, batch.target)
     entropy = jnp.mean(policy.entropy())
     total = policy_loss + config.value_cost * value_loss - config.entropy_cost * entropy
     return total, {
@@ -117,7 +119,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
 
     # accumulate gradients wrt theta and theta_v, update both
-    params, opt_state = state.learner.params, state.learner.opt_state
+    params, opt_state = collected.params, state.learner.opt_state
     gradient, losses = jax.grad(lambda p: loss(config, env, p, batch), has_aux=True)(params)
     params, opt_state = on_policy.descend(optimizer(config), params, opt_state, gradient, rates, config.max_grad_norm)
     return on_policy.finish(config, state, key, collected, params, opt_state, losses)

@@ -5,9 +5,9 @@
 minus `value_cost` times the critic's loss plus `entropy_cost` times the entropy (eq. 9), with advantages by
 GAE (eq. 11), over `num_epochs` passes in `num_minibatches` shuffled parts (algorithm 1).
 
-Beyond the paper, each a field: advantage normalisation, global-norm gradient clipping, annealed learning rate
-and clip range, value clipping, observation normalisation, and an early stop on the KL divergence: from the first
-minibatch whose KL(old || new) exceeds 1.5 `target_kl` on, the policy and its Adam moments stay as they are
+Beyond the paper, each a field: advantage normalisation, gradient clipping, annealed learning rate and clip range,
+value clipping, normalised observations, a critic in units of its targets (a tanh critic that must reach 100, as on
+CartPole, saturates and loses the policy), and an early stop on the KL divergence: from the first minibatch whose KL(old || new) exceeds 1.5 `target_kl` on, the policy and its Adam moments stay as they are
 while the critic learns on. Under vmap each seed stops for itself, but stopped seeds still pay for the
 remaining minibatches. With `shared` the torso belongs to the policy, so it stops as well.
 Time limits: the value of the true successor is bootstrapped (see `on_policy`).
@@ -24,6 +24,7 @@ from flax import struct
 
 from jaxrl_up import on_policy, ops
 from jaxrl_up.envs import Env
+from jaxrl_up.networks import value_scale
 from jaxrl_up.on_policy import Batch, State
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
@@ -59,7 +60,7 @@ class Config:
     anneal_clip: bool = static(False)
     """lower clip_epsilon linearly to zero over total_steps"""
     value_clip: float | None = traced(None, 0.0)
-    """how far a value may move from the old one per update, in reward units"""
+    """how far a value may move from the old one per update, in units of the critic's scale (see normalize_returns)"""
     target_kl: float | None = traced(None, 0.0)
     """stop policy steps of an update once KL(old || new) exceeds 1.5 times this, in nats"""
     entropy_cost: float = traced(0.0, 0.0)
@@ -67,13 +68,15 @@ class Config:
     value_cost: float = traced(0.5, 0.0)
     """weight of the critic's loss"""
     max_grad_norm: float | None = traced(0.5, 0.0)
-    """clip the gradient's global norm to this"""
+    """clip the norm of each network's gradient to this"""
     adam_epsilon: float = traced(1e-5, 0.0)
     """added to Adam's denominator"""
     normalize_advantages: str = static("minibatch", choices=("minibatch", "batch", "no"))
     """zero mean, unit variance: per minibatch, per batch, or not"""
     normalize_observations: bool = static(False)
     """whiten observations by running statistics"""
+    normalize_returns: bool = static(True)
+    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
     network: Any = static("auto")
     """auto, mlp, cnn, or a linen module from observation to features"""
     hidden: tuple[int, ...] = static((64, 64))
@@ -103,6 +106,7 @@ SPINUP = {
     "max_grad_norm": None,
     "adam_epsilon": 1e-8,
     "normalize_advantages": "batch",
+    "normalize_returns": False,
     "initializer": "torch",
     "initial_log_std": -0.5,
 }
@@ -133,9 +137,10 @@ def loss(config: Config, env: Env, params: PyTree, batch: Batch, clip_epsilon: A
         advantage = ops.normalize_advantages(advantage)
     policy_loss = ops.clipped_surrogate_loss(log_prob, batch.log_prob, advantage, clip_epsilon)
     if config.value_clip is None:
-        value_loss = ops.value_loss(value, batch.target)
+        value_loss = on_policy.value_loss(params["critic"], value, batch.target)
     else:
-        value_loss = ops.clipped_value_loss(value, batch.value, batch.target, config.value_clip)
+        scale = value_scale(params["critic"])
+        value_loss = ops.clipped_value_loss(value / scale, batch.value / scale, batch.target / scale, config.value_clip)
     entropy = jnp.mean(policy.entropy())
     total = policy_loss + config.value_cost * value_loss - config.entropy_cost * entropy
     log_ratio = log_prob - batch.log_prob
@@ -180,7 +185,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     def epoch(carry: Any, key: Key) -> Any:
         return jax.lax.scan(minibatch_step, carry, on_policy.minibatches(batch, config.num_minibatches, key))
 
-    carry = (state.learner.params, state.learner.opt_state, jnp.bool_(False))
+    carry = (collected.params, state.learner.opt_state, jnp.bool_(False))
     (params, opt_state, _), losses = jax.lax.scan(epoch, carry, jax.random.split(shuffle_key, config.num_epochs))
 
     # theta_old <- theta

@@ -2,12 +2,12 @@
 
     maximize E[pi(a|s) / pi_old(a|s) A]   subject to   E[KL(pi_old(.|s) || pi(.|s))] <= delta            (eq. 14)
 
-The step is s = sqrt(2 delta / x'Hx) x with x = H^-1 g by conjugate gradient, H the Hessian of the KL, its products by
-forward-over-reverse differentiation (appendix C); then the longest fraction decay^j of s that improves the surrogate within delta.
-Without `line_search` the full step is taken: the natural policy gradient (Kakade 2001), preset `natural_gradient`.
-The KL is exact, KL(old || new), for either head. The critic is fitted by `value_steps` Adam steps.
-Time limits: the value of the true successor is bootstrapped (see `on_policy`). With `shared` the critic's steps train its head alone.
-Under vmap the line search lasts until every seed is done.
+The step is s = sqrt(2 delta / x'Hx) x with x = H^-1 g by conjugate gradient, H the Hessian of the KL, its
+products by forward-over-reverse differentiation (appendix C); then the longest fraction decay^j of s that
+improves the surrogate within delta. Without `line_search` the full step is taken: the natural policy gradient
+(Kakade 2001), preset `natural_gradient`. The KL is exact, KL(old || new), for either head. The critic is fitted
+by `value_steps` Adam steps. Time limits: the value of the true successor is bootstrapped (see `on_policy`). With
+`shared` the critic's steps train its head alone. Under vmap the line search lasts until every seed is done.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class Config:
     """added to Adam's denominator"""
     normalize_observations: bool = static(False)
     """whiten observations by running statistics"""
+    normalize_returns: bool = static(True)
+    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
     network: Any = static("auto")
     """auto, mlp, cnn, or a linen module from observation to features"""
     hidden: tuple[int, ...] = static((64, 64))
@@ -81,6 +83,7 @@ SPINUP = {
     "value_steps": 80,
     "gae_lambda": 0.97,
     "value_target": "reward_to_go",
+    "normalize_returns": False,
     "initializer": "torch",
     "initial_log_std": -0.5,
 }
@@ -104,7 +107,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     collected = on_policy.collect(config, env, state, rollout_key)
     batch = collected.batch
     batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
-    params, opt_state = state.learner.params, state.learner.opt_state
+    params, opt_state = collected.params, state.learner.opt_state
     actor = params["actor"]
     policy = on_policy.network(config, env).policy
     old = jax.lax.stop_gradient(policy(actor, batch.obs))

@@ -5,8 +5,8 @@
 `phi` chooses Phi_t: `trajectory_return`, the return of the whole trajectory; `reward_to_go`, from t on;
 `reward_to_go_baseline`, that minus V(s_t); `q`, the TD(lambda) estimate of Q(s_t, a_t); `advantage`, GAE.
 One gradient step of the policy per batch, then `value_steps` steps of the critic on the same batch.
-Deviation: a trajectory cut by the window or by a time limit ends in the value of its true successor, and one that began in
-the last window counts from this window on. With `shared` the critic's steps train its head alone.
+Deviation: a trajectory cut by the window or by a time limit ends in the value of its true successor, and one
+that began in the last window counts from this window on. With `shared` the critic's steps train its head alone.
 """
 
 from __future__ import annotations
@@ -56,13 +56,15 @@ class Config:
     entropy_cost: float = traced(0.0, 0.0)
     """weight of the entropy bonus"""
     max_grad_norm: float | None = traced(0.5, 0.0)
-    """clip the gradient's global norm to this"""
+    """clip the norm of each network's gradient to this"""
     adam_epsilon: float = traced(1e-5, 0.0)
     """added to Adam's denominator"""
     normalize_advantages: bool = static(True)
     """give the weights Phi zero mean and unit variance over the batch"""
     normalize_observations: bool = static(False)
     """whiten observations by running statistics"""
+    normalize_returns: bool = static(True)
+    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
     network: Any = static("auto")
     """auto, mlp, cnn, or a linen module from observation to features"""
     hidden: tuple[int, ...] = static((64, 64))
@@ -88,6 +90,7 @@ SPINUP = {
     "value_target": "reward_to_go",
     "max_grad_norm": None,
     "adam_epsilon": 1e-8,
+    "normalize_returns": False,
     "initializer": "torch",
     "initial_log_std": -0.5,
 }
@@ -137,7 +140,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         phi = ops.normalize_advantages(phi)
 
     # estimate the policy gradient and take one step
-    params, opt_state = state.learner.params, state.learner.opt_state
+    params, opt_state = collected.params, state.learner.opt_state
     gradient, losses = jax.grad(lambda actor: policy_loss(config, env, actor, collected.batch, phi), has_aux=True)(
         params["actor"]
     )
