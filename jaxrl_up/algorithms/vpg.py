@@ -116,7 +116,7 @@ def policy_loss(config: Config, env: Env, actor: PyTree, batch: Batch, phi: Arra
 
 def weight(config: Config, collected: Collected) -> Array:
     """Phi_t `[T, B]`."""
-    reward, discount, going, next_value = collected[1:5]
+    reward, discount, going, next_value = collected.reward, collected.discount, collected.going, collected.next_value
     if config.phi == "trajectory_return":
         return ops.trajectory_returns(reward, discount, going, next_value)
     if config.phi == "reward_to_go":
