@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxrl_up import ops
@@ -251,9 +252,12 @@ def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = Non
 
 
 def to_bounds(action: Array, space: Box) -> Array:
-    """Clip to [-1, 1] and rescale to the bounds of `space`."""
-    low, high = (jnp.broadcast_to(bound, action.shape) for bound in space.bounds())
-    return low + (jnp.clip(action, -1, 1) + 1) / 2 * (high - low)
+    """Clip to [-1, 1] and rescale to the bounds of `space`; a dimension without two bounds keeps its units."""
+    low, high = space.bounds()
+    bounded = np.isfinite(low) & np.isfinite(high)
+    start, span = np.where(bounded, low, 0), np.where(bounded, high, 0) - np.where(bounded, low, 0)
+    low, high, bounded, start, span = (jnp.broadcast_to(x, action.shape) for x in (low, high, bounded, start, span))
+    return jnp.where(bounded, start + (jnp.clip(action, -1, 1) + 1) / 2 * span, jnp.clip(action, low, high))
 
 
 def steps_per_update(config: Any) -> int:
