@@ -55,7 +55,10 @@ def make_config(algo: Algorithm, preset: str | None = None, **fields: Any) -> Py
 
 
 def check_support(algo: Algorithm, env: Any) -> None:
-    """Raise `ValueError` if the algorithm cannot act in the environment's action space, naming those that can."""
+    """Raise `ValueError` if the algorithm cannot act in the environment's action space, naming those that can.
+
+    Continuous actions have one axis.
+    """
     space = type(env.action_space).__name__
     if space not in algo.action_spaces:
         from jaxrl_up.algorithms import ALGORITHMS  # a higher floor: only to name the alternatives
@@ -64,6 +67,10 @@ def check_support(algo: Algorithm, env: Any) -> None:
         raise ValueError(
             f"{algo.name} acts in {' and '.join(algo.action_spaces)} spaces, but {env.name} has the action space "
             f"{env.action_space}; algorithms for {space}: {', '.join(able) or 'none'}"
+        )
+    if space == "Box" and len(env.action_space.shape) != 1:
+        raise ValueError(
+            f"{env.name} has the action space {env.action_space}: give it one axis, as in Box(low, high, (4,))"
         )
 
 
