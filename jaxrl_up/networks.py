@@ -162,7 +162,8 @@ class CNN(nn.Module):
 class Torso(nn.Module):
     """The network chosen for the observation space, behind the conversion of the observation to float32.
 
-    Discrete observations become one-hot, uint8 pixels are divided by 255, `[H, W]` gains a channel.
+    Discrete observations become one-hot, uint8 pixels are divided by 255 (unless they were whitened, and are floats),
+    `[H, W]` gains a channel.
     """
 
     space: Any
@@ -177,7 +178,8 @@ class Torso(nn.Module):
             x, ndim = jax.nn.one_hot(obs, self.space.n), 1
         else:
             x, ndim = jnp.asarray(obs, jnp.float32), len(self.space.shape)
-            x = x / 255.0 if self.space.dtype == jnp.uint8 else x
+            pixels = self.space.dtype == jnp.uint8 and jnp.issubdtype(obs.dtype, jnp.integer)
+            x = x / 255.0 if pixels else x
             x, ndim = (x[..., None], ndim + 1) if ndim in (0, 2) else (x, ndim)
         if isinstance(self.network, nn.Module):
             return self.network(x)

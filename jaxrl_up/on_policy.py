@@ -16,7 +16,7 @@ import optax
 
 from jaxrl_up import ops
 from jaxrl_up.envs import Env, rescale_action
-from jaxrl_up.envs.spaces import Box
+from jaxrl_up.envs.spaces import Box, Discrete
 from jaxrl_up.networks import ActorCritic, actor_critic, rescale_value, value_scale
 from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
 from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
@@ -94,7 +94,15 @@ def init(
     optimizer: optax.GradientTransformation,
     parts: tuple[str, ...] = ("actor", "critic"),
 ) -> State:
-    """Fresh networks, an optimiser for each of `parts`, statistics and environments."""
+    """Fresh networks, an optimiser for each of `parts`, statistics and environments.
+
+    Raises `ValueError` if observations that are no numbers shall be normalised.
+    """
+    if config.normalize_observations and isinstance(env.observation_space, Discrete):
+        raise ValueError(
+            f"normalize_observations=True needs observations in a Box, but {env.name} shows {env.observation_space}, "
+            "which the network sees one-hot; set it to False"
+        )
     params_key, env_key, state_key = jax.random.split(key, 3)
     params = network(config, env).init(params_key, config.initial_log_std)
     opt_state = {part: optimizer.init(params[part]) for part in parts}
