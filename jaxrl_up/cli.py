@@ -25,6 +25,7 @@ from jaxrl_up.cli_options import (
     or_none,
     seeds,
     take_env_options,
+    take_recipe,
     whole,
 )
 
@@ -86,6 +87,7 @@ def _overview() -> str:
         "examples:\n"
         "  jaxrl-up train                                        PPO on CartPole-v1, 8 seeds\n"
         "  jaxrl-up train ppo --env Acrobot-v1 --seeds 16 --gamma 0.995 --directory runs/acrobot\n"
+        "  jaxrl-up train --recipe configs/ppo/pendulum.toml\n"
         "  jaxrl-up train ppo --preset spinup --seeds 0,3,7 --env.gravity 12"
     )
 
@@ -94,7 +96,7 @@ def train(arguments: list[str]) -> int:
     """`jaxrl-up train`: parse, check everything, train, and print one score line on standard output."""
     from jaxrl_up.algorithms import ALGORITHMS
 
-    arguments, env_options = take_env_options(arguments)
+    arguments, env_options = take_env_options(take_recipe(arguments))
     name = _guess_algo(arguments, ALGORITHMS)
     options = _train_parser(ALGORITHMS[name]).parse(arguments)
     if options is not None and (options.algo or DEFAULT_ALGO) != name:  # an option's value was taken for it
@@ -193,6 +195,8 @@ def _train_parser(algo: Any) -> Parser:
     )
     parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
                help="how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default 8)")  # fmt: skip
+    parser.add(options, "--recipe", metavar="FILE",
+               help="algorithm, environment and fields from a file of configs/; other options override it")  # fmt: skip
     parser.add(options, "--preset", metavar="NAME",
                help=f"start from a named set of fields: {', '.join(['default', *algo.presets])}")  # fmt: skip
     parser.add(options, "--directory", metavar="DIR",

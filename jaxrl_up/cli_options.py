@@ -65,6 +65,27 @@ class Parser(argparse.ArgumentParser):
         return result
 
 
+def take_recipe(arguments: list[str]) -> list[str]:
+    """Put what the recipe after `--recipe` says in front of the other arguments, which override it."""
+    for i, argument in enumerate(arguments):
+        name, equals, path = argument.partition("=")
+        if name == "--recipe":
+            from jaxrl_up.recipes import recipe_arguments
+
+            used = i + 1 if equals else i + 2
+            path = path if equals else "".join(arguments[i + 1 : i + 2])
+            if not path or path.startswith("--"):
+                raise UsageError("--recipe needs a file, as in `--recipe configs/ppo/pendulum.toml`")
+            rest = arguments[:i] + arguments[used:]
+            if rest and not rest[0].startswith("-"):
+                raise UsageError(f"--recipe names the algorithm already; leave {rest[0]!r} out")
+            try:
+                return recipe_arguments(path) + rest
+            except (ValueError, OSError) as error:
+                raise UsageError(str(error)) from error
+    return arguments
+
+
 def take_env_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Split `--env.NAME VALUE` and `--env.NAME=VALUE` off; which names exist is for the environment to say."""
     rest: list[str] = []

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxrl_up import ops
-from jaxrl_up.envs import Env, rescale_action
+from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box, Discrete
 from jaxrl_up.networks import ActorCritic, actor_critic, rescale_value, value_scale
 from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
@@ -257,15 +256,6 @@ def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = Non
     distribution = network(config, env).policy(policy.params, normalize(policy.statistics, obs))
     action = distribution.mode() if key is None else distribution.sample(key)
     return action if inner is env else to_bounds(action, env.action_space)
-
-
-def to_bounds(action: Array, space: Box) -> Array:
-    """Clip to [-1, 1] and rescale to the bounds of `space`; a dimension without two bounds keeps its units."""
-    low, high = space.bounds()
-    bounded = np.isfinite(low) & np.isfinite(high)
-    start, span = np.where(bounded, low, 0), np.where(bounded, high, 0) - np.where(bounded, low, 0)
-    low, high, bounded, start, span = (jnp.broadcast_to(x, action.shape) for x in (low, high, bounded, start, span))
-    return jnp.where(bounded, start + (jnp.clip(action, -1, 1) + 1) / 2 * span, jnp.clip(action, low, high))
 
 
 def steps_per_update(config: Any) -> int:

@@ -7,9 +7,10 @@ GAE (eq. 11), over `num_epochs` passes in `num_minibatches` shuffled parts (algo
 
 Beyond the paper, each a field: advantage normalisation, gradient clipping, annealed learning rate and clip range,
 value clipping, normalised observations, a critic in units of its targets (a tanh critic that must reach 100, as on
-CartPole, saturates and loses the policy), and an early stop on the KL divergence: from the first minibatch whose KL(old || new) exceeds 1.5 `target_kl` on, the policy and its Adam moments stay as they are
-while the critic learns on. Under vmap each seed stops for itself, but stopped seeds still pay for the
-remaining minibatches. With `shared` the torso belongs to the policy, so it stops as well.
+CartPole, saturates and loses the policy), and an early stop on the KL divergence: from the first minibatch whose
+KL(old || new) exceeds 1.5 `target_kl` on, the policy and its Adam moments stay as they are while the critic learns
+on. Under vmap each seed stops for itself, but stopped seeds still pay for the remaining minibatches. With
+`shared` the torso belongs to the policy, so it stops as well.
 Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 """
 

@@ -29,6 +29,7 @@ from jaxrl_up.envs.wrappers import rescale_action as rescale_action
 from jaxrl_up.envs.wrappers import scale_reward as scale_reward
 from jaxrl_up.envs.wrappers import sticky_actions as sticky_actions
 from jaxrl_up.envs.wrappers import time_limit as time_limit
+from jaxrl_up.envs.wrappers import to_bounds as to_bounds
 
 
 def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:

@@ -48,9 +48,7 @@ def _check_spec(env: Env) -> None:
     try:
         hash(env.spec)
     except TypeError as error:
-        raise ValueError(
-            f"{env.name}: its spec must be hashable ({error}); keep arrays in params."
-        ) from error
+        raise ValueError(f"{env.name}: its spec must be hashable ({error}); keep arrays in params.") from error
     limit = env.max_steps
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"{env.name}: max_steps must be None or an int >= 1, got {limit!r}.")
@@ -91,9 +89,7 @@ def _check_traces(env: Env, key: Key) -> None:
         ("truncated", truncated, jnp.bool_),
     ):
         if x.shape != () or x.dtype != dtype:
-            raise ValueError(
-                f"{name}: {what} must be a scalar {jnp.dtype(dtype)}, got {x.dtype}{list(x.shape)}."
-            )
+            raise ValueError(f"{name}: {what} must be a scalar {jnp.dtype(dtype)}, got {x.dtype}{list(x.shape)}.")
     if not isinstance(info, dict):
         raise ValueError(f"{name}: info must be a dict of arrays, got {type(info).__name__}.")
     if env.params:
@@ -145,9 +141,7 @@ def _check_resets(env: Env, first: PyTree) -> None:
             "key, or, if all episodes are meant to start alike, say deterministic_reset=True."
         )
     if env.spec.deterministic_reset and not constant:
-        raise ValueError(
-            f"{env.name}: it says deterministic_reset=True, but reset depends on the key: drop it."
-        )
+        raise ValueError(f"{env.name}: it says deterministic_reset=True, but reset depends on the key: drop it.")
 
 
 def _plain(leaf: Array) -> np.ndarray:
@@ -198,9 +192,7 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
 
     first, starts_inside, played = _traced(name, "a vmapped scan of step", lambda: jax.jit(play)(env, key))
     _check_resets(env, first)
-    (good, terminated, truncated, least, most), starts_inside = jax.tree.map(
-        np.asarray, (played, starts_inside)
-    )
+    (good, terminated, truncated, least, most), starts_inside = jax.tree.map(np.asarray, (played, starts_inside))
     done = terminated | truncated
     finite = good["finite"] & good["numbers"]
     if not finite.all():
@@ -211,13 +203,9 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
             "Widen the space (infinite bounds are allowed) or clip the observation."
         )
     if env.spec.binary_observation and not good["binary"].all():
-        raise ValueError(
-            f"{name}: it says binary_observation=True, but shows other numbers than 0 and 1: drop it."
-        )
+        raise ValueError(f"{name}: it says binary_observation=True, but shows other numbers than 0 and 1: drop it.")
     if not (good["goes_on"] | done).all():
-        raise ValueError(
-            f"{name}: obs differs from next_obs {_where(~(good['goes_on'] | done))}, within an episode."
-        )
+        raise ValueError(f"{name}: obs differs from next_obs {_where(~(good['goes_on'] | done))}, within an episode.")
     if limit is not None:
         _check_limit(name, limit, done, truncated)
 

@@ -60,9 +60,7 @@ class Env:
         """
         step_key, reset_key = jax.random.split(key)
         action = as_action(self.spec.action_space, action)
-        reached, next_obs, reward, terminated, truncated, info = self.spec.step(
-            self.params, step_key, state, action
-        )
+        reached, next_obs, reward, terminated, truncated, info = self.spec.step(self.params, step_key, state, action)
         fresh, fresh_obs = self.spec.reset(self.params, reset_key)
         require_same_structure(fresh, reached, f"the state of {self.name}")
         require_same_structure(fresh_obs, next_obs, f"the observation of {self.name}")
@@ -180,7 +178,5 @@ def _why_not_settable(spec: Spec, name: str, params: Iterable[str]) -> str:
             f"the time limit. Build another environment: envs.make({spec.name!r}, {name}=...)."
         )
     if name in derived:
-        return (
-            f"{name!r} of {spec.name} is computed from {derived[name]}: set those, or give it to envs.make."
-        )
+        return f"{name!r} of {spec.name} is computed from {derived[name]}: set those, or give it to envs.make."
     return f"{spec.name} has no parameter {name!r}. {did_you_mean(name, params)}"

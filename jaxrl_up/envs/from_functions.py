@@ -81,9 +81,7 @@ def _spec(
         state, obs, reward, terminated, truncated = returned[:5]
         info = returned[5] if len(returned) == 6 else {}
         obs = _observation(name, observation_space, obs)
-        flags = tuple(
-            _flag(name, what, x) for what, x in (("terminated", terminated), ("truncated", truncated))
-        )
+        flags = tuple(_flag(name, what, x) for what, x in (("terminated", terminated), ("truncated", truncated)))
         return strong_tree(state), obs, _reward(name, reward), *flags, strong_tree(info)
 
     return Spec(
@@ -104,9 +102,7 @@ def _describe(returned: Any) -> str:
 def _observation(name: str, space: Space, obs: Any) -> Any:
     obs = jnp.asarray(obs)
     if obs.shape != space.shape:
-        raise ValueError(
-            f"The observation of {name} has shape {obs.shape}, its space {space} has {space.shape}."
-        )
+        raise ValueError(f"The observation of {name} has shape {obs.shape}, its space {space} has {space.shape}.")
     if jnp.issubdtype(obs.dtype, jnp.floating) and not jnp.issubdtype(space.dtype, jnp.floating):
         raise ValueError(
             f"The observation of {name} is {obs.dtype}, its space {space} holds integers: "

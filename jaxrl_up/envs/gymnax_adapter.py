@@ -99,17 +99,14 @@ def from_gymnax(environment: Any, params: Any = None, name: str | None = None) -
 
 def _items(params: Any) -> tuple[tuple[str, Any], ...]:
     return tuple(
-        (field.name, _hashable(field.name, getattr(params, field.name)))
-        for field in dataclasses.fields(params)
+        (field.name, _hashable(field.name, getattr(params, field.name))) for field in dataclasses.fields(params)
     )
 
 
 @functools.cache
 def _own(environment: Any, kind: type, values: tuple[tuple[str, Any], ...]) -> Parts:
     with jax.ensure_compile_time_eval():
-        params = kind(
-            **{key: jnp.asarray(value) if isinstance(value, tuple) else value for key, value in values}
-        )
+        params = kind(**{key: jnp.asarray(value) if isinstance(value, tuple) else value for key, value in values})
         return _take_apart(environment, params, NO_MEND)
 
 
@@ -132,9 +129,7 @@ def _factory(name: str) -> Any:
     from gymnax import registration
 
     if name not in registration._registry:
-        raise ValueError(
-            f"There is no environment {name!r}. {did_you_mean(name, registration.registered_envs)}"
-        )
+        raise ValueError(f"There is no environment {name!r}. {did_you_mean(name, registration.registered_envs)}")
     return registration._registry[name]
 
 
@@ -167,8 +162,7 @@ def _is_float(value: Any) -> bool:
 def _enters_space(environment: Any, params: Any, field: str) -> bool:
     def spaces(candidate: Any) -> Any:
         return [
-            _space(space(candidate), environment)
-            for space in (environment.observation_space, environment.action_space)
+            _space(space(candidate), environment) for space in (environment.observation_space, environment.action_space)
         ]
 
     return spaces(params) != spaces(params.replace(**{field: getattr(params, field) * 1.5 + 0.25}))
@@ -285,6 +279,4 @@ def _stable_dtypes(name: str, reset: Any, step: Any, params: Any, action_space: 
     try:
         return jax.tree.map(lambda leaf: leaf.dtype, jax.eval_shape(settle, params, jax.random.key(0)))
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name}: its reset_env or step_env cannot be traced with these options: {error}"
-        ) from error
+        raise ValueError(f"{name}: its reset_env or step_env cannot be traced with these options: {error}") from error

@@ -157,9 +157,7 @@ MENDS: Mapping[str, Mend] = {
     "MemoryChain-bsuite": Mend(observation_space=_memory_chain_space, clip=True),
     "UmbrellaChain-bsuite": Mend(clip=True),
     "DiscountingChain-bsuite": Mend(deterministic=_always),
-    "SimpleBandit-bsuite": Mend(
-        reset_key=lambda key: jax.random.key(0), binary=_always, deterministic=_always
-    ),
+    "SimpleBandit-bsuite": Mend(reset_key=lambda key: jax.random.key(0), binary=_always, deterministic=_always),
     "FourRooms-misc": Mend(
         observe=_four_rooms_observe,
         binary=lambda environment: environment.use_visual_obs,

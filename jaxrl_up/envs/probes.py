@@ -55,9 +55,7 @@ def _constant_reward_step(key: Key, state: Array, action: Array, params: Any) ->
 
 def one_step() -> Env:
     """Pay 1 and terminate after one step: V([0]) = 1. Observation [0], action Discrete(2) without effect."""
-    return from_functions(
-        _start_at_zero, _one_step_step, UNIT, Discrete(2), name="one_step", deterministic_reset=True
-    )
+    return from_functions(_start_at_zero, _one_step_step, UNIT, Discrete(2), name="one_step", deterministic_reset=True)
 
 
 def _one_step_step(key: Key, state: Array, action: Array) -> Any:
@@ -126,9 +124,7 @@ def _continuous_action_reward_step(key: Key, state: Array, action: Array, params
 
 def matched_action_reward() -> Env:
     """Show o = -1 or +1; pay o (2a - 1), which is +1 if the action is (o + 1) / 2; terminate: V* = 1."""
-    return from_functions(
-        _start_at_sign, _matched_action_step, UNIT, Discrete(2), name="matched_action_reward"
-    )
+    return from_functions(_start_at_sign, _matched_action_step, UNIT, Discrete(2), name="matched_action_reward")
 
 
 def _matched_action_step(key: Key, state: Array, action: Array) -> Any:

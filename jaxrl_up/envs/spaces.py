@@ -71,9 +71,7 @@ class Box:
         shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(size) for size in shape)
         for name, bound in (("low", low), ("high", high)):
             if np.isnan(bound).any():
-                raise ValueError(
-                    f"Box(..., {name}=...) holds NaN; write -inf or inf where there is no bound."
-                )
+                raise ValueError(f"Box(..., {name}=...) holds NaN; write -inf or inf where there is no bound.")
             try:
                 np.broadcast_to(bound, shape)
             except ValueError:
@@ -126,9 +124,7 @@ class Box:
             ).astype(self.dtype)
         below, above = self.bounded_below, self.bounded_above
         low, high = np.where(below, low, 0).astype(self.dtype), np.where(above, high, 0).astype(self.dtype)
-        sample = jax.random.uniform(
-            uniform_key, self.shape, self.dtype, low, np.where(below & above, high, low + 1)
-        )
+        sample = jax.random.uniform(uniform_key, self.shape, self.dtype, low, np.where(below & above, high, low + 1))
         if not self.bounded:
             distance = jax.random.exponential(exponential_key, self.shape, self.dtype)
             sample = jnp.where(below & ~above, low + distance, sample)

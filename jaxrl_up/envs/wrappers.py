@@ -90,8 +90,7 @@ def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
     space = env.observation_space
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise ValueError(
-            f"mask_observation needs a vector observation, {env.name} has {space}: "
-            "apply flatten_observation first."
+            f"mask_observation needs a vector observation, {env.name} has {space}: apply flatten_observation first."
         )
     size, given = space.shape[0], np.asarray(keep)
     if given.dtype == np.bool_ and given.shape == (size,):
@@ -171,14 +170,18 @@ def _rescale_action(spec: Spec) -> Spec:
     space = spec.action_space
     low, high = space.bounds()
     bounded = space.bounded_below & space.bounded_above
-    start, span = np.where(bounded, low, 0), np.where(bounded, high, 0) - np.where(bounded, low, 0)
-
-    def convert(action: Array) -> Array:
-        scaled = start + (jnp.clip(action, -1, 1) + 1) / 2 * span
-        return jnp.clip(jnp.where(bounded, scaled, action), low, high)
-
     unit = Box(np.where(bounded, -1, low), np.where(bounded, 1, high), space.shape, space.dtype)
-    return _map_action(spec, "rescale_action", unit, convert)
+    return _map_action(spec, "rescale_action", unit, lambda action: to_bounds(action, space))
+
+
+def to_bounds(action: Array, space: Box) -> Array:
+    """Map actions `[..., *shape]` from [-1, 1], clipping to it, onto the bounds of `space`; see `rescale_action`."""
+    low, high = space.bounds()
+    bounded = space.bounded_below & space.bounded_above
+    start, span = np.where(bounded, low, 0), np.where(bounded, high, 0) - np.where(bounded, low, 0)
+    low, high, bounded, start, span = (np.broadcast_to(x, action.shape) for x in (low, high, bounded, start, span))
+    scaled = start + (jnp.clip(action, -1, 1) + 1) / 2 * span
+    return jnp.clip(jnp.where(bounded, scaled, action), low, high)  # rounding never leaves the bounds
 
 
 def clip_action(env: Env) -> Env:
