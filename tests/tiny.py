@@ -109,7 +109,7 @@ def values(config, env, state, obs):
     raise NotImplementedError("say how this algorithm's state values an observation")
 
 
-def clock(max_steps=6, max_steps_of_evaluation=None):
+def clock(max_steps=6):
     """Show the time modulo 4, one-hot; pay 1 on leaving phase 0; end by the time limit only.
 
     V(phase k) = gamma^((4 - k) mod 4) / (1 - gamma^4). At the limit of 6 the true successor has phase 2, the

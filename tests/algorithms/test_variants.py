@@ -1,0 +1,139 @@
+"""Every algorithm with every kind of observation, action and network; the bodies of presets, shortened."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import EVALUATION, TINY, assert_close, chain, field_names, image, tiny
+
+from jaxrl_up import ALGORITHMS, envs, make_config, train
+from jaxrl_up.config import canonical
+from jaxrl_up.envs import Box, from_functions
+
+
+class Sum(nn.Module):
+    """Someone's own torso."""
+
+    @nn.compact
+    def __call__(self, obs):
+        return nn.relu(nn.Dense(4, name="mine")(obs))
+
+
+def two_actions():
+    """Two action dimensions with bounds of their own, observation of shape [3]."""
+    space = Box([0.0, -20.0], [1.0, 10.0], (2,))
+    return from_functions(_two_reset, _two_step, Box(-1, 1, (3,)), space, 5, name="two_actions")
+
+
+def _two_reset(key):
+    place = jax.random.uniform(key, (3,))
+    return place, place
+
+
+def _two_step(key, place, action):
+    return place, place, action[0], jnp.bool_(False), jnp.bool_(False)
+
+
+VARIANTS = {
+    "pixels": (image, {"shared": True}),
+    "pixels_box": (lambda: image(Box(-1, 1, (1,))), {"initializer": "orthogonal", "activation": "relu"}),
+    "discrete": (chain, {"initializer": "torch", "shared": True, "activation": "gelu"}),
+    "own_torso": (two_actions, {"network": Sum(), "normalize_observations": True}),
+}
+
+
+@pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="module")
+def algo(request):
+    return request.param
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_spaces_and_networks(algo, name):
+    make, fields = VARIANTS[name]
+    env = make()
+    if type(env.action_space).__name__ not in algo.action_spaces:
+        with pytest.raises(ValueError, match=algo.name):
+            train(algo, env, tiny(algo), jax.random.key(0))
+        return
+    config = tiny(algo, initial_log_std=-0.5, **fields)
+    state, log = train(algo, env, config, jax.random.key(1), 1, EVALUATION)
+    assert int(log.failed_at[-1]) == -1
+    assert np.all(np.isfinite(log.returns))
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(log.losses))
+
+    @jax.jit
+    def act(policy, key):
+        obs = jax.vmap(env.reset)(jax.random.split(key, 7))[1]
+        keys = (None, None, key)
+        return [algo.act(config, env, policy, x, k) for x, k in zip((obs[0], obs, obs), keys, strict=True)]
+
+    one, greedy, drawn = act(state.policy, jax.random.key(2))
+    for actions in (greedy, drawn):
+        assert actions.shape == (7, *env.action_space.shape)
+        assert np.all(jax.vmap(env.action_space.contains)(actions))
+    assert_close(one, greedy[0])
+    assert not np.array_equal(drawn, greedy)
+
+
+@pytest.mark.parametrize("name", ["initial_log_std"])
+def test_fields_of_continuous_policies_are_traced(algo, name):
+    if name not in field_names(algo):
+        pytest.skip("not a field")
+    config, env = tiny(algo), two_actions()
+
+    def policy(value):
+        return algo.init(config.replace(**{name: value}), env, jax.random.key(0)).policy
+
+    values = jax.tree.leaves(jax.vmap(policy)(jnp.asarray([-1.0, 0.5])))
+    assert any(np.any(x[0] != x[1]) for x in values)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2)])
+def test_actions_that_are_no_vector_are_refused(algo, shape):
+    env = from_functions(_two_reset, _two_step, Box(-1, 1, (3,)), Box(0, 1, shape), name="matrix")
+    with pytest.raises(ValueError, match="action space"):
+        train(algo, env, tiny(algo), jax.random.key(0))
+
+
+def test_dimensions_without_bounds_keep_their_units(algo):
+    if "Box" not in algo.action_spaces:
+        pytest.skip("discrete actions only")
+    space = Box([0.0, -np.inf, 0.0], [10.0, np.inf, np.inf], (3,))
+    env = from_functions(_two_reset, _two_step, Box(-1, 1, (3,)), space, 5, name="unbounded")
+    config = canonical(tiny(algo))
+    policy = algo.init(config, env, jax.random.key(0)).policy
+    actions = algo.act(config, env, policy, jnp.zeros((99, 3)), jax.random.key(1))
+    assert np.all(jax.vmap(space.contains)(actions))
+    assert np.min(actions[:, 1]) < -1.0
+    assert np.max(actions[:, 0]) > 5.0
+
+
+def _presets():
+    return [(algo, preset) for algo in ALGORITHMS.values() for preset in algo.presets]
+
+
+@pytest.mark.parametrize(("algo", "preset"), _presets(), ids=lambda x: x if isinstance(x, str) else x.name)
+def test_presets_run(algo, preset):
+    kept = {name: TINY[name] for name in ("rollout_length", "hidden", "total_steps") if name in field_names(algo)}
+    kept |= {name: 3 for name in ("num_epochs", "value_steps", "cg_iterations") if name in field_names(algo)}
+    config = make_config(algo, preset, **kept)
+    for name, value in algo.presets[preset].items():
+        assert name in kept or getattr(config, name) == value
+    state, log = train(algo, envs.make("Pendulum-v1", max_steps=5), config, jax.random.key(0), 1, EVALUATION)
+    assert int(log.failed_at[-1]) == -1
+    assert int(state.counters.env_steps) == config.total_steps
+
+
+def test_unknown_presets_and_fields_are_refused(algo):
+    with pytest.raises(ValueError, match="default"):
+        make_config(algo, "no such preset")
+    with pytest.raises(ValueError, match="gamma"):
+        make_config(algo, gama=0.9)
+
+
+def test_normalised_observations_need_numbers(algo):
+    if "normalize_observations" not in field_names(algo):
+        pytest.skip("not a field")
+    with pytest.raises(ValueError, match="normalize_observations"):
+        train(algo, chain(), tiny(algo, normalize_observations=True), jax.random.key(0))
