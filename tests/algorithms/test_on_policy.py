@@ -1,0 +1,269 @@
+"""What PPO, TRPO and VPG promise beyond the contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny import cartpole, go_on, start_lanes, tiny, to_host
+
+from jaxrl_up import PPO, TRPO, VPG, envs, make_config, on_policy, ops, train
+from jaxrl_up.algorithms import ppo, vpg
+from jaxrl_up.config import canonical
+from jaxrl_up.envs import rescale_action
+
+
+def updated(algo, env, config, count, key=0):
+    """The state after `count` updates, and the losses of each."""
+    config = canonical(config)
+    step = jax.jit(lambda state: algo.update(config, env, state))
+    state = jax.jit(lambda key: algo.init(config, env, key))(jax.random.key(key))
+    losses = []
+    for _ in range(count):
+        state, metrics = step(state)
+        losses.append({name: float(x) for name, x in metrics.losses.items()})
+    return state, losses
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(to_host(a), to_host(b), strict=True))
+
+
+# -- the rollout
+
+
+def test_the_first_ratio_is_one_with_normalised_observations():
+    algo, env = PPO, cartpole()
+    config = tiny(algo, normalize_observations=True, num_epochs=1, num_minibatches=1)
+    state, losses = updated(algo, env, config, 4)
+    for each in losses:
+        assert abs(each["kl"]) < 1e-6
+        assert each["clip_fraction"] == 0
+    config = canonical(config)
+    collected = jax.jit(lambda state, key: on_policy.collect(config, env, state, key))(state, jax.random.key(5))
+    batch = collected.batch
+    policy = on_policy.network(config, env).policy(state.learner.params["actor"], batch.obs)
+    np.testing.assert_allclose(policy.log_prob(batch.action), batch.log_prob, atol=1e-5)
+    # the batch is seen through the statistics that acted; they have moved on since
+    assert float(collected.statistics.count) == float(state.learner.statistics.count) + batch.advantage.size
+    assert not same(collected.statistics, state.learner.statistics)
+    assert float(state.learner.statistics.count) == 4 * batch.advantage.size
+
+
+def test_critic_keeps_its_values_when_its_scale_moves():
+    env, config = cartpole(), canonical(tiny(PPO))
+    state, _ = updated(PPO, env, config, 1)
+    collected = on_policy.collect(config, env, state, jax.random.key(5))
+    net, obs = on_policy.network(config, env), collected.batch.obs
+    before, after = net.value(state.learner.params, obs), net.value(collected.params, obs)
+    np.testing.assert_allclose(before, after, rtol=1e-5)
+    assert not same(state.learner.params["critic"], collected.params["critic"])
+
+
+def test_a_gaussian_sample_is_clipped_for_the_environment_only():
+    from test_variants import two_actions
+
+    env, config = two_actions(), canonical(tiny(PPO, initial_log_std=1.0))
+    state = PPO.init(config, env, jax.random.key(0))
+    batch = on_policy.collect(config, env, state, jax.random.key(1)).batch
+    assert np.max(np.abs(batch.action)) > 1.5
+    bounded = jax.vmap(jax.vmap(lambda a: envs.to_bounds(a, env.action_space)))(batch.action)
+    assert np.all(jax.vmap(jax.vmap(env.action_space.contains))(bounded))
+    assert rescale_action(env).action_space.contains(jnp.array([1.0, -1.0]))
+
+
+# -- PPO
+
+
+def test_ppo_minibatches_must_divide_the_batch():
+    with pytest.raises(ValueError, match="num_minibatches=3 does not divide num_envs \\* rollout_length = 16"):
+        train(PPO, cartpole(), tiny(PPO, num_minibatches=3), jax.random.key(0))
+
+
+def test_minibatches_are_a_partition():
+    parts = on_policy.minibatches(on_policy.Batch(*[jnp.arange(12)] * 6), 3, jax.random.key(0))
+    assert parts.obs.shape == (3, 4)
+    assert sorted(np.ravel(parts.obs)) == list(range(12))
+    assert np.ravel(parts.obs).tolist() != list(range(12))
+    np.testing.assert_array_equal(parts.obs, parts.target)
+
+
+def test_kl_stop_stops_each_seed_for_itself_and_never_the_value():
+    config = tiny(PPO, num_epochs=8, target_kl=1.0, learning_rate=0.01)
+    targets = [-1e6, *np.geomspace(1e-4, 0.1, 6), 1e6]  # at once, six in between, never
+    swept = {"config.target_kl": targets}
+    start = start_lanes(PPO, cartpole(), config, [3] * 8, swept)
+    after, log = go_on(PPO, cartpole(), config, start, 1, swept)
+    stopped = log.losses["stopped"]
+    assert (stopped[0], stopped[-1]) == (1, 0)
+    assert np.all(np.diff(stopped) <= 0)
+    assert len(set(stopped.tolist())) > 3
+    first, last = start.state.learner, after.state.learner
+    for i in range(8):
+        moved = {part: not same(_pick(first.params[part], i), _pick(last.params[part], i)) for part in first.params}
+        assert moved == {"actor": i > 0, "critic": True}
+        assert int(last.opt_state["critic"].count[i]) == 16
+        assert int(last.opt_state["actor"].count[i]) == round(16 * (1 - float(stopped[i])))
+    assert same(_pick(first.opt_state["actor"], 0), _pick(last.opt_state["actor"], 0))
+
+
+def _pick(tree, i):
+    return jax.tree.map(lambda x: x[i], tree)
+
+
+def test_a_kl_stop_that_never_comes_changes_nothing():
+    with_stop, _ = updated(PPO, cartpole(), tiny(PPO, target_kl=1e6), 2)
+    without, _ = updated(PPO, cartpole(), tiny(PPO), 2)
+    for x, y in zip(to_host(with_stop.learner), to_host(without.learner), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-6)
+
+
+def test_value_clip_of_nothing_leaves_the_value_where_it_is():
+    """max((V - T)^2, (V_old - T)^2) has no gradient once V is nearer to the target than V_old."""
+    free, _ = updated(PPO, cartpole(), tiny(PPO, value_clip=1e6, num_epochs=8, learning_rate=0.01), 1)
+    plain, _ = updated(PPO, cartpole(), tiny(PPO, num_epochs=8, learning_rate=0.01), 1)
+    tight, _ = updated(PPO, cartpole(), tiny(PPO, value_clip=1e-6, num_epochs=8, learning_rate=0.01), 1)
+    assert _farthest(free, plain) < 1e-5
+    assert _farthest(tight, plain) > 1e-3
+
+
+def _farthest(a, b):
+    pairs = zip(to_host(a.learner.params["critic"]), to_host(b.learner.params["critic"]), strict=True)
+    return max(np.max(np.abs(x - y)) for x, y in pairs)
+
+
+def test_annealed_step_sizes_and_clip_reach_zero():
+    config = canonical(tiny(PPO, total_steps=64, learning_rate=0.5, value_learning_rate=0.25))
+    state = PPO.init(config, cartpole(), jax.random.key(0))
+
+    def at(steps):
+        counters = state.counters._replace(env_steps=jnp.int32(steps))
+        return {k: float(x) for k, x in on_policy.rates(config, state._replace(counters=counters)).items()}
+
+    assert at(0) == {"actor": 0.5, "critic": 0.25}
+    assert at(16) == {"actor": 0.375, "critic": 0.1875}
+    assert at(64) == at(80) == {"actor": 0.0, "critic": 0.0}
+    constant = config.replace(anneal_learning_rate=False)
+    assert float(on_policy.rates(constant, state)["actor"]) == 0.5
+
+
+def test_past_the_end_of_the_schedule_nothing_is_learned():
+    config = tiny(PPO, total_steps=16, anneal_clip=True, normalize_returns=False)
+    first, _ = updated(PPO, cartpole(), config, 1)
+    second, _ = updated(PPO, cartpole(), config, 2)
+    assert same(first.learner.params, second.learner.params)
+
+
+def test_loss_adds_up():
+    config = tiny(PPO, num_epochs=1, num_minibatches=1, entropy_cost=0.3, value_cost=0.2)
+    _, (loss,) = updated(PPO, cartpole(), config, 1)
+    total = loss["policy_loss"] + 0.2 * loss["value_loss"] - 0.3 * loss["entropy"]
+    np.testing.assert_allclose(loss["loss"], total, rtol=1e-5)
+    assert ppo.SPINUP["target_kl"] == 0.01
+
+
+# -- TRPO
+
+
+@pytest.mark.parametrize("delta", [1e-4, 0.01, 1.0])
+def test_trpo_stays_in_its_region_and_improves_or_stands(delta):
+    config = tiny(TRPO, rollout_length=32, cg_iterations=10, backtrack_steps=10)
+    swept = {"config.delta": [delta] * 4}
+    progress = start_lanes(TRPO, cartpole(), config, (0, 1, 2, 3), swept)
+    for _ in range(3):
+        before = progress.state.learner.params["actor"]
+        progress, log = go_on(TRPO, cartpole(), config, progress, 1, swept)
+        losses = log.losses
+        for i in range(4):
+            if losses["step_fraction"][i] == 0:
+                assert same(_pick(before, i), _pick(progress.state.learner.params["actor"], i))
+                assert losses["kl"][i] == 0
+            else:
+                assert 0 < losses["kl"][i] <= delta
+                assert losses["policy_loss"][i] < 1e-6  # 0 before the step: advantages have mean 0
+        assert np.mean(losses["step_fraction"]) > 0.3
+
+
+def test_natural_gradient_takes_the_full_step_of_quadratic_size():
+    """KL + damping |s|^2 / 2 = delta for small delta."""
+    config = make_config(TRPO, "natural_gradient", num_envs=8, rollout_length=32, hidden=(8,))
+    swept = {"config.delta": [1e-6, 1e-5], "config.damping": [0.1, 0.03]}
+    start = start_lanes(TRPO, cartpole(), config, [0] * 2, swept)
+    after, log = go_on(TRPO, cartpole(), config, start, 1, swept)
+    assert log.losses["step_fraction"].tolist() == [1.0] * 2
+    steps = jax.tree.map(jnp.subtract, after.state.learner.params["actor"], start.state.learner.params["actor"])
+    for i, delta in enumerate(swept["config.delta"]):
+        size = sum(float(jnp.sum(x**2)) for x in jax.tree.leaves(_pick(steps, i)))
+        quadratic = log.losses["kl"][i] + 0.5 * swept["config.damping"][i] * size
+        np.testing.assert_allclose(quadratic, delta, rtol=0.05)
+
+
+# -- VPG
+
+PHIS = ("trajectory_return", "reward_to_go", "reward_to_go_baseline", "q", "advantage")
+
+
+def test_each_phi_is_what_it_says():
+    """Against plain loops over one rollout with terminations, time limits and a cut at the end."""
+    env, config = cartpole(), canonical(tiny(VPG, rollout_length=40, gamma=0.9, gae_lambda=0.7))
+    state = VPG.init(config, env, jax.random.key(2))
+    collected = jax.jit(lambda state: on_policy.collect(config, env, state, jax.random.key(3)))(state)
+    got = {phi: np.asarray(vpg.weight(config.replace(phi=phi), collected)) for phi in PHIS}
+    reward, discount, going, following = (
+        np.asarray(x, np.float64) for x in (collected.reward, collected.discount, collected.going, collected.next_value)
+    )
+    value = np.asarray(collected.batch.value, np.float64)
+    length, envs = reward.shape
+    assert np.sum(going == 0) > 4
+    want = {phi: np.zeros((length, envs)) for phi in PHIS}
+    for b in range(envs):
+        to_go, trace = following[-1, b], following[-1, b]
+        for t in reversed(range(length)):
+            if going[t, b] == 0:
+                to_go = trace = following[t, b]
+            to_go = reward[t, b] + discount[t, b] * to_go
+            trace = reward[t, b] + discount[t, b] * (0.3 * following[t, b] + 0.7 * trace)
+            want["reward_to_go"][t, b], want["q"][t, b] = to_go, trace
+        start = 0
+        for t in range(length):
+            want["trajectory_return"][t, b] = want["reward_to_go"][start, b]
+            start = t + 1 if going[t, b] == 0 else start
+    want["reward_to_go_baseline"] = want["reward_to_go"] - value
+    want["advantage"] = want["q"] - value
+    for phi in PHIS:
+        np.testing.assert_allclose(got[phi], want[phi], rtol=1e-4, atol=1e-4, err_msg=phi)
+
+
+@pytest.mark.parametrize("phi", PHIS)
+def test_vpg_steps_along_phi(phi):
+    config = tiny(VPG, phi=phi, value_steps=0, max_grad_norm=None, adam_epsilon=1e6, learning_rate=1e6)
+    config = canonical(config.replace(anneal_learning_rate=False))  # Adam of a huge epsilon is plain gradient descent
+    env = cartpole()
+    state = VPG.init(config, env, jax.random.key(0))
+    after, _ = jax.jit(lambda state: VPG.update(config, env, state))(state)
+    _, rollout_key = jax.random.split(state.key)
+    collected = on_policy.collect(config, env, state, rollout_key)
+    weight = ops.normalize_advantages(vpg.weight(config, collected))
+
+    def surrogate(actor):
+        policy = on_policy.network(config, env).policy(actor, collected.batch.obs)
+        return jnp.mean(policy.log_prob(collected.batch.action) * weight)
+
+    gradient = jax.grad(surrogate)(state.learner.params["actor"])
+    for old, new, g in zip(
+        *(to_host(x) for x in (state.learner.params["actor"], after.learner.params["actor"], gradient)), strict=True
+    ):
+        np.testing.assert_allclose(new - old, g, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("algo", [VPG, TRPO], ids=lambda algo: algo.name)
+def test_value_steps_do_not_train_a_shared_torso(algo):
+    """Where the critic is fitted by itself, its steps train its head alone."""
+    env, config = cartpole(), canonical(tiny(algo, shared=True))
+    state = algo.init(config, env, jax.random.key(0))
+    batch = jax.jit(lambda state: on_policy.collect(config, env, state, jax.random.key(3)))(state).batch
+    params, opt_state = state.learner.params, state.learner.opt_state
+    optimizer = optax.scale_by_adam()
+    fitted, _, _ = on_policy.fit_value(config, env, optimizer, params, opt_state, batch, {"critic": 0.1})
+    assert same(fitted["actor"], params["actor"])
+    assert not same(fitted["critic"], params["critic"])
