@@ -47,12 +47,12 @@ class RunResult(NamedTuple):
     @property
     def env_steps(self) -> np.ndarray:
         """Environment steps per seed at each evaluation, `[E]`."""
-        return self.log.env_steps[0]
+        return np.asarray(self.log.env_steps)[0]
 
     @property
     def returns(self) -> np.ndarray:
         """Mean evaluation returns, `[S, E]`."""
-        return self.log.returns
+        return np.asarray(self.log.returns)
 
     @property
     def score(self) -> Score:
@@ -201,7 +201,7 @@ def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _is_seed(seed: Any) -> bool:
-    return isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed < 2**32
+    return isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= int(seed) < 2**32
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxrl_up.config import canonical, check_support, did_you_mean, traced_fields
@@ -226,7 +227,7 @@ def sweep(
     points, seeds = next(iter(swept.values())).shape[0], keys.shape[0]
     lane_keys = jnp.tile(keys, points)
     lane_swept = {name: jnp.repeat(value, seeds, axis=0) for name, value in swept.items()}
-    mesh = None if isinstance(keys, jax.core.Tracer) else lane_mesh(points * seeds)
+    mesh = None if isinstance(keys, Tracer) else lane_mesh(points * seeds)
     progress = begin_lanes(algo, env, config, lane_swept, lane_keys, mesh)
     updates = schedule(algo, config, num_evals)
     lane_swept = place(lane_swept, mesh)

@@ -129,7 +129,9 @@ def init(config: Config, env: Env, key: Key) -> State:
     return on_policy.init(config, env, key, optimizer(config))
 
 
-def loss(config: Config, env: Env, params: PyTree, batch: Batch, clip_epsilon: Array) -> tuple[Array, dict[str, Array]]:
+def loss(
+    config: Config, env: Env, params: PyTree, batch: Batch, clip_epsilon: Array | float
+) -> tuple[Array, dict[str, Array]]:
     """Equation 9, negated, and what it is made of."""
     policy, value = on_policy.network(config, env).both(params, batch.obs)
     log_prob = policy.log_prob(batch.action)

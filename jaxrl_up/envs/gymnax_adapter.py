@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxrl_up.envs.core import Env, Spec, as_parameter, did_you_mean, strong, strong_tree
 from jaxrl_up.envs.gymnax_mends import MENDS, NO_MEND, Mend
@@ -169,7 +170,7 @@ def _enters_space(environment: Any, params: Any, field: str) -> bool:
 
 
 def _hashable(name: str, value: Any) -> Any:
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise ValueError(f"{name!r} is static, so it cannot be a traced value: give a Python number.")
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         value = np.asarray(value).tolist()
@@ -237,7 +238,7 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
 
     def show(obs: Any) -> jax.Array:
         obs = strong(obs, observation_space.dtype)
-        return jnp.clip(obs, *observation_space.bounds()) if mend.clip else obs
+        return jnp.clip(obs, *observation_space.bounds()) if mend.clip and isinstance(observation_space, Box) else obs
 
     def reset(params: Any, key: Any) -> Any:
         state, obs = raw_reset(params, key)

@@ -91,7 +91,8 @@ class Box:
             return self._array(self.low, self.dtype), self._array(self.high, self.dtype)
         limits = np.iinfo(self.dtype) if self.dtype != np.bool_ else np.iinfo(np.uint8)
         low, high = self._array(self.low, np.float64), self._array(self.high, np.float64)
-        return tuple(np.clip(bound, limits.min, limits.max).astype(self.dtype) for bound in (low, high))
+        low, high = (np.clip(bound, limits.min, limits.max).astype(self.dtype) for bound in (low, high))
+        return low, high
 
     def _array(self, bound: Any, dtype: Any) -> np.ndarray:
         return np.array(np.broadcast_to(np.asarray(bound, dtype), self.shape))

@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxrl_up.envs.core import Env, Spec
 from jaxrl_up.envs.spaces import Box, Discrete, Space
@@ -53,7 +54,7 @@ def flatten_observation(env: Env) -> Env:
 
 @functools.cache
 def _flatten_observation(spec: Spec) -> Spec:
-    space = spec.observation_space
+    space = cast(Box, spec.observation_space)
     low, high = (np.broadcast_to(bound, space.shape).ravel() for bound in (space.low, space.high))
     flat = Box(low, high, (math.prod(space.shape),), space.dtype)
     return _map_observation(spec, "flatten_observation", flat, jnp.ravel)
@@ -71,7 +72,7 @@ def one_hot_observation(env: Env) -> Env:
 
 @functools.cache
 def _one_hot_observation(spec: Spec) -> Spec:
-    n = spec.observation_space.n
+    n = cast(Discrete, spec.observation_space).n
     spec = _map_observation(
         spec,
         "one_hot_observation",
@@ -106,7 +107,7 @@ def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
 
 @functools.cache
 def _mask_observation(spec: Spec, keep: tuple[int, ...]) -> Spec:
-    space, index = spec.observation_space, np.asarray(keep)
+    space, index = cast(Box, spec.observation_space), np.asarray(keep)
     low, high = (np.broadcast_to(bound, space.shape)[index] for bound in (space.low, space.high))
     masked = Box(low, high, (len(keep),), space.dtype)
     return _map_observation(spec, f"mask_observation{keep}", masked, lambda obs: obs[index])
@@ -150,9 +151,9 @@ def _map_reward(spec: Spec, name: str, change: tuple[Any, ...]) -> Spec:
 
 
 def _number(wrapper: str, name: str, value: Any) -> float:
-    if isinstance(value, bool | jax.core.Tracer) or not np.isscalar(value) or not np.isfinite(value):
+    if isinstance(value, bool | Tracer) or not np.isscalar(value) or not np.isfinite(cast(float, value)):
         raise ValueError(f"{wrapper} needs a finite Python number as {name} (it is static), got {value!r}.")
-    return float(value)
+    return float(cast(float, value))
 
 
 def rescale_action(env: Env) -> Env:
@@ -167,7 +168,7 @@ def rescale_action(env: Env) -> Env:
 
 @functools.cache
 def _rescale_action(spec: Spec) -> Spec:
-    space = spec.action_space
+    space = cast(Box, spec.action_space)
     low, high = space.bounds()
     bounded = space.bounded_below & space.bounded_above
     unit = Box(np.where(bounded, -1, low), np.where(bounded, 1, high), space.shape, space.dtype)
@@ -192,7 +193,7 @@ def clip_action(env: Env) -> Env:
 
 @functools.cache
 def _clip_action(spec: Spec) -> Spec:
-    low, high = spec.action_space.bounds()
+    low, high = cast(Box, spec.action_space).bounds()
     return _map_action(spec, "clip_action", spec.action_space, lambda action: jnp.clip(action, low, high))
 
 
