@@ -185,7 +185,7 @@ def test_algorithm_files_keep_their_order():
         if path.name == "__init__.py":
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        assert re.search(r"\w \d{4}\b", ast.get_docstring(tree) or ""), f"{path.name}: name the paper and its year"
+        assert re.search(r"[\w.] \d{4}\b", ast.get_docstring(tree) or ""), f"{path.name}: name the paper and its year"
         assert "ime limit" in (ast.get_docstring(tree) or ""), f"{path.name}: say what happens at time limits"
         names = []
         for node in tree.body:
