@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -284,10 +284,10 @@ def actor_critic(config: Any, env: Any) -> ActorCritic:
 
     def both(params: PyTree, obs: Array) -> tuple[Any, Array]:
         distribution, features = actor.apply(params["actor"], obs)
-        return distribution, critic.apply(params["critic"], features if config.shared else obs)
+        return distribution, cast(Array, critic.apply(params["critic"], features if config.shared else obs))
 
     def value(params: PyTree, obs: Array) -> Array:
-        return both(params, obs)[1] if config.shared else critic.apply(params["critic"], obs)
+        return both(params, obs)[1] if config.shared else cast(Array, critic.apply(params["critic"], obs))
 
     return ActorCritic(init, policy, value, both)
 
@@ -304,6 +304,12 @@ def check_network(config: Any) -> None:
         raise ValueError(f"initializer={config.initializer!r} is not known; choose from {', '.join(INITIALIZERS)}")
     if not config.hidden or any(size < 1 for size in config.hidden):
         raise ValueError(f"hidden={config.hidden!r} must name at least one layer of at least one unit")
+
+
+def action_noise(space: Box | Discrete, key: Key, shape: tuple[int, ...]) -> Array:
+    """Noise for `sample_with` of a policy over `space`: Gumbel `[*shape, A]` or normal `[*shape, D]`."""
+    draw = jax.random.gumbel if isinstance(space, Discrete) else jax.random.normal
+    return draw(key, (*shape, action_dims(space)))
 
 
 def action_dims(space: Box | Discrete) -> int:

@@ -7,6 +7,7 @@ rows away. What differs, the learning, is in `algorithms/`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ import optax
 from jaxrl_up import ops
 from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box, Discrete
-from jaxrl_up.networks import ActorCritic, actor_critic, rescale_value, value_scale
+from jaxrl_up.networks import ActorCritic, action_noise, actor_critic, rescale_value, value_scale
 from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
 from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
 
@@ -125,10 +126,17 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     net = network(config, env)
     params, _, statistics, return_statistics = state.learner
 
-    def policy(obs: Array, key: Key) -> tuple[Array, Array]:
-        return net.policy(params["actor"], normalize(statistics, obs)).sample_and_log_prob(key)
+    noise_key, unroll_key = jax.random.split(key)
+    noise = action_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
 
-    interaction, rows, episodes = unroll(training_env(env), policy, state.interaction, config.rollout_length, key)
+    def policy(obs: Array, noise: Array) -> tuple[Array, Array]:
+        distribution = net.policy(params["actor"], normalize(statistics, obs))
+        action = distribution.sample_with(noise)
+        return action, distribution.log_prob(action)
+
+    interaction, rows, episodes = unroll(
+        training_env(env), policy, state.interaction, config.rollout_length, unroll_key, noise
+    )
     obs = normalize(statistics, rows.obs)
     value = net.value(params, obs)
     next_value = net.value(params, normalize(statistics, rows.next_obs))
@@ -189,8 +197,8 @@ def descend(
     params: PyTree,
     opt_state: PyTree,
     gradient: PyTree,
-    rates: dict[str, Array],
-    max_grad_norm: Array | None = None,
+    rates: Mapping[str, Array | float],
+    max_grad_norm: Array | float | None = None,
 ) -> tuple[PyTree, PyTree]:
     """One step for the parts in `gradient`, each with its own optimiser state, step size and norm clip.
 
@@ -213,8 +221,8 @@ def fit_value(
     params: PyTree,
     opt_state: PyTree,
     batch: Batch,
-    rates: dict[str, Array],
-    max_grad_norm: Array | None = None,
+    rates: Mapping[str, Array | float],
+    max_grad_norm: Array | float | None = None,
 ) -> tuple[PyTree, PyTree, Array]:
     """`value_steps` steps of the critic on the whole batch; the loss returned is the one before them."""
     net = network(config, env)
@@ -252,10 +260,9 @@ def finish(
 
 def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = None) -> Array:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the mode."""
-    inner = training_env(env)
     distribution = network(config, env).policy(policy.params, normalize(policy.statistics, obs))
     action = distribution.mode() if key is None else distribution.sample(key)
-    return action if inner is env else to_bounds(action, env.action_space)
+    return to_bounds(action, env.action_space) if isinstance(env.action_space, Box) else action
 
 
 def steps_per_update(config: Any) -> int:

@@ -47,27 +47,40 @@ def start(env: Env, num_envs: int, key: Key) -> Interaction:
     return Interaction(env_state, obs, jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
 
 
+RESETS_AHEAD = 16 * 2**20  # bytes of resets that a rollout may draw before it begins
+
+
 def unroll(
     env: Env,
-    policy: Callable[[Array, Key], tuple[Array, PyTree]],
+    policy: Callable[[Array, PyTree], tuple[Array, PyTree]],
     interaction: Interaction,
     length: int,
     key: Key,
+    noise: PyTree = None,
 ) -> tuple[Interaction, Rows, EpisodeSums]:
     """Act for `length` steps in all B environments; episodes that end start again by themselves.
 
-    `policy(obs [B, ...], key) -> (action [B, ...], extras)`.
+    `policy(obs [B, ...], key) -> (action [B, ...], extras)`; with `noise`, a tree of arrays `[length, ...]`, it gets
+    the step's part of that in place of a key. What needs no step is done before the loop, where it is one large
+    operation and not many small ones: all keys, and all resets as long as they take under 16 MiB.
     """
     num_envs = interaction.episode_return.shape[0]
     policy_key, env_key = jax.random.split(key)
-    policy_keys = jax.random.split(policy_key, length)
-    env_keys = jax.random.split(env_key, (length, num_envs))
+    noise = jax.random.split(policy_key, length) if noise is None else noise
+    keys = jax.vmap(jax.vmap(jax.random.split))(jax.random.split(env_key, (length, num_envs)))
+    step_keys, reset_keys = keys[..., 0], keys[..., 1]
+    resets = jax.vmap(env.reset)
+    one_reset = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(env.reset, key)))
+    ahead = one_reset * length * num_envs <= RESETS_AHEAD
+    fresh = jax.vmap(resets)(reset_keys) if ahead else reset_keys
 
-    def step(carry: tuple[Interaction, EpisodeSums], keys: tuple[Key, Key]) -> Any:
+    def step(carry: tuple[Interaction, EpisodeSums], rows: tuple[PyTree, Key, PyTree]) -> Any:
         interaction, sums = carry
-        policy_key, env_keys = keys
-        action, extras = policy(interaction.obs, policy_key)
-        env_state, step = jax.vmap(env.step)(env_keys, interaction.env_state, action)
+        noise, step_keys, fresh = rows
+        action, extras = policy(interaction.obs, noise)
+        env_state, step = jax.vmap(env.step_or_restart)(
+            step_keys, interaction.env_state, action, fresh if ahead else resets(fresh)
+        )
         done = step.terminated | step.truncated
         episode_return = interaction.episode_return + step.reward
         episode_length = interaction.episode_length + 1
@@ -86,7 +99,7 @@ def unroll(
         return (interaction, sums), row
 
     zero = EpisodeSums(jnp.int32(0), jnp.float32(0.0), jnp.int32(0))
-    (interaction, sums), rows = jax.lax.scan(step, (interaction, zero), (policy_keys, env_keys))
+    (interaction, sums), rows = jax.lax.scan(step, (interaction, zero), (noise, step_keys, fresh))
     return interaction, rows, sums
 
 
@@ -125,7 +138,8 @@ def play(
         time, env_state, obs, episodes = carry
         act_key, env_key = jax.random.split(jax.random.fold_in(loop_key, time))
         env_keys = jax.random.split(env_key, num_episodes)
-        env_state, step = jax.vmap(env.step)(env_keys, env_state, act(obs, act_key))
+        stay = (env_state, obs)  # a finished episode is not played on, so no reset is needed
+        env_state, step = jax.vmap(env.step_or_restart)(env_keys, env_state, act(obs, act_key), stay)
         playing = ~episodes.finished
         episodes = Episodes(
             episodes.returns + jnp.where(playing, step.reward, 0.0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,10 @@ class Env:
     params: dict[str, Array]
     spec: Spec = struct.field(pytree_node=False)
 
+    if TYPE_CHECKING:  # flax adds it
+
+        def replace(self, **changes: Any) -> Env: ...
+
     def reset(self, key: Key) -> tuple[PyTree, Array]:
         """Start an episode: returns (state, obs)."""
         return self.spec.reset(self.params, key)
@@ -59,13 +63,22 @@ class Env:
         state.
         """
         step_key, reset_key = jax.random.split(key)
+        return self.step_or_restart(step_key, state, action, self.reset(reset_key))
+
+    def step_or_restart(
+        self, key: Key, state: PyTree, action: Array, fresh: tuple[PyTree, Array]
+    ) -> tuple[PyTree, TimeStep]:
+        """As `step`, with the reset to go on from given: `fresh` is what `reset` returned for a key of its own.
+
+        Many resets drawn at once, outside a loop, are cheaper than one inside each of its steps.
+        """
         action = as_action(self.spec.action_space, action)
-        reached, next_obs, reward, terminated, truncated, info = self.spec.step(self.params, step_key, state, action)
-        fresh, fresh_obs = self.spec.reset(self.params, reset_key)
-        require_same_structure(fresh, reached, f"the state of {self.name}")
+        reached, next_obs, reward, terminated, truncated, info = self.spec.step(self.params, key, state, action)
+        fresh_state, fresh_obs = fresh
+        require_same_structure(fresh_state, reached, f"the state of {self.name}")
         require_same_structure(fresh_obs, next_obs, f"the observation of {self.name}")
         done = terminated | truncated
-        state = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, reached)
+        state = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh_state, reached)
         obs = jnp.where(done, fresh_obs, next_obs)
         return state, TimeStep(obs, next_obs, reward, terminated, truncated, info)
 

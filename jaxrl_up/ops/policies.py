@@ -46,6 +46,10 @@ class Categorical(NamedTuple):
         """An action int32 `[...]`."""
         return jax.random.categorical(key, self.log_probs(), axis=-1).astype(jnp.int32)
 
+    def sample_with(self, noise: Array) -> Array:
+        """An action int32 `[...]` from standard Gumbel noise `[..., A]`: argmax_a log pi(a) + noise_a."""
+        return jnp.argmax(self.log_probs() + noise, axis=-1).astype(jnp.int32)
+
     def log_prob(self, action: Array) -> Array:
         """log pi(action) `[...]`, for integer actions `[...]`; nan for an action outside 0..A-1."""
         return action_value(self.log_probs(), action)
@@ -87,7 +91,10 @@ class DiagonalGaussian(NamedTuple):
 
     def sample(self, key: Key) -> Array:
         """mean + exp(log_std) * noise `[..., D]`, reparameterised."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.sample_with(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+
+    def sample_with(self, noise: Array) -> Array:
+        """mean + exp(log_std) * noise `[..., D]` from standard normal noise `[..., D]`."""
         return self.mean + jnp.exp(_wide(self.log_std, self.mean)) * noise
 
     def log_prob(self, action: Array) -> Array:
