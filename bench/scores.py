@@ -3,8 +3,8 @@
     python bench/scores.py [configs/ppo/cartpole.toml ...] [--out bench/results]
 
 Runs each recipe (default: all of `configs/`) with its number of seeds, evaluates the final policy of each greedily on
-32 episodes, and prints IQM with 95% interval, the worst seed, and how many seeds lie under half the bar (for negative bars:
-under twice the bar). Keeps `<out>/<algorithm>-<environment>.json` with every seed's curve, and a PNG of it.
+32 episodes, and prints IQM with 95% interval, the worst seed, and how many seeds lie under half the bar (for a negative
+bar: under twice the bar). Keeps `<out>/<algorithm>-<environment>.json` with every seed's curve, and a PNG of it.
 """
 
 from __future__ import annotations
