@@ -232,6 +232,8 @@ def sweep(
     updates = schedule(algo, config, num_evals)
     lane_swept = place(lane_swept, mesh)
     progress, log = train_lanes(algo, env, config, lane_swept, progress, updates, evaluation, mesh)
+    if mesh is not None:  # wait here: XLA aborts a gather in which one device waited 40 s for another that still trains
+        log = jax.tree.map(jnp.asarray, jax.device_get(log))
     lanes = points * seeds
 
     def split(x: Array) -> Array:
