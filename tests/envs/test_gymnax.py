@@ -123,9 +123,7 @@ def test_equal_makes_share_a_spec_and_other_static_values_do_not():
     assert envs.make("CartPole-v1", max_steps=500).spec == one.spec
     assert envs.make("CartPole-v1", max_steps=20).spec != one.spec
     assert envs.make("CartPole-v1", max_steps=20).max_steps == 20
-    assert (
-        envs.make("CartPole-v1", max_steps_in_episode=20).spec == envs.make("CartPole-v1", max_steps=20).spec
-    )
+    assert envs.make("CartPole-v1", max_steps_in_episode=20).spec == envs.make("CartPole-v1", max_steps=20).spec
     assert envs.make("CartPole-v1", x_threshold=1.0).observation_space.high[0] == 2.0
 
 

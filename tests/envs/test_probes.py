@@ -86,9 +86,7 @@ def test_constant_reward_ends_by_its_limit_only():
     [(None, 3, 3), (3, 3, 3), (2, 3, 2), (None, 1, 1), (1, 1, 1), (4, None, 4)],
 )
 def test_count_steps_shows_flags_and_both_observations_at_ends(terminate_at, max_steps, length):
-    for i, (obs, _, step) in enumerate(
-        play(probes.count_steps(terminate_at, max_steps), itertools.repeat(0))
-    ):
+    for i, (obs, _, step) in enumerate(play(probes.count_steps(terminate_at, max_steps), itertools.repeat(0))):
         time = i % length
         ends = time + 1 == length
         assert obs[0] == time and step.next_obs[0] == time + 1

@@ -43,9 +43,7 @@ WRAPS = {
     "time_limit": lambda: envs.time_limit(envs.make("Pendulum-v1"), 17),
     "statistics": lambda: envs.episode_statistics(envs.make("CartPole-v1")),
     "sticky": lambda: envs.sticky_actions(envs.make("CartPole-v1"), 0.25),
-    "stack": lambda: envs.episode_statistics(
-        envs.time_limit(envs.sticky_actions(probes.constant_reward()), 7)
-    ),
+    "stack": lambda: envs.episode_statistics(envs.time_limit(envs.sticky_actions(probes.constant_reward()), 7)),
 }
 
 

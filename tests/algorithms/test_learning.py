@@ -1,0 +1,36 @@
+"""Every algorithm learns a discrete and a continuous task: six seeds each, with defaults but for what is listed."""
+
+import pytest
+
+from jaxrl_up import ALGORITHMS, envs, make_config, run
+
+PENDULUM = {"num_envs": 16, "gamma": 0.95}
+BATCH = {**PENDULUM, "rollout_length": 128}
+
+# (algorithm, environment): fields, and the interquartile mean of returns that is asked for. A random policy earns 22
+# on CartPole (at most 500) and -1220 on Pendulum (about -150 at best).
+TASKS = {
+    ("vpg", "CartPole-v1"): ({"total_steps": 100_000}, 400),
+    ("a2c", "CartPole-v1"): ({"total_steps": 200_000, "rollout_length": 32}, 400),
+    ("ppo", "CartPole-v1"): ({"total_steps": 100_000}, 450),
+    ("trpo", "CartPole-v1"): ({"total_steps": 60_000}, 400),
+    ("vpg", "Pendulum-v1"): ({"total_steps": 300_000, **PENDULUM}, -600),
+    ("a2c", "Pendulum-v1"): ({"total_steps": 300_000, **PENDULUM, "rollout_length": 32}, -700),
+    ("ppo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "num_epochs": 10, "num_minibatches": 16}, -250),
+    ("trpo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "value_steps": 40}, -400),
+}
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize(("name", "env"), TASKS, ids=lambda x: x)
+def test_learns(name, env):
+    fields, bar = TASKS[name, env]
+    config = make_config(ALGORITHMS[name], **fields)
+    result = run(ALGORITHMS[name], envs.make(env), config, seeds=6, num_evals=2, num_episodes=16, progress=False)
+    assert result.failed == {}
+    assert result.score.iqm >= bar, result.returns
+
+
+def test_every_algorithm_has_learning_tests():
+    learned = {name for name, _ in TASKS}
+    assert learned == set(ALGORITHMS)

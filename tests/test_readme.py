@@ -1,0 +1,80 @@
+"""The README and the documents say what works: their Python runs, their commands are understood."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxrl_up import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(path, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+SNIPPETS = [(path.name, i, code) for path in DOCUMENTS for i, code in enumerate(blocks(path, "python"))]
+COMMANDS = sorted(
+    {
+        line.partition("  #")[0].strip()
+        for path in DOCUMENTS
+        for block in blocks(path, "bash")
+        for line in re.split(r"\n|&&", block)
+    }
+    | {c for path in DOCUMENTS for c in re.findall(r"`(jaxrl-up [^`]+)`", path.read_text(encoding="utf-8"))}
+)
+
+
+@pytest.mark.parametrize(("name", "i", "code"), SNIPPETS, ids=[f"{name}-{i}" for name, i, _ in SNIPPETS])
+def test_python_runs(name, i, code, tmp_path):
+    script = tmp_path / "snippet.py"
+    script.write_text(code, encoding="utf-8")
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}  # conftest's are for the tests alone
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+class Understood(Exception):
+    pass
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "jaxrl-up" in c.split(" ")[0]])
+def test_commands_are_understood(command, monkeypatch, capsys):
+    def stop(*args, **kwargs):
+        raise Understood
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys.modules["jaxrl_up.run"], "run", stop)
+    words = shlex.split(command)[1:]
+    try:
+        code = cli.main(words)
+    except Understood:
+        return
+    assert code == 0, capsys.readouterr().err
+    assert words[0] != "train" or "--help" in words
+
+
+def test_files_named_exist():
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert target.startswith("http") or (path.parent / target).exists(), f"{path.name}: {target}"
+        for target in re.findall(
+            r"`((?:bench|docs|configs|tests|jaxrl_up)/[\w/.-]+)`", path.read_text(encoding="utf-8")
+        ):
+            assert (ROOT / target).exists(), f"{path.name}: {target}"
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    first, *_ = blocks(ROOT / "README.md", "bash")
+    install_and_train, test = first.splitlines()
+    assert install_and_train.startswith("python3 -m venv")
+    assert "pytest" in test
+    assert "readme_command 1" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "readme_command 2" in (ROOT / ".ci/run").read_text(encoding="utf-8")
