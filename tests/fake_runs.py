@@ -7,7 +7,7 @@ from jaxrl_up.envs import Env
 
 SEEDS = (0, 3, 7)
 STEPS = (1024, 2048, 3072)
-CONFIG = PPO.Config(total_steps=3000)  # 3 updates of 8 x 128 steps
+CONFIG = PPO.Config(total_steps=3072)  # 3 updates of 8 x 128 steps
 RETURNS = np.array([[20.0, 30.5, 40.25], [10.0, 35.0, 1 / 3], [np.float32(22.1), 50.0, 60.0]], np.float32)
 
 
