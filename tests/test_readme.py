@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from jaxrl_up import cli
@@ -35,8 +36,7 @@ COMMANDS = sorted(
 def test_python_runs(name, i, code, tmp_path):
     script = tmp_path / "snippet.py"
     script.write_text(code, encoding="utf-8")
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}  # conftest's are for the tests alone
-    environment["PYTHONPATH"] = str(ROOT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -50,6 +50,9 @@ def test_commands_are_understood(command, monkeypatch, capsys):
     def stop(*args, **kwargs):
         raise Understood
 
+    jax.config.update(
+        "jax_numpy_rank_promotion", "allow"
+    )  # gymnax's Swimmer broadcasts; conftest sets it for each test
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys.modules["jaxrl_up.run"], "run", stop)
     words = shlex.split(command)[1:]
