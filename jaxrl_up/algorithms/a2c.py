@@ -58,7 +58,7 @@ class Config:
     """clip the norm of each network's gradient to this"""
     rms_decay: float = traced(0.99, 0.0, 1.0)
     """decay of RMSProp's squared gradients"""
-    epsilon: float = traced(1e-5, 0.0)
+    epsilon: float = traced(1e-8, 0.0)
     """added to the optimiser's denominator"""
     normalize_advantages: bool = static(False)
     """zero mean, unit variance over the batch"""
