@@ -41,6 +41,13 @@ def pytest_runtest_setup(item):
     jax.config.update("jax_numpy_rank_promotion", "allow" if item.nodeid.startswith(MAY_BROADCAST) else "raise")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """Compiled programs are not shared between files; kept, they add up to gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def cpus():
     """The two devices that programs are spread over."""

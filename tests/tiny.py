@@ -104,8 +104,8 @@ def assert_close(a, b, rtol=1e-5, atol=1e-5):
 def values(config, env, state, obs):
     """The learned values of observations `[N, ...]`."""
     if "critic" in state.learner.params:
-        obs = on_policy.normalize(state.learner.statistics, jnp.asarray(obs))
-        return np.asarray(on_policy.network(config, env).value(state.learner.params, obs))
+        obs = on_policy.normalize(state.learner.statistics, obs)
+        return on_policy.network(config, env).value(state.learner.params, obs)
     raise NotImplementedError("say how this algorithm's state values an observation")
 
 

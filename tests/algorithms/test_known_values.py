@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, clock, keys_of, lane, tiny, values
+from tiny import EVALUATION, clock, tiny, values
 
-from jaxrl_up import ALGORITHMS, sweep, train
+from jaxrl_up import ALGORITHMS, train
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, from_functions, probes
 
@@ -31,7 +31,8 @@ LEARN = {
 
 @pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="module")
 def algo(request):
-    return request.param
+    yield request.param
+    jax.clear_caches()
 
 
 def learning(algo, updates, **fields):
@@ -41,10 +42,14 @@ def learning(algo, updates, **fields):
 
 def learned_values(algo, env, config, obs):
     """`[len(LAMBDAS), N]`"""
-    states, _ = sweep(algo, env, config, {"gae_lambda": LAMBDAS}, keys_of([0]), 1, EVALUATION)
-    states = jax.tree.map(lambda x: x[:, 0], states._replace(counters=None))
-    lanes = [lane(states._replace(counters=0), i) for i in range(len(LAMBDAS))]
-    return np.stack([values(canonical(config), env, state, obs) for state in lanes])
+
+    @jax.jit
+    @jax.vmap
+    def run(gae_lambda):
+        state, _ = train(algo, env, config.replace(gae_lambda=gae_lambda), jax.random.key(0), 1, EVALUATION)
+        return values(canonical(config), env, state, jnp.asarray(obs))
+
+    return run(jnp.asarray(LAMBDAS))
 
 
 @pytest.mark.parametrize("rollout", [SHORT, LONG])

@@ -10,19 +10,27 @@ from tiny import cartpole, go_on, start_lanes, tiny, to_host
 from jaxrl_up import PPO, TRPO, VPG, envs, make_config, on_policy, ops, train
 from jaxrl_up.algorithms import ppo, vpg
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import rescale_action
+from jaxrl_up.envs import probes, rescale_action
 
 
 def updated(algo, env, config, count, key=0):
     """The state after `count` updates, and the losses of each."""
     config = canonical(config)
     step = jax.jit(lambda state: algo.update(config, env, state))
-    state = jax.jit(lambda key: algo.init(config, env, key))(jax.random.key(key))
+    state = begun(algo, env, config, key)
     losses = []
     for _ in range(count):
         state, metrics = step(state)
         losses.append({name: float(x) for name, x in metrics.losses.items()})
     return state, losses
+
+
+def begun(algo, env, config, key=0):
+    return jax.jit(lambda key: algo.init(config, env, key))(jax.random.key(key))
+
+
+def rollout(env, config, state, key=3):
+    return jax.jit(lambda state, key: on_policy.collect(config, env, state, key))(state, jax.random.key(key))
 
 
 def same(a, b):
@@ -40,7 +48,7 @@ def test_the_first_ratio_is_one_with_normalised_observations():
         assert abs(each["kl"]) < 1e-6
         assert each["clip_fraction"] == 0
     config = canonical(config)
-    collected = jax.jit(lambda state, key: on_policy.collect(config, env, state, key))(state, jax.random.key(5))
+    collected = rollout(env, config, state)
     batch = collected.batch
     policy = on_policy.network(config, env).policy(state.learner.params["actor"], batch.obs)
     np.testing.assert_allclose(policy.log_prob(batch.action), batch.log_prob, atol=1e-5)
@@ -53,7 +61,7 @@ def test_the_first_ratio_is_one_with_normalised_observations():
 def test_critic_keeps_its_values_when_its_scale_moves():
     env, config = cartpole(), canonical(tiny(PPO))
     state, _ = updated(PPO, env, config, 1)
-    collected = on_policy.collect(config, env, state, jax.random.key(5))
+    collected = rollout(env, config, state)
     net, obs = on_policy.network(config, env), collected.batch.obs
     before, after = net.value(state.learner.params, obs), net.value(collected.params, obs)
     np.testing.assert_allclose(before, after, rtol=1e-5)
@@ -64,12 +72,31 @@ def test_a_gaussian_sample_is_clipped_for_the_environment_only():
     from test_variants import two_actions
 
     env, config = two_actions(), canonical(tiny(PPO, initial_log_std=1.0))
-    state = PPO.init(config, env, jax.random.key(0))
-    batch = on_policy.collect(config, env, state, jax.random.key(1)).batch
+    batch = rollout(env, config, begun(PPO, env, config)).batch
     assert np.max(np.abs(batch.action)) > 1.5
     bounded = jax.vmap(jax.vmap(lambda a: envs.to_bounds(a, env.action_space)))(batch.action)
     assert np.all(jax.vmap(jax.vmap(env.action_space.contains))(bounded))
     assert rescale_action(env).action_space.contains(jnp.array([1.0, -1.0]))
+
+
+@pytest.mark.parametrize("terminate_at", [None, 3, 4], ids=["limit", "end", "both"])
+def test_advantages_do_not_cross_a_reset(terminate_at):
+    """Against a plain loop that is told where episodes end by the clock and not by flags."""
+    length = terminate_at or 4
+    env = probes.count_steps(terminate_at, max_steps=4)
+    config = canonical(tiny(PPO, rollout_length=11, gamma=0.9, gae_lambda=0.8, initializer="torch"))
+    collected = rollout(env, config, begun(PPO, env, config))
+    batch = collected.batch
+    value, following = np.asarray(batch.value), np.asarray(collected.next_value)
+    for b in range(2):
+        advantage = 0.0
+        for t in reversed(range(11)):
+            assert batch.obs[t, b, 0] == t % length
+            last = t % length == length - 1
+            bootstrap = 0.0 if last and terminate_at else 0.9 * following[t, b]
+            advantage = 1.0 + bootstrap - value[t, b] + (0.0 if last else 0.9 * 0.8 * advantage)
+            np.testing.assert_allclose(batch.advantage[t, b], advantage, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(batch.target[t, b], advantage + value[t, b], rtol=1e-4, atol=1e-5)
 
 
 # -- PPO
@@ -134,7 +161,7 @@ def _farthest(a, b):
 
 def test_annealed_step_sizes_and_clip_reach_zero():
     config = canonical(tiny(PPO, total_steps=64, learning_rate=0.5, value_learning_rate=0.25))
-    state = PPO.init(config, cartpole(), jax.random.key(0))
+    state = begun(PPO, cartpole(), config)
 
     def at(steps):
         counters = state.counters._replace(env_steps=jnp.int32(steps))
@@ -206,8 +233,7 @@ PHIS = ("trajectory_return", "reward_to_go", "reward_to_go_baseline", "q", "adva
 def test_each_phi_is_what_it_says():
     """Against plain loops over one rollout with terminations, time limits and a cut at the end."""
     env, config = cartpole(), canonical(tiny(VPG, rollout_length=40, gamma=0.9, gae_lambda=0.7))
-    state = VPG.init(config, env, jax.random.key(2))
-    collected = jax.jit(lambda state: on_policy.collect(config, env, state, jax.random.key(3)))(state)
+    collected = rollout(env, config, begun(VPG, env, config))
     got = {phi: np.asarray(vpg.weight(config.replace(phi=phi), collected)) for phi in PHIS}
     reward, discount, going, following = (
         np.asarray(x, np.float64) for x in (collected.reward, collected.discount, collected.going, collected.next_value)
@@ -239,7 +265,7 @@ def test_vpg_steps_along_phi(phi):
     config = tiny(VPG, phi=phi, value_steps=0, max_grad_norm=None, adam_epsilon=1e6, learning_rate=1e6)
     config = canonical(config.replace(anneal_learning_rate=False))  # Adam of a huge epsilon is plain gradient descent
     env = cartpole()
-    state = VPG.init(config, env, jax.random.key(0))
+    state = begun(VPG, env, config)
     after, _ = jax.jit(lambda state: VPG.update(config, env, state))(state)
     _, rollout_key = jax.random.split(state.key)
     collected = on_policy.collect(config, env, state, rollout_key)
@@ -260,8 +286,8 @@ def test_vpg_steps_along_phi(phi):
 def test_value_steps_do_not_train_a_shared_torso(algo):
     """Where the critic is fitted by itself, its steps train its head alone."""
     env, config = cartpole(), canonical(tiny(algo, shared=True))
-    state = algo.init(config, env, jax.random.key(0))
-    batch = jax.jit(lambda state: on_policy.collect(config, env, state, jax.random.key(3)))(state).batch
+    state = begun(algo, env, config)
+    batch = rollout(env, config, state).batch
     params, opt_state = state.learner.params, state.learner.opt_state
     optimizer = optax.scale_by_adam()
     fitted, _, _ = on_policy.fit_value(config, env, optimizer, params, opt_state, batch, {"critic": 0.1})

@@ -45,7 +45,8 @@ VARIANTS = {
 
 @pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="module")
 def algo(request):
-    return request.param
+    yield request.param
+    jax.clear_caches()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -85,7 +86,7 @@ def test_fields_of_continuous_policies_are_traced(algo, name):
     def policy(value):
         return algo.init(config.replace(**{name: value}), env, jax.random.key(0)).policy
 
-    values = jax.tree.leaves(jax.vmap(policy)(jnp.asarray([-1.0, 0.5])))
+    values = jax.tree.leaves(jax.jit(jax.vmap(policy))(jnp.asarray([-1.0, 0.5])))
     assert any(np.any(x[0] != x[1]) for x in values)
 
 
@@ -102,8 +103,12 @@ def test_dimensions_without_bounds_keep_their_units(algo):
     space = Box([0.0, -np.inf, 0.0], [10.0, np.inf, np.inf], (3,))
     env = from_functions(_two_reset, _two_step, Box(-1, 1, (3,)), space, 5, name="unbounded")
     config = canonical(tiny(algo))
-    policy = algo.init(config, env, jax.random.key(0)).policy
-    actions = algo.act(config, env, policy, jnp.zeros((99, 3)), jax.random.key(1))
+
+    @jax.jit
+    def act(key):
+        return algo.act(config, env, algo.init(config, env, key).policy, jnp.zeros((99, 3)), key)
+
+    actions = act(jax.random.key(0))
     assert np.all(jax.vmap(space.contains)(actions))
     assert np.min(actions[:, 1]) < -1.0
     assert np.max(actions[:, 0]) > 5.0
