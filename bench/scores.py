@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--seeds", type=int, help="instead of the recipe's number")
     options = parser.parse_args()
-    use_all_cores()
+    use_all_cores()  # the same devices for every recipe
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.recipes or sorted((ROOT / "configs").glob("*/*.toml")):
         recipe = load_recipe(path)

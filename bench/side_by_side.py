@@ -62,7 +62,7 @@ def ours(seeds: int, repeats: int) -> dict[str, Any]:
     from jaxrl_up.config import canonical
     from jaxrl_up.training import begin_lanes, lane_mesh, schedule, train_lanes
 
-    use_all_cores()
+    use_all_cores(runs=seeds)
     work = {k: v for k, v in WORK.items() if k != "env"}
     config = canonical(PPO.Config(value_clip=WORK["clip_epsilon"], anneal_learning_rate=False, **work))
     env = envs.make(WORK["env"])

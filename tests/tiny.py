@@ -174,7 +174,7 @@ def _image_step(key, place, action):
 
 
 def _image_box_step(key, place, action):
-    return _image_step(key, place, (action > 0).astype(jnp.int32).sum())
+    return _image_step(key, place, (action[0] > 0.5).astype(jnp.int32))
 
 
 def chain(n=5):

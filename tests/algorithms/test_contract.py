@@ -56,8 +56,7 @@ DISCRETE_IGNORES = {"initial_log_std"}
 
 @pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="session")
 def algo(request):
-    yield request.param
-    jax.clear_caches()
+    return request.param
 
 
 @pytest.fixture(scope="session")

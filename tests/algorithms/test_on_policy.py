@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 from tiny import cartpole, go_on, start_lanes, tiny, to_host
 
 from jaxrl_up import PPO, TRPO, VPG, envs, make_config, on_policy, ops, train
@@ -113,6 +114,36 @@ def test_minibatches_are_a_partition():
     assert sorted(np.ravel(parts.obs)) == list(range(12))
     assert np.ravel(parts.obs).tolist() != list(range(12))
     np.testing.assert_array_equal(parts.obs, parts.target)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 512, 1000, 2**16, 2**16 + 1])
+def test_shuffled_is_a_permutation_that_depends_on_the_key(n):
+    one, other = (on_policy.shuffled(jax.random.key(k), n) for k in (0, 1))
+    np.testing.assert_array_equal(np.sort(one), np.arange(n))
+    assert one.dtype == jnp.int32
+    assert n < 4 or not np.array_equal(one, other)
+
+
+def test_every_number_comes_to_every_place_equally_often():
+    n, draws = 5, 4000
+    orders = jax.vmap(lambda key: on_policy.shuffled(key, n))(jax.random.split(jax.random.key(3), draws))
+    counts = np.stack([np.bincount(place, minlength=n) for place in np.asarray(orders).T])
+    assert scipy.stats.chisquare(counts.ravel()).pvalue > 1e-3
+    perms = np.unique(np.asarray(orders), axis=0, return_counts=True)[1]
+    assert len(perms) == 120
+    assert scipy.stats.chisquare(perms).pvalue > 1e-3
+
+
+def test_gradients_are_shortened_each_part_for_itself():
+    params = {"actor": jnp.zeros(2), "critic": jnp.zeros(2)}
+    gradient = {"actor": jnp.array([3.0, 4.0]), "critic": jnp.array([0.3, 0.4])}
+    rates = {"actor": 1.0, "critic": 1.0}
+    state = {part: optax.EmptyState() for part in params}
+    after, _ = on_policy.descend(optax.identity(), params, state, gradient, rates, 1.0)
+    np.testing.assert_allclose(after["actor"], [-0.6, -0.8], rtol=1e-6)
+    np.testing.assert_allclose(after["critic"], [-0.3, -0.4], rtol=1e-6)
+    still, _ = on_policy.descend(optax.identity(), params, state, jax.tree.map(jnp.zeros_like, params), rates, 1.0)
+    np.testing.assert_array_equal(still["actor"], 0.0)
 
 
 def test_kl_stop_stops_each_seed_for_itself_and_never_the_value():

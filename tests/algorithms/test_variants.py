@@ -35,11 +35,15 @@ def _two_step(key, place, action):
     return place, place, action[0], jnp.bool_(False), jnp.bool_(False)
 
 
+def pixels_box():
+    return image(Box([0.0, -20.0], [1.0, 10.0], (2,)))
+
+
+WHITE = {"initializer": "orthogonal", "activation": "relu", "normalize_observations": True}
 VARIANTS = {
     "pixels": (image, {"shared": True}),
-    "pixels_box": (lambda: image(Box(-1, 1, (1,))), {"initializer": "orthogonal", "activation": "relu"}),
-    "discrete": (chain, {"initializer": "torch", "shared": True, "activation": "gelu"}),
-    "own_torso": (two_actions, {"network": Sum(), "normalize_observations": True}),
+    "pixels_box": (pixels_box, WHITE),
+    "discrete_own_torso": (chain, {"network": Sum(), "initializer": "torch", "shared": True}),
 }
 
 
