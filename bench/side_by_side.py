@@ -1,11 +1,13 @@
-"""Training speed beside rejax: the same PPO work, in one session, each library in processes of its own.
+"""Training speed beside rejax: the same work, in one session, each library in processes of its own.
 
-    python bench/side_by_side.py --out bench/results/side_by_side.json
+    python bench/side_by_side.py                         PPO, DQN, SAC and TD3, with 1 and with 16 seeds
+    python bench/side_by_side.py ppo --out bench/results
 
 Needs the `bench` extra. The processes take turns, so that a noisy machine is noisy for both; compile time is
 measured apart, the figure is the median over all timed repeats, and the ratio is what counts. rejax 0.1.3 was
 written for gymnax < 1, so its environment is wrapped to return five values. Both score their final policies
-afterwards, greedily on 32 episodes, to show that both learned.
+afterwards on 32 episodes (greedily, but for rejax's DQN and SAC, which act as they do in training), to show that
+both learned. The off-policy work is one environment, one gradient step per environment step.
 """
 
 from __future__ import annotations
@@ -21,22 +23,80 @@ import time
 from pathlib import Path
 from typing import Any
 
-WORK: dict[str, Any] = {
-    "env": "CartPole-v1",
-    "total_steps": 100_352,  # 196 updates of 512 steps
-    "num_envs": 4,
-    "rollout_length": 128,
-    "num_epochs": 4,
-    "num_minibatches": 4,
-    "hidden": (64, 64),
-    "activation": "tanh",
-    "learning_rate": 3e-4,
-    "gamma": 0.99,
-    "gae_lambda": 0.95,
-    "clip_epsilon": 0.2,
-    "entropy_cost": 0.01,
-    "value_cost": 0.5,
-    "max_grad_norm": 0.5,
+NETWORK = {"hidden": (64, 64)}
+OFF_POLICY = {"num_envs": 1, "learning_starts": 1_000, "learning_rate": 1e-3, "gamma": 0.99, **NETWORK}
+REJAX_OFF_POLICY = {"num_envs": 1, "fill_buffer": 1_000, "learning_rate": 1e-3, "gamma": 0.99, "max_grad_norm": 1e9}
+CONTINUOUS = {"batch_size": 256, "buffer_size": 100_000}
+
+# The same work in the words of either library.
+WORKS: dict[str, dict[str, Any]] = {
+    "ppo": {
+        "env": "CartPole-v1",
+        "total_steps": 100_352,  # 196 updates of 512 steps
+        "ours": {
+            "num_envs": 4,
+            "rollout_length": 128,
+            "num_epochs": 4,
+            "num_minibatches": 4,
+            "activation": "tanh",
+            "learning_rate": 3e-4,
+            "anneal_learning_rate": False,
+            "gamma": 0.99,
+            "gae_lambda": 0.95,
+            "clip_epsilon": 0.2,
+            "value_clip": 0.2,
+            "entropy_cost": 0.01,
+            "value_cost": 0.5,
+            "max_grad_norm": 0.5,
+            **NETWORK,
+        },
+        "rejax": {
+            "agent_kwargs": {"activation": "tanh", "hidden_layer_sizes": (64, 64)},
+            "num_envs": 4,
+            "num_steps": 128,
+            "num_epochs": 4,
+            "num_minibatches": 4,
+            "learning_rate": 3e-4,
+            "gamma": 0.99,
+            "gae_lambda": 0.95,
+            "clip_eps": 0.2,
+            "ent_coef": 0.01,
+            "vf_coef": 0.5,
+            "max_grad_norm": 0.5,
+        },
+    },
+    "dqn": {
+        "env": "CartPole-v1",
+        "total_steps": 20_000,
+        "ours": {**OFF_POLICY, "rollout_length": 50, "batch_size": 128, "buffer_size": 10_000, "target_every": 200},
+        "rejax": {
+            **REJAX_OFF_POLICY,
+            "agent_kwargs": {"activation": "relu"},
+            "batch_size": 128,
+            "buffer_size": 10_000,
+            "target_update_freq": 200,
+            "polyak": 0.0,
+            "ddqn": False,
+        },
+    },
+    "sac": {
+        "env": "Pendulum-v1",
+        "total_steps": 10_000,
+        "ours": {**OFF_POLICY, **CONTINUOUS, "tau": 0.005},
+        "rejax": {**REJAX_OFF_POLICY, **CONTINUOUS, "agent_kwargs": {"activation": "relu"}, "polyak": 0.995},
+    },
+    "td3": {
+        "env": "Pendulum-v1",
+        "total_steps": 10_000,
+        "ours": {**OFF_POLICY, **CONTINUOUS, "tau": 0.005},
+        "rejax": {
+            **REJAX_OFF_POLICY,
+            **CONTINUOUS,
+            "actor_kwargs": {"activation": "relu"},
+            "critic_kwargs": {"activation": "relu"},
+            "polyak": 0.995,
+        },
+    },
 }
 
 
@@ -53,27 +113,27 @@ def measure(run: Any, first: Any, repeats: int) -> list[float]:
     return seconds
 
 
-def ours(seeds: int, repeats: int) -> dict[str, Any]:
-    """PPO of this library: one program, seeds spread over one CPU device a core."""
+def ours(algo: str, seeds: int, repeats: int) -> dict[str, Any]:
+    """This library: one program, seeds spread over one CPU device a core."""
     import jax
     import jax.numpy as jnp
 
-    from jaxrl_up import PPO, Evaluation, envs, use_all_cores
+    from jaxrl_up import ALGORITHMS, Evaluation, envs, use_all_cores
     from jaxrl_up.config import canonical
     from jaxrl_up.training import begin_lanes, lane_mesh, schedule, train_lanes
 
     use_all_cores(runs=seeds)
-    work = {k: v for k, v in WORK.items() if k != "env"}
-    config = canonical(PPO.Config(value_clip=WORK["clip_epsilon"], anneal_learning_rate=False, **work))
-    env = envs.make(WORK["env"])
+    work, algorithm = WORKS[algo], ALGORITHMS[algo]
+    config = canonical(algorithm.Config(total_steps=work["total_steps"], **work["ours"]))
+    env = envs.make(work["env"])
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds, dtype=jnp.uint32))
-    mesh, updates, evaluation = lane_mesh(seeds), schedule(PPO, config, 1), Evaluation(32)
+    mesh, updates, evaluation = lane_mesh(seeds), schedule(algorithm, config, 1), Evaluation(32)
     start = time.perf_counter()
-    progress = begin_lanes(PPO, env, config, {}, keys, mesh)
-    train = train_lanes.lower(PPO, env, config, {}, progress, updates, evaluation, mesh).compile()
+    progress = begin_lanes(algorithm, env, config, {}, keys, mesh)
+    train = train_lanes.lower(algorithm, env, config, {}, progress, updates, evaluation, mesh).compile()
     jax.block_until_ready(progress)
     compile_seconds = time.perf_counter() - start
-    starts = [begin_lanes(PPO, env, config, {}, keys, mesh) for _ in range(repeats)]
+    starts = [begin_lanes(algorithm, env, config, {}, keys, mesh) for _ in range(repeats)]
     logs = []
 
     def run(i: int) -> Any:
@@ -86,12 +146,12 @@ def ours(seeds: int, repeats: int) -> dict[str, Any]:
     return {"seconds": seconds, "compile_seconds": compile_seconds, "scores": scores.tolist()}
 
 
-def rejax(seeds: int, repeats: int) -> dict[str, Any]:
-    """PPO of rejax, vmapped over seeds as its README says."""
+def rejax(algo: str, seeds: int, repeats: int) -> dict[str, Any]:
+    """rejax, vmapped over seeds as its README says."""
     import gymnax
     import jax
     import jax.numpy as jnp
-    from rejax import PPO
+    from rejax import get_algo
     from rejax.evaluate import evaluate
 
     class FiveValues:
@@ -109,42 +169,32 @@ def rejax(seeds: int, repeats: int) -> dict[str, Any]:
             obs, state, reward, terminated, truncated, info = self._env.step(key, state, action, params)
             return obs, state, reward, terminated | truncated, info
 
-    env, params = gymnax.make(WORK["env"])
+    work = WORKS[algo]
+    env, params = gymnax.make(work["env"])
     env = FiveValues(env)
-    algo = PPO.create(
+    learner = get_algo(algo).create(
         env=env,
         env_params=params,
-        agent_kwargs={"activation": WORK["activation"], "hidden_layer_sizes": WORK["hidden"]},
-        total_timesteps=WORK["total_steps"],
-        eval_freq=WORK["total_steps"],
+        total_timesteps=work["total_steps"],
+        eval_freq=work["total_steps"],
         skip_initial_evaluation=True,
-        num_envs=WORK["num_envs"],
-        num_steps=WORK["rollout_length"],
-        num_epochs=WORK["num_epochs"],
-        num_minibatches=WORK["num_minibatches"],
-        learning_rate=WORK["learning_rate"],
-        gamma=WORK["gamma"],
-        gae_lambda=WORK["gae_lambda"],
-        clip_eps=WORK["clip_epsilon"],
-        ent_coef=WORK["entropy_cost"],
-        vf_coef=WORK["value_cost"],
-        max_grad_norm=WORK["max_grad_norm"],
+        **work["rejax"],
     )
-    algo = algo.replace(eval_callback=lambda algo, state, key: jnp.float32(0.0))
+    learner = learner.replace(eval_callback=lambda learner, state, key: jnp.float32(0.0))
     keys = jax.vmap(jax.random.PRNGKey)(jnp.arange(seeds))
-    train = jax.jit(jax.vmap(type(algo).train, in_axes=(None, 0)))
+    train = jax.jit(jax.vmap(type(learner).train, in_axes=(None, 0)))
     start = time.perf_counter()
-    first = train(algo, keys)
+    first = train(learner, keys)
     jax.block_until_ready(first)
     compile_seconds = time.perf_counter() - start  # and one run
-    seconds = measure(lambda i: train(algo, keys), first, repeats)
+    seconds = measure(lambda i: train(learner, keys), first, repeats)
     state = first[0]
 
     def score(state: Any, key: Any) -> Any:
-        def act(obs: Any, key: Any) -> Any:
-            logits = algo.actor.apply(state.actor_ts.params, obs[None], method="_action_dist").logits
-            return jnp.argmax(logits[0])
+        def greedy(obs: Any, key: Any) -> Any:
+            return jnp.argmax(learner.actor.apply(state.actor_ts.params, obs[None], method="_action_dist").logits[0])
 
+        act = greedy if algo == "ppo" else learner.make_act(state)
         return evaluate(act, key, env, params, 32, 500)[1].mean()
 
     scores = [float(score(jax.tree.map(lambda x, i=i: x[i], state), keys[i])) for i in range(seeds)]
@@ -152,44 +202,52 @@ def rejax(seeds: int, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Take turns, print a table, keep the raw figures."""
+    """Measure each algorithm asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("algos", nargs="*", default=tuple(WORKS), help=f"of {', '.join(WORKS)}; default: all")
+    parser.add_argument("--out", type=Path, help="a directory for the raw figures, one file for each algorithm")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seeds", default="1,16")
     parser.add_argument("--library", choices=("ours", "rejax"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.library:
-        print(json.dumps(globals()[options.library](int(options.seeds), options.repeats)))
+        print(json.dumps(globals()[options.library](options.algos[0], int(options.seeds), options.repeats)))
         return
+    for algo in options.algos:
+        report = side_by_side(algo, [int(seeds) for seeds in options.seeds.split(",")], options.rounds, options.repeats)
+        if options.out:
+            options.out.mkdir(parents=True, exist_ok=True)
+            (options.out / f"side-by-side-{algo}.json").write_text(json.dumps(report, indent=1) + "\n")
 
-    report: dict[str, Any] = {"work": WORK, "cores": os.cpu_count(), "machine": platform.platform(), "runs": []}
-    for seeds in map(int, options.seeds.split(",")):
-        for turn in range(options.rounds):
+
+def side_by_side(algo: str, numbers_of_seeds: list[int], rounds: int, repeats: int) -> dict[str, Any]:
+    """Let the libraries take turns, print a table, and return the raw figures."""
+    work = WORKS[algo]
+    report: dict[str, Any] = {"work": work, "cores": os.cpu_count(), "machine": platform.platform(), "runs": []}
+    for seeds in numbers_of_seeds:
+        for turn in range(rounds):
             for library in ("rejax", "ours"):
-                command = [sys.executable, __file__, "--library", library, "--seeds", str(seeds)]
-                command += ["--repeats", str(options.repeats)]
+                command = [sys.executable, __file__, algo, "--library", library, "--seeds", str(seeds)]
+                command += ["--repeats", str(repeats)]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 result = json.loads(output.splitlines()[-1])
                 report["runs"].append({"library": library, "seeds": seeds, "turn": turn, **result})
-                rate = seeds * WORK["total_steps"] / statistics.median(result["seconds"])
-                print(f"{library:6} {seeds:3} seeds  {rate:9,.0f} steps/s", file=sys.stderr)
+                rate = seeds * work["total_steps"] / statistics.median(result["seconds"])
+                print(f"{algo} {library:6} {seeds:3} seeds  {rate:9,.0f} steps/s", file=sys.stderr)
         rates = {}
         for library in ("rejax", "ours"):
             runs = [r for r in report["runs"] if r["library"] == library and r["seeds"] == seeds]
-            rates[library] = seeds * WORK["total_steps"] / statistics.median(s for r in runs for s in r["seconds"])
+            rates[library] = seeds * work["total_steps"] / statistics.median(s for r in runs for s in r["seconds"])
             scores = sorted(runs[-1]["scores"])
             print(
-                f"{library:6} {seeds:3} seeds  {rates[library]:9,.0f} steps/s  compile "
+                f"{algo} {library:6} {seeds:3} seeds  {rates[library]:9,.0f} steps/s  compile "
                 f"{statistics.median(r['compile_seconds'] for r in runs):.1f} s  scores {scores[0]:.0f} to "
                 f"{scores[-1]:.0f}, mean {statistics.mean(scores):.0f}"
             )
         report[f"ratio_{seeds}_seeds"] = rates["ours"] / rates["rejax"]
-        print(f"ratio  {seeds:3} seeds  {rates['ours'] / rates['rejax']:.2f}")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"{algo} ratio  {seeds:3} seeds  {rates['ours'] / rates['rejax']:.2f}", flush=True)
+    return report
 
 
 if __name__ == "__main__":

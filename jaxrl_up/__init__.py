@@ -5,7 +5,14 @@ from jaxrl_up import ops as ops
 from jaxrl_up._version import __version__ as __version__
 from jaxrl_up.algorithms import A2C as A2C
 from jaxrl_up.algorithms import ALGORITHMS as ALGORITHMS
+from jaxrl_up.algorithms import C51 as C51
+from jaxrl_up.algorithms import DDPG as DDPG
+from jaxrl_up.algorithms import DQN as DQN
 from jaxrl_up.algorithms import PPO as PPO
+from jaxrl_up.algorithms import QR_DQN as QR_DQN
+from jaxrl_up.algorithms import SAC as SAC
+from jaxrl_up.algorithms import SAC_DISCRETE as SAC_DISCRETE
+from jaxrl_up.algorithms import TD3 as TD3
 from jaxrl_up.algorithms import TRPO as TRPO
 from jaxrl_up.algorithms import VPG as VPG
 from jaxrl_up.config import make_config as make_config

@@ -292,6 +292,135 @@ def actor_critic(config: Any, env: Any) -> ActorCritic:
     return ActorCritic(init, policy, value, both)
 
 
+class QHead(nn.Module):
+    """Features -> action values `[..., A]`, or `atoms` numbers for each action `[..., A, atoms]`.
+
+    With `dueling`, a value and an advantage stream, each with a hidden layer of `hidden` units (Wang et al. 2016).
+    """
+
+    num_actions: int
+    atoms: int | None = None
+    dueling: bool = False
+    hidden: int = 64
+    activation: str = "relu"
+    initializer: str = "torch"
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        if not self.dueling:
+            return self._linear("q", self.num_actions, features)
+        streams = {
+            name: ACTIVATIONS[self.activation](Dense(self.hidden, self.initializer, name=f"{name}_hidden")(features))
+            for name in ("value", "advantage")
+        }
+        value = self._linear("value", 1, streams["value"])
+        advantage = self._linear("advantage", self.num_actions, streams["advantage"])
+        axis = -1 if self.atoms is None else -2
+        return value + advantage - jnp.mean(advantage, axis=axis, keepdims=True)
+
+    def _linear(self, name: str, rows: int, x: Array) -> Array:
+        y = Dense(rows * (self.atoms or 1), self.initializer, 1.0, name=name)(x)
+        return y if self.atoms is None else y.reshape(*y.shape[:-1], rows, self.atoms)
+
+
+class QNetwork(nn.Module):
+    """Observation `[..., *shape]` -> action values `[..., A]`, or `[..., A, atoms]`; see `QHead`."""
+
+    torso: nn.Module
+    head: nn.Module
+
+    def __call__(self, obs: Array) -> Array:
+        return self.head(self.torso(obs))
+
+
+def q_network(config: Any, env: Any, atoms: int | None = None) -> QNetwork:
+    """The action-value network that a config describes, for discrete actions.
+
+    Reads `network`, `hidden`, `activation`, `initializer` and, where there is one, `dueling`; with it the last hidden
+    layer is there twice, in either stream, and not in the torso (unless it is the only one).
+    """
+    check_network(config)
+    hidden = tuple(config.hidden)
+    dueling = getattr(config, "dueling", False)
+    torso_hidden = hidden[:-1] if dueling and len(hidden) > 1 else hidden
+    torso = Torso(env.observation_space, config.network, torso_hidden, config.activation, config.initializer)
+    head = QHead(env.action_space.n, atoms, dueling, hidden[-1], config.activation, config.initializer)
+    return QNetwork(torso, head)
+
+
+class ContinuousActor(nn.Module):
+    """Observation -> `outputs` numbers for each of D action dimensions, as that many arrays `[..., D]`."""
+
+    torso: nn.Module
+    size: int
+    outputs: tuple[str, ...]
+    initializer: str = "torch"
+
+    @nn.compact
+    def __call__(self, obs: Array) -> tuple[Array, ...]:
+        features = self.torso(obs)
+        return tuple(Dense(self.size, self.initializer, 0.01, name=name)(features) for name in self.outputs)
+
+
+class ActionCritic(nn.Module):
+    """Observation and action `[..., D]` -> Q(s, a) `[...]`.
+
+    A vector observation goes into the first layer together with the action. Features of an image, or of the user's
+    own module, meet the action in a hidden layer behind them.
+    """
+
+    torso: Torso
+    hidden: tuple[int, ...]
+    activation: str = "relu"
+    initializer: str = "torch"
+
+    @nn.compact
+    def __call__(self, obs: Array, action: Array) -> Array:
+        flat = self.torso.network in ("auto", "mlp") and len(self.torso.space.shape) == 1
+        x, hidden = (obs, self.hidden) if flat else (self.torso(obs), self.hidden[-1:])
+        x = jnp.concatenate([x, action], axis=-1)
+        x = MLP(hidden, self.activation, self.initializer)(x)
+        return Dense(1, self.initializer, 1.0, name="q")(x).squeeze(-1)
+
+
+class ActorCritics(NamedTuple):
+    """An actor and an ensemble of critics as pure functions over `params = {"actor": ..., "critic": ...}`."""
+
+    init: Callable[[Key], PyTree]
+    actor: Callable[[PyTree, Array], tuple[Array, ...]]  # (params["actor"], obs) -> its outputs, each [..., D]
+    critics: Callable[[PyTree, Array, Array], Array]  # (params["critic"], obs, action) -> [C, ...]
+
+
+def actor_critics(config: Any, env: Any, outputs: tuple[str, ...], number: int) -> ActorCritics:
+    """Build an actor with the named `outputs` and `number` critics for continuous actions in [-1, 1].
+
+    Reads `network`, `hidden`, `activation` and `initializer`. The critics' parameters are stacked, so that they are
+    computed together. Raises `ValueError` for an action space without finite bounds.
+    """
+    check_network(config)
+    if not env.action_space.bounded:
+        raise ValueError(
+            f"{env.name} has the action space {env.action_space}: give every dimension finite bounds, which the "
+            "policy's output is mapped onto"
+        )
+    size, hidden = action_dims(env.action_space), tuple(config.hidden)
+    torso = Torso(env.observation_space, config.network, hidden, config.activation, config.initializer)
+    actor = ContinuousActor(torso, size, outputs, config.initializer)
+    critic = ActionCritic(torso, hidden, config.activation, config.initializer)
+    space = env.observation_space
+    obs = jnp.zeros((1, *space.shape), space.dtype)
+
+    def init(key: Key) -> PyTree:
+        actor_key, critic_key = jax.random.split(key)
+        init_critic = jax.vmap(lambda key: critic.init(key, obs, jnp.zeros((1, size))))
+        return {"actor": actor.init(actor_key, obs), "critic": init_critic(jax.random.split(critic_key, number))}
+
+    def critics(params: PyTree, obs: Array, action: Array) -> Array:
+        return jax.vmap(lambda p: cast(Array, critic.apply(p, obs, action)))(params)
+
+    return ActorCritics(init, lambda params, obs: cast(Any, actor.apply(params, obs)), critics)
+
+
 def check_network(config: Any) -> None:
     """Raise `ValueError` for an unknown network, activation or initialiser, or an empty `hidden`."""
     if not isinstance(config.network, nn.Module) and config.network not in NETWORKS:

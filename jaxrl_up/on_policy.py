@@ -17,6 +17,7 @@ import optax
 from jaxrl_up import ops
 from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box, Discrete
+from jaxrl_up.gradients import descend as descend
 from jaxrl_up.networks import ActorCritic, action_noise, actor_critic, rescale_value, value_scale
 from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
 from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
@@ -205,30 +206,6 @@ def shuffled(key: Key, n: int) -> Array:
     below = jnp.uint32(2**width - 1)
     words = (jax.random.bits(key, (n,), jnp.uint32) & ~below) | jnp.arange(n, dtype=jnp.uint32)
     return (jnp.sort(words) & below).astype(jnp.int32)
-
-
-def descend(
-    optimizer: optax.GradientTransformation,
-    params: PyTree,
-    opt_state: PyTree,
-    gradient: PyTree,
-    rates: Mapping[str, Array | float],
-    max_grad_norm: Array | float | None = None,
-) -> tuple[PyTree, PyTree]:
-    """One step for the parts in `gradient`, each with its own optimiser state, step size and norm clip.
-
-    Clipping the joint norm instead would let the critic's gradient, which grows with the rewards, set the
-    length of the policy's.
-    """
-    params, opt_state = dict(params), dict(opt_state)
-    for part, grads in gradient.items():
-        if max_grad_norm is not None:
-            norm = jnp.maximum(optax.tree.norm(grads), 1e-30)
-            shrink = jnp.minimum(1.0, max_grad_norm / norm)
-            grads = jax.tree.map(lambda g, shrink=shrink: shrink * g, grads)
-        updates, opt_state[part] = optimizer.update(grads, opt_state[part], params[part])
-        params[part] = jax.tree.map(lambda p, u, rate=rates[part]: p - rate * u, params[part], updates)
-    return params, opt_state
 
 
 def fit_value(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.envs import Env
-from jaxrl_up.types import Array, Key, PyTree
+from jaxrl_up.types import Array, Key, PyTree, TimeStep
 
 
 class Interaction(NamedTuple):
@@ -47,7 +48,53 @@ def start(env: Env, num_envs: int, key: Key) -> Interaction:
     return Interaction(env_state, obs, jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
 
 
-RESETS_AHEAD = 16 * 2**20  # bytes of resets that a rollout may draw before it begins
+RESETS_AHEAD = 16 * 2**20  # bytes of resets that may be drawn before a loop begins
+
+
+class Ahead(NamedTuple):
+    """What environment steps need that depends on no step before: `[..., B]`."""
+
+    step_key: Key
+    reset: PyTree  # (state, obs), or the keys to draw them from where that many would be too large
+
+
+def draw_ahead(env: Env, key: Key, shape: tuple[int, ...]) -> Ahead:
+    """Keys and resets for environment steps of `shape [..., B]`, one large operation in place of many small ones."""
+    keys = jax.vmap(jax.random.split)(jax.random.split(key, shape).reshape(-1))
+    step_key, reset_key = keys[:, 0], keys[:, 1]
+    one_reset = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(env.reset, key)))
+    reset = jax.vmap(env.reset)(reset_key) if one_reset * math.prod(shape) <= RESETS_AHEAD else reset_key
+    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), Ahead(step_key, reset))
+
+
+def env_step(
+    env: Env, interaction: Interaction, action: Array, ahead: Ahead, sums: EpisodeSums
+) -> tuple[Interaction, TimeStep, EpisodeSums]:
+    """Step all B environments once; episodes that end start again by themselves."""
+    fresh = ahead.reset
+    if isinstance(fresh, jax.Array) and jnp.issubdtype(fresh.dtype, jax.dtypes.prng_key):
+        fresh = jax.vmap(env.reset)(fresh)
+    env_state, step = jax.vmap(env.step_or_restart)(ahead.step_key, interaction.env_state, action, fresh)
+    done = step.terminated | step.truncated
+    episode_return = interaction.episode_return + step.reward
+    episode_length = interaction.episode_length + 1
+    sums = EpisodeSums(
+        sums.count + jnp.sum(done),
+        sums.total_return + jnp.sum(jnp.where(done, episode_return, 0.0)),
+        sums.total_length + jnp.sum(jnp.where(done, episode_length, 0)),
+    )
+    interaction = Interaction(
+        env_state,
+        step.obs,
+        jnp.where(done, 0.0, episode_return),
+        jnp.where(done, 0, episode_length),
+    )
+    return interaction, step, sums
+
+
+def no_episodes() -> EpisodeSums:
+    """The sums before the first step."""
+    return EpisodeSums(jnp.int32(0), jnp.float32(0.0), jnp.int32(0))
 
 
 def unroll(
@@ -67,39 +114,18 @@ def unroll(
     num_envs = interaction.episode_return.shape[0]
     policy_key, env_key = jax.random.split(key)
     noise = jax.random.split(policy_key, length) if noise is None else noise
-    keys = jax.vmap(jax.vmap(jax.random.split))(jax.random.split(env_key, (length, num_envs)))
-    step_keys, reset_keys = keys[..., 0], keys[..., 1]
-    resets = jax.vmap(env.reset)
-    one_reset = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(env.reset, key)))
-    ahead = one_reset * length * num_envs <= RESETS_AHEAD
-    fresh = jax.vmap(resets)(reset_keys) if ahead else reset_keys
 
-    def step(carry: tuple[Interaction, EpisodeSums], rows: tuple[PyTree, Key, PyTree]) -> Any:
+    def step(carry: tuple[Interaction, EpisodeSums], rows: tuple[PyTree, Ahead]) -> Any:
         interaction, sums = carry
-        noise, step_keys, fresh = rows
-        action, extras = policy(interaction.obs, noise)
-        env_state, step = jax.vmap(env.step_or_restart)(
-            step_keys, interaction.env_state, action, fresh if ahead else resets(fresh)
-        )
-        done = step.terminated | step.truncated
-        episode_return = interaction.episode_return + step.reward
-        episode_length = interaction.episode_length + 1
-        sums = EpisodeSums(
-            sums.count + jnp.sum(done),
-            sums.total_return + jnp.sum(jnp.where(done, episode_return, 0.0)),
-            sums.total_length + jnp.sum(jnp.where(done, episode_length, 0)),
-        )
-        row = Rows(interaction.obs, action, extras, step.reward, step.next_obs, step.terminated, step.truncated)
-        interaction = Interaction(
-            env_state,
-            step.obs,
-            jnp.where(done, 0.0, episode_return),
-            jnp.where(done, 0, episode_length),
-        )
+        noise, ahead = rows
+        obs = interaction.obs
+        action, extras = policy(obs, noise)
+        interaction, step, sums = env_step(env, interaction, action, ahead, sums)
+        row = Rows(obs, action, extras, step.reward, step.next_obs, step.terminated, step.truncated)
         return (interaction, sums), row
 
-    zero = EpisodeSums(jnp.int32(0), jnp.float32(0.0), jnp.int32(0))
-    (interaction, sums), rows = jax.lax.scan(step, (interaction, zero), (noise, step_keys, fresh))
+    ahead = draw_ahead(env, env_key, (length, num_envs))
+    (interaction, sums), rows = jax.lax.scan(step, (interaction, no_episodes()), (noise, ahead))
     return interaction, rows, sums
 
 

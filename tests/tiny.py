@@ -1,14 +1,15 @@
 """Tiny configs, environments and helpers that the tests of algorithms and training share."""
 
 import dataclasses
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up import Evaluation, envs, make_config, on_policy
+from jaxrl_up import Evaluation, envs, make_config, on_policy, ops
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Box, Discrete, from_functions
+from jaxrl_up.envs import Box, Discrete, from_functions, probes
 from jaxrl_up.training import advance_lanes, begin_lanes, lane_axes, lane_mesh, place
 
 EVALUATION = Evaluation(num_episodes=2, max_steps=12)
@@ -23,6 +24,12 @@ TINY = {
     "value_steps": 2,
     "cg_iterations": 3,
     "backtrack_steps": 4,
+    "batch_size": 4,
+    "buffer_size": 24,
+    "learning_starts": 8,
+    "random_steps": 6,
+    "target_every": 2,
+    "train_every": 2,
     "hidden": (8,),
     "initializer": "flax",
 }
@@ -40,6 +47,11 @@ def tiny(algo, **fields):
 
 def cartpole():
     return envs.make("CartPole-v1", max_steps=12)
+
+
+def task(algo):
+    """A short episode of something the algorithm can act in."""
+    return cartpole() if "Discrete" in algo.action_spaces else envs.make("Pendulum-v1", max_steps=12)
 
 
 def keys_of(seeds):
@@ -101,21 +113,56 @@ def assert_close(a, b, rtol=1e-5, atol=1e-5):
         np.testing.assert_allclose(x, y, rtol, atol)
 
 
-def values(config, env, state, obs):
-    """The learned values of observations `[N, ...]`."""
-    if "critic" in state.learner.params:
+def values(algo, config, env, state, obs):
+    """The learned values of observations `[N, ...]`: of the best action, or of the policy's."""
+    params = state.learner.params
+    module = sys.modules[algo.update.__module__]
+    if hasattr(state.learner, "return_statistics"):
         obs = on_policy.normalize(state.learner.statistics, obs)
-        return on_policy.network(config, env).value(state.learner.params, obs)
-    raise NotImplementedError("say how this algorithm's state values an observation")
+        return on_policy.network(config, env).value(params, obs)
+    if "q" in params:
+        return jnp.max(module.q_values(config, env, params["q"], obs), axis=-1)
+    policy = module.policy(config, env, params["actor"], obs)
+    if isinstance(policy, ops.Categorical):
+        q_values = jnp.mean(module.critics(config, env, params["critic"], obs), axis=0)
+        return ops.v_from_q(q_values, jnp.exp(policy.log_probs()))
+    action = policy.mode() if isinstance(policy, ops.TanhGaussian) else policy
+    return jnp.mean(module.network(config, env).critics(params["critic"], obs, action), axis=0)
 
 
-def clock(max_steps=6):
+def targets():
+    """Show -1 or +1, pay minus the squared distance to [2 + o, 10 o], in units of the bounds, and terminate."""
+    return from_functions(
+        _targets_reset, _targets_step, Box(-1, 1, (1,)), Box([1.0, -30.0], [5.0, 10.0], (2,)), name="targets"
+    )
+
+
+def _targets_reset(key):
+    sign = jax.random.rademacher(key, (1,), jnp.float32)
+    return sign, sign
+
+
+def _targets_step(key, sign, action):
+    distance = (action - jnp.concatenate([2 + sign, 10 * sign - 10])) / jnp.array([2.0, 20.0])
+    return sign, sign, -jnp.sum(distance**2), jnp.bool_(True), jnp.bool_(False)
+
+
+def bandit(algo):
+    """One-step episodes, in an action space of the algorithm."""
+    return probes.matched_action_reward() if "Discrete" in algo.action_spaces else targets()
+
+
+def clock(algo, max_steps=6):
     """Show the time modulo 4, one-hot; pay 1 on leaving phase 0; end by the time limit only.
 
     V(phase k) = gamma^((4 - k) mod 4) / (1 - gamma^4). At the limit of 6 the true successor has phase 2, the
     reset observation phase 0.
     """
-    return from_functions(_clock_reset, _clock_step, Box(0.0, 1.0, (4,)), Discrete(2), max_steps, name="clock")
+    return from_functions(_clock_reset, _clock_step, Box(0.0, 1.0, (4,)), space_for(algo), max_steps, name="clock")
+
+
+def space_for(algo):
+    return Discrete(2) if "Discrete" in algo.action_spaces else Box(0.0, 1.0, (1,))
 
 
 def _clock_reset(key):
@@ -126,10 +173,10 @@ def _clock_step(key, time, action):
     return time + 1, jax.nn.one_hot((time + 1) % 4, 4), (time % 4 == 0) * 1.0, jnp.bool_(False), jnp.bool_(False)
 
 
-def breaking(nan_at=np.inf):
+def breaking(algo, nan_at=np.inf):
     """Random walk whose reward is NaN at step `nan_at` (traced); it never ends."""
     params = {"nan_at": nan_at}
-    return from_functions(_breaking_reset, _breaking_step, Box(-9, 9, (1,)), Discrete(2), None, params, "breaking")
+    return from_functions(_breaking_reset, _breaking_step, Box(-9, 9, (1,)), space_for(algo), None, params, "breaking")
 
 
 def _breaking_reset(key, params):
@@ -138,7 +185,7 @@ def _breaking_reset(key, params):
 
 def _breaking_step(key, state, action, params):
     time, position = state
-    position = jnp.clip(position + 0.1 * jax.random.normal(key, (1,)) + 0.1 * (2 * action - 1), -9, 9)
+    position = jnp.clip(position + 0.1 * jax.random.normal(key, (1,)) + 0.1 * (2 * jnp.sum(action) - 1), -9, 9)
     reward = jnp.where(time + 1 == params["nan_at"], jnp.nan, position[0])
     return (time + 1, position), position, reward, jnp.bool_(False), jnp.bool_(False)
 

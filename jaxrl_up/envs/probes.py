@@ -15,11 +15,12 @@ import numpy as np
 
 from jaxrl_up.envs.core import Env
 from jaxrl_up.envs.from_functions import from_functions
-from jaxrl_up.envs.spaces import Box, Discrete
+from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.types import Array, Key
 
 NO, YES = np.bool_(False), np.bool_(True)  # NumPy: importing must not start JAX
 UNIT = Box(-1.0, 1.0, (1,))
+TWO = Discrete(2)
 
 
 def _start_at_zero(key: Key, params: Any = None) -> Any:
@@ -31,17 +32,17 @@ def _start_at_sign(key: Key, params: Any = None) -> Any:
     return sign, sign
 
 
-def constant_reward(reward: float = 1.0, max_steps: int = 20) -> Env:
+def constant_reward(reward: float = 1.0, max_steps: int = 20, action_space: Space = TWO) -> Env:
     """Pay `reward` (traced) at each step, end by the time limit only: V = reward / (1 - gamma), always.
 
-    Observation: always [0]. Action: Discrete(2), without effect. A learner that takes the limit for a
+    Observation: always [0]. Actions have no effect. A learner that takes the limit for a
     termination, or lets advantages run over the reset, gets a smaller value.
     """
     return from_functions(
         _start_at_zero,
         _constant_reward_step,
         UNIT,
-        Discrete(2),
+        action_space,
         max_steps,
         {"reward": reward},
         "constant_reward",
@@ -71,16 +72,16 @@ def _observed_reward_step(key: Key, state: Array, action: Array) -> Any:
     return state, state, state[0], YES, NO
 
 
-def delayed_reward() -> Env:
+def delayed_reward(action_space: Space = TWO) -> Env:
     """Show [0], then [1]; pay 1 on leaving [1] and terminate: V([0]) = gamma, V([1]) = 1.
 
-    Action: Discrete(2), without effect. The observation reached at the end is [1] as well, its value 0.
+    Actions have no effect. The observation reached at the end is [1] as well, its value 0.
     """
     return from_functions(
         _start_at_zero,
         _delayed_reward_step,
         UNIT,
-        Discrete(2),
+        action_space,
         name="delayed_reward",
         deterministic_reset=True,
     )
@@ -150,12 +151,12 @@ def _continuous_matched_step(key: Key, state: Array, action: Array, params: Any)
     return state, state, -((action[0] - params["scale"] * state[0]) ** 2), YES, NO
 
 
-def count_steps(terminate_at: int | None = None, max_steps: int | None = 5) -> Env:
+def count_steps(terminate_at: int | None = None, max_steps: int | None = 5, action_space: Space = TWO) -> Env:
     """Show the number of steps taken so far, pay 1 for each, and end as told.
 
     The episode terminates on reaching `terminate_at` steps (None: never) and is truncated at `max_steps`
-    (None: never); both flags are true if the two are equal. Observation [t], Box(0, inf). Action:
-    Discrete(2), without effect. V([t]) = (1 - gamma^(n - t)) / (1 - gamma) for n = terminate_at <=
+    (None: never); both flags are true if the two are equal. Observation [t], Box(0, inf). Actions have no
+    effect. V([t]) = (1 - gamma^(n - t)) / (1 - gamma) for n = terminate_at <=
     max_steps, and 1 / (1 - gamma) if it never terminates. Raises ValueError for an end before the first
     step.
     """
@@ -165,7 +166,7 @@ def count_steps(terminate_at: int | None = None, max_steps: int | None = 5) -> E
         _start_at_zero,
         _count_steps_step,
         Box(0.0, float("inf"), (1,)),
-        Discrete(2),
+        action_space,
         max_steps,
         {"terminate_at": float("inf") if terminate_at is None else terminate_at},
         "count_steps",

@@ -17,6 +17,10 @@ from jaxrl_up.ops.bellman import soft_target as soft_target
 from jaxrl_up.ops.bellman import td_error as td_error
 from jaxrl_up.ops.bellman import td_target as td_target
 from jaxrl_up.ops.bellman import v_from_q as v_from_q
+from jaxrl_up.ops.distributional import action_distribution as action_distribution
+from jaxrl_up.ops.distributional import categorical_cross_entropy as categorical_cross_entropy
+from jaxrl_up.ops.distributional import categorical_projection as categorical_projection
+from jaxrl_up.ops.distributional import quantile_huber_loss as quantile_huber_loss
 from jaxrl_up.ops.policies import Categorical as Categorical
 from jaxrl_up.ops.policies import Deterministic as Deterministic
 from jaxrl_up.ops.policies import DiagonalGaussian as DiagonalGaussian

@@ -157,6 +157,10 @@ class TanhGaussian(NamedTuple):
         """An action within [low, high] `[..., D]`, reparameterised."""
         return self._squash(self.base().sample(key))
 
+    def sample_with(self, noise: Array) -> Array:
+        """An action within [low, high] `[..., D]` from standard normal noise `[..., D]`."""
+        return self._squash(self.base().sample_with(noise))
+
     def log_prob(self, action: Array) -> Array:
         """Log-density `[...]` of actions `[..., D]`; finite at and beyond the bounds.
 
@@ -169,7 +173,11 @@ class TanhGaussian(NamedTuple):
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
         """A reparameterised sample and its log-density, exact also where tanh saturates."""
-        before = self.base().sample(key)
+        return self.sample_and_log_prob_with(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+
+    def sample_and_log_prob_with(self, noise: Array) -> tuple[Array, Array]:
+        """As `sample_and_log_prob`, from standard normal noise `[..., D]`."""
+        before = self.base().sample_with(noise)
         return self._squash(before), self._log_prob_before(before)
 
     def entropy(self, key: Key, num_samples: int = 1) -> Array:

@@ -9,21 +9,21 @@ from tiny import (
     TINY,
     assert_close,
     assert_equal,
+    bandit,
     breaking,
-    cartpole,
     field_names,
     from_host,
     go_on,
     keys_of,
     lane,
     start_lanes,
+    task,
     tiny,
     to_host,
 )
 
-from jaxrl_up import ALGORITHMS, Evaluation, envs, run, train
+from jaxrl_up import ALGORITHMS, Evaluation, run, train
 from jaxrl_up.config import canonical, traced_fields
-from jaxrl_up.envs import probes
 from jaxrl_up.training import _train, advance, begin
 
 SEEDS = tuple(range(8))
@@ -48,9 +48,29 @@ OTHER = {
     "delta": 0.1,
     "damping": 3.0,
     "backtrack_decay": 0.3,
+    "critic_learning_rate": 0.02,
+    "epsilon_start": 0.1,
+    "epsilon_end": 0.9,
+    "exploration_fraction": 1.0,
+    "tau": 0.5,
+    "noise_scale": 0.7,
+    "target_noise": 0.9,
+    "target_noise_clip": 0.01,
+    "alpha": 0.9,
+    "target_entropy": 3.0,
+    "v_min": -3.0,
+    "v_max": 30.0,
+    "kappa": 0.1,
 }
 # What an optional field, None by default, is set to before it is swept: as good as off.
-NEUTRAL = {"value_learning_rate": 1e-3, "value_clip": 1e6, "target_kl": 1e6, "max_grad_norm": 1e6}
+NEUTRAL = {
+    "value_learning_rate": 1e-3,
+    "critic_learning_rate": 1e-3,
+    "value_clip": 1e6,
+    "target_kl": 1e6,
+    "max_grad_norm": 1e6,
+    "target_entropy": -1.0,
+}
 DISCRETE_IGNORES = {"initial_log_std"}
 
 
@@ -83,7 +103,7 @@ def alone(algo, config):
 
     def get(seed):
         if seed not in done:
-            done[seed] = train(algo, cartpole(), config, jax.random.key(seed), 2, EVALUATION)
+            done[seed] = train(algo, task(algo), config, jax.random.key(seed), 2, EVALUATION)
         return done[seed]
 
     return get
@@ -92,23 +112,23 @@ def alone(algo, config):
 @pytest.fixture(scope="session")
 def together(algo, config):
     """All seeds, vmapped on one device."""
-    return jax.jit(jax.vmap(lambda key: train(algo, cartpole(), config, key, 2, EVALUATION)))(keys_of(SEEDS))
+    return jax.jit(jax.vmap(lambda key: train(algo, task(algo), config, key, 2, EVALUATION)))(keys_of(SEEDS))
 
 
 @pytest.fixture(scope="session")
 def begun(algo, long_config):
     """Three seeds before their first update."""
-    return start_lanes(algo, cartpole(), long_config, PADDED)
+    return start_lanes(algo, task(algo), long_config, PADDED)
 
 
 @pytest.fixture(scope="session")
 def half(algo, long_config, begun, cpus):
-    return go_on(algo, cartpole(), long_config, begun, 2)
+    return go_on(algo, task(algo), long_config, begun, 2)
 
 
 @pytest.fixture(scope="session")
 def whole(algo, long_config, begun, cpus):
-    return go_on(algo, cartpole(), long_config, begun, 4)
+    return go_on(algo, task(algo), long_config, begun, 4)
 
 
 @pytest.fixture(scope="session")
@@ -127,20 +147,20 @@ def grid(algo):
         column = np.full(len(fields) + 1, getattr(config, name), np.float32)
         column[i + 1] = OTHER[name]
         swept[f"config.{name}"] = column
-    return config, swept, start_lanes(algo, cartpole(), config, [7] * (len(fields) + 1), swept)
+    return config, swept, start_lanes(algo, task(algo), config, [7] * (len(fields) + 1), swept)
 
 
 @pytest.fixture(scope="session")
 def swept_whole(algo, grid):
     config, swept, start = grid
-    return go_on(algo, cartpole(), config, start, 4, swept)
+    return go_on(algo, task(algo), config, start, 4, swept)
 
 
 # -- one program, many ways to run it
 
 
 def test_jit_equals_no_jit(algo):
-    env = probes.matched_action_reward()  # a large epsilon, as Adam turns the rounding of a gradient near 0 into a step
+    env = bandit(algo)  # a large epsilon, as Adam turns the rounding of a gradient near 0 into a step
     config = canonical(tiny(algo, rollout_length=2, adam_epsilon=0.1, epsilon=0.1))
     state = jax.jit(lambda key: algo.init(config, env, key))(jax.random.key(3))
     quick, quick_metrics = jax.jit(lambda state: algo.update(config, env, state))(state)
@@ -158,7 +178,7 @@ def test_vmapped_seed_equals_the_seed_alone(together, alone, updates, seed):
 
 
 def test_run_agrees_with_train_on_more_seeds_than_devices_divide(algo, config, alone, updates, cpus):
-    result = run(algo, cartpole(), config, PADDED, num_evals=2, num_episodes=2, max_eval_steps=12, progress=False)
+    result = run(algo, task(algo), config, PADDED, num_evals=2, num_episodes=2, max_eval_steps=12, progress=False)
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
     for i, seed in enumerate(PADDED):
         state, log = alone(seed)
@@ -181,11 +201,11 @@ def test_seeds_differ_in_every_kernel(algo, together, begun):
 
 
 def test_same_run_twice_is_equal_bit_for_bit(algo, long_config, begun, whole):
-    assert_equal(go_on(algo, cartpole(), long_config, begun, 4), whole)
+    assert_equal(go_on(algo, task(algo), long_config, begun, 4), whole)
 
 
 def test_no_key_is_used_twice(algo):
-    env = probes.matched_action_reward()
+    env = bandit(algo)
 
     def everything(config, key):
         progress = begin(algo, env, config, key)
@@ -223,7 +243,7 @@ def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
         pytest.skip("not a field, or one whose steps amplify rounding")
     index = 1 + traced_fields(config).index(name)
     changed = config.replace(**{name: OTHER[name]})
-    state, _ = train(algo, cartpole(), changed, jax.random.key(7), 1, EVALUATION)
+    state, _ = train(algo, task(algo), changed, jax.random.key(7), 1, EVALUATION)
     assert_close(lane(swept_whole[0].state, index).learner, state.learner, rtol=1e-4, atol=2e-5)
 
 
@@ -233,7 +253,9 @@ def test_one_trace_for_all_values_of_traced_fields(algo, config, alone):
     numbers = [name for name in traced_fields(config) if getattr(config, name) is not None]
     for value in (1, np.float64(0.5), jnp.float32(0.25), jnp.asarray(0.125)):
         other = config.replace(**dict.fromkeys(numbers, value))
-        train(algo, envs.make("CartPole-v1", max_steps=12, gravity=11), other, jax.random.key(9), 2, EVALUATION)
+        env = task(algo)
+        heavier = env.with_params(**{"gravity" if "gravity" in env.params else "g": 11})
+        train(algo, heavier, other, jax.random.key(9), 2, EVALUATION)
     assert _train._cache_size() == traces
 
 
@@ -246,7 +268,7 @@ def test_state_is_arrays_only(begun, whole):
 
 
 def test_update_keeps_structure_shapes_and_types(algo):
-    env, config = cartpole(), canonical(tiny(algo))
+    env, config = task(algo), canonical(tiny(algo))
     before = jax.eval_shape(lambda key: algo.init(config, env, key), jax.random.key(0))
     after, metrics = jax.eval_shape(lambda state: algo.update(config, env, state), before)
     assert jax.tree.structure(before) == jax.tree.structure(after)
@@ -265,7 +287,7 @@ def test_counters_stay_unbatched_and_know_no_key(algo, long_config, begun, half,
         lanes = progress.failed_at.shape[0]
         assert all(x.shape[0] == lanes for x in jax.tree.leaves(state._replace(counters=None)))
     assert whole[0].failed_at.shape == (4,)  # three seeds and one to fill the second device
-    counters = jax.vmap(lambda key: begin(algo, cartpole(), canonical(long_config), key).state.counters, out_axes=None)(
+    counters = jax.vmap(lambda key: begin(algo, task(algo), canonical(long_config), key).state.counters, out_axes=None)(
         keys_of(PADDED)
     )
     assert counters.updates.shape == ()
@@ -279,7 +301,7 @@ def test_interrupted_equals_uninterrupted_through_a_file(algo, long_config, half
 
 def test_interrupted_sweep_equals_uninterrupted_through_a_file(algo, grid, swept_whole, tmp_path):
     config, swept, start = grid
-    half, _ = go_on(algo, cartpole(), config, start, 2, swept)
+    half, _ = go_on(algo, task(algo), config, start, 2, swept)
     padding = half.failed_at.shape[0] - start.failed_at.shape[0]
     columns = {name: np.concatenate([x, x[:1].repeat(padding)]) for name, x in swept.items()}
     resumed, _ = _through_a_file(algo, config, half, tmp_path, columns)
@@ -290,14 +312,14 @@ def _through_a_file(algo, config, progress, directory, swept=None):
     np.savez(directory / "progress.npz", *to_host(progress))
     with np.load(directory / "progress.npz") as file:
         restored = from_host([file[name] for name in file.files], progress)
-    return go_on(algo, cartpole(), config, restored, 2, swept)
+    return go_on(algo, task(algo), config, restored, 2, swept)
 
 
 def test_evaluation_leaves_no_trace(algo, long_config, begun, half, whole):
     every = begun
     for _ in range(4):
-        every, _ = go_on(algo, cartpole(), long_config, every, 1)
-    twice, _ = go_on(algo, cartpole(), long_config, half[0], 2)
+        every, _ = go_on(algo, task(algo), long_config, every, 1)
+    twice, _ = go_on(algo, task(algo), long_config, half[0], 2)
     assert_equal(every, whole[0])
     assert_equal(twice, whole[0])
 
@@ -308,10 +330,10 @@ def test_evaluation_leaves_no_trace(algo, long_config, begun, half, whole):
 def test_a_failed_seed_stands_still_and_the_others_do_not_notice(algo, long_config):
     fine = {"env.nan_at": [np.inf] * 4}
     broken = {"env.nan_at": [np.inf, 20, np.inf, np.inf]}  # in the third update of 8 steps
-    start = start_lanes(algo, breaking(), long_config, (0, 1, 2, 3), fine)
-    unharmed, _ = go_on(algo, breaking(), long_config, start, 4, fine)
-    early, early_log = go_on(algo, breaking(), long_config, start, 2, broken)
-    late, log = go_on(algo, breaking(), long_config, early, 2, broken)
+    start = start_lanes(algo, breaking(algo), long_config, (0, 1, 2, 3), fine)
+    unharmed, _ = go_on(algo, breaking(algo), long_config, start, 4, fine)
+    early, early_log = go_on(algo, breaking(algo), long_config, start, 2, broken)
+    late, log = go_on(algo, breaking(algo), long_config, early, 2, broken)
 
     assert early_log.failed_at.tolist() == [-1, -1, -1, -1]
     assert log.failed_at.tolist() == [-1, 3, -1, -1]

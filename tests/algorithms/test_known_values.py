@@ -1,14 +1,16 @@
 """Environments whose values and best actions are known exactly, learned by every algorithm."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, clock, tiny, values
+from tiny import EVALUATION, clock, field_names, space_for, targets, tiny, values
 
 from jaxrl_up import ALGORITHMS, train
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Box, from_functions, probes
+from jaxrl_up.envs import probes
 
 GAMMA = 0.9
 LAMBDAS = (0.95, 1.0)
@@ -27,6 +29,26 @@ LEARN = {
     "max_grad_norm": None,
     "hidden": (16,),
 }
+# Off-policy there is no annealing, and targets follow slowly.
+LEARN_OFF_POLICY = {
+    "num_envs": 4,
+    "gamma": GAMMA,
+    "learning_rate": 6e-3,
+    "batch_size": 64,
+    "buffer_size": 4000,
+    "learning_starts": 64,
+    "tau": 0.1,
+    "target_every": 1,
+    "exploration_fraction": 0.1,
+    "epsilon_end": 0.3,
+    "noise_scale": 0.5,
+    "learn_alpha": False,
+    "alpha": 0.0,
+    "loss": "squared",
+    "v_max": 20.0,
+    "max_grad_norm": None,
+    "hidden": (32, 32),
+}
 
 
 @pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="module")
@@ -35,34 +57,41 @@ def algo(request):
     jax.clear_caches()
 
 
+def on_policy(algo):
+    return "gae_lambda" in field_names(algo)
+
+
 def learning(algo, updates, **fields):
-    config = tiny(algo, **{**LEARN, **fields})
+    config = tiny(algo, **{**(LEARN if on_policy(algo) else LEARN_OFF_POLICY), **fields})
     return config.replace(total_steps=updates * algo.steps_per_update(config))
 
 
 def learned_values(algo, env, config, obs):
-    """`[len(LAMBDAS), N]`"""
+    """`[2, N]`, with two values of lambda, or with two seeds where there is none."""
 
     @jax.jit
     @jax.vmap
-    def run(gae_lambda):
-        state, _ = train(algo, env, config.replace(gae_lambda=gae_lambda), jax.random.key(0), 1, EVALUATION)
-        return values(canonical(config), env, state, jnp.asarray(obs))
+    def run(gae_lambda, seed):
+        changed = config.replace(gae_lambda=gae_lambda) if on_policy(algo) else config
+        state, _ = train(algo, env, changed, jax.random.key(seed), 1, EVALUATION)
+        return values(algo, canonical(config), env, state, jnp.asarray(obs))
 
-    return run(jnp.asarray(LAMBDAS))
+    return run(jnp.asarray(LAMBDAS), jnp.arange(2) * (not on_policy(algo)))
 
 
 @pytest.mark.parametrize("rollout", [SHORT, LONG])
 def test_a_time_limit_is_not_an_end(algo, rollout):
     """V = r / (1 - gamma) where only a time limit ends episodes."""
-    config = learning(algo, 400, rollout_length=rollout)
-    learned = learned_values(algo, probes.constant_reward(1.0, max_steps=20), config, [[0.0]])
-    np.testing.assert_allclose(learned, 1 / (1 - GAMMA), rtol=0.02)
+    updates = 400 if on_policy(algo) else 4000 // rollout
+    config = learning(algo, updates, rollout_length=rollout)
+    env = probes.constant_reward(1.0, max_steps=20, action_space=space_for(algo))
+    learned = learned_values(algo, env, config, [[0.0]])
+    np.testing.assert_allclose(learned, 1 / (1 - GAMMA), rtol=0.02 if on_policy(algo) else 0.03)
 
 
 def test_a_time_limit_bootstraps_from_the_state_reached(algo):
     """Not from the observation after the reset, which has another value."""
-    learned = learned_values(algo, clock(max_steps=6), learning(algo, 500), np.eye(4))
+    learned = learned_values(algo, clock(algo, max_steps=6), learning(algo, 500), np.eye(4))
     known = GAMMA ** ((4 - np.arange(4)) % 4) / (1 - GAMMA**4)
     np.testing.assert_allclose(learned, np.stack([known] * 2), rtol=0.02)
 
@@ -71,30 +100,13 @@ def test_a_time_limit_bootstraps_from_the_state_reached(algo):
     ("probe", "obs", "known"),
     [
         (probes.delayed_reward, [[0.0], [1.0]], [GAMMA, 1.0]),
-        (lambda: probes.count_steps(terminate_at=3, max_steps=3), [[0.0], [1.0], [2.0]], [2.71, 1.9, 1.0]),
+        (partial(probes.count_steps, terminate_at=3, max_steps=3), [[0.0], [1.0], [2.0]], [2.71, 1.9, 1.0]),
     ],
     ids=["delayed_reward", "both_flags"],
 )
 def test_values_of_probes(algo, probe, obs, known):
-    learned = learned_values(algo, probe(), learning(algo, 300), obs)
+    learned = learned_values(algo, probe(action_space=space_for(algo)), learning(algo, 300), obs)
     np.testing.assert_allclose(learned, [known] * 2, atol=0.05)
-
-
-def targets():
-    """Show -1 or +1, pay minus the squared distance to [2 + o, 10 o], in units of the bounds, and terminate."""
-    return from_functions(
-        _targets_reset, _targets_step, Box(-1, 1, (1,)), Box([1.0, -30.0], [5.0, 10.0], (2,)), name="targets"
-    )
-
-
-def _targets_reset(key):
-    sign = jax.random.rademacher(key, (1,), jnp.float32)
-    return sign, sign
-
-
-def _targets_step(key, sign, action):
-    distance = (action - jnp.concatenate([2 + sign, 10 * sign - 10])) / jnp.array([2.0, 20.0])
-    return sign, sign, -jnp.sum(distance**2), jnp.bool_(True), jnp.bool_(False)
 
 
 @pytest.mark.parametrize(

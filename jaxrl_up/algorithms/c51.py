@@ -1,0 +1,197 @@
+"""Categorical deep Q-learning, C51 (Bellemare, Dabney & Munos 2017, arXiv:1707.06887).
+
+    L(theta) = E[-sum_i m_i log p_i(s, a; theta)],    m = Phi(r + gamma z, p(s', a*; theta-))         (algorithm 1)
+
+The return of an action is a categorical distribution p over a fixed support z of `num_atoms` places, evenly from
+`v_min` to `v_max`; a* has the greatest mean sum_i z_i p_i(s', a; theta-), and Phi projects the moved atoms back onto
+the support (eq. 7). Returns beyond the support count as its ends, so choose it to hold them all: with rewards in
+[low, high], from low / (1 - gamma) to high / (1 - gamma). The defaults suit rewards in [0, 1] with gamma = 0.99.
+
+Switches, as in DQN: `double`, `dueling` (Wang et al. 2016, with streams of logits as in Hessel et al. 2018), `n_step`.
+Deviations: Adam with DQN's step size; a new target after 250 gradient steps; the support is for returns in [0, 100].
+
+Time limits: the target bootstraps from the true last observation, which the replay keeps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.core import Tracer
+
+from jaxrl_up import off_policy, ops
+from jaxrl_up.envs import Env
+from jaxrl_up.networks import QNetwork, q_network
+from jaxrl_up.off_policy import Learner, State
+from jaxrl_up.replay import Transitions
+from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+
+
+@struct.dataclass
+class Config:
+    """Fields of C51. Numbers marked `traced` can be swept without recompiling."""
+
+    total_steps: int = static(500_000, low=1)
+    """environment steps per seed"""
+    num_envs: int = static(4, low=1)
+    """environments stepped together"""
+    rollout_length: int = static(64, low=1)
+    """steps per environment and update; learning happens between them"""
+    train_every: int = static(1, low=1)
+    """steps per environment between gradient steps; must divide rollout_length"""
+    gradient_steps: int = static(1, low=1)
+    """gradient steps at a time"""
+    batch_size: int = static(128, low=1)
+    """transitions per gradient step"""
+    buffer_size: int = static(50_000, low=2)
+    """transitions kept for replay"""
+    learning_starts: int = static(1_000, low=0)
+    """environment steps before the first gradient step"""
+    learning_rate: float = traced(1e-3, 0.0)
+    """Adam step size"""
+    gamma: float = traced(0.99, 0.0, 1.0)
+    """discount per step"""
+    n_step: int = static(1, low=1)
+    """rewards summed before bootstrapping"""
+    epsilon_start: float = traced(1.0, 0.0, 1.0)
+    """probability of a random action at first"""
+    epsilon_end: float = traced(0.05, 0.0, 1.0)
+    """probability of a random action at last"""
+    exploration_fraction: float = traced(0.1, 0.0, 1.0)
+    """part of total_steps over which epsilon falls, linearly"""
+    tau: float = traced(1.0, 0.0, 1.0)
+    """how far the target network moves to the online one, when it does; 1 copies"""
+    target_every: int = static(250, low=1)
+    """gradient steps between moves of the target network"""
+    double: bool = static(False)
+    """let the online network choose the action whose distribution the target network gives"""
+    dueling: bool = static(False)
+    """separate streams for the value and the advantages"""
+    num_atoms: int = static(51, low=2)
+    """places of the support"""
+    v_min: float = traced(0.0)
+    """least return on the support, in units of the discounted return"""
+    v_max: float = traced(100.0)
+    """greatest return on the support; smaller and greater returns count as its ends"""
+    max_grad_norm: float | None = traced(10.0, 0.0)
+    """clip the norm of the gradient to this"""
+    adam_epsilon: float = traced(1e-8, 0.0)
+    """added to Adam's denominator"""
+    network: Any = static("auto")
+    """auto, mlp, cnn, or a linen module from observation to features"""
+    hidden: tuple[int, ...] = static((64, 64))
+    """units of the hidden layers"""
+    activation: str = static("relu", choices=("tanh", "relu", "elu", "gelu", "silu"))
+    """nonlinearity"""
+    initializer: str = static("torch", choices=("orthogonal", "torch", "flax"))
+    """initial weights"""
+
+
+def network(config: Config, env: Env) -> QNetwork:
+    """Observation -> logits of the distributions of all actions `[..., A, num_atoms]`."""
+    return q_network(config, env, config.num_atoms)
+
+
+def support(config: Config) -> Array:
+    """The returns z `[num_atoms]` that the probabilities belong to."""
+    return jnp.linspace(config.v_min, config.v_max, config.num_atoms)
+
+
+def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
+    """The means of the distributions `[..., A]`, for `obs [..., *shape]`."""
+    return _mean(support(config), jax.nn.softmax(network(config, env).apply(params, obs), axis=-1))
+
+
+def _mean(support: Array, probs: Array) -> Array:
+    return jnp.matmul(probs, support, precision="highest")
+
+
+def optimizer(config: Config) -> optax.GradientTransformation:
+    """Adam without its step size."""
+    return optax.scale_by_adam(eps=config.adam_epsilon)
+
+
+def init(config: Config, env: Env, key: Key) -> State:
+    """A fresh network, its copy as target, an empty replay and fresh environments.
+
+    Raises `ValueError` unless v_min < v_max; traced values are not checked.
+    """
+    low, high = config.v_min, config.v_max
+    if not isinstance(low, Tracer) and not isinstance(high, Tracer) and not float(low) < float(high):
+        raise ValueError(f"v_min={low:g} must be less than v_max={high:g}; choose them around all discounted returns")
+    params_key, state_key = jax.random.split(key)
+    space = env.observation_space
+    params = {"q": network(config, env).init(params_key, jnp.zeros((1, *space.shape), space.dtype))}
+    return off_policy.init(config, env, state_key, Learner(params, params, {"q": optimizer(config).init(params["q"])}))
+
+
+def loss(
+    config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions
+) -> tuple[Array, dict[str, Array]]:
+    """The loss of algorithm 1 on a batch, and what it is made of."""
+    net, z = network(config, env), support(config)
+    logits = ops.action_distribution(net.apply(params, batch.obs), batch.action)
+    next_probs = jax.nn.softmax(net.apply(target_params, batch.next_obs), axis=-1)
+    # Q(s', a) = sum_i z_i p_i(s', a); a* = argmax_a Q(s', a)
+    chooser = jax.nn.softmax(net.apply(params, batch.next_obs), axis=-1) if config.double else next_probs
+    next_probs = ops.action_distribution(next_probs, jnp.argmax(_mean(z, chooser), axis=-1))
+    # m: the mass p_j(s', a*) at r + gamma z_j, shared by the neighbours on the support
+    atoms = batch.reward[:, None] + batch.discount[:, None] * z[None, :]
+    target = jax.lax.stop_gradient(ops.categorical_projection(atoms, next_probs, z))
+    # -sum_i m_i log p_i(s, a)
+    total = jnp.mean(batch.weight * ops.categorical_cross_entropy(target, logits))
+    value = _mean(z, jax.nn.softmax(logits, axis=-1))
+    td_error = jnp.mean(jnp.abs(_mean(z, target) - value))
+    return total, {"loss": total, "q_value": jnp.mean(value), "td_error": td_error}
+
+
+def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+    """Act epsilon-greedily into the replay, and after each step learn from a batch of it by algorithm 1."""
+
+    def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> tuple[Learner, dict[str, Array]]:
+        # perform a gradient descent step on the cross-entropy -sum_i m_i log p_i(s, a; theta)
+        params, target_params, opt_state = learner
+        gradient, losses = jax.grad(lambda q: loss(config, env, q, target_params["q"], batch), has_aux=True)(
+            params["q"]
+        )
+        params, opt_state = off_policy.descend(
+            optimizer(config), params, opt_state, {"q": gradient}, {"q": config.learning_rate}, config.max_grad_norm
+        )
+        # every C steps reset theta- = theta
+        rate = jnp.where((step + 1) % config.target_every == 0, config.tau, 0.0)
+        return Learner(params, off_policy.track(params, target_params, rate), opt_state), losses
+
+    return off_policy.update(
+        config,
+        env,
+        state,
+        noise=lambda memory, key, shape: (off_policy.greedy_noise(env, key, shape), memory),
+        explore=lambda learner, obs, noise, steps: off_policy.epsilon_greedy(
+            q_values(config, env, learner.params["q"], obs), off_policy.epsilon(config, steps), noise
+        ),
+        learning_noise=off_policy.no_noise,
+        learn=learn,
+    )
+
+
+def act(config: Config, env: Env, policy: PyTree, obs: Array, key: Key | None = None) -> Array:
+    """The action of the greatest mean for `obs [..., *shape]`; with a key, any with probability `epsilon_end`."""
+    values = q_values(config, env, policy, obs)
+    if key is None:
+        return jnp.argmax(values, axis=-1).astype(jnp.int32)
+    return ops.EpsilonGreedy(values, config.epsilon_end).sample(key)
+
+
+C51 = Algorithm(
+    "c51",
+    Config,
+    init,
+    update,
+    act,
+    off_policy.steps_per_update,
+    action_spaces=("Discrete",),
+)

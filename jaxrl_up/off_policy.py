@@ -1,0 +1,256 @@
+"""What the off-policy algorithms share: acting into a replay, and learning from it every so often.
+
+One update is `rollout_length` steps of `num_envs` environments. After every `train_every` of them come
+`gradient_steps` gradient steps on batches from the replay, so each environment step is learned from
+`gradient_steps * batch_size / (train_every * num_envs)` times. Before `learning_starts` environment steps none is
+made: how often the loop runs depends on counters alone, so under vmap over seeds it is skipped and not masked.
+What acts, and what a gradient step is, is in `algorithms/`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_up import replay as replay_buffer
+from jaxrl_up.envs import Env, rescale_action
+from jaxrl_up.envs.spaces import Box
+from jaxrl_up.gradients import descend as descend
+from jaxrl_up.gradients import track as track
+from jaxrl_up.networks import action_dims
+from jaxrl_up.replay import Replay, Transitions
+from jaxrl_up.rollout import Interaction, draw_ahead, env_step, no_episodes, start
+from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
+
+
+class Learner(NamedTuple):
+    """All that is learned: restored to its last finite value when a seed fails."""
+
+    params: PyTree
+    target_params: PyTree
+    opt_state: PyTree
+
+
+class State(NamedTuple):
+    """The state of an off-policy run: arrays only."""
+
+    learner: Learner
+    replay: Replay
+    interaction: Interaction
+    noise: PyTree  # what exploration noise remembers from step to step; nothing for epsilon-greedy
+    key: Key
+    counters: Counters
+
+    @property
+    def policy(self) -> PyTree:
+        return self.learner.params.get("actor", self.learner.params.get("q"))
+
+
+def training_env(env: Env) -> Env:
+    """The environment as networks and replay see it: bounded actions live in [-1, 1]."""
+    return rescale_action(env) if isinstance(env.action_space, Box) else env
+
+
+def init(config: Any, env: Env, key: Key, learner: Learner, noise: PyTree = ()) -> State:
+    """An empty replay and fresh environments around a learner."""
+    if config.rollout_length % config.train_every:
+        raise ValueError(
+            f"train_every={config.train_every} does not divide rollout_length={config.rollout_length}; choose a divisor"
+        )
+    needed = (first_rows(config) + 1) * config.num_envs
+    if config.buffer_size < needed:
+        raise ValueError(f"buffer_size={config.buffer_size} must be at least {needed} for this n_step and num_envs")
+    env_key, state_key = jax.random.split(key)
+    return State(
+        learner,
+        replay_buffer.init(training_env(env), config.buffer_size, config.num_envs),
+        start(env, config.num_envs, env_key),
+        noise,
+        state_key,
+        Counters(jnp.int32(0), jnp.int32(0)),
+    )
+
+
+def n_step(config: Any) -> int:
+    """Rewards summed before bootstrapping; 1 for an algorithm that has no such field."""
+    return getattr(config, "n_step", 1)
+
+
+def first_rows(config: Any) -> int:
+    """Rows written before the first batch is drawn."""
+    return max(-(-config.learning_starts // config.num_envs), n_step(config) + 1)
+
+
+def gradient_steps_done(config: Any, time: Array) -> Array:
+    """Gradient steps made after `time` steps of each environment."""
+    first = -(-first_rows(config) // config.train_every)  # the phase after which the first are made
+    return jnp.maximum(time // config.train_every - first + 1, 0) * config.gradient_steps
+
+
+def update(
+    config: Any,
+    env: Env,
+    state: State,
+    noise: Callable[[PyTree, Key, tuple[int, ...]], tuple[PyTree, PyTree]],
+    explore: Callable[[Learner, Array, PyTree, Array], Array],
+    learning_noise: Callable[[Key, tuple[int, ...]], PyTree],
+    learn: Callable[[Learner, Transitions, PyTree, Array], tuple[Learner, dict[str, Array]]],
+) -> tuple[State, Metrics]:
+    """Act for `rollout_length` steps and learn between them.
+
+    `noise(state.noise, key, (T, B))` draws the exploration noise of all steps at once and says what to remember of
+    it; `explore(learner, obs [B, ...], noise, env_steps) -> action [B, ...]` gets one step's. Likewise
+    `learning_noise(key, shape)` and `learn(learner, batch, noise, step) -> (learner, losses)`, which is gradient step
+    number `step`, counted from 0.
+    """
+    key, env_key, noise_key, index_key, learn_key = jax.random.split(state.key, 5)
+    env = training_env(env)
+    phases, steps, learns = config.rollout_length // config.train_every, config.train_every, config.gradient_steps
+
+    # randomness for the whole update, drawn as a few large operations
+    ahead = draw_ahead(env, env_key, (phases, steps, config.num_envs))
+    noises, noise_state = noise(state.noise, noise_key, (config.rollout_length, config.num_envs))
+    noises = jax.tree.map(lambda x: x.reshape(phases, steps, *x.shape[1:]), noises)
+    bits = jax.random.bits(index_key, (phases, learns, config.batch_size), jnp.uint32)
+    learning_noises = learning_noise(learn_key, (phases, learns, config.batch_size))
+
+    def act(carry: Any, rows: Any) -> Any:
+        learner, replay, interaction, sums, time = carry
+        ahead, noise = rows
+        action = explore(learner, interaction.obs, noise, time * config.num_envs)
+        obs = interaction.obs
+        interaction, step, sums = env_step(env, interaction, action, ahead, sums)
+        replay = replay_buffer.add(
+            env, replay, time, obs, action, step.reward, step.next_obs, step.terminated, step.truncated
+        )
+        return (learner, replay, interaction, sums, time + 1), None
+
+    def phase(carry: Any, rows: Any) -> Any:
+        learner, replay, interaction, sums, time, losses = carry
+        ahead, noises, bits, learning_noises = rows
+        (learner, replay, interaction, sums, time), _ = jax.lax.scan(
+            act, (learner, replay, interaction, sums, time), (ahead, noises)
+        )
+        done = gradient_steps_done(config, time)
+
+        def gradient_step(i: Array, carry: tuple[Learner, dict[str, Array]]) -> tuple[Learner, dict[str, Array]]:
+            learner, losses = carry
+            batch = replay_buffer.sample(env, replay, time, bits[i], config.gamma, n_step(config))
+            learner, new = learn(learner, batch, jax.tree.map(lambda x: x[i], learning_noises), done - learns + i)
+            return learner, jax.tree.map(jnp.add, losses, new)
+
+        learner, losses = jax.lax.fori_loop(0, jnp.where(done > 0, learns, 0), gradient_step, (learner, losses))
+        return (learner, replay, interaction, sums, time, losses), None
+
+    time = state.counters.env_steps // config.num_envs
+    made_before = gradient_steps_done(config, time)
+    zeros = _zeros(lambda: learn(state.learner, _no_batch(config, env, state, bits), _first(learning_noises), time)[1])
+    carry = (state.learner, state.replay, state.interaction, no_episodes(), time, zeros)
+    (learner, replay, interaction, sums, time, losses), _ = jax.lax.scan(
+        phase, carry, (ahead, noises, bits, learning_noises)
+    )
+    made = jnp.maximum(gradient_steps_done(config, time) - made_before, 1)
+    losses = jax.tree.map(lambda x: x / made, losses)
+    counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
+    return State(learner, replay, interaction, noise_state, key, counters), Metrics(losses, *sums)
+
+
+def _no_batch(config: Any, env: Env, state: State, bits: Array) -> Transitions:
+    return replay_buffer.sample(env, state.replay, jnp.int32(2), bits[0, 0], config.gamma, n_step(config))
+
+
+def _first(noises: PyTree) -> PyTree:
+    return jax.tree.map(lambda x: x[0, 0], noises)
+
+
+def _zeros(function: Callable[[], PyTree]) -> PyTree:
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function))
+
+
+def steps_per_update(config: Any) -> int:
+    """Environment steps that one update takes."""
+    return config.num_envs * config.rollout_length
+
+
+def no_noise(key: Key, shape: tuple[int, ...]) -> tuple[()]:
+    """For algorithms whose gradient step draws nothing."""
+    del key, shape
+    return ()
+
+
+def critics_loss(values: Array, target: Array, weight: Array) -> Array:
+    """Mean squared error of critics `[C, N]` to one target `[N]`, each mean weighted `[N]`, summed over critics."""
+    target = jax.lax.stop_gradient(target)
+    return jnp.sum(jax.vmap(lambda value: jnp.mean(weight * jnp.square(value - target)))(values))
+
+
+def rates(config: Any) -> dict[str, Array | float]:
+    """The step sizes of actor and critic."""
+    critic_rate = config.learning_rate if config.critic_learning_rate is None else config.critic_learning_rate
+    return {"actor": config.learning_rate, "critic": critic_rate}
+
+
+def epsilon(config: Any, env_steps: Array) -> Array:
+    """The linear schedule from `epsilon_start` to `epsilon_end`, and flat from there on."""
+    span = jnp.maximum(config.exploration_fraction * config.total_steps, 1.0)
+    done = jnp.minimum(env_steps / span, 1.0)
+    return config.epsilon_start + done * (config.epsilon_end - config.epsilon_start)
+
+
+def greedy_noise(env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """What `epsilon_greedy` draws: a coin in [0, 1), an action, and a number per action to break ties."""
+    coin_key, action_key, tie_key = jax.random.split(key, 3)
+    number = env.action_space.n
+    action = jax.random.randint(action_key, shape, 0, number, jnp.int32)
+    return jax.random.uniform(coin_key, shape), action, jax.random.uniform(tie_key, (*shape, number))
+
+
+def epsilon_greedy(q_values: Array, epsilon: Array, noise: tuple[Array, Array, Array]) -> Array:
+    """A draw from `ops.EpsilonGreedy`: any action with probability epsilon, else a best one, ties at random."""
+    coin, action, tie = noise
+    best = q_values == jnp.max(q_values, axis=-1, keepdims=True)
+    greedy = jnp.argmax(jnp.where(best, 1.0 + tie, 0.0), axis=-1).astype(jnp.int32)
+    return jnp.where(coin < epsilon, action, greedy)
+
+
+# -- exploration in continuous actions
+
+COLOURS = {"white": (), "ou": (7,), "pink": tuple(2**k for k in range(10))}  # time constants, steps
+EXPLORATION_NOISES = tuple(COLOURS)
+
+
+def init_noise(config: Any, env: Env, key: Key) -> PyTree:
+    """The memory of `action_noise` `[K, B, D]`, drawn from its stationary distribution; nothing for white noise."""
+    number = len(COLOURS[config.exploration_noise])
+    if number == 0:
+        return ()
+    return jax.random.normal(key, (number, config.num_envs, action_dims(env.action_space)))
+
+
+def action_noise(config: Any, env: Env, memory: PyTree, key: Key, shape: tuple[int, int]) -> tuple[PyTree, PyTree]:
+    """Noise of `shape (T, B)`: standard normal `[T, B, D]` of the chosen colour, and uniform actions `[T, B, D]`.
+
+    `white` is independent from step to step. `ou` is an Ornstein-Uhlenbeck process with a time constant of 7 steps, as
+    in Lillicrap et al. 2016. `pink` is the sum of ten with time constants of 1, 2, 4, ... 512 steps, whose spectrum
+    falls as 1/f between them (Eberhard et al. 2023 explore with pink noise). Each has unit variance and goes on from
+    update to update.
+    """
+    uniform_key, normal_key = jax.random.split(key)
+    size = action_dims(env.action_space)
+    uniform = jax.random.uniform(uniform_key, (*shape, size), minval=-1.0, maxval=1.0)
+    taus = COLOURS[config.exploration_noise]
+    if not taus:
+        return (jax.random.normal(normal_key, (*shape, size)), uniform), memory
+    decay = jnp.exp(-1.0 / jnp.asarray(taus, jnp.float32))[:, None, None]
+    drawn = jax.random.normal(normal_key, (shape[0], *memory.shape))
+
+    def step(memory: Array, drawn: Array) -> tuple[Array, Array]:
+        memory = decay * memory + jnp.sqrt(1.0 - decay**2) * drawn
+        return memory, jnp.sum(memory, axis=0) / math.sqrt(len(taus))
+
+    memory, coloured = jax.lax.scan(step, memory, drawn)
+    return (coloured, uniform), memory
