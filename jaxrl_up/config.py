@@ -136,6 +136,10 @@ def check(config: PyTree) -> None:
                 raise ValueError(f"{field.name}={value!r} must be a number")
             if isinstance(value, int | float):
                 _check_range(field.name, value, low, high)
+                above = field.metadata.get("above")
+                least = getattr(config, above) if above else None
+                if isinstance(least, int | float) and not value > least:
+                    raise ValueError(f"{field.name}={value:g} must be above {above}={least:g}")
         elif isinstance(field.default, int):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise ValueError(f"{field.name}={value!r} must be a whole number")

@@ -36,5 +36,5 @@ def descend(
 
 
 def track(params: PyTree, target_params: PyTree, rate: Array | float) -> PyTree:
-    """Polyak averaging of target networks: target + rate (params - target); 1 copies, 0 leaves."""
-    return jax.tree.map(lambda new, old: old + rate * (new - old), params, target_params)
+    """Polyak averaging of target networks: rate params + (1 - rate) target; 1 copies and 0 leaves, exactly."""
+    return jax.tree.map(lambda new, old: rate * new + (1.0 - rate) * old, params, target_params)

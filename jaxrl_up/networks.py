@@ -333,19 +333,27 @@ class QNetwork(nn.Module):
         return self.head(self.torso(obs))
 
 
-def q_network(config: Any, env: Any, atoms: int | None = None) -> QNetwork:
+class QFunction(NamedTuple):
+    """A `QNetwork` as pure functions."""
+
+    init: Callable[[Key, Array], PyTree]
+    apply: Callable[[PyTree, Array], Array]
+
+
+def q_network(config: Any, env: Any, atoms: int | None = None) -> QFunction:
     """The action-value network that a config describes, for discrete actions.
 
     Reads `network`, `hidden`, `activation`, `initializer` and, where there is one, `dueling`; with it the last hidden
     layer is there twice, in either stream, and not in the torso (unless it is the only one).
     """
     check_network(config)
-    hidden = tuple(config.hidden)
+    hidden = list(config.hidden)
     dueling = getattr(config, "dueling", False)
     torso_hidden = hidden[:-1] if dueling and len(hidden) > 1 else hidden
-    torso = Torso(env.observation_space, config.network, torso_hidden, config.activation, config.initializer)
-    head = QHead(env.action_space.n, atoms, dueling, hidden[-1], config.activation, config.initializer)
-    return QNetwork(torso, head)
+    torso = Torso(env.observation_space, config.network, tuple(torso_hidden), config.activation, config.initializer)
+    head = QHead(action_dims(env.action_space), atoms, dueling, hidden[-1], config.activation, config.initializer)
+    net = QNetwork(torso, head)
+    return QFunction(net.init, cast(Any, net.apply))
 
 
 class ContinuousActor(nn.Module):

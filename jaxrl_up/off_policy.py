@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl_up import priorities as sum_tree
 from jaxrl_up import replay as replay_buffer
-from jaxrl_up.envs import Env, rescale_action
+from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box
-from jaxrl_up.gradients import descend as descend
-from jaxrl_up.gradients import track as track
 from jaxrl_up.networks import action_dims
+from jaxrl_up.priorities import Priorities
 from jaxrl_up.replay import Replay, Transitions
 from jaxrl_up.rollout import Interaction, draw_ahead, env_step, no_episodes, start
 from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
@@ -35,12 +35,23 @@ class Learner(NamedTuple):
     opt_state: PyTree
 
 
+Learned = tuple[Learner, dict[str, Array], Array | None]  # after a gradient step: losses, and errors [N] for priorities
+
+
+class Ranked(NamedTuple):
+    """Prioritised replay."""
+
+    tree: Priorities  # one row for each transition, row * num_envs + environment
+    highest: Array  # priority of transitions that were never learned from
+
+
 class State(NamedTuple):
     """The state of an off-policy run: arrays only."""
 
     learner: Learner
     replay: Replay
     interaction: Interaction
+    priorities: PyTree  # of the replay's rows: `Ranked`, or nothing where they are drawn uniformly
     noise: PyTree  # what exploration noise remembers from step to step; nothing for epsilon-greedy
     key: Key
     counters: Counters
@@ -69,10 +80,17 @@ def init(config: Any, env: Env, key: Key, learner: Learner, noise: PyTree = ()) 
         learner,
         replay_buffer.init(training_env(env), config.buffer_size, config.num_envs),
         start(env, config.num_envs, env_key),
+        init_priorities(config),
         noise,
         state_key,
         Counters(jnp.int32(0), jnp.int32(0)),
     )
+
+
+def to_env(action: Array, env: Env) -> Array:
+    """Actions from [-1, 1], where the policy has them, in the bounds of the environment."""
+    assert isinstance(env.action_space, Box)
+    return to_bounds(action, env.action_space)
 
 
 def n_step(config: Any) -> int:
@@ -98,14 +116,14 @@ def update(
     noise: Callable[[PyTree, Key, tuple[int, ...]], tuple[PyTree, PyTree]],
     explore: Callable[[Learner, Array, PyTree, Array], Array],
     learning_noise: Callable[[Key, tuple[int, ...]], PyTree],
-    learn: Callable[[Learner, Transitions, PyTree, Array], tuple[Learner, dict[str, Array]]],
+    learn: Callable[[Learner, Transitions, PyTree, Array], Learned],
 ) -> tuple[State, Metrics]:
     """Act for `rollout_length` steps and learn between them.
 
     `noise(state.noise, key, (T, B))` draws the exploration noise of all steps at once and says what to remember of
     it; `explore(learner, obs [B, ...], noise, env_steps) -> action [B, ...]` gets one step's. Likewise
-    `learning_noise(key, shape)` and `learn(learner, batch, noise, step) -> (learner, losses)`, which is gradient step
-    number `step`, counted from 0.
+    `learning_noise(key, shape)` and `learn(learner, batch, noise, step) -> (learner, losses, error [N] or None)`, which
+    is gradient step number `step`, counted from 0. The errors set the priorities of prioritised replay.
     """
     key, env_key, noise_key, index_key, learn_key = jax.random.split(state.key, 5)
     env = training_env(env)
@@ -115,11 +133,11 @@ def update(
     ahead = draw_ahead(env, env_key, (phases, steps, config.num_envs))
     noises, noise_state = noise(state.noise, noise_key, (config.rollout_length, config.num_envs))
     noises = jax.tree.map(lambda x: x.reshape(phases, steps, *x.shape[1:]), noises)
-    bits = jax.random.bits(index_key, (phases, learns, config.batch_size), jnp.uint32)
+    bits = draw_index(config, index_key, (phases, learns))
     learning_noises = learning_noise(learn_key, (phases, learns, config.batch_size))
 
     def act(carry: Any, rows: Any) -> Any:
-        learner, replay, interaction, sums, time = carry
+        learner, replay, priorities, interaction, sums, time = carry
         ahead, noise = rows
         action = explore(learner, interaction.obs, noise, time * config.num_envs)
         obs = interaction.obs
@@ -127,44 +145,47 @@ def update(
         replay = replay_buffer.add(
             env, replay, time, obs, action, step.reward, step.next_obs, step.terminated, step.truncated
         )
-        return (learner, replay, interaction, sums, time + 1), None
+        priorities = rank_new(config, priorities, time)
+        return (learner, replay, priorities, interaction, sums, time + 1), None
 
     def phase(carry: Any, rows: Any) -> Any:
-        learner, replay, interaction, sums, time, losses = carry
+        learner, replay, priorities, interaction, sums, time, losses = carry
         ahead, noises, bits, learning_noises = rows
-        (learner, replay, interaction, sums, time), _ = jax.lax.scan(
-            act, (learner, replay, interaction, sums, time), (ahead, noises)
+        (learner, replay, priorities, interaction, sums, time), _ = jax.lax.scan(
+            act, (learner, replay, priorities, interaction, sums, time), (ahead, noises)
         )
         done = gradient_steps_done(config, time)
 
-        def gradient_step(i: Array, carry: tuple[Learner, dict[str, Array]]) -> tuple[Learner, dict[str, Array]]:
-            learner, losses = carry
-            batch = replay_buffer.sample(env, replay, time, bits[i], config.gamma, n_step(config))
-            learner, new = learn(learner, batch, jax.tree.map(lambda x: x[i], learning_noises), done - learns + i)
-            return learner, jax.tree.map(jnp.add, losses, new)
+        def gradient_step(i: Array, carry: tuple[Learner, PyTree, dict[str, Array]]) -> Any:
+            learner, priorities, losses = carry
+            batch = draw(config, env, replay, priorities, time, bits[i])
+            learning_noise = jax.tree.map(lambda x: x[i], learning_noises)
+            learner, new, error = learn(learner, batch, learning_noise, done - learns + i)
+            return learner, rank(config, priorities, batch, error), jax.tree.map(jnp.add, losses, new)
 
-        learner, losses = jax.lax.fori_loop(0, jnp.where(done > 0, learns, 0), gradient_step, (learner, losses))
-        return (learner, replay, interaction, sums, time, losses), None
+        learner, priorities, losses = jax.lax.fori_loop(
+            0, jnp.where(done > 0, learns, 0), gradient_step, (learner, priorities, losses)
+        )
+        return (learner, replay, priorities, interaction, sums, time, losses), None
 
     time = state.counters.env_steps // config.num_envs
     made_before = gradient_steps_done(config, time)
-    zeros = _zeros(lambda: learn(state.learner, _no_batch(config, env, state, bits), _first(learning_noises), time)[1])
-    carry = (state.learner, state.replay, state.interaction, no_episodes(), time, zeros)
-    (learner, replay, interaction, sums, time, losses), _ = jax.lax.scan(
+    zeros = _zeros(
+        lambda: learn(
+            state.learner,
+            draw(config, env, state.replay, state.priorities, time, bits[0, 0]),
+            jax.tree.map(lambda x: x[0, 0], learning_noises),
+            time,
+        )[1]
+    )
+    carry = (state.learner, state.replay, state.priorities, state.interaction, no_episodes(), time, zeros)
+    (learner, replay, priorities, interaction, sums, time, losses), _ = jax.lax.scan(
         phase, carry, (ahead, noises, bits, learning_noises)
     )
     made = jnp.maximum(gradient_steps_done(config, time) - made_before, 1)
     losses = jax.tree.map(lambda x: x / made, losses)
     counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
-    return State(learner, replay, interaction, noise_state, key, counters), Metrics(losses, *sums)
-
-
-def _no_batch(config: Any, env: Env, state: State, bits: Array) -> Transitions:
-    return replay_buffer.sample(env, state.replay, jnp.int32(2), bits[0, 0], config.gamma, n_step(config))
-
-
-def _first(noises: PyTree) -> PyTree:
-    return jax.tree.map(lambda x: x[0, 0], noises)
+    return State(learner, replay, interaction, priorities, noise_state, key, counters), Metrics(losses, *sums)
 
 
 def _zeros(function: Callable[[], PyTree]) -> PyTree:
@@ -194,27 +215,62 @@ def rates(config: Any) -> dict[str, Array | float]:
     return {"actor": config.learning_rate, "critic": critic_rate}
 
 
-def epsilon(config: Any, env_steps: Array) -> Array:
-    """The linear schedule from `epsilon_start` to `epsilon_end`, and flat from there on."""
-    span = jnp.maximum(config.exploration_fraction * config.total_steps, 1.0)
-    done = jnp.minimum(env_steps / span, 1.0)
-    return config.epsilon_start + done * (config.epsilon_end - config.epsilon_start)
+# -- which rows to learn from
 
 
-def greedy_noise(env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """What `epsilon_greedy` draws: a coin in [0, 1), an action, and a number per action to break ties."""
-    coin_key, action_key, tie_key = jax.random.split(key, 3)
-    number = env.action_space.n
-    action = jax.random.randint(action_key, shape, 0, number, jnp.int32)
-    return jax.random.uniform(coin_key, shape), action, jax.random.uniform(tie_key, (*shape, number))
+def prioritized(config: Any) -> bool:
+    """Whether rows are drawn in proportion to priorities; false for an algorithm that has no such field."""
+    return getattr(config, "prioritized", False)
 
 
-def epsilon_greedy(q_values: Array, epsilon: Array, noise: tuple[Array, Array, Array]) -> Array:
-    """A draw from `ops.EpsilonGreedy`: any action with probability epsilon, else a best one, ties at random."""
-    coin, action, tie = noise
-    best = q_values == jnp.max(q_values, axis=-1, keepdims=True)
-    greedy = jnp.argmax(jnp.where(best, 1.0 + tie, 0.0), axis=-1).astype(jnp.int32)
-    return jnp.where(coin < epsilon, action, greedy)
+def init_priorities(config: Any) -> PyTree:
+    """No row may be drawn yet."""
+    if not prioritized(config):
+        return ()
+    return Ranked(sum_tree.init(config.buffer_size // config.num_envs * config.num_envs), jnp.float32(1.0))
+
+
+def draw_index(config: Any, key: Key, shape: tuple[int, ...]) -> Array:
+    """Randomness for batches of `shape`: bits `[*shape, N]`, or numbers `[*shape, levels, N]`."""
+    if not prioritized(config):
+        return jax.random.bits(key, (*shape, config.batch_size), jnp.uint32)
+    capacity = config.buffer_size // config.num_envs * config.num_envs
+    return jax.random.uniform(key, (*shape, sum_tree.num_levels(capacity), config.batch_size))
+
+
+def draw(config: Any, env: Env, replay: Replay, priorities: PyTree, time: Array, drawn: Array) -> Transitions:
+    """A batch: uniform, or by priority with importance weights (Schaul et al. 2016, algorithm 1, lines 9 and 10)."""
+    if not prioritized(config):
+        return replay_buffer.sample(env, replay, time, drawn, config.gamma, n_step(config))
+    index, probability = sum_tree.sample(priorities.tree, drawn)
+    batch = replay_buffer.at(env, replay, index, config.gamma, n_step(config))
+    progress = jnp.minimum(time * config.num_envs / config.total_steps, 1.0)
+    beta = config.importance_exponent + progress * (1.0 - config.importance_exponent)
+    return batch._replace(weight=batch.weight * sum_tree.importance_weights(probability, beta))
+
+
+def rank_new(config: Any, priorities: PyTree, time: Array) -> PyTree:
+    """After writing row `time`: it may not be drawn yet, but the one whose window it completes may."""
+    if not prioritized(config):
+        return priorities
+    num_envs, rows = config.num_envs, config.buffer_size // config.num_envs
+    written, complete = time % rows, (time - n_step(config)) % rows
+    columns = jnp.arange(num_envs)
+    index = jnp.concatenate([written * num_envs + columns, complete * num_envs + columns])
+    value = jnp.where(time >= n_step(config), priorities.highest, 0.0)
+    values = jnp.concatenate([jnp.zeros(num_envs), jnp.broadcast_to(value, (num_envs,))])
+    return priorities._replace(tree=sum_tree.set(priorities.tree, index, values))
+
+
+def rank(config: Any, priorities: PyTree, batch: Transitions, error: Array | None) -> PyTree:
+    """p = (|error| + 1e-6)^alpha (eq. 1, section 3.3); a row that must not be learned from gets 0."""
+    if not prioritized(config):
+        return priorities
+    assert error is not None
+    priority = (jnp.abs(error) + 1e-6) ** config.priority_exponent
+    priority = jnp.where(jnp.isfinite(priority), priority, priorities.highest)  # a failed seed goes on drawing
+    tree = sum_tree.set(priorities.tree, batch.index, jnp.where(batch.weight > 0, priority, 0.0))
+    return Ranked(tree, jnp.maximum(priorities.highest, jnp.max(priority)))
 
 
 # -- exploration in continuous actions
@@ -231,7 +287,7 @@ def init_noise(config: Any, env: Env, key: Key) -> PyTree:
     return jax.random.normal(key, (number, config.num_envs, action_dims(env.action_space)))
 
 
-def action_noise(config: Any, env: Env, memory: PyTree, key: Key, shape: tuple[int, int]) -> tuple[PyTree, PyTree]:
+def action_noise(config: Any, env: Env, memory: PyTree, key: Key, shape: tuple[int, ...]) -> tuple[PyTree, PyTree]:
     """Noise of `shape (T, B)`: standard normal `[T, B, D]` of the chosen colour, and uniform actions `[T, B, D]`.
 
     `white` is independent from step to step. `ou` is an Ornstein-Uhlenbeck process with a time constant of 7 steps, as

@@ -94,7 +94,7 @@ def add(
     slot = rows + replay.truncations % (replay.obs.shape[0] - rows)
     stored = _put(replay.obs, pack(env, obs), row)
     # the next final's place is written on at every step, and passed only when an episode was cut
-    stored = stored.at[slot, jnp.arange(slot.shape[0])].set(pack(env, next_obs))
+    stored = stored.at[slot, jnp.arange(slot.shape[0])].set(pack(env, next_obs).astype(stored.dtype))
     return Replay(
         stored,
         _put(replay.action, action, row),

@@ -71,9 +71,9 @@ def env_step(
     env: Env, interaction: Interaction, action: Array, ahead: Ahead, sums: EpisodeSums
 ) -> tuple[Interaction, TimeStep, EpisodeSums]:
     """Step all B environments once; episodes that end start again by themselves."""
-    fresh = ahead.reset
-    if isinstance(fresh, jax.Array) and jnp.issubdtype(fresh.dtype, jax.dtypes.prng_key):
-        fresh = jax.vmap(env.reset)(fresh)
+    drawn: Any = ahead.reset
+    only_keys = isinstance(drawn, jax.Array) and jnp.issubdtype(drawn.dtype, jax.dtypes.prng_key)
+    fresh: Any = jax.vmap(env.reset)(drawn) if only_keys else drawn
     env_state, step = jax.vmap(env.step_or_restart)(ahead.step_key, interaction.env_state, action, fresh)
     done = step.terminated | step.truncated
     episode_return = interaction.episode_return + step.reward

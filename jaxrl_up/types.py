@@ -64,13 +64,14 @@ class Counters(NamedTuple):
     env_steps: Array  # int32
 
 
-def traced(default: float | None, low: float = -math.inf, high: float = math.inf) -> Any:
+def traced(default: float | None, low: float = -math.inf, high: float = math.inf, above: str | None = None) -> Any:
     """A Config field that enters arithmetic only: a pytree leaf, so it can be swept by vmap.
 
     `low` and `high` are the closed range checked while the value is still a Python number. A default
-    of None marks a switch that is off; None is structure, so it may be tested with `is None`.
+    of None marks a switch that is off; None is structure, so it may be tested with `is None`. The value must be above
+    that of the field named by `above`.
     """
-    return struct.field(default=default, metadata={"range": (low, high)})
+    return struct.field(default=default, metadata={"range": (low, high), "above": above})
 
 
 def static(default: Any, low: float | None = None, choices: tuple[Any, ...] | None = None) -> Any:

@@ -7,8 +7,9 @@ The return of an action is a categorical distribution p over a fixed support z o
 the support (eq. 7). Returns beyond the support count as its ends, so choose it to hold them all: with rewards in
 [low, high], from low / (1 - gamma) to high / (1 - gamma). The defaults suit rewards in [0, 1] with gamma = 0.99.
 
-Switches, as in DQN: `double`, `dueling` (Wang et al. 2016, with streams of logits as in Hessel et al. 2018), `n_step`.
-Deviations: Adam with DQN's step size; a new target after 250 gradient steps; the support is for returns in [0, 100].
+Switches, as in DQN: `double`, `dueling` (Wang et al. 2016, with streams of logits as in Hessel et al. 2018), `n_step`,
+`prioritized` (by the loss, as in Hessel et al. 2018).
+Deviations: step size and target updates are set for small networks; the paper's support is [-10, 10].
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -19,14 +20,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
-from jax.core import Tracer
 
-from jaxrl_up import off_policy, ops
+from jaxrl_up import off_policy, ops, q_learning
 from jaxrl_up.envs import Env
-from jaxrl_up.networks import QNetwork, q_network
-from jaxrl_up.off_policy import Learner, State
+from jaxrl_up.networks import QFunction, q_network
+from jaxrl_up.off_policy import State
 from jaxrl_up.replay import Transitions
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
@@ -51,7 +50,7 @@ class Config:
     """transitions kept for replay"""
     learning_starts: int = static(1_000, low=0)
     """environment steps before the first gradient step"""
-    learning_rate: float = traced(1e-3, 0.0)
+    learning_rate: float = traced(5e-4, 0.0)
     """Adam step size"""
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
@@ -63,9 +62,15 @@ class Config:
     """probability of a random action at last"""
     exploration_fraction: float = traced(0.1, 0.0, 1.0)
     """part of total_steps over which epsilon falls, linearly"""
+    prioritized: bool = static(False)
+    """draw transitions in proportion to their last error, and not uniformly"""
+    priority_exponent: float = traced(0.6, 0.0)
+    """priorities are errors to this power; 0 is uniform"""
+    importance_exponent: float = traced(0.4, 0.0, 1.0)
+    """how far weights correct for that at first; 1, fully, at last"""
     tau: float = traced(1.0, 0.0, 1.0)
     """how far the target network moves to the online one, when it does; 1 copies"""
-    target_every: int = static(250, low=1)
+    target_every: int = static(100, low=1)
     """gradient steps between moves of the target network"""
     double: bool = static(False)
     """let the online network choose the action whose distribution the target network gives"""
@@ -75,11 +80,11 @@ class Config:
     """places of the support"""
     v_min: float = traced(0.0)
     """least return on the support, in units of the discounted return"""
-    v_max: float = traced(100.0)
+    v_max: float = traced(100.0, above="v_min")
     """greatest return on the support; smaller and greater returns count as its ends"""
     max_grad_norm: float | None = traced(10.0, 0.0)
     """clip the norm of the gradient to this"""
-    adam_epsilon: float = traced(1e-8, 0.0)
+    adam_epsilon: float = traced(1e-4, 0.0)
     """added to Adam's denominator"""
     network: Any = static("auto")
     """auto, mlp, cnn, or a linen module from observation to features"""
@@ -91,7 +96,7 @@ class Config:
     """initial weights"""
 
 
-def network(config: Config, env: Env) -> QNetwork:
+def network(config: Config, env: Env) -> QFunction:
     """Observation -> logits of the distributions of all actions `[..., A, num_atoms]`."""
     return q_network(config, env, config.num_atoms)
 
@@ -110,29 +115,15 @@ def _mean(support: Array, probs: Array) -> Array:
     return jnp.matmul(probs, support, precision="highest")
 
 
-def optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam without its step size."""
-    return optax.scale_by_adam(eps=config.adam_epsilon)
-
-
 def init(config: Config, env: Env, key: Key) -> State:
-    """A fresh network, its copy as target, an empty replay and fresh environments.
-
-    Raises `ValueError` unless v_min < v_max; traced values are not checked.
-    """
-    low, high = config.v_min, config.v_max
-    if not isinstance(low, Tracer) and not isinstance(high, Tracer) and not float(low) < float(high):
-        raise ValueError(f"v_min={low:g} must be less than v_max={high:g}; choose them around all discounted returns")
-    params_key, state_key = jax.random.split(key)
-    space = env.observation_space
-    params = {"q": network(config, env).init(params_key, jnp.zeros((1, *space.shape), space.dtype))}
-    return off_policy.init(config, env, state_key, Learner(params, params, {"q": optimizer(config).init(params["q"])}))
+    """A fresh network, its copy as target, an empty replay and fresh environments."""
+    return q_learning.init(config, env, key, config.num_atoms)
 
 
 def loss(
     config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions
-) -> tuple[Array, dict[str, Array]]:
-    """The loss of algorithm 1 on a batch, and what it is made of."""
+) -> tuple[Array, tuple[dict[str, Array], Array]]:
+    """The loss of algorithm 1 on a batch, what it is made of, and what ranks the rows."""
     net, z = network(config, env), support(config)
     logits = ops.action_distribution(net.apply(params, batch.obs), batch.action)
     next_probs = jax.nn.softmax(net.apply(target_params, batch.next_obs), axis=-1)
@@ -143,47 +134,21 @@ def loss(
     atoms = batch.reward[:, None] + batch.discount[:, None] * z[None, :]
     target = jax.lax.stop_gradient(ops.categorical_projection(atoms, next_probs, z))
     # -sum_i m_i log p_i(s, a)
-    total = jnp.mean(batch.weight * ops.categorical_cross_entropy(target, logits))
+    losses = ops.categorical_cross_entropy(target, logits)
+    total = jnp.mean(batch.weight * losses)
     value = _mean(z, jax.nn.softmax(logits, axis=-1))
     td_error = jnp.mean(jnp.abs(_mean(z, target) - value))
-    return total, {"loss": total, "q_value": jnp.mean(value), "td_error": td_error}
+    return total, ({"loss": total, "q_value": jnp.mean(value), "td_error": td_error}, losses)
 
 
 def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     """Act epsilon-greedily into the replay, and after each step learn from a batch of it by algorithm 1."""
-
-    def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> tuple[Learner, dict[str, Array]]:
-        # perform a gradient descent step on the cross-entropy -sum_i m_i log p_i(s, a; theta)
-        params, target_params, opt_state = learner
-        gradient, losses = jax.grad(lambda q: loss(config, env, q, target_params["q"], batch), has_aux=True)(
-            params["q"]
-        )
-        params, opt_state = off_policy.descend(
-            optimizer(config), params, opt_state, {"q": gradient}, {"q": config.learning_rate}, config.max_grad_norm
-        )
-        # every C steps reset theta- = theta
-        rate = jnp.where((step + 1) % config.target_every == 0, config.tau, 0.0)
-        return Learner(params, off_policy.track(params, target_params, rate), opt_state), losses
-
-    return off_policy.update(
-        config,
-        env,
-        state,
-        noise=lambda memory, key, shape: (off_policy.greedy_noise(env, key, shape), memory),
-        explore=lambda learner, obs, noise, steps: off_policy.epsilon_greedy(
-            q_values(config, env, learner.params["q"], obs), off_policy.epsilon(config, steps), noise
-        ),
-        learning_noise=off_policy.no_noise,
-        learn=learn,
-    )
+    return q_learning.update(config, env, state, q_values, loss)
 
 
 def act(config: Config, env: Env, policy: PyTree, obs: Array, key: Key | None = None) -> Array:
     """The action of the greatest mean for `obs [..., *shape]`; with a key, any with probability `epsilon_end`."""
-    values = q_values(config, env, policy, obs)
-    if key is None:
-        return jnp.argmax(values, axis=-1).astype(jnp.int32)
-    return ops.EpsilonGreedy(values, config.epsilon_end).sample(key)
+    return q_learning.act(config, env, policy, obs, key, q_values)
 
 
 C51 = Algorithm(

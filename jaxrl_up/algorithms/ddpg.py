@@ -18,9 +18,10 @@ import optax
 from flax import struct
 
 from jaxrl_up import off_policy, ops
-from jaxrl_up.envs import Env, to_bounds
+from jaxrl_up.envs import Env
+from jaxrl_up.gradients import descend, track
 from jaxrl_up.networks import ActorCritics, actor_critics
-from jaxrl_up.off_policy import EXPLORATION_NOISES, Learner, State
+from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
@@ -134,7 +135,7 @@ def actor_loss(config: Config, env: Env, actor: PyTree, critic: PyTree, batch: T
 def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     """Algorithm 1: act with noise into the replay, and after each step learn from a batch of it."""
 
-    def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> tuple[Learner, dict[str, Array]]:
+    def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> Learned:
         params, target_params, opt_state = learner
         # update the critic by minimising (y - Q(s, a))^2
         critic_gradient, losses = jax.grad(
@@ -145,13 +146,13 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
             lambda actor: actor_loss(config, env, actor, params["critic"], batch)
         )(params["actor"])
         gradient = {"actor": actor_gradient, "critic": critic_gradient}
-        params, opt_state = off_policy.descend(
+        params, opt_state = descend(
             optimizer(config), params, opt_state, gradient, off_policy.rates(config), config.max_grad_norm
         )
         # update the target networks: theta' <- tau theta + (1 - tau) theta'
-        target_params = off_policy.track(params, target_params, config.tau)
+        target_params = track(params, target_params, config.tau)
         losses = {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}
-        return Learner(params, target_params, opt_state), losses
+        return Learner(params, target_params, opt_state), losses, None
 
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         normal, uniform = noise
@@ -174,7 +175,7 @@ def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = N
     action = policy(config, env, actor, obs)
     if key is not None:
         action = jnp.clip(action + config.noise_scale * jax.random.normal(key, action.shape), -1.0, 1.0)
-    return to_bounds(action, env.action_space)
+    return off_policy.to_env(action, env)
 
 
 DDPG = Algorithm(

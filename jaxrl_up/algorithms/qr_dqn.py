@@ -6,8 +6,8 @@ The return of an action is N = `num_quantiles` places theta_i that weigh the sam
 N-th of the distribution; a* has the greatest mean (1 / N) sum_j theta_j(s', a; theta-), and rho is the quantile Huber
 loss (eq. 10; `kappa` = 0 is plain quantile regression, eq. 8). Unlike C51 it needs no bounds on the return.
 
-Switches, as in DQN: `double`, `dueling` (Wang et al. 2016, with streams of quantiles), `n_step`. Deviations: fewer
-quantiles than the paper's 200; Adam with DQN's step size; a new target after 250 gradient steps.
+Switches, as in DQN: `double`, `dueling` (Wang et al. 2016, with streams of quantiles), `n_step`, `prioritized`.
+Deviations: fewer quantiles than the paper's 200; step size and target updates are set for small networks.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -18,13 +18,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
-from jaxrl_up import off_policy, ops
+from jaxrl_up import off_policy, ops, q_learning
 from jaxrl_up.envs import Env
-from jaxrl_up.networks import QNetwork, q_network
-from jaxrl_up.off_policy import Learner, State
+from jaxrl_up.networks import QFunction, q_network
+from jaxrl_up.off_policy import State
 from jaxrl_up.replay import Transitions
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
@@ -61,6 +60,12 @@ class Config:
     """probability of a random action at last"""
     exploration_fraction: float = traced(0.1, 0.0, 1.0)
     """part of total_steps over which epsilon falls, linearly"""
+    prioritized: bool = static(False)
+    """draw transitions in proportion to their last error, and not uniformly"""
+    priority_exponent: float = traced(0.6, 0.0)
+    """priorities are errors to this power; 0 is uniform"""
+    importance_exponent: float = traced(0.4, 0.0, 1.0)
+    """how far weights correct for that at first; 1, fully, at last"""
     tau: float = traced(1.0, 0.0, 1.0)
     """how far the target network moves to the online one, when it does; 1 copies"""
     target_every: int = static(250, low=1)
@@ -87,7 +92,7 @@ class Config:
     """initial weights"""
 
 
-def network(config: Config, env: Env) -> QNetwork:
+def network(config: Config, env: Env) -> QFunction:
     """Observation -> quantiles of the return of all actions `[..., A, num_quantiles]`."""
     return q_network(config, env, config.num_quantiles)
 
@@ -97,23 +102,15 @@ def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
     return jnp.mean(network(config, env).apply(params, obs), axis=-1)
 
 
-def optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam without its step size."""
-    return optax.scale_by_adam(eps=config.adam_epsilon)
-
-
 def init(config: Config, env: Env, key: Key) -> State:
     """A fresh network, its copy as target, an empty replay and fresh environments."""
-    params_key, state_key = jax.random.split(key)
-    space = env.observation_space
-    params = {"q": network(config, env).init(params_key, jnp.zeros((1, *space.shape), space.dtype))}
-    return off_policy.init(config, env, state_key, Learner(params, params, {"q": optimizer(config).init(params["q"])}))
+    return q_learning.init(config, env, key, config.num_quantiles)
 
 
 def loss(
     config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions
-) -> tuple[Array, dict[str, Array]]:
-    """The loss of algorithm 1 on a batch, and what it is made of."""
+) -> tuple[Array, tuple[dict[str, Array], Array]]:
+    """The loss of algorithm 1 on a batch, what it is made of, and what ranks the rows."""
     net = network(config, env)
     quantiles = ops.action_distribution(net.apply(params, batch.obs), batch.action)
     next_quantiles = net.apply(target_params, batch.next_obs)
@@ -125,45 +122,18 @@ def loss(
     # sum_i E_j[rho(T theta_j - theta_i(s, a))]
     total = jnp.mean(batch.weight * ops.quantile_huber_loss(quantiles, target, config.kappa))
     value = jnp.mean(quantiles, axis=-1)
-    td_error = jnp.mean(jnp.abs(jnp.mean(target, axis=-1) - value))
-    return total, {"loss": total, "q_value": jnp.mean(value), "td_error": td_error}
+    error = jnp.mean(target, axis=-1) - value
+    return total, ({"loss": total, "q_value": jnp.mean(value), "td_error": jnp.mean(jnp.abs(error))}, error)
 
 
 def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     """Act epsilon-greedily into the replay, and after each step learn from a batch of it by algorithm 1."""
-
-    def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> tuple[Learner, dict[str, Array]]:
-        # perform a gradient descent step on sum_i E_j[rho(T theta_j - theta_i(s, a; theta))]
-        params, target_params, opt_state = learner
-        gradient, losses = jax.grad(lambda q: loss(config, env, q, target_params["q"], batch), has_aux=True)(
-            params["q"]
-        )
-        params, opt_state = off_policy.descend(
-            optimizer(config), params, opt_state, {"q": gradient}, {"q": config.learning_rate}, config.max_grad_norm
-        )
-        # every C steps reset theta- = theta
-        rate = jnp.where((step + 1) % config.target_every == 0, config.tau, 0.0)
-        return Learner(params, off_policy.track(params, target_params, rate), opt_state), losses
-
-    return off_policy.update(
-        config,
-        env,
-        state,
-        noise=lambda memory, key, shape: (off_policy.greedy_noise(env, key, shape), memory),
-        explore=lambda learner, obs, noise, steps: off_policy.epsilon_greedy(
-            q_values(config, env, learner.params["q"], obs), off_policy.epsilon(config, steps), noise
-        ),
-        learning_noise=off_policy.no_noise,
-        learn=learn,
-    )
+    return q_learning.update(config, env, state, q_values, loss)
 
 
 def act(config: Config, env: Env, policy: PyTree, obs: Array, key: Key | None = None) -> Array:
     """The action of the greatest mean for `obs [..., *shape]`; with a key, any with probability `epsilon_end`."""
-    values = q_values(config, env, policy, obs)
-    if key is None:
-        return jnp.argmax(values, axis=-1).astype(jnp.int32)
-    return ops.EpsilonGreedy(values, config.epsilon_end).sample(key)
+    return q_learning.act(config, env, policy, obs, key, q_values)
 
 
 QR_DQN = Algorithm(

@@ -21,9 +21,10 @@ import optax
 from flax import struct
 
 from jaxrl_up import off_policy, ops
-from jaxrl_up.envs import Env, to_bounds
+from jaxrl_up.envs import Env
+from jaxrl_up.gradients import descend, track
 from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
-from jaxrl_up.off_policy import EXPLORATION_NOISES, Learner, State
+from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
@@ -128,7 +129,7 @@ def init(config: Config, env: Env, key: Key) -> State:
 
 def temperature(config: Config, params: PyTree) -> Array:
     """alpha, learned or given."""
-    return jnp.exp(params["log_alpha"]) if config.learn_alpha else config.alpha
+    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha)
 
 
 def critic_loss(
@@ -158,9 +159,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     size = action_dims(env.action_space)
     target_entropy = -float(size) if config.target_entropy is None else config.target_entropy
 
-    def learn(
-        learner: Learner, batch: Transitions, noise: tuple[Array, Array], step: Array
-    ) -> tuple[Learner, dict[str, Array]]:
+    def learn(learner: Learner, batch: Transitions, noise: tuple[Array, Array], step: Array) -> Learned:
         params, target_params, opt_state = learner
         # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
         critic_gradient, losses = jax.grad(
@@ -177,14 +176,14 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         if config.learn_alpha:
             gradient["log_alpha"] = -alpha * (log_prob + target_entropy)
         rates = off_policy.rates(config)
-        params, opt_state = off_policy.descend(
+        params, opt_state = descend(
             optimizer(config), params, opt_state, gradient, {**rates, "log_alpha": rates["actor"]}, config.max_grad_norm
         )
         # theta_i' <- tau theta_i + (1 - tau) theta_i'
-        target_params = off_policy.track({"critic": params["critic"]}, target_params, config.tau)
+        target_params = track({"critic": params["critic"]}, target_params, config.tau)
         losses = {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}
-        losses |= {"alpha": jnp.asarray(alpha), "entropy": -log_prob}
-        return Learner(params, target_params, opt_state), losses
+        losses |= {"alpha": alpha, "entropy": -log_prob}
+        return Learner(params, target_params, opt_state), losses, None
 
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         normal, uniform = noise
@@ -209,7 +208,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the squashed mean."""
     distribution = policy(config, env, actor, obs)
-    return to_bounds(distribution.mode() if key is None else distribution.sample(key), env.action_space)
+    return off_policy.to_env(distribution.mode() if key is None else distribution.sample(key), env)
 
 
 SAC = Algorithm(

@@ -22,8 +22,9 @@ from flax import struct
 
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
-from jaxrl_up.networks import q_network
-from jaxrl_up.off_policy import Learner, State
+from jaxrl_up.gradients import descend, track
+from jaxrl_up.networks import action_dims, q_network
+from jaxrl_up.off_policy import Learned, Learner, State
 from jaxrl_up.replay import Transitions
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
@@ -100,7 +101,7 @@ def init(config: Config, env: Env, key: Key) -> State:
     obs = jnp.zeros((1, *space.shape), space.dtype)
     net = q_network(config, env)
     critic = jax.vmap(lambda key: net.init(key, obs))(jax.random.split(critic_key, 2))
-    params = {"actor": net.init(actor_key, obs), "critic": critic}
+    params: dict[str, Any] = {"actor": net.init(actor_key, obs), "critic": critic}
     if config.learn_alpha:
         params["log_alpha"] = jnp.log(jnp.maximum(config.alpha, 1e-8))
     opt_state = {part: optimizer(config).init(params[part]) for part in params}
@@ -109,7 +110,7 @@ def init(config: Config, env: Env, key: Key) -> State:
 
 def temperature(config: Config, params: PyTree) -> Array:
     """alpha, learned or given."""
-    return jnp.exp(params["log_alpha"]) if config.learn_alpha else config.alpha
+    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha)
 
 
 def critic_loss(
@@ -137,10 +138,10 @@ def actor_loss(config: Config, env: Env, params: PyTree, batch: Transitions) -> 
 
 def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     """Algorithm 1: act into the replay, and after each step learn from a batch of it."""
-    number = env.action_space.n
+    number = action_dims(env.action_space)
     target_entropy = 0.5 * math.log(number) if config.target_entropy is None else config.target_entropy
 
-    def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> tuple[Learner, dict[str, Array]]:
+    def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> Learned:
         params, target_params, opt_state = learner
         # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
         critic_gradient, losses = jax.grad(
@@ -156,16 +157,16 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         if config.learn_alpha:
             gradient["log_alpha"] = alpha * (entropy - target_entropy)
         rates = off_policy.rates(config)
-        params, opt_state = off_policy.descend(
+        params, opt_state = descend(
             optimizer(config), params, opt_state, gradient, {**rates, "log_alpha": rates["actor"]}, config.max_grad_norm
         )
         # theta_i' <- tau theta_i + (1 - tau) theta_i'
-        target_params = off_policy.track({"critic": params["critic"]}, target_params, config.tau)
+        target_params = track({"critic": params["critic"]}, target_params, config.tau)
         losses = {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}
-        losses |= {"alpha": jnp.asarray(alpha), "entropy": entropy}
-        return Learner(params, target_params, opt_state), losses
+        losses |= {"alpha": alpha, "entropy": entropy}
+        return Learner(params, target_params, opt_state), losses, None
 
-    def noise(memory: PyTree, key: Key, shape: tuple[int, int]) -> tuple[PyTree, PyTree]:
+    def noise(memory: PyTree, key: Key, shape: tuple[int, ...]) -> tuple[PyTree, PyTree]:
         gumbel_key, uniform_key = jax.random.split(key)
         uniform = jax.random.randint(uniform_key, shape, 0, number, jnp.int32)
         return (jax.random.gumbel(gumbel_key, (*shape, number)), uniform), memory

@@ -20,9 +20,10 @@ import optax
 from flax import struct
 
 from jaxrl_up import off_policy, ops
-from jaxrl_up.envs import Env, to_bounds
+from jaxrl_up.envs import Env
+from jaxrl_up.gradients import descend, track
 from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
-from jaxrl_up.off_policy import EXPLORATION_NOISES, Learner, State
+from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
@@ -144,12 +145,12 @@ def actor_loss(config: Config, env: Env, actor: PyTree, critic: PyTree, batch: T
 def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     """Algorithm 1: act with noise into the replay, and after each step learn from a batch of it."""
 
-    def learn(learner: Learner, batch: Transitions, noise: Array, step: Array) -> tuple[Learner, dict[str, Array]]:
+    def learn(learner: Learner, batch: Transitions, noise: Array, step: Array) -> Learned:
         # update the critics by minimising (y - Q_i(s, a))^2
         gradient, losses = jax.grad(
             lambda critic: critic_loss(config, env, critic, learner.target_params, batch, noise), has_aux=True
         )(learner.params["critic"])
-        learner = descend(learner, {"critic": gradient})
+        learner = step_along(learner, {"critic": gradient})
 
         # every d steps: update the actor by the deterministic policy gradient, and the targets
         def delayed(learner: Learner) -> tuple[Learner, Array]:
@@ -157,17 +158,17 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
             loss, gradient = jax.value_and_grad(lambda actor: actor_loss(config, env, actor, params["critic"], batch))(
                 params["actor"]
             )
-            learner = descend(learner, {"actor": gradient})
-            targets = off_policy.track(learner.params, learner.target_params, config.tau)
+            learner = step_along(learner, {"actor": gradient})
+            targets = track(learner.params, learner.target_params, config.tau)
             return learner._replace(target_params=targets), config.policy_delay * loss
 
         learner, loss = jax.lax.cond(
             (step + 1) % config.policy_delay == 0, delayed, lambda learner: (learner, jnp.float32(0.0)), learner
         )
-        return learner, {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}
+        return learner, {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}, None
 
-    def descend(learner: Learner, gradient: PyTree) -> Learner:
-        params, opt_state = off_policy.descend(
+    def step_along(learner: Learner, gradient: PyTree) -> Learner:
+        params, opt_state = descend(
             optimizer(config),
             learner.params,
             learner.opt_state,
@@ -199,7 +200,7 @@ def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = N
     action = policy(config, env, actor, obs)
     if key is not None:
         action = jnp.clip(action + config.noise_scale * jax.random.normal(key, action.shape), -1.0, 1.0)
-    return to_bounds(action, env.action_space)
+    return off_policy.to_env(action, env)
 
 
 TD3 = Algorithm(

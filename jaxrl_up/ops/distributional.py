@@ -58,7 +58,9 @@ def categorical_projection(atoms: Array, probs: Array, support: Array) -> Array:
     position = jnp.clip((atoms - support[0]) / step, 0, size - 1)  # counted in atoms of the support
     index = jnp.broadcast_to(jnp.arange(size, dtype=position.dtype), (*atoms.shape, size))
     share = jnp.maximum(1.0 - jnp.abs(position[..., None] - index), 0.0)
-    return jnp.sum(share * probs[..., None], axis=-2)
+    projected = jnp.sum(share * probs[..., None], axis=-2)
+    unknown = jnp.any(jnp.isnan(atoms), axis=-1, keepdims=True)  # which clipping may hide
+    return jnp.where(unknown, jnp.nan, projected)
 
 
 def categorical_cross_entropy(target_probs: Array, logits: Array) -> Array:

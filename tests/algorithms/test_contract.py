@@ -61,6 +61,8 @@ OTHER = {
     "v_min": -3.0,
     "v_max": 30.0,
     "kappa": 0.1,
+    "priority_exponent": 1.0,
+    "importance_exponent": 0.9,
 }
 # What an optional field, None by default, is set to before it is swept: as good as off.
 NEUTRAL = {
@@ -250,7 +252,8 @@ def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
 def test_one_trace_for_all_values_of_traced_fields(algo, config, alone):
     alone(0)
     traces = _train._cache_size()
-    numbers = [name for name in traced_fields(config) if getattr(config, name) is not None]
+    bounds = ("v_min", "v_max")  # one value cannot be both
+    numbers = [name for name in traced_fields(config) if getattr(config, name) is not None and name not in bounds]
     for value in (1, np.float64(0.5), jnp.float32(0.25), jnp.asarray(0.125)):
         other = config.replace(**dict.fromkeys(numbers, value))
         env = task(algo)
@@ -329,7 +332,7 @@ def test_evaluation_leaves_no_trace(algo, long_config, begun, half, whole):
 
 def test_a_failed_seed_stands_still_and_the_others_do_not_notice(algo, long_config):
     fine = {"env.nan_at": [np.inf] * 4}
-    broken = {"env.nan_at": [np.inf, 20, np.inf, np.inf]}  # in the third update of 8 steps
+    broken = {"env.nan_at": [np.inf, 17, np.inf, np.inf]}  # in the third update of 8 steps
     start = start_lanes(algo, breaking(algo), long_config, (0, 1, 2, 3), fine)
     unharmed, _ = go_on(algo, breaking(algo), long_config, start, 4, fine)
     early, early_log = go_on(algo, breaking(algo), long_config, start, 2, broken)

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, TINY, assert_close, chain, field_names, image, tiny
+from tiny import EVALUATION, TINY, assert_close, cartpole, chain, field_names, image, tiny
 
-from jaxrl_up import ALGORITHMS, envs, make_config, train
+from jaxrl_up import ALGORITHMS, C51, envs, make_config, run, train
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, from_functions
 
@@ -39,11 +39,17 @@ def pixels_box():
     return image(Box([0.0, -20.0], [1.0, 10.0], (2,)))
 
 
-WHITE = {"initializer": "orthogonal", "activation": "relu", "normalize_observations": True}
+WHITE = {
+    "initializer": "orthogonal",
+    "activation": "relu",
+    "normalize_observations": True,
+    "exploration_noise": "pink",
+}
+RAINBOW = {"prioritized": True, "n_step": 2, "double": True, "dueling": True, "epsilon_end": 0.9}
 VARIANTS = {
-    "pixels": (image, {"shared": True}),
+    "pixels": (image, {"shared": True, "epsilon_end": 0.9}),
     "pixels_box": (pixels_box, WHITE),
-    "discrete_own_torso": (chain, {"network": Sum(), "initializer": "torch", "shared": True}),
+    "discrete_own_torso": (chain, {"network": Sum(), "initializer": "torch", "shared": True, **RAINBOW}),
 }
 
 
@@ -107,6 +113,10 @@ def test_dimensions_without_bounds_keep_their_units(algo):
     space = Box([0.0, -np.inf, 0.0], [10.0, np.inf, np.inf], (3,))
     env = from_functions(_two_reset, _two_step, Box(-1, 1, (3,)), space, 5, name="unbounded")
     config = canonical(tiny(algo))
+    if "tau" in field_names(algo):  # a deterministic or squashed policy has to know where it may go
+        with pytest.raises(ValueError, match="finite bounds"):
+            train(algo, env, tiny(algo), jax.random.key(0))
+        return
 
     @jax.jit
     def act(key):
@@ -124,12 +134,18 @@ def _presets():
 
 @pytest.mark.parametrize(("algo", "preset"), _presets(), ids=lambda x: x if isinstance(x, str) else x.name)
 def test_presets_run(algo, preset):
-    kept = {name: TINY[name] for name in ("rollout_length", "hidden", "total_steps") if name in field_names(algo)}
-    kept |= {name: 3 for name in ("num_epochs", "value_steps", "cg_iterations") if name in field_names(algo)}
+    short = ("rollout_length", "train_every", "batch_size", "hidden", "total_steps", "buffer_size", "learning_starts")
+    kept = {name: TINY[name] for name in short if name in field_names(algo)}
+    kept |= {
+        name: 3
+        for name in ("num_epochs", "value_steps", "cg_iterations", "gradient_steps")
+        if name in field_names(algo)
+    }
     config = make_config(algo, preset, **kept)
     for name, value in algo.presets[preset].items():
         assert name in kept or getattr(config, name) == value
-    state, log = train(algo, envs.make("Pendulum-v1", max_steps=5), config, jax.random.key(0), 1, EVALUATION)
+    env = envs.make("Pendulum-v1", max_steps=5) if "Box" in algo.action_spaces else cartpole()
+    state, log = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
     assert int(log.failed_at[-1]) == -1
     assert int(state.counters.env_steps) == config.total_steps
 
@@ -139,6 +155,11 @@ def test_unknown_presets_and_fields_are_refused(algo):
         make_config(algo, "no such preset")
     with pytest.raises(ValueError, match="gamma"):
         make_config(algo, gama=0.9)
+
+
+def test_a_support_without_width_is_refused():
+    with pytest.raises(ValueError, match="v_max=0 must be above v_min=0"):
+        run(C51, cartpole(), make_config(C51, v_max=0), seeds=1, progress=False)
 
 
 def test_normalised_observations_need_numbers(algo):

@@ -248,3 +248,11 @@ def test_an_impossible_action_is_marked():
 def test_shapes_that_do_not_belong_together_are_refused(call):
     with pytest.raises(AssertionError):
         call()
+
+
+def test_an_unknown_return_does_not_vanish_in_the_projection():
+    support, probs = jnp.arange(3.0), jnp.full((2, 3), 1 / 3)
+    atoms = jnp.stack([support, support.at[1].set(jnp.nan)])
+    known, unknown = jax.jit(ops.categorical_projection)(atoms, probs, support)
+    np.testing.assert_allclose(known, probs[0], rtol=1e-6)
+    assert np.all(np.isnan(unknown))
