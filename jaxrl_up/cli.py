@@ -113,6 +113,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     from jaxrl_up import envs
     from jaxrl_up.config import did_you_mean, make_config
     from jaxrl_up.devices import use_all_cores
+    from jaxrl_up.memory import memory_lines
     from jaxrl_up.reporting import concerns, count
     from jaxrl_up.run import check_run, run
 
@@ -138,6 +139,9 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
             check_run(algo, env, config, **settings)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
+    if options.dry_run:
+        print("\n".join(memory_lines(algo, env, config, options.seeds)), flush=True)
+        return 0
     try:
         result = run(algo, env, config, **settings, progress=options.progress)
     except OSError as error:
@@ -207,6 +211,8 @@ def _train_parser(algo: Any) -> Parser:
                help="episodes of each evaluation (default 16)")  # fmt: skip
     parser.add(options, "--max-eval-steps", type=or_none(whole), metavar="N",
                help="cap on an evaluation episode's length (default: the environment's time limit)")  # fmt: skip
+    parser.add(options, "--dry-run", action="store_true",
+               help="check everything, print the memory the run takes, and stop")  # fmt: skip
     parser.add(options, "--stochastic", action="store_true",
                help="evaluate sampled actions instead of the policy's mode")  # fmt: skip
     parser.add(options, "--progress", action=argparse.BooleanOptionalAction, default=True,

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +16,13 @@ import numpy as np
 from jaxrl_up import records
 from jaxrl_up.config import canonical, check_support
 from jaxrl_up.envs import Env
+from jaxrl_up.memory import check_memory
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.scores import Score, score
 from jaxrl_up.training import (
     Evaluation,
     Log,
     advance_lanes,
-    begin,
     begin_lanes,
     lane_mesh,
     schedule,
@@ -178,6 +177,9 @@ def check_run(
 ) -> None:
     """Raise what `run` would raise for these arguments, before anything is compiled or written."""
     check_support(algo, env)
+    canonical(config)
+    number = int(seeds) if isinstance(seeds, int | np.integer) else len(tuple(seeds))
+    check_memory(algo, env, config, max(number, 1))  # before a list of them is made
     seed_list(seeds)
     schedule(algo, config, num_evals)
     if num_episodes < 1:
@@ -186,7 +188,6 @@ def check_run(
         raise ValueError(f"max_eval_steps={max_eval_steps} must be at least 1, or None")
     if directory is not None:
         records.check_directory(directory)
-    jax.eval_shape(partial(begin, algo), env, canonical(config), jax.random.key(0))
 
 
 def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -34,6 +34,7 @@ FLOORS = {
     "algorithms": 6,
     "training": 7,
     "recipes": 7,
+    "memory": 8,
     "checkpoint": 8,
     "records": 8,
     "reporting": 8,

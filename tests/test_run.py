@@ -81,7 +81,7 @@ def test_runs_are_equal_bit_for_bit_without_an_evaluation_between(result):
 
 def test_failed_seeds_are_named():
     """A reward that is NaN at the twentieth step, for all seeds."""
-    result = run(A2C, breaking(20), CONFIG, (3, 9), **SETTINGS)
+    result = run(A2C, breaking(A2C, 20), CONFIG, (3, 9), **SETTINGS)
     assert result.failed == {3: 3, 9: 3}
     assert np.all(np.isfinite(result.returns))
     np.testing.assert_array_equal(result.log.failed_at, [[-1, -1, 3, 3]] * 2)

@@ -78,7 +78,7 @@ def test_what_cannot_be_swept(grid, message):
 
 
 def test_names_are_spelt_out():
-    env = breaking().replace(params={"gamma": jnp.float32(1.0)})
+    env = breaking(PPO).replace(params={"gamma": jnp.float32(1.0)})
     assert resolve(cartpole(), CONFIG, {"gamma": 1, "length": 2}) == {"config.gamma": 1, "env.length": 2}
     assert resolve(env, CONFIG, {"env.gamma": 1, "config.gamma": 2}) == {"env.gamma": 1, "config.gamma": 2}
     with pytest.raises(ValueError, match=r"write config\.gamma or env\.gamma"):

@@ -1,0 +1,59 @@
+"""What is said of memory against what is allocated, and runs that do not fit."""
+
+import jax
+import pytest
+from tiny import cartpole, start_lanes, tiny
+
+from jaxrl_up import DQN, PPO, envs, memory, run
+from jaxrl_up.cli import main
+
+
+@pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
+def test_what_is_said_is_what_is_allocated(algo):
+    state = start_lanes(algo, cartpole(), tiny(algo), (0, 1, 2))
+    allocated = sum(x.nbytes for x in jax.tree.leaves(state._replace(state=state.state._replace(counters=None))))
+    assert memory.need(algo, cartpole(), tiny(algo)).per_seed == pytest.approx(allocated / 3, abs=16)
+
+
+def test_binary_observations_are_stored_in_bits():
+    config = DQN.Config(buffer_size=100_000)
+    needed = memory.need(DQN, envs.make("Breakout-MinAtar"), config)
+    assert 50 + 4 + 4 + 4 <= needed.per_transition < 66  # 400 bits, action, reward, ending; final observations
+    assert needed.replay < needed.per_seed
+
+
+def test_seeds_that_do_not_fit_are_refused_before_anything_is_allocated(monkeypatch):
+    config = DQN.Config(buffer_size=1_000_000)
+    per_seed = memory.need(DQN, cartpole(), config).per_seed
+    monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM + memory.COPIES * 5 * per_seed)
+    memory.check_memory(DQN, cartpole(), config, 5)
+    with pytest.raises(ValueError, match="at most 5 fit; choose fewer or a smaller buffer_size"):
+        run(DQN, cartpole(), config, seeds=6, progress=False)
+    with pytest.raises(ValueError, match="at most 5 fit"):
+        run(DQN, cartpole(), config, seeds=2**31, progress=False)
+
+
+def test_what_is_free_is_known_here():
+    free = memory.available()
+    assert free is None or 0 < free < 2**50
+
+
+def test_control_groups_of_both_versions(tmp_path):
+    for names in memory.GROUPS:
+        limit, use, statistics, cache = names
+        for name, text in ((limit, "1000\n"), (use, "700\n"), (statistics, f"anon 5\n{cache} 200\n")):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        assert memory._group(tmp_path, *names) == 500
+        (tmp_path / limit).write_text("max\n")
+        assert memory._group(tmp_path, *names) is None
+    assert memory._group(tmp_path / "none", *names) is None
+
+
+def test_dry_run_says_what_it_takes_and_trains_nothing(capsys, tmp_path):
+    command = ["train", "dqn", "--dry-run", "--seeds", "4", "--buffer-size", "2000", "--directory", str(tmp_path / "r")]
+    assert main(command) == 0
+    out, _ = capsys.readouterr()
+    assert "bytes a transition" in out
+    assert "4 seed(s)" in out
+    assert not (tmp_path / "r").exists()
