@@ -1,5 +1,6 @@
 """Environments whose values and best actions are known exactly, learned by every algorithm."""
 
+import sys
 from functools import partial
 
 import jax
@@ -126,3 +127,17 @@ def test_best_actions(algo, make, best, worst_return):
     tolerance = 0.1 * np.subtract(*reversed(env.action_space.bounds())) if make is targets else 0
     assert np.all(np.abs(actions - np.asarray(best)) <= tolerance)
     assert float(log.returns[-1]) > worst_return
+
+
+@pytest.mark.parametrize("name", ["sac", "sac_discrete"])
+def test_soft_value_of_a_policy_that_stands_still(name):
+    """Q = (r + gamma alpha H) / (1 - gamma), whatever the action, with the entropy H of the first policy."""
+    algo, alpha = ALGORITHMS[name], 0.5
+    env = probes.constant_reward(1.0, max_steps=20, action_space=space_for(algo))
+    config = learning(algo, 500, alpha=alpha, learning_rate=0.0, critic_learning_rate=6e-3)
+    state, _ = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
+    module = sys.modules[algo.update.__module__]
+    policy = module.policy(canonical(config), env, state.learner.params["actor"], jnp.zeros((1, 1)))
+    entropy = policy.entropy(jax.random.key(1), 10_000) if name == "sac" else policy.entropy()
+    learned = values(algo, canonical(config), env, state, jnp.zeros((1, 1)))
+    np.testing.assert_allclose(learned, (1 + GAMMA * alpha * entropy) / (1 - GAMMA), rtol=0.03)
