@@ -117,8 +117,9 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     from jaxrl_up.reporting import concerns, count
     from jaxrl_up.run import check_run, run
 
+    runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
-        use_all_cores(runs=options.seeds if isinstance(options.seeds, int) else len(options.seeds))
+        use_all_cores(runs=runs)
     if options.env not in envs.names():
         raise UsageError(
             f"there is no environment {options.env!r}.{did_you_mean(options.env, envs.names())} "
@@ -140,7 +141,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     if options.dry_run:
-        print("\n".join(memory_lines(algo, env, config, options.seeds)), flush=True)
+        print("\n".join(memory_lines(algo, env, config, runs)), flush=True)
         return 0
     try:
         result = run(algo, env, config, **settings, progress=options.progress)

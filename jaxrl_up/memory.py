@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,11 +54,9 @@ def available() -> int | None:
 
 def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> None:
     """Raise `ValueError`, before anything is allocated, if that many seeds do not fit."""
+    per_seed = need(algo, env, config).per_seed  # raises what `begin` raises, also where `free` is not known
     free = available()
-    if free is None:
-        return
-    per_seed = need(algo, env, config).per_seed
-    if COPIES * seeds * per_seed + HEADROOM <= free:
+    if free is None or COPIES * seeds * per_seed + HEADROOM <= free:
         return
     fit = max((free - HEADROOM) // (COPIES * per_seed), 0)
     advice = " or a smaller buffer_size" if hasattr(config, "buffer_size") else ""
@@ -69,16 +66,15 @@ def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> None:
     )
 
 
-def memory_lines(algo: Algorithm, env: Env, config: PyTree, seeds: int | Sequence[int]) -> list[str]:
+def memory_lines(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> list[str]:
     """What a run takes, for people."""
-    number = seeds if isinstance(seeds, int) else len(seeds)
     needed, free = need(algo, env, config), available()
-    lines = [f"{algo.name} on {env.name}: {number} seed(s), {config.total_steps:,} steps each"]
+    lines = [f"{algo.name} on {env.name}: {seeds} seed(s), {config.total_steps:,} steps each"]
     lines.append(f"a seed         {readable(needed.per_seed)}")
     if needed.per_transition is not None:
         lines.append(f"its replay     {readable(needed.replay)}, {needed.per_transition:.1f} bytes a transition")
-    lines.append(f"all seeds      {readable(number * needed.per_seed)}")
-    lines.append(f"at the start   {readable(COPIES * number * needed.per_seed + HEADROOM)}, with copies and compiling")
+    lines.append(f"all seeds      {readable(seeds * needed.per_seed)}")
+    lines.append(f"at the start   {readable(COPIES * seeds * needed.per_seed + HEADROOM)}, with copies and compiling")
     lines.append("free           " + ("not known" if free is None else readable(free)))
     return lines
 

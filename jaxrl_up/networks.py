@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.envs.spaces import Box, Discrete
+from jaxrl_up.ops.bellman import dueling_q_values
 from jaxrl_up.ops.policies import Categorical, DiagonalGaussian
 from jaxrl_up.types import Array, Key, PyTree
 
@@ -315,8 +316,9 @@ class QHead(nn.Module):
         }
         value = self._linear("value", 1, streams["value"])
         advantage = self._linear("advantage", self.num_actions, streams["advantage"])
-        axis = -1 if self.atoms is None else -2
-        return value + advantage - jnp.mean(advantage, axis=axis, keepdims=True)
+        if self.atoms is None:
+            return dueling_q_values(value[..., 0], advantage)
+        return jax.vmap(dueling_q_values, in_axes=-1, out_axes=-1)(value[..., 0, :], advantage)
 
     def _linear(self, name: str, rows: int, x: Array) -> Array:
         y = Dense(rows * (self.atoms or 1), self.initializer, 1.0, name=name)(x)

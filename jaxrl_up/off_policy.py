@@ -223,19 +223,23 @@ def prioritized(config: Any) -> bool:
     return getattr(config, "prioritized", False)
 
 
+def capacity(config: Any) -> int:
+    """Transitions that the replay holds: whole rows of all environments."""
+    return config.buffer_size // config.num_envs * config.num_envs
+
+
 def init_priorities(config: Any) -> PyTree:
     """No row may be drawn yet."""
     if not prioritized(config):
         return ()
-    return Ranked(sum_tree.init(config.buffer_size // config.num_envs * config.num_envs), jnp.float32(1.0))
+    return Ranked(sum_tree.init(capacity(config)), jnp.float32(1.0))
 
 
 def draw_index(config: Any, key: Key, shape: tuple[int, ...]) -> Array:
     """Randomness for batches of `shape`: bits `[*shape, N]`, or numbers `[*shape, levels, N]`."""
     if not prioritized(config):
         return jax.random.bits(key, (*shape, config.batch_size), jnp.uint32)
-    capacity = config.buffer_size // config.num_envs * config.num_envs
-    return jax.random.uniform(key, (*shape, sum_tree.num_levels(capacity), config.batch_size))
+    return jax.random.uniform(key, (*shape, sum_tree.num_levels(capacity(config)), config.batch_size))
 
 
 def draw(config: Any, env: Env, replay: Replay, priorities: PyTree, time: Array, drawn: Array) -> Transitions:

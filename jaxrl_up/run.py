@@ -178,8 +178,8 @@ def check_run(
     """Raise what `run` would raise for these arguments, before anything is compiled or written."""
     check_support(algo, env)
     canonical(config)
-    number = int(seeds) if isinstance(seeds, int | np.integer) else len(tuple(seeds))
-    check_memory(algo, env, config, max(number, 1))  # before a list of them is made
+    number = int(seeds) if isinstance(seeds, int | np.integer) else len(seed_list(seeds))
+    check_memory(algo, env, config, max(number, 1))  # of a number of seeds before a list of them is made
     seed_list(seeds)
     schedule(algo, config, num_evals)
     if num_episodes < 1:

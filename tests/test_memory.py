@@ -57,3 +57,15 @@ def test_dry_run_says_what_it_takes_and_trains_nothing(capsys, tmp_path):
     assert "bytes a transition" in out
     assert "4 seed(s)" in out
     assert not (tmp_path / "r").exists()
+
+
+def test_what_cannot_begin_is_refused_also_where_free_memory_is_not_known(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "available", lambda: None)
+    with pytest.raises(ValueError, match="does not divide"):
+        run(PPO, cartpole(), PPO.Config(num_minibatches=3), seeds=1, directory=tmp_path / "r", progress=False)
+    assert not (tmp_path / "r").exists()
+
+
+def test_seeds_that_are_none_stay_a_value_error():
+    with pytest.raises(ValueError, match="give how many"):
+        run(PPO, cartpole(), tiny(PPO), seeds=1.5, progress=False)

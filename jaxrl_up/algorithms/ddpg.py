@@ -120,10 +120,10 @@ def critic_loss(
     net = network(config, env)
     next_action = policy(config, env, target_params["actor"], batch.next_obs)
     next_value = net.critics(target_params["critic"], batch.next_obs, next_action)[0]
-    target = jax.lax.stop_gradient(ops.td_target(batch.reward, batch.discount, next_value))
-    value = net.critics(critic, batch.obs, batch.action)[0]
-    loss = jnp.mean(batch.weight * jnp.square(value - target))
-    return loss, {"critic_loss": loss, "q_value": jnp.mean(value)}
+    target = ops.td_target(batch.reward, batch.discount, next_value)
+    values = net.critics(critic, batch.obs, batch.action)
+    loss = off_policy.critics_loss(values, target, batch.weight)
+    return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
 
 
 def actor_loss(config: Config, env: Env, actor: PyTree, critic: PyTree, batch: Transitions) -> Array:
