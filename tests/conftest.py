@@ -16,6 +16,8 @@ import pytest
 import jaxrl_up
 
 MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/test_cli.py")
+FORGET_EVERY = 40  # tests
+TESTS_RUN = pytest.StashKey[int]()
 QUICK_COMPILE = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 11):  # which refuses to start with a flag it does not know
     QUICK_COMPILE += " --xla_cpu_use_fusion_emitters=false"
@@ -41,11 +43,16 @@ def pytest_runtest_setup(item):
     jax.config.update("jax_numpy_rank_promotion", "allow" if item.nodeid.startswith(MAY_BROADCAST) else "raise")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _forget_programs():
-    """Compiled programs are not shared between files; kept, they add up to gigabytes."""
+@pytest.fixture(autouse=True)
+def _forget_programs(request):
+    """Compiled programs are not kept for long: they add up to gigabytes, and to more mappings than Linux allows.
+
+    A test leaves some 250 mappings behind, of 65,530 that a process may have; past that, compiling aborts.
+    """
     yield
-    jax.clear_caches()
+    request.config.stash[TESTS_RUN] = request.config.stash.get(TESTS_RUN, 0) + 1
+    if request.config.stash[TESTS_RUN] % FORGET_EVERY == 0:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -249,17 +249,17 @@ def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
     assert_close(lane(swept_whole[0].state, index).learner, state.learner, rtol=1e-4, atol=2e-5)
 
 
-def test_one_trace_for_all_values_of_traced_fields(algo, config, alone):
-    alone(0)
-    traces = _train._cache_size()
+def test_one_trace_for_all_values_of_traced_fields(algo, config):
+    traces = set()
     bounds = ("v_min", "v_max")  # one value cannot be both
     numbers = [name for name in traced_fields(config) if getattr(config, name) is not None and name not in bounds]
-    for value in (1, np.float64(0.5), jnp.float32(0.25), jnp.asarray(0.125)):
+    for value in (0.9, 1, np.float64(0.5), jnp.float32(0.25), jnp.asarray(0.125)):
         other = config.replace(**dict.fromkeys(numbers, value))
         env = task(algo)
         heavier = env.with_params(**{"gravity" if "gravity" in env.params else "g": 11})
         train(algo, heavier, other, jax.random.key(9), 2, EVALUATION)
-    assert _train._cache_size() == traces
+        traces.add(_train._cache_size())
+    assert len(traces) == 1
 
 
 # -- the state is all there is
