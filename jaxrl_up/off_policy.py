@@ -103,10 +103,14 @@ def first_rows(config: Any) -> int:
     return max(-(-config.learning_starts // config.num_envs), n_step(config) + 1)
 
 
+def first_phase(config: Any) -> int:
+    """The first phase of `train_every` steps, counted from 0, that gradient steps follow."""
+    return -(-first_rows(config) // config.train_every) - 1
+
+
 def gradient_steps_done(config: Any, time: Array) -> Array:
     """Gradient steps made after `time` steps of each environment."""
-    first = -(-first_rows(config) // config.train_every)  # the phase after which the first are made
-    return jnp.maximum(time // config.train_every - first + 1, 0) * config.gradient_steps
+    return jnp.maximum(time // config.train_every - first_phase(config), 0) * config.gradient_steps
 
 
 def update(
@@ -148,25 +152,24 @@ def update(
         priorities = rank_new(config, priorities, time)
         return (learner, replay, priorities, interaction, sums, time + 1), None
 
-    def phase(carry: Any, rows: Any) -> Any:
-        learner, replay, priorities, interaction, sums, time, losses = carry
-        ahead, noises, bits, learning_noises = rows
-        (learner, replay, priorities, interaction, sums, time), _ = jax.lax.scan(
-            act, (learner, replay, priorities, interaction, sums, time), (ahead, noises)
-        )
+    def act_only(p: Array, carry: Any) -> Any:
+        return jax.lax.scan(act, carry, _row((ahead, noises), p))[0]
+
+    def act_and_learn(p: Array, carry: Any) -> Any:
+        acting, losses = carry
+        learner, replay, priorities, interaction, sums, time = act_only(p, acting)
         done = gradient_steps_done(config, time)
 
-        def gradient_step(i: Array, carry: tuple[Learner, PyTree, dict[str, Array]]) -> Any:
+        def gradient_step(i: Array | int, carry: tuple[Learner, PyTree, dict[str, Array]]) -> Any:
             learner, priorities, losses = carry
-            batch = draw(config, env, replay, priorities, time, bits[i])
-            learning_noise = jax.tree.map(lambda x: x[i], learning_noises)
-            learner, new, error = learn(learner, batch, learning_noise, done - learns + i)
+            batch = draw(config, env, replay, priorities, time, bits[p, i])
+            learner, new, error = learn(learner, batch, _row(learning_noises, (p, i)), done - learns + i)
             return learner, rank(config, priorities, batch, error), jax.tree.map(jnp.add, losses, new)
 
-        learner, priorities, losses = jax.lax.fori_loop(
-            0, jnp.where(done > 0, learns, 0), gradient_step, (learner, priorities, losses)
-        )
-        return (learner, replay, priorities, interaction, sums, time, losses), None
+        carry = learner, priorities, losses
+        carry = gradient_step(0, carry) if learns == 1 else jax.lax.fori_loop(0, learns, gradient_step, carry)
+        learner, priorities, losses = carry
+        return (learner, replay, priorities, interaction, sums, time), losses
 
     time = state.counters.env_steps // config.num_envs
     made_before = gradient_steps_done(config, time)
@@ -174,14 +177,16 @@ def update(
         lambda: learn(
             state.learner,
             draw(config, env, state.replay, state.priorities, time, bits[0, 0]),
-            jax.tree.map(lambda x: x[0, 0], learning_noises),
+            _row(learning_noises, (0, 0)),
             time,
         )[1]
     )
-    carry = (state.learner, state.replay, state.priorities, state.interaction, no_episodes(), time, zeros)
-    (learner, replay, priorities, interaction, sums, time, losses), _ = jax.lax.scan(
-        phase, carry, (ahead, noises, bits, learning_noises)
-    )
+    # the phases after which nothing is learned yet; counters decide, so under vmap both loops stay loops
+    idle = jnp.clip(first_phase(config) - time // steps, 0, phases)
+    acting = (state.learner, state.replay, state.priorities, state.interaction, no_episodes(), time)
+    acting = jax.lax.fori_loop(0, idle, act_only, acting)
+    acting, losses = jax.lax.fori_loop(idle, phases, act_and_learn, (acting, zeros))
+    learner, replay, priorities, interaction, sums, time = acting
     made = jnp.maximum(gradient_steps_done(config, time) - made_before, 1)
     losses = jax.tree.map(lambda x: x / made, losses)
     counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
@@ -190,6 +195,10 @@ def update(
 
 def _zeros(function: Callable[[], PyTree]) -> PyTree:
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function))
+
+
+def _row(tree: PyTree, index: Any) -> PyTree:
+    return jax.tree.map(lambda x: x[index], tree)
 
 
 def steps_per_update(config: Any) -> int:

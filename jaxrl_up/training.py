@@ -300,15 +300,25 @@ def place(tree: PyTree, mesh: Mesh | None, axes: PyTree = 0) -> PyTree:
     if mesh is None:
         return tree
 
-    def put(axis: int | None, x: Array) -> Array:
-        if axis is None:
-            return jax.device_put(x, NamedSharding(mesh, PartitionSpec()))
-        missing = -x.shape[0] % mesh.size
-        x = jnp.concatenate([x] + [x[:1]] * missing) if missing else x
-        return jax.device_put(x, NamedSharding(mesh, PartitionSpec("lanes")))
+    def put(x: Array, spec: PartitionSpec) -> Array:
+        return jax.device_put(x, NamedSharding(mesh, spec))
 
+    def spread(x: Array) -> Array:
+        missing = -x.shape[0] % mesh.size
+        return put(jnp.concatenate([x] + [x[:1]] * missing) if missing else x, PartitionSpec("lanes"))
+
+    return _at_axes(spread, axes, tree, lambda x: put(x, PartitionSpec()))
+
+
+def _at_axes(
+    function: Callable[[Array], Array],
+    axes: PyTree,
+    tree: PyTree,
+    elsewhere: Callable[[Array], Array] = lambda x: x,
+) -> PyTree:
+    """`function` of the leaves that have a lane axis, `elsewhere` of the others; `axes` may be a prefix of `tree`."""
     return jax.tree.map(
-        lambda axis, subtree: jax.tree.map(partial(put, axis), subtree),
+        lambda axis, subtree: jax.tree.map(elsewhere if axis is None else function, subtree),
         axes,
         tree,
         is_leaf=lambda x: x is None,
@@ -342,7 +352,13 @@ def over_lanes(lane: Callable[..., Any], progress: Progress, mesh: Mesh | None) 
     Each device runs its own lanes; nothing is communicated.
     """
     axes = lane_axes(progress)
-    lanes = jax.vmap(lane, in_axes=(None, None, 0, axes, None), out_axes=(axes, 0))
+
+    def lanes(env: Env, config: PyTree, swept: dict[str, Array], progress: Progress, n: Array) -> Any:
+        if progress.failed_at.shape[0] == 1:  # of this device: batched by one, every small operation costs more
+            swept, progress = _at_axes(lambda x: x[0], (0, axes), (swept, progress))
+            return _at_axes(lambda x: x[None], (axes, 0), lane(env, config, swept, progress, n))
+        return jax.vmap(lane, in_axes=(None, None, 0, axes, None), out_axes=(axes, 0))(env, config, swept, progress, n)
+
     if mesh is None:
         return lanes
     everywhere, spread = PartitionSpec(), PartitionSpec("lanes")
