@@ -5,6 +5,7 @@ Every observation of a stream has a number of its own, resets and final ones too
 
 import functools
 
+import flashbax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -237,6 +238,34 @@ def test_sampling_is_uniform_over_the_rows_that_are_whole(time, n_step):
     assert len(whole) == int(replay.num_valid(kept, jnp.int32(time), n_step))
     assert count[whole].sum() == draws
     assert scipy.stats.chisquare(count[whole].ravel()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("length", [5, 8, 21])
+def test_equals_flashbax(length):
+    """The same rows can be drawn, equally often, as from its flat buffer: before, at and long after the wrap."""
+    num_envs, ring, draws = 2, 8, 20_000
+    rows = stream(length, num_envs, terminate=0.0)
+    theirs = flashbax.make_flat_buffer(ring * num_envs, 2, draws, add_batch_size=num_envs)
+    env, kept, state = holder(), None, None
+    for t, step in enumerate(zip(*steps_of("box", "discrete", rows), strict=True)):
+        row = {"obs": step[0], "reward": step[2]}
+        kept = replay.init(env, ring * num_envs, num_envs) if kept is None else kept
+        state = theirs.init(jax.tree.map(lambda x: x[0], row)) if state is None else state
+        kept, state = replay.add(env, kept, jnp.int32(t), *step), theirs.add(state, row)
+    bits = jax.random.bits(jax.random.key(0), (draws,), jnp.uint32)
+    ours = replay.sample(env, kept, jnp.int32(length), bits, GAMMA)
+    pair = theirs.sample(state, jax.random.key(1)).experience
+    drawn = [
+        np.stack([np.asarray(x) for x in (obs[:, 0], next_obs[:, 0], reward)], -1)
+        for obs, next_obs, reward in (
+            (ours.obs, ours.next_obs, ours.reward),
+            (pair.first["obs"], pair.second["obs"], pair.first["reward"]),
+        )
+    ]
+    (mine, counts), (other, other_counts) = (np.unique(x, axis=0, return_counts=True) for x in drawn)
+    np.testing.assert_array_equal(mine, other)
+    assert len(mine) == (min(length, ring) - 1) * num_envs
+    assert scipy.stats.chi2_contingency([counts, other_counts]).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("kind", ["box", "binary"])

@@ -98,8 +98,13 @@ def is_key(x):
 
 
 def lane(tree, index):
-    """One lane of a state; the counters have none."""
-    picked = jax.tree.map(lambda x: x[index], tree._replace(counters=None))
+    """One lane of a state; the counters have none.
+
+    Fetched first: to index an array spread over devices is a program in which they wait for one another, which XLA
+    aborts if one of them is busy for long.
+    """
+    fetched = jax.device_put(tree._replace(counters=None), jax.devices()[0])
+    picked = jax.tree.map(lambda x: x[index], fetched)
     return picked._replace(counters=tree.counters)
 
 

@@ -47,6 +47,8 @@ LEARN_OFF_POLICY = {
     "alpha": 0.0,
     "loss": "squared",
     "v_max": 20.0,
+    "num_atoms": 21,
+    "num_quantiles": 8,
     "max_grad_norm": None,
     "initializer": "torch",  # with no biases, ReLU units that see 0 are dead
     "hidden": (32, 32),
