@@ -255,7 +255,9 @@ def test_equals_flashbax(length):
         kept, state = replay.add(env, kept, jnp.int32(t), *step), theirs.add(state, row)
     bits = jax.random.bits(jax.random.key(0), (draws,), jnp.uint32)
     ours = replay.sample(env, kept, jnp.int32(length), bits, GAMMA)
-    pair = jax.vmap(lambda key: theirs.sample(state, key))(jax.random.split(jax.random.key(1), draws // ring)).experience
+    pair = jax.vmap(lambda key: theirs.sample(state, key))(
+        jax.random.split(jax.random.key(1), draws // ring)
+    ).experience
     pair = jax.tree.map(lambda x: x.reshape(draws, *x.shape[2:]), pair)
     drawn = [
         np.stack([np.asarray(x) for x in (obs[:, 0], next_obs[:, 0], reward)], -1)
