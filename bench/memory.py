@@ -4,7 +4,7 @@
 
 Observations of 17 numbers, actions of 6, batches of 1024, a buffer of 2,000,000 transitions: made, filled past its end
 and learned from. The environment is made of noise, since only its sizes matter here. Compares the most memory that the
-process ever held, beyond what it held after importing, with the announcement.
+process ever held, beyond what it held before the run, with the announcement.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from jaxrl_up import SAC, run, use_all_cores
 from jaxrl_up.envs import Box, Env, from_functions
-from jaxrl_up.memory import COPIES, HEADROOM, memory_lines, need
+from jaxrl_up.memory import at_start, memory_lines, need
 
 OBS, ACTION, CAPACITY, ENVS = 17, 6, 2_000_000, 64
 
@@ -63,7 +63,7 @@ def main() -> None:
         buffer_size=CAPACITY,
     )
     print("\n".join(memory_lines(SAC, env, config, options.seeds)))
-    announced = COPIES * options.seeds * need(SAC, env, config).per_seed + HEADROOM
+    announced = at_start(need(SAC, env, config).per_seed, options.seeds)
     before = peak()
     result = run(SAC, env, config, seeds=options.seeds, num_evals=2, num_episodes=2, progress=False)
     taken = peak() - before

@@ -38,6 +38,11 @@ def need(algo: Algorithm, env: Env, config: PyTree) -> Need:
     return Need(_bytes(progress), replay, per_transition)
 
 
+def at_start(per_seed: int, seeds: int) -> int:
+    """The most that many seeds take at once, in bytes: their states with copies, and room to compile and to work."""
+    return COPIES * seeds * per_seed + HEADROOM
+
+
 def available() -> int | None:
     """Bytes that may still be taken on the devices that run; None where this is not known.
 
@@ -56,12 +61,12 @@ def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> None:
     """Raise `ValueError`, before anything is allocated, if that many seeds do not fit."""
     per_seed = need(algo, env, config).per_seed  # raises what `begin` raises, also where `free` is not known
     free = available()
-    if free is None or COPIES * seeds * per_seed + HEADROOM <= free:
+    if free is None or at_start(per_seed, seeds) <= free:
         return
     fit = max((free - HEADROOM) // (COPIES * per_seed), 0)
     advice = " or a smaller buffer_size" if hasattr(config, "buffer_size") else ""
     raise ValueError(
-        f"{seeds} seed(s) of {readable(per_seed)} need {readable(COPIES * seeds * per_seed + HEADROOM)}, but "
+        f"{seeds} seed(s) of {readable(per_seed)} need {readable(at_start(per_seed, seeds))}, but "
         f"{readable(free)} are free: at most {fit} fit; choose fewer{advice}"
     )
 
@@ -74,7 +79,7 @@ def memory_lines(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> list[
     if needed.per_transition is not None:
         lines.append(f"its replay     {readable(needed.replay)}, {needed.per_transition:.1f} bytes a transition")
     lines.append(f"all seeds      {readable(seeds * needed.per_seed)}")
-    lines.append(f"at the start   {readable(COPIES * seeds * needed.per_seed + HEADROOM)}, with copies and compiling")
+    lines.append(f"at the start   {readable(at_start(needed.per_seed, seeds))}, with copies and compiling")
     lines.append("free           " + ("not known" if free is None else readable(free)))
     return lines
 

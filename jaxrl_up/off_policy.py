@@ -160,15 +160,14 @@ def update(
         learner, replay, priorities, interaction, sums, time = act_only(p, acting)
         done = gradient_steps_done(config, time)
 
-        def gradient_step(i: Array | int, carry: tuple[Learner, PyTree, dict[str, Array]]) -> Any:
+        def gradient_step(i: Array, carry: tuple[Learner, PyTree, dict[str, Array]]) -> Any:
             learner, priorities, losses = carry
             batch = draw(config, env, replay, priorities, time, bits[p, i])
             learner, new, error = learn(learner, batch, _row(learning_noises, (p, i)), done - learns + i)
             return learner, rank(config, priorities, batch, error), jax.tree.map(jnp.add, losses, new)
 
         carry = learner, priorities, losses
-        carry = gradient_step(0, carry) if learns == 1 else jax.lax.fori_loop(0, learns, gradient_step, carry)
-        learner, priorities, losses = carry
+        learner, priorities, losses = jax.lax.fori_loop(0, learns, gradient_step, carry)
         return (learner, replay, priorities, interaction, sums, time), losses
 
     time = state.counters.env_steps // config.num_envs

@@ -57,8 +57,7 @@ LEARN_OFF_POLICY = {
 
 @pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="module")
 def algo(request):
-    yield request.param
-    jax.clear_caches()
+    return request.param
 
 
 def on_policy(algo):

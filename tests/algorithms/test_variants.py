@@ -55,8 +55,7 @@ VARIANTS = {
 
 @pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="module")
 def algo(request):
-    yield request.param
-    jax.clear_caches()
+    return request.param
 
 
 @pytest.mark.parametrize("name", VARIANTS)
