@@ -64,10 +64,11 @@ def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> None:
     if free is None or at_start(per_seed, seeds) <= free:
         return
     fit = max((free - HEADROOM) // (COPIES * per_seed), 0)
-    advice = " or a smaller buffer_size" if hasattr(config, "buffer_size") else ""
+    ways = ["fewer"] * (fit > 0) + ["a smaller buffer_size"] * hasattr(config, "buffer_size")
+    advice = f"; choose {' or '.join(ways)}" if ways else ""
     raise ValueError(
         f"{seeds} seed(s) of {readable(per_seed)} need {readable(at_start(per_seed, seeds))}, but "
-        f"{readable(free)} are free: at most {fit} fit; choose fewer{advice}"
+        f"{readable(free)} are free: at most {fit} fit{advice}"
     )
 
 

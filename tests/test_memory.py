@@ -31,6 +31,8 @@ def test_seeds_that_do_not_fit_are_refused_before_anything_is_allocated(monkeypa
         run(DQN, cartpole(), config, seeds=6, progress=False)
     with pytest.raises(ValueError, match="at most 5 fit"):
         run(DQN, cartpole(), config, seeds=2**31, progress=False)
+    with pytest.raises(ValueError, match="at most 0 fit; choose a smaller buffer_size"):
+        run(DQN, cartpole(), config.replace(buffer_size=20_000_000), seeds=1, progress=False)
 
 
 def test_what_is_free_is_known_here():
