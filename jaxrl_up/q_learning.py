@@ -24,8 +24,8 @@ from jaxrl_up.types import Array, Key, Metrics, PyTree
 
 
 def optimizer(config: Any) -> optax.GradientTransformation:
-    """Adam without its step size."""
-    return optax.scale_by_adam(eps=config.adam_epsilon)
+    """Adam without its step size, over all parameters as one vector: on CPU each small operation costs."""
+    return optax.flatten(optax.scale_by_adam(eps=config.adam_epsilon))
 
 
 def init(config: Any, env: Env, key: Key, atoms: int | None = None) -> State:

@@ -3,7 +3,8 @@
 Each of B environments fills a column of `capacity // B` rows. An observation is stored once, in the dtype of its
 space (binary ones as bits): the successor of a row is the observation of the next one. Where a time limit cut an
 episode the next row holds a reset instead, so the true final observation is kept aside, in a ring of its own behind
-the rows. Where an episode terminated no successor is needed.
+the rows. Where an episode terminated no successor is needed. Reward, ending and action lie together as 32-bit words:
+a transition drawn at random then costs two reads of far memory and not four.
 
 How many rows were written is not part of the state: it depends on no key, so callers keep it with their counters,
 and under vmap over seeds the write stays one slice at one place. `time` below is that number.
@@ -12,7 +13,7 @@ and under vmap over seeds the write stays one slice at one place. `time` below i
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 from jaxrl_up.envs import Env
 from jaxrl_up.types import Array
 
-GOING_ON, TERMINATED = -1, -2  # values of `Replay.ending`; from 0 on: truncated, and the number of the final kept
+GOING_ON, TERMINATED = -1, -2  # how a step ended; from 0 on: truncated, and the number of the final kept
 UNLIMITED = 100  # episodes of environments without a time limit are truncated once in so many steps, at most
 
 
@@ -28,9 +29,7 @@ class Replay(NamedTuple):
     """The last `capacity` transitions of one seed."""
 
     obs: Array  # [rows + finals, B, ...], packed; the final observations come behind the rows
-    action: Array  # [rows, B, ...]
-    reward: Array  # [rows, B]
-    ending: Array  # int32 [rows, B]
+    outcome: Array  # int32 [rows, B, 2 + A]: the bits of reward, ending and action
     truncations: Array  # int32 [B], final observations kept so far
 
 
@@ -57,9 +56,7 @@ def init(env: Env, capacity: int, num_envs: int) -> Replay:
         shape, dtype = (math.ceil(math.prod(shape) / 8),), jnp.uint8
     return Replay(
         jnp.zeros((rows + final_rows(env, rows), num_envs, *shape), dtype),
-        jnp.zeros((rows, num_envs, *action.shape), action.dtype),
-        jnp.zeros((rows, num_envs)),
-        jnp.full((rows, num_envs), GOING_ON, jnp.int32),
+        jnp.zeros((rows, num_envs, 2 + math.prod(action.shape)), jnp.int32),
         jnp.zeros(num_envs, jnp.int32),
     )
 
@@ -87,30 +84,37 @@ def add(
     truncated: Array,
 ) -> Replay:
     """Write one step of all B environments over the oldest row; all arrays lead with `[B]`."""
-    rows = replay.reward.shape[0]
+    rows = replay.outcome.shape[0]
     row = time % rows
     cut = truncated & ~terminated
     ending = jnp.where(cut, replay.truncations, jnp.where(terminated, TERMINATED, GOING_ON))
     slot = rows + replay.truncations % (replay.obs.shape[0] - rows)
-    stored = _put(replay.obs, pack(env, obs), row)
+    stored = jax.lax.dynamic_update_index_in_dim(replay.obs, pack(env, obs).astype(replay.obs.dtype), row, 0)
     # the next final's place is written on at every step, and passed only when an episode was cut
     stored = stored.at[slot, jnp.arange(slot.shape[0])].set(pack(env, next_obs).astype(stored.dtype))
-    return Replay(
-        stored,
-        _put(replay.action, action, row),
-        _put(replay.reward, reward, row),
-        _put(replay.ending, ending, row),
-        replay.truncations + cut,
-    )
+    action = action.astype(env.action_space.dtype).reshape(action.shape[0], -1)
+    outcome = jnp.concatenate([_bits(reward)[:, None], ending[:, None], _bits(action)], axis=-1)
+    outcome = jax.lax.dynamic_update_index_in_dim(replay.outcome, outcome, row, 0)
+    return Replay(stored, outcome, replay.truncations + cut)
 
 
-def _put(ring: Array, values: Array, row: Array) -> Array:
-    return jax.lax.dynamic_update_index_in_dim(ring, values.astype(ring.dtype), row, 0)
+def _bits(x: Array) -> Array:
+    """Numbers as int32: floats bit by bit, whole ones as they are."""
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.int32)
+    return x.astype(jnp.int32)
+
+
+def _from_bits(bits: Array, dtype: Any) -> Array:
+    """The inverse of `_bits`."""
+    if jnp.issubdtype(dtype, jnp.floating):
+        return jax.lax.bitcast_convert_type(bits, jnp.float32).astype(dtype)
+    return bits.astype(dtype)
 
 
 def num_valid(replay: Replay, time: Array, n_step: int = 1) -> Array:
     """How many rows a window of `n_step` can start from: its successor must have been written."""
-    return jnp.maximum(jnp.minimum(time, replay.reward.shape[0]) - n_step, 0)
+    return jnp.maximum(jnp.minimum(time, replay.outcome.shape[0]) - n_step, 0)
 
 
 def sample(env: Env, replay: Replay, time: Array, bits: Array, gamma: Array | float, n_step: int = 1) -> Transitions:
@@ -119,36 +123,47 @@ def sample(env: Env, replay: Replay, time: Array, bits: Array, gamma: Array | fl
     There must be a row to start from (`num_valid > 0`). A row whose final observation has been overwritten, which
     needs truncations at other times than the time limit, has weight 0.
     """
-    rows, num_envs = replay.reward.shape
-    drawn = bits % jnp.uint32(num_valid(replay, time, n_step) * num_envs)
+    rows, num_envs = replay.outcome.shape[:2]
+    drawn = _below(bits, jnp.uint32(num_valid(replay, time, n_step) * num_envs))
     oldest = jnp.maximum(time - rows, 0)
     start = (oldest + (drawn // num_envs).astype(jnp.int32)) % rows
     return at(env, replay, start * num_envs + (drawn % num_envs).astype(jnp.int32), gamma, n_step)
 
 
+def _below(bits: Array, number: Array) -> Array:
+    """floor(bits * number / 2^32): random bits as whole numbers below `number`, without a division (Lemire 2019)."""
+    high, low = bits >> 16, bits & 0xFFFF
+    top, bottom = number >> 16, number & 0xFFFF
+    middle = high * bottom + (low * bottom >> 16)
+    return high * top + (middle >> 16) + (low * top + (middle & 0xFFFF) >> 16)
+
+
 def at(env: Env, replay: Replay, index: Array, gamma: Array | float, n_step: int = 1) -> Transitions:
     """The transitions that start at `index [N]` = row * B + environment; see `Transitions`."""
-    rows, num_envs = replay.reward.shape
+    rows, num_envs = replay.outcome.shape[:2]
     start, column = index // num_envs, index % num_envs
-    flat = {name: getattr(replay, name).reshape(-1, *getattr(replay, name).shape[2:]) for name in replay._fields[:4]}
+    stored_obs, stored_outcome = (x.reshape(-1, *x.shape[2:]) for x in (replay.obs, replay.outcome))
+    outcome = stored_outcome[index]
+    space = env.action_space
+    action = _from_bits(outcome[:, 2:], space.dtype).reshape(-1, *space.shape)
 
     reward, discount, going = jnp.zeros(index.shape), jnp.ones(index.shape), jnp.bool_(True)
     ending = jnp.full(index.shape, GOING_ON)
     for i in range(n_step):
-        here = index if i == 0 else (start + i) % rows * num_envs + column
-        reward += jnp.where(going, discount * flat["reward"][here], 0.0)
-        ending = jnp.where(going, flat["ending"][here], ending)
+        here = outcome if i == 0 else stored_outcome[(start + i) % rows * num_envs + column, :2]
+        reward += jnp.where(going, discount * _from_bits(here[:, 0], jnp.float32), 0.0)
+        ending = jnp.where(going, here[:, 1], ending)
         discount = jnp.where(going, gamma * discount, discount)
         going &= ending == GOING_ON
 
     finals = replay.obs.shape[0] - rows
     successor = jnp.where(ending >= 0, rows + ending % finals, (start + n_step) % rows) * num_envs + column
-    both = flat["obs"][jnp.concatenate([index, successor])]
+    both = stored_obs[jnp.concatenate([index, successor])]
     obs, next_obs = jnp.split(unpack(env, both), 2)
     lost = (ending >= 0) & (ending <= replay.truncations[column] - finals)
     discount = jnp.where(ending == TERMINATED, 0.0, discount)
     weight = jnp.where(lost, 0.0, 1.0)
-    return Transitions(obs, flat["action"][index], reward, discount, next_obs, weight, index)
+    return Transitions(obs, action, reward, discount, next_obs, weight, index)
 
 
 def pack(env: Env, obs: Array) -> Array:
