@@ -174,3 +174,9 @@ def _literal(name: str, text: str) -> Any:
     if not math.isfinite(float(text)):
         raise UsageError(f"{name}={text} must be a finite number")
     return float(text)
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -115,6 +115,11 @@ def _field_help(field: dataclasses.Field, hint: Any, doc: str) -> FieldHelp:
     return FieldHelp(field.name, kind, optional, f"{' '.join(doc.split())} ({'; '.join(notes)})".strip())
 
 
+def schedule_steps(config: PyTree) -> int:
+    """Environment steps over which schedules run: `schedule_steps`, or else all of `total_steps`."""
+    return config.total_steps if config.schedule_steps is None else config.schedule_steps
+
+
 def check(config: PyTree) -> None:
     """Raise `ValueError` for a Python value of the wrong type or out of its field's range."""
     for field in dataclasses.fields(config):
@@ -140,7 +145,7 @@ def check(config: PyTree) -> None:
                 least = getattr(config, above) if above else None
                 if isinstance(least, int | float) and not value > least:
                     raise ValueError(f"{field.name}={value:g} must be above {above}={least:g}")
-        elif isinstance(field.default, int):
+        elif isinstance(field.default, int) or (field.default is None and value is not None):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise ValueError(f"{field.name}={value!r} must be a whole number")
             _check_range(field.name, value, low, high)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from jaxrl_up import priorities as sum_tree
 from jaxrl_up import replay as replay_buffer
+from jaxrl_up.config import schedule_steps
 from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box
 from jaxrl_up.networks import action_dims
@@ -256,7 +257,7 @@ def draw(config: Any, env: Env, replay: Replay, priorities: PyTree, time: Array,
         return replay_buffer.sample(env, replay, time, drawn, config.gamma, n_step(config))
     index, probability = sum_tree.sample(priorities.tree, drawn)
     batch = replay_buffer.at(env, replay, index, config.gamma, n_step(config))
-    progress = jnp.minimum(time * config.num_envs / config.total_steps, 1.0)
+    progress = jnp.minimum(time * config.num_envs / schedule_steps(config), 1.0)
     beta = config.importance_exponent + progress * (1.0 - config.importance_exponent)
     return batch._replace(weight=batch.weight * sum_tree.importance_weights(probability, beta))
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl_up import ops
+from jaxrl_up.config import schedule_steps
 from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box, Discrete
 from jaxrl_up.gradients import descend as descend
@@ -265,8 +266,13 @@ def steps_per_update(config: Any) -> int:
 
 
 def remaining(config: Any, state: State) -> Array:
-    """Fraction of `total_steps` to go, in [0, 1]; what schedules run on."""
-    return jnp.maximum(1.0 - state.counters.env_steps / config.total_steps, 0.0)
+    """Fraction of the schedules' steps to go, in [0, 1]."""
+    return jnp.maximum(1.0 - state.counters.env_steps / schedule_steps(config), 0.0)
+
+
+def anneals(config: Any) -> bool:
+    """Whether the step sizes depend on how long the schedules are."""
+    return config.anneal_learning_rate
 
 
 def rates(config: Any, state: State) -> dict[str, Array]:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl_up import off_policy, ops
+from jaxrl_up.config import schedule_steps
 from jaxrl_up.envs import Env
 from jaxrl_up.gradients import descend, track
 from jaxrl_up.networks import action_dims, q_network
@@ -80,9 +81,14 @@ def act(config: Any, env: Env, policy: PyTree, obs: Array, key: Key | None, q_va
 
 def epsilon(config: Any, env_steps: Array) -> Array:
     """The linear schedule from `epsilon_start` to `epsilon_end`, and flat from there on."""
-    span = jnp.maximum(config.exploration_fraction * config.total_steps, 1.0)
+    span = jnp.maximum(config.exploration_fraction * schedule_steps(config), 1.0)
     done = jnp.minimum(env_steps / span, 1.0)
     return config.epsilon_start + done * (config.epsilon_end - config.epsilon_start)
+
+
+def anneals(config: Any) -> bool:
+    """Whether anything depends on how long the schedules are: epsilon always does."""
+    return True
 
 
 def greedy_noise(env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:

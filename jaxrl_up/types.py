@@ -46,6 +46,7 @@ class Algorithm:
     steps_per_update: Callable[[Any], int]  # config -> environment steps of one update, all envs
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     action_spaces: tuple[str, ...] = ("Discrete", "Box")
+    anneals: Callable[[Any], bool] = lambda config: False  # whether anything is annealed over its `schedule_steps`
 
 
 class Metrics(NamedTuple):

@@ -41,9 +41,10 @@ FLOORS = {
     "plotting": 9,
     "run": 10,
     "cli_options": 11,
-    "cli": 12,
-    "__main__": 13,
-    "__init__": 13,
+    "commands": 12,
+    "cli": 13,
+    "__main__": 14,
+    "__init__": 14,
 }
 # Imports of a higher floor inside a function, with the reason.
 EXEMPT = {

@@ -208,7 +208,7 @@ def test_slow_loading_is_said(monkeypatch, capsys):
         time.sleep(0.3)
         raise ValueError("too late")
 
-    monkeypatch.setattr("jaxrl_up.cli.PATIENCE", 0.05)
+    monkeypatch.setattr("jaxrl_up.commands.train.PATIENCE", 0.05)
     monkeypatch.setattr(envs, "make", slow)
     assert main(["train"]) == 2
     assert capsys.readouterr().err == "loading CartPole-v1 ...\njaxrl-up: error: too late\n"

@@ -32,6 +32,8 @@ class Config:
 
     total_steps: int = static(500_000, low=1)
     """environment steps per seed"""
+    schedule_steps: int | None = static(None, low=1)
+    """environment steps over which schedules run; none is total_steps"""
     num_envs: int = static(16, low=1)
     """environments stepped together"""
     rollout_length: int = static(8, low=1)
@@ -43,7 +45,7 @@ class Config:
     value_learning_rate: float | None = traced(None, 0.0)
     """step size of the critic"""
     anneal_learning_rate: bool = static(True)
-    """lower the step sizes linearly to zero over total_steps"""
+    """lower the step sizes linearly to zero over schedule_steps"""
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
     gae_lambda: float = traced(1.0, 0.0, 1.0)
@@ -127,4 +129,4 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 
 act = on_policy.act
 
-A2C = Algorithm("a2c", Config, init, update, act, on_policy.steps_per_update)
+A2C = Algorithm("a2c", Config, init, update, act, on_policy.steps_per_update, anneals=on_policy.anneals)

@@ -33,6 +33,8 @@ class Config:
 
     total_steps: int = static(500_000, low=1)
     """environment steps per seed"""
+    schedule_steps: int | None = static(None, low=1)
+    """environment steps over which schedules run; none is total_steps"""
     num_envs: int = static(8, low=1)
     """environments stepped together"""
     rollout_length: int = static(64, low=1)
@@ -58,7 +60,7 @@ class Config:
     epsilon_end: float = traced(0.05, 0.0, 1.0)
     """probability of a random action at last"""
     exploration_fraction: float = traced(0.5, 0.0, 1.0)
-    """part of total_steps over which epsilon falls, linearly"""
+    """part of schedule_steps over which epsilon falls, linearly"""
     prioritized: bool = static(False)
     """draw transitions in proportion to their last error, and not uniformly"""
     priority_exponent: float = traced(0.6, 0.0)
@@ -136,6 +138,7 @@ DQN = Algorithm(
     update,
     act,
     off_policy.steps_per_update,
+    anneals=q_learning.anneals,
     presets={"fitted_q": FITTED_Q},
     action_spaces=("Discrete",),
 )

@@ -36,6 +36,8 @@ class Config:
 
     total_steps: int = static(500_000, low=1)
     """environment steps per seed"""
+    schedule_steps: int | None = static(None, low=1)
+    """environment steps over which schedules run; none is total_steps"""
     num_envs: int = static(8, low=1)
     """environments stepped together"""
     rollout_length: int = static(128, low=1)
@@ -49,7 +51,7 @@ class Config:
     value_learning_rate: float | None = traced(None, 0.0)
     """Adam step size of the critic"""
     anneal_learning_rate: bool = static(True)
-    """lower the step sizes linearly to zero over total_steps"""
+    """lower the step sizes linearly to zero over schedule_steps"""
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
     gae_lambda: float = traced(0.95, 0.0, 1.0)
@@ -59,7 +61,7 @@ class Config:
     clip_epsilon: float = traced(0.2, 0.0)
     """the probability ratio is clipped to 1 +- clip_epsilon"""
     anneal_clip: bool = static(False)
-    """lower clip_epsilon linearly to zero over total_steps"""
+    """lower clip_epsilon linearly to zero over schedule_steps"""
     value_clip: float | None = traced(None, 0.0)
     """how far a value may move from the old one per update, in units of the critic's scale (see normalize_returns)"""
     target_kl: float | None = traced(None, 0.0)
@@ -198,4 +200,13 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 
 act = on_policy.act
 
-PPO = Algorithm("ppo", Config, init, update, act, on_policy.steps_per_update, presets={"spinup": SPINUP})
+PPO = Algorithm(
+    "ppo",
+    Config,
+    init,
+    update,
+    act,
+    on_policy.steps_per_update,
+    presets={"spinup": SPINUP},
+    anneals=lambda config: on_policy.anneals(config) or config.anneal_clip,
+)

@@ -30,6 +30,8 @@ class Config:
 
     total_steps: int = static(500_000, low=1)
     """environment steps per seed"""
+    schedule_steps: int | None = static(None, low=1)
+    """environment steps over which schedules run; none is total_steps"""
     num_envs: int = static(8, low=1)
     """environments stepped together"""
     rollout_length: int = static(64, low=1)
@@ -46,7 +48,7 @@ class Config:
     value_steps: int = static(10, low=0)
     """critic steps per batch, each over the whole batch"""
     anneal_learning_rate: bool = static(True)
-    """lower the step sizes linearly to zero over total_steps"""
+    """lower the step sizes linearly to zero over schedule_steps"""
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
     gae_lambda: float = traced(0.95, 0.0, 1.0)
@@ -158,4 +160,6 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 
 act = on_policy.act
 
-VPG = Algorithm("vpg", Config, init, update, act, on_policy.steps_per_update, presets={"spinup": SPINUP})
+VPG = Algorithm(
+    "vpg", Config, init, update, act, on_policy.steps_per_update, anneals=on_policy.anneals, presets={"spinup": SPINUP}
+)
