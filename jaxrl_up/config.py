@@ -145,7 +145,9 @@ def check(config: PyTree) -> None:
                 least = getattr(config, above) if above else None
                 if isinstance(least, int | float) and not value > least:
                     raise ValueError(f"{field.name}={value:g} must be above {above}={least:g}")
-        elif isinstance(field.default, int) or (field.default is None and value is not None):
+        elif isinstance(field.default, int | None):
+            if value is None and field.default is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise ValueError(f"{field.name}={value!r} must be a whole number")
             _check_range(field.name, value, low, high)
