@@ -18,7 +18,10 @@ from jaxrl_up.algorithms import VPG as VPG
 from jaxrl_up.config import make_config as make_config
 from jaxrl_up.devices import use_all_cores as use_all_cores
 from jaxrl_up.run import RunResult as RunResult
+from jaxrl_up.run import resume as resume
 from jaxrl_up.run import run as run
+from jaxrl_up.saved_runs import load_policies as load_policies
+from jaxrl_up.saved_runs import load_run as load_run
 from jaxrl_up.scores import Score as Score
 from jaxrl_up.scores import iqm as iqm
 from jaxrl_up.training import Evaluation as Evaluation

@@ -1,7 +1,7 @@
-"""A run on disk: config.toml, progress.csv, timing.csv and curve.png in one directory.
+"""A run on disk: config.toml, progress.csv, timing.csv, checkpoints, curve.png and report.html in one directory.
 
 progress.csv is tidy, one row per seed and evaluation, and holds nothing that depends on the clock, so that equal
-runs write equal bytes. Its columns, in this order:
+runs write equal bytes. Its columns, in this order (in a sweep the swept names come first):
 
     seed            the seed
     env_steps       environment steps of this seed so far
@@ -15,16 +15,20 @@ runs write equal bytes. Its columns, in this order:
     failed_at       the update whose loss or learner was not finite; -1 for none
     ...             the algorithm's losses, by name, as means over the updates since the last row
 
-timing.csv holds what does: `event,env_steps,seconds` with an `evaluation` row each, in seconds since the run
-began (compilation included), and at the end the seconds of `compile` and of `train`, apart.
+timing.csv holds what does: `event,env_steps,seconds`. An `evaluation` row says how many seconds of work the run had
+taken until then (compilation included, pauses between processes not), a `resume` row the same where a later process
+took over; `compile`, `checkpoint` and `train` rows say how long that took.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import platform
 import re
-import time
+import shutil
+import subprocess
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -34,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxrl_up import checkpoint
 from jaxrl_up._version import __version__
 from jaxrl_up.envs import Env
 from jaxrl_up.training import Log
@@ -42,7 +47,8 @@ from jaxrl_up.types import Algorithm, PyTree
 if TYPE_CHECKING:
     from jaxrl_up.run import RunResult
 
-FILES = ("config.toml", "progress.csv", "timing.csv", "curve.png")
+FILES = ("config.toml", "progress.csv", "timing.csv", "curve.png", "report.html", checkpoint.FOLDER)
+TIMING = "event,env_steps,seconds"
 COLUMNS = (
     "seed",
     "env_steps",
@@ -57,45 +63,87 @@ COLUMNS = (
 )
 
 
-class Recorder:
-    """Writes one run into a directory of its own, made if missing.
+def create(directory: str | Path, tables: Mapping[str, Mapping[str, Any]], force: bool = False) -> None:
+    """Make a run's directory with its config.toml; with `force` a run that was there is removed.
 
-    Raises `FileExistsError` if the directory already holds a run, and `OSError` if it cannot be written.
+    Raises `FileExistsError` for a directory that holds a run, and `OSError` for one that cannot be written.
+    """
+    directory = Path(directory)
+    check_directory(directory, force)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in FILES if force else ():
+            path = directory / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        write_atomically(directory / "config.toml", to_toml(tables), replace=False)
+    except FileExistsError:
+        raise FileExistsError(f"{directory} already holds a run; choose another directory") from None
+    except OSError as error:
+        raise OSError(f"cannot write a run to {directory}: {error.strerror or error}") from error
+
+
+def reserve(place: str | Path) -> Path:
+    """Make a directory at `place`, or at `place-2`, `place-3`, ... where there is one already. Raises `OSError`."""
+    number = 1
+    while True:
+        directory = Path(place if number == 1 else f"{place}-{number}")
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise OSError(f"cannot write a run to {directory}: {error.strerror}") from error
+        else:
+            return directory
+
+
+class Recorder:
+    """Writes the tables of a run while it trains: progress.csv and timing.csv.
+
+    `seeds [L]` and `axes`, name -> value `[L]`, say which lane of a log is what.
     """
 
     def __init__(
         self,
         directory: str | Path,
-        algo: Algorithm,
-        env: Env,
-        config: PyTree,
         seeds: Sequence[int],
-        evaluation: Mapping[str, Any] | None = None,
+        steps_per_update: int,
+        axes: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
-        self.directory, self.seeds = Path(directory), tuple(seeds)
-        self.steps_per_update = algo.steps_per_update(config)
-        self.start = time.perf_counter()
-        check_directory(self.directory)
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with (self.directory / "config.toml").open("x", encoding="utf-8", newline="\n") as file:
-                file.write(to_toml(describe(algo, env, config, seeds, evaluation)))
-        except FileExistsError:
-            raise FileExistsError(f"{self.directory} already holds a run; choose another directory") from None
-        except OSError as error:
-            raise OSError(f"cannot write a run to {self.directory}: {error.strerror}") from error
-        self._append("timing.csv", "event,env_steps,seconds\n")
-        self.losses: list[str] | None = None
+        self.directory, self.steps_per_update = Path(directory), steps_per_update
+        self.labels = {**(axes or {}), "seed": seeds}
 
-    def append(self, log: Log) -> None:
-        """Add one evaluation, `log [S]`, as whole rows."""
-        text = ""
-        if self.losses is None:
-            self.losses = sorted(log.losses)
-            text = ",".join([*COLUMNS, *self.losses]) + "\n"
+    def begin(self, logs: Sequence[Log] = (), seconds: float = 0.0) -> None:
+        """Start the tables, or leave in them what `logs`, each `[L]`, hold: later rows are of a process that ended."""
+        if not logs:
+            (self.directory / "progress.csv").unlink(missing_ok=True)
+            write_atomically(self.directory / "timing.csv", TIMING + "\n")
+            return
+        rows = "".join(self._rows(log) for log in logs)
+        write_atomically(self.directory / "progress.csv", self._header(logs[0]) + rows)
+        steps, timing = int(logs[-1].env_steps[0]), self.directory / "timing.csv"
+        lines = timing.read_text(encoding="utf-8").splitlines()[1:] if timing.exists() else []
+        kept = [line for line in lines if line.count(",") == 2 and int(line.split(",")[1]) <= steps]
+        write_atomically(timing, "\n".join([TIMING, *kept]) + "\n")
+        self.time("resume", steps, seconds)
+
+    def append(self, log: Log, seconds: float) -> None:
+        """Add one evaluation, `log [L]`, as whole rows, reached after so many seconds of work."""
+        path = self.directory / "progress.csv"
+        _append(path, ("" if path.exists() else self._header(log)) + self._rows(log))
+        self.time("evaluation", int(log.env_steps[0]), seconds)
+
+    def time(self, event: str, env_steps: int, seconds: float) -> None:
+        """Add a row to timing.csv."""
+        _append(self.directory / "timing.csv", f"{event},{env_steps},{seconds:.3f}\n")
+
+    def _header(self, log: Log) -> str:
+        return ",".join([*self.labels, *COLUMNS[1:], *sorted(log.losses)]) + "\n"
+
+    def _rows(self, log: Log) -> str:
         steps = np.asarray(log.env_steps)
         columns = [
-            np.asarray(self.seeds),
+            *self.labels.values(),
             steps,
             steps // self.steps_per_update,
             log.returns,
@@ -105,41 +153,58 @@ class Recorder:
             log.train_returns,
             log.train_episodes,
             log.failed_at,
-            *(log.losses[name] for name in self.losses),
+            *(log.losses[name] for name in sorted(log.losses)),
         ]
         rows = zip(*(np.asarray(column) for column in columns), strict=True)
-        text += "".join(",".join(number(value) for value in row) + "\n" for row in rows)
-        self._append("progress.csv", text)
-        self._time("evaluation", int(steps[0]), time.perf_counter() - self.start)
-
-    def finish(self, result: RunResult) -> None:
-        """Add the times and draw curve.png; a curve that cannot be drawn is a warning, not a lost run."""
-        from jaxrl_up.plotting import plot_curves
-
-        self._time("compile", 0, result.compile_seconds)
-        self._time("train", int(result.env_steps[-1]), result.train_seconds)
-        try:
-            plot_curves(result, self.directory / "curve.png")
-        except (OSError, ImportError) as error:
-            warnings.warn(f"curve.png was not drawn: {error}", stacklevel=2)
-
-    def _time(self, event: str, env_steps: int, seconds: float) -> None:
-        self._append("timing.csv", f"{event},{env_steps},{seconds:.3f}\n")
-
-    def _append(self, name: str, text: str) -> None:
-        with (self.directory / name).open("a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        return "".join(",".join(number(value) for value in row) + "\n" for row in rows)
 
 
-def check_directory(directory: str | Path) -> None:
-    """Raise `FileExistsError` for a directory that holds a run, `NotADirectoryError` for a file."""
+def finish(directory: str | Path, result: RunResult) -> None:
+    """Draw curve.png and write report.html; what cannot be drawn is a warning, not a lost run."""
+    from jaxrl_up.plotting import plot_curves
+
+    try:
+        plot_curves(result, Path(directory) / "curve.png")
+    except (OSError, ImportError) as error:
+        warnings.warn(f"curve.png was not drawn: {error}", stacklevel=2)
+
+
+def write_atomically(path: Path, text: str, replace: bool = True) -> None:
+    """Write a text file so that it is there whole or not at all. Raises `FileExistsError` unless it may be replaced."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        if replace:
+            os.replace(part, path)
+        else:
+            os.link(part, path)  # fails where there is one
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def check_directory(directory: str | Path, force: bool = False) -> None:
+    """Raise `FileExistsError` for a directory that holds a run, `OSError` for what cannot become one.
+
+    With `force`, a run that is there may be replaced.
+    """
     directory = Path(directory)
     for part in (directory, *directory.parents):
         if part.exists() and not part.is_dir():
             raise NotADirectoryError(f"cannot write a run to {directory}: {part} is not a directory")
+        if part.exists():
+            if not os.access(part, os.W_OK | os.X_OK):
+                raise PermissionError(f"cannot write a run to {directory}: no right to write in {part}")
+            break
     for name in FILES:
-        if (directory / name).exists():
-            raise FileExistsError(f"{directory} already holds a run ({name}); choose another directory")
+        if (directory / name).exists() and not force:
+            raise FileExistsError(
+                f"{directory} already holds a run ({name}); choose another directory, or replace it with --force"
+            )
 
 
 def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
@@ -154,7 +219,8 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
     header, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
     names = header.split(",")
     rows = [line.split(",") for line in lines if line.count(",") == len(names) - 1]
-    num_seeds = len({row[0] for row in rows})
+    steps = names.index("env_steps") if "env_steps" in names else 0
+    num_seeds = next((i for i, row in enumerate(rows) if row[steps] != rows[0][steps]), len(rows))
     num_evals = len(rows) // num_seeds if num_seeds else 0
     if num_evals == 0:
         raise ValueError(f"{path} holds no evaluation")
@@ -172,30 +238,53 @@ def describe(
     env: Env,
     config: PyTree,
     seeds: Sequence[int],
-    evaluation: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to repeat a run, as nested dictionaries (tables of config.toml)."""
-    versions = {name: metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")}
-    spec = env.spec
     return {
-        "run": {"algorithm": algo.name, "seeds": list(seeds), **(evaluation or {})},
+        "run": {"algorithm": algo.name, "seeds": list(seeds), **(settings or {})},
         "config": {name: getattr(config, name) for name in config.__dataclass_fields__},
-        "environment": {
-            "name": env.name,
-            "max_steps": env.max_steps,
-            "wrappers": list(spec.wrappers),
-            "observation_space": str(env.observation_space),
-            "action_space": str(env.action_space),
-        },
-        "environment.params": dict(env.params) if isinstance(env.params, dict) else {"repr": repr(env.params)},
-        "environment.static": dict(spec.fixed),
-        "versions": {"jaxrl_up": __version__, "python": platform.python_version(), **versions},
+        **describe_environment(env),
+        "versions": versions(),
+        "code": {"commit": commit()},
         "device": {
             "kind": jax.devices()[0].device_kind,
             "platform": jax.default_backend(),
             "count": len(jax.devices()),
         },
     }
+
+
+def describe_environment(env: Env) -> dict[str, Any]:
+    """The tables of config.toml that say what the environment is."""
+    return {
+        "environment": {
+            "name": env.name,
+            "max_steps": env.max_steps,
+            "wrappers": list(env.spec.wrappers),
+            "observation_space": str(env.observation_space),
+            "action_space": str(env.action_space),
+        },
+        "environment.params": dict(env.params) if isinstance(env.params, dict) else {"repr": repr(env.params)},
+        "environment.static": dict(env.spec.fixed),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers of a run depend on."""
+    names = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
+    found = {name: metadata.version(name) for name in names}
+    return {"jaxrl_up": __version__, "python": platform.python_version(), **found}
+
+
+def commit() -> str | None:
+    """The git commit of the working directory, `-dirty` where files differ from it; None outside a repository."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
 
 
 def to_toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -205,6 +294,9 @@ def to_toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
         lines = [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
         parts.append("\n".join([f"[{name}]", *lines]) + "\n")
     return "\n".join(parts)
+
+
+_LINEN = ("parent", "name")  # fields that every linen module has
 
 
 def _key(key: str) -> str:
@@ -231,5 +323,9 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     kind = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # a linen module: import path and fields
+        fields = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _LINEN]
+        table = {name: getattr(value, name) for name in fields}
+        return _value({"import": f"{kind.__module__}:{kind.__qualname__}", "fields": table})
     text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # addresses differ between equal runs
     return _value({"import": f"{kind.__module__}:{kind.__qualname__}", "repr": text})

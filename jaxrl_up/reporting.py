@@ -155,7 +155,9 @@ def concerns(result: RunResult) -> list[str]:
     ]
     if result.stopped:
         total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
-        lines.append(f"stopped by Ctrl-C at {int(result.env_steps[-1]):,} of {total:,} steps")
+        lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
+        if result.directory is not None:
+            lines.append(f"go on with: jaxrl-up resume {result.directory}")
     unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
     if unfinished:
         lines.append(

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up import records
-from jaxrl_up.config import canonical, check_support
+from jaxrl_up.config import canonical, check, check_support
+from jaxrl_up.driving import Job, Keeper, Outcome, drive
 from jaxrl_up.envs import Env
 from jaxrl_up.memory import check_memory
+from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import Reporter
+from jaxrl_up.saved_runs import Reached, SavedRun, load_reached, load_run
 from jaxrl_up.scores import Score, score
-from jaxrl_up.training import (
-    Evaluation,
-    Log,
-    advance_lanes,
-    begin_lanes,
-    lane_mesh,
-    schedule,
-)
+from jaxrl_up.training import Evaluation, Log, evaluation_ends, num_updates
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
+
+CHECKPOINT_SECONDS = 120.0
 
 
 class RunResult(NamedTuple):
@@ -40,8 +36,9 @@ class RunResult(NamedTuple):
     state: PyTree  # [S, ...], counters unbatched
     log: Log  # [S, E]
     compile_seconds: float
-    train_seconds: float  # without compiling
-    stopped: bool  # by Ctrl-C, before total_steps
+    train_seconds: float  # without compiling; of all processes that worked on it
+    stopped: str  # what stopped it before total_steps: "Ctrl-C", "SIGTERM" or nothing
+    directory: Path | None = None  # where it is kept
 
     @property
     def env_steps(self) -> np.ndarray:
@@ -101,67 +98,120 @@ def run(
     deterministic: bool = True,
     max_eval_steps: int | None = None,
     progress: bool = True,
+    checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
+    force: bool = False,
+    sinks: Sequence[Any] = (),
 ) -> RunResult:
     """Train many seeds together, on all devices, and report.
 
     `seeds` is how many (0, 1, ...) or which. Between the evaluations the host draws progress on standard error
-    and, with a `directory`, writes config.toml, progress.csv and at the end curve.png there. Ctrl-C stops after
-    the current part and returns what was reached. Raises `ValueError` for a config or seeds out of range and
-    `FileExistsError` for a directory that already holds a run.
+    and, with a `directory`, keeps the run there: config.toml, progress.csv, timing.csv, a checkpoint that `resume` goes
+    on from (after an evaluation, at least `checkpoint_seconds` after the last; None: only at the end), and at the end
+    curve.png and report.html. Ctrl-C or SIGTERM stops after the current part and returns what was reached. `force`
+    replaces a run that is there. `sinks` get the same numbers (see `jaxrl_up.sinks`). Raises `ValueError` for a config
+    or seeds out of range and `FileExistsError` for a directory that already holds a run.
     """
     config = algo.Config() if config is None else config
-    check_run(algo, env, config, seeds, directory, num_evals, num_episodes, deterministic, max_eval_steps)
-    canonical_config = canonical(config)
+    check_run(algo, env, config, seeds, directory, num_evals, num_episodes, deterministic, max_eval_steps, force)
     seeds = seed_list(seeds)
-    evaluation = Evaluation(num_episodes, deterministic, max_eval_steps)
-    updates = schedule(algo, config, num_evals)
-    record = None
+    if directory is None:
+        evaluation = Evaluation(num_episodes, deterministic, max_eval_steps)
+        job = Job(algo, env, config, seeds, {}, evaluation_ends(algo, config, num_evals), evaluation)
+        return _result(
+            job, drive(job, Reporter(algo, env, config, seeds, enabled=progress), sinks=sinks), None, progress
+        )
+    settings = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
+    settings["max_eval_steps"] = max_eval_steps
+    records.create(directory, records.describe(algo, env, config, seeds, settings), force)
+    return _go_on(load_run(directory, algo, env), None, progress, checkpoint_seconds, sinks)
+
+
+def resume(
+    directory: str | Path,
+    total_steps: int | None = None,
+    schedule_steps: int | None = None,
+    algo: Algorithm | None = None,
+    env: Env | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
+    sinks: Sequence[Any] = (),
+) -> RunResult:
+    """Go on with a run from its newest checkpoint, as if it had never stopped.
+
+    On the same devices and versions the result is equal bit for bit, progress.csv included. A larger `total_steps`
+    makes the run longer; where something is annealed, `schedule_steps` must then say over how many steps. An algorithm
+    or environment of your own cannot be found by its name: give it. Raises `FileNotFoundError` where there is no run,
+    and `ValueError` for a damaged or foreign checkpoint, a config.toml or an environment other than the run had.
+    """
+    saved = load_run(directory, algo, env)
+    if saved.grid:
+        raise ValueError(f"{directory} is a part of a sweep: resume the directory of the sweep")
+    found = load_reached(saved)
+    reached, doubts = found if found is not None else (None, [])
+    if total_steps is not None or schedule_steps is not None:
+        saved = _longer(saved, reached, total_steps, schedule_steps)
+    check_memory(saved.algo, saved.env, saved.config, len(saved.seeds))
+    for doubt in doubts:
+        warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
+    return _go_on(saved, reached, progress, checkpoint_seconds, sinks)
+
+
+def _go_on(
+    saved: SavedRun, reached: Reached | None, progress: bool, checkpoint_seconds: float | None, sinks: Sequence[Any]
+) -> RunResult:
+    """Train a run that has a directory, from its start or from where it was."""
+    algo, env, config, how = saved.algo, saved.env, saved.config, saved.settings
+    ends = evaluation_ends(algo, config, how["num_evals"], how["stages"])
+    if reached is not None and int(reached.progress.state.counters.updates) != ends[len(reached.logs) - 1]:
+        raise ValueError(f"{saved.directory / 'config.toml'}: total_steps or num_evals is not what the run had")
+    evaluation = Evaluation(how["num_episodes"], how["deterministic"], how["max_eval_steps"])
+    job = Job(algo, env, config, saved.seeds, {}, ends, evaluation)
+    recorder = Recorder(saved.directory, saved.seeds, algo.steps_per_update(config))
+    if reached is None:
+        recorder.begin()
+    elif len(reached.logs) < len(ends):
+        recorder.begin(reached.logs, reached.seconds)
+    reporter = Reporter(algo, env, config, saved.seeds, enabled=progress)
+    outcome = drive(job, reporter, Keeper(saved, recorder, checkpoint_seconds), reached, sinks)
+    return _result(job, outcome, saved.directory, progress)
+
+
+def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) -> RunResult:
+    result = RunResult(job.algo, job.env, job.config, job.seeds, *outcome, directory)
     if directory is not None:
-        how = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
-        how["max_eval_steps"] = max_eval_steps
-        record = records.Recorder(directory, algo, env, config, seeds, how)
-    reporter = Reporter(algo, env, config, seeds, enabled=progress)
-
-    mesh = lane_mesh(len(seeds))
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
-    logs: list[Log] = []
-    with reporter, interruptible() as interrupted:
-        start = time.perf_counter()
-        state = begin_lanes(algo, env, canonical_config, {}, keys, mesh)
-        arguments = (algo, env, canonical_config, {}, state, updates[0], evaluation, mesh)
-        compiled = advance_lanes.lower(*arguments).compile()
-        jax.block_until_ready(state)
-        compile_seconds = time.perf_counter() - start
-        reporter.compiled(compile_seconds)
-        start = time.perf_counter()
-        for count in updates:
-            state, log = compiled(env, canonical_config, {}, state, count)
-            log = jax.tree.map(lambda x: np.asarray(x)[: len(seeds)], log)
-            logs.append(log)
-            reporter.evaluated(log, time.perf_counter() - start)
-            if record is not None:
-                record.append(log)
-            if interrupted():
-                break
-        train_seconds = time.perf_counter() - start
-
-    counters = state.state.counters
-    final = jax.tree.map(lambda x: x[: len(seeds)], state.state._replace(counters=None))
-    result = RunResult(
-        algo,
-        env,
-        config,
-        seeds,
-        final._replace(counters=counters),
-        jax.tree.map(lambda *x: np.stack(x, axis=1), *logs),
-        compile_seconds,
-        train_seconds,
-        stopped=len(logs) < len(updates),
-    )
-    if record is not None:
-        record.finish(result)
-    reporter.finished(result)
+        records.finish(directory, result)
+    Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)
     return result
+
+
+def _longer(saved: SavedRun, reached: Reached | None, total_steps: int | None, schedule_steps: int | None) -> SavedRun:
+    """The run with a larger total, as its config.toml then says too."""
+    algo, config, how = saved.algo, saved.config, dict(saved.settings)
+    if total_steps is None:
+        raise ValueError("schedule_steps says over how many steps a longer run anneals: give total_steps too")
+    if not total_steps > config.total_steps:
+        raise ValueError(f"total_steps={total_steps} must be above {config.total_steps}, which the run has")
+    if algo.anneals(config) and schedule_steps is None and config.schedule_steps is None:
+        raise ValueError(
+            f"{algo.name} anneals over all of total_steps: say over how many with schedule_steps (--schedule-steps), "
+            f"{config.total_steps} to leave it as it was or {total_steps} to stretch it"
+        )
+    changes = {"total_steps": total_steps}
+    if schedule_steps is not None:
+        if "schedule_steps" not in {field.name for field in dataclasses.fields(config)}:
+            raise ValueError(f"{algo.name} anneals nothing: leave schedule_steps out")
+        changes["schedule_steps"] = schedule_steps
+    ends = evaluation_ends(algo, config, how["num_evals"], how["stages"])
+    config = config.replace(**changes)
+    check(config)
+    more = num_updates(algo, config) - ends[-1]
+    how["stages"] = (*how["stages"], (saved.config.total_steps, len(ends)))
+    how["num_evals"] = len(ends) + max(round(more * len(ends) / ends[-1]), 1)
+    if more < 1:
+        raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {saved.config.total_steps}")
+    tables = records.describe(algo, saved.env, config, saved.seeds, how)
+    records.write_atomically(saved.directory / "config.toml", records.to_toml(tables))
+    return load_run(saved.directory, algo, saved.env)
 
 
 def check_run(
@@ -174,6 +224,7 @@ def check_run(
     num_episodes: int,
     deterministic: bool,
     max_eval_steps: int | None,
+    force: bool = False,
 ) -> None:
     """Raise what `run` would raise for these arguments, before anything is compiled or written."""
     check_support(algo, env)
@@ -181,13 +232,13 @@ def check_run(
     number = int(seeds) if isinstance(seeds, int | np.integer) else len(seed_list(seeds))
     check_memory(algo, env, config, max(number, 1))  # of a number of seeds before a list of them is made
     seed_list(seeds)
-    schedule(algo, config, num_evals)
+    evaluation_ends(algo, config, num_evals)
     if num_episodes < 1:
         raise ValueError(f"num_episodes={num_episodes} must be at least 1")
     if max_eval_steps is not None and max_eval_steps < 1:
         raise ValueError(f"max_eval_steps={max_eval_steps} must be at least 1, or None")
     if directory is not None:
-        records.check_directory(directory)
+        records.check_directory(directory, force)
 
 
 def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -203,25 +254,3 @@ def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 def _is_seed(seed: Any) -> bool:
     return isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= int(seed) < 2**32
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C only sets a flag; the second raises as usual."""
-    pressed = False
-
-    def handle(signum: int, frame: Any) -> None:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    try:
-        previous = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not in the main thread: Ctrl-C is not ours to handle
-        yield lambda: False
-        return
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, previous)

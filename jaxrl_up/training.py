@@ -5,7 +5,7 @@ Everything here can be jitted, vmapped and sharded. The host-driven gear, `run`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -155,11 +155,24 @@ def num_updates(algo: Algorithm, config: PyTree) -> int:
 
 def schedule(algo: Algorithm, config: PyTree, num_evals: int) -> Array:
     """How many updates go before each evaluation `[E]`, E = `num_evals` or fewer; the last is at the end."""
+    return jnp.asarray(np.diff((0, *evaluation_ends(algo, config, num_evals))), jnp.int32)
+
+
+def evaluation_ends(
+    algo: Algorithm, config: PyTree, num_evals: int, stages: Sequence[tuple[int, int]] = ()
+) -> tuple[int, ...]:
+    """Updates done at each evaluation, evenly spaced, the last at the end.
+
+    A run that was made longer has `stages` before: total steps and number of evaluations until there of each.
+    """
     if num_evals < 1:
         raise ValueError(f"num_evals={num_evals} must be at least 1")
-    total = num_updates(algo, config)
-    ends = np.round(np.linspace(0, total, min(num_evals, total) + 1)).astype(np.int32)
-    return jnp.diff(ends)
+    ends: list[int] = []
+    for total_steps, evals in (*stages, (config.total_steps, num_evals)):
+        first, last = ends[-1] if ends else 0, num_updates(algo, config.replace(total_steps=total_steps))
+        number = min(evals - len(ends), last - first)
+        ends += np.round(np.linspace(first, last, number + 1)).astype(int).tolist()[1:]
+    return tuple(ends)
 
 
 def train(

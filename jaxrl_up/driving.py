@@ -1,0 +1,210 @@
+"""Driving compiled parts from the host: between evaluations progress is shown, recorded and kept, and a stop obeyed."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_up.config import canonical
+from jaxrl_up.envs import Env
+from jaxrl_up.records import Recorder
+from jaxrl_up.reporting import Reporter
+from jaxrl_up.saved_runs import Best, Reached, SavedRun, save_reached
+from jaxrl_up.training import (
+    Evaluation,
+    Log,
+    Progress,
+    advance_lanes,
+    begin_lanes,
+    lane_axes,
+    lane_mesh,
+    place,
+)
+from jaxrl_up.types import Algorithm, Array, PyTree
+
+STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+
+class Job(NamedTuple):
+    """What is to be trained: all that stays as it is meanwhile."""
+
+    algo: Algorithm
+    env: Env
+    config: PyTree
+    seeds: tuple[int, ...]  # [L], of each lane
+    swept: dict[str, np.ndarray]  # name -> value [L]
+    ends: tuple[int, ...]  # updates done at each evaluation, [E]
+    evaluation: Evaluation
+
+
+class Outcome(NamedTuple):
+    """What `drive` reached."""
+
+    state: PyTree  # [L, ...], counters unbatched
+    log: Log  # [L, E]
+    compile_seconds: float
+    train_seconds: float  # without compiling; of all processes that worked on it
+    stopped: str  # what stopped it before the end: "Ctrl-C", "SIGTERM" or nothing
+
+
+class Keeper(NamedTuple):
+    """Where a run is kept, and how often its checkpoint is written."""
+
+    run: SavedRun
+    recorder: Recorder
+    seconds: float | None  # between checkpoints at least; None: only when the run ends or is stopped
+
+
+def drive(
+    job: Job,
+    reporter: Reporter,
+    keeper: Keeper | None = None,
+    reached: Reached | None = None,
+    sinks: Sequence[Any] = (),
+) -> Outcome:
+    """Train from the start, or from where a checkpoint has it, to the last evaluation or until it is stopped."""
+    lanes, logs = len(job.seeds), list(reached.logs) if reached is not None else []
+    updates = np.diff((0, *job.ends))[len(logs) :]
+    mesh, config = lane_mesh(lanes), canonical(job.config)
+    swept = {name: jnp.asarray(value, jnp.float32) for name, value in job.swept.items()}
+    before, trained_before = (reached.seconds, reached.train_seconds) if reached is not None else (0.0, 0.0)
+    compile_seconds, stopped = 0.0, ""
+    with ExitStack() as stack:
+        stack.enter_context(reporter)
+        stop = stack.enter_context(stoppable())
+        start = time.perf_counter()
+        if reached is None:
+            keys = jax.vmap(jax.random.key)(jnp.asarray(job.seeds, jnp.uint32))
+            progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh)
+        else:
+            progress = _from_host(reached.progress, mesh)
+        swept = place(swept, mesh)
+        best = None if keeper is None else _first_best(progress, reached, lanes, mesh)
+        if len(updates):
+            arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
+            compiled = advance_lanes.lower(*arguments).compile()
+            jax.block_until_ready(progress)
+            compile_seconds = time.perf_counter() - start
+            reporter.compiled(compile_seconds)
+        trained = kept = time.perf_counter()
+        if keeper is not None and len(updates):
+            keeper.recorder.time("compile", _steps(logs), compile_seconds)
+        for sink in sinks:
+            stack.callback(sink.finish)
+            sink.start(keeper.run.tables if keeper is not None else {})
+        for count in updates:
+            progress, log = compiled(job.env, config, swept, progress, jnp.int32(count))
+            log = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
+            logs.append(log)
+            now = time.perf_counter()
+            reporter.evaluated(log, now - trained + trained_before)
+            for sink in sinks:
+                sink.append(log)
+            stopped = "" if len(logs) == len(job.ends) else stop()
+            if keeper is not None and best is not None:
+                keeper.recorder.append(log, now - start + before)
+                best = _better(best, progress, log)
+                due = keeper.seconds is not None and now - kept >= keeper.seconds
+                if due or stopped or len(logs) == len(job.ends):
+                    seconds = (now - start + before, now - trained + trained_before)
+                    save_reached(keeper.run, Reached(*_to_host(progress, best, lanes, logs), *seconds))
+                    kept = time.perf_counter()
+                    keeper.recorder.time("checkpoint", _steps(logs), kept - now)
+            if stopped:
+                break
+        train_seconds = time.perf_counter() - trained + trained_before
+    if keeper is not None and len(updates):
+        keeper.recorder.time("train", _steps(logs), train_seconds)
+    counters = progress.state.counters
+    state = jax.tree.map(lambda x: x[:lanes], progress.state._replace(counters=None))
+    log = jax.tree.map(lambda *x: np.stack(x, axis=1), *logs)
+    return Outcome(state._replace(counters=counters), log, compile_seconds, train_seconds, stopped)
+
+
+def _steps(logs: Sequence[Log]) -> int:
+    return int(logs[-1].env_steps[0]) if logs else 0
+
+
+def _from_host(progress: Progress, mesh: Any) -> Progress:
+    """Copies on the devices: what comes from a file may share memory with it, which a donated buffer must not."""
+    return place(jax.tree.map(partial(jnp.array, copy=True), progress), mesh, lane_axes(progress))
+
+
+def _to_host(progress: Progress, best: Best, lanes: int, logs: list[Log]) -> tuple[Progress, tuple[Log, ...], Best]:
+    """What a checkpoint holds, without the lanes that fill up the devices."""
+    counters = progress.state.counters
+    bare = progress._replace(state=progress.state._replace(counters=None))
+    fetched = jax.tree.map(lambda x: _fetch(x)[:lanes], bare)
+    best = Best(jax.tree.map(lambda x: _fetch(x)[:lanes], best.policy), best.returns, best.env_steps)
+    return fetched._replace(state=fetched.state._replace(counters=counters)), tuple(logs), best
+
+
+def _fetch(x: Array) -> Any:
+    """An array on the host; a key as keys on one device."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(jax.device_get(jax.random.key_data(x))))
+    return np.asarray(x)
+
+
+def _first_best(progress: Progress, reached: Reached | None, lanes: int, mesh: Any) -> Best:
+    if reached is not None:
+        policy = jax.tree.map(partial(jnp.array, copy=True), reached.best.policy)
+        return Best(place(policy, mesh), reached.best.returns, reached.best.env_steps)
+    return Best(
+        jax.tree.map(jnp.copy, progress.state.policy), np.full(lanes, -np.inf, np.float32), np.zeros(lanes, np.int32)
+    )
+
+
+def _better(best: Best, progress: Progress, log: Log) -> Best:
+    """The best so far after an evaluation `log [L]`; of equals the first."""
+    lanes = len(log.returns)
+    better = log.returns > best.returns
+    if not better.any():
+        return best
+    missing = progress.failed_at.shape[0] - lanes  # lanes that fill up the devices
+    chosen = jnp.asarray(np.concatenate([better, np.zeros(missing, bool)]))
+    return Best(
+        _choose(chosen, progress.state.policy, best.policy),
+        np.where(better, log.returns, best.returns),
+        np.where(better, log.env_steps, best.env_steps),
+    )
+
+
+@jax.jit
+def _choose(chosen: Array, new: PyTree, old: PyTree) -> PyTree:
+    """Lane by lane the new leaves where `chosen [L]`, else the old ones."""
+
+    def leaf(new: Array, old: Array) -> Array:
+        return jnp.where(chosen.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(leaf, new, old)
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], str]]:
+    """Within, the first Ctrl-C or SIGTERM only sets a flag, whose name the callable gives; a second Ctrl-C raises."""
+    pressed: list[str] = []
+
+    def handle(signum: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(STOPS[signal.Signals(signum)])
+
+    try:
+        previous = {number: signal.signal(number, handle) for number in STOPS}
+    except ValueError:  # not in the main thread: signals are not ours to handle
+        yield lambda: ""
+        return
+    try:
+        yield lambda: pressed[0] if pressed else ""
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
