@@ -75,8 +75,10 @@ def take_recipe(arguments: list[str]) -> list[str]:
             used = i + 1 if equals else i + 2
             path = path if equals else "".join(arguments[i + 1 : i + 2])
             if not path or path.startswith("--"):
-                raise UsageError("--recipe needs a file, as in `--recipe configs/ppo/pendulum.toml`")
+                raise UsageError("--recipe needs a name or a file, as in `--recipe ppo/pendulum`")
             rest = arguments[:i] + arguments[used:]
+            if any(a.partition("=")[0] == "--recipe" for a in rest):
+                raise UsageError("--recipe is given more than once")
             if rest and not rest[0].startswith("-"):
                 raise UsageError(f"--recipe names the algorithm already; leave {rest[0]!r} out")
             try:
