@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train an algorithm on an environment, many seeds at once",
     "algos": "list the algorithms",
     "envs": "list the environments",
+    "report": "write the report of a run again: one page with all that it says",
     "recipes": "list the recipes, with the scores they reach",
     "eject": "write an algorithm as a script of your own",
 }

@@ -41,6 +41,7 @@ FLOORS = {
     "reporting": 8,
     "plotting": 9,
     "sinks": 9,
+    "report": 10,
     "saved_runs": 9,
     "driving": 11,
     "run": 12,
@@ -65,6 +66,8 @@ HEAVY = (
     "pandas",
     "orbax",
     "tyro",
+    "tensorboardX",
+    "wandb",
     "tensorflow_probability",
 )
 
