@@ -17,6 +17,7 @@ from jaxrl_up.cli_options import UsageError
 
 COMMANDS = {
     "train": "train an algorithm on an environment, many seeds at once",
+    "plot": "draw and compare runs: learning curves, profiles, improvement, sample efficiency",
     "algos": "list the algorithms",
     "envs": "list the environments",
     "report": "write the report of a run again: one page with all that it says",

@@ -1,101 +1,188 @@
-"""Learning curves: the IQM over seeds with its bootstrap band, and every seed as a thin line."""
+"""Learning curves: the IQM over seeds with its bootstrap band, and every seed as a thin line.
+
+The pictures share one look: a panel for each environment, a colour and a line style for each label, both the same in
+every panel, and sizes that can still be read at half size. matplotlib.pyplot is not used: no window, no shared state.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxrl_up.records import read_progress
+from jaxrl_up.curves import Panels, gather, pool
 from jaxrl_up.scores import bootstrap
 
 if TYPE_CHECKING:
-    from jaxrl_up.run import RunResult
-
-# Okabe and Ito's palette: told apart with every common colour blindness
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-STYLES = ("-", "--", "-.", ":")
-
-
-def plot_curves(runs: Any, path: str | Path, title: str | None = None, column: str = "return") -> Path:
-    """Draw learning curves to `path` (its suffix says the format: .png, .svg, .pdf) and return it.
-
-    `runs` is one run, a sequence of them, or a mapping from legend label to run; a run is a `RunResult` or the
-    directory of one. `column` is the column of progress.csv to draw. Bands are 95% stratified bootstrap
-    intervals of the IQM over seeds. Raises `ValueError` for no run or an unknown column, and
-    `FileNotFoundError` for a directory without one.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
 
-    curves = _curves(runs, column)
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)  # no window, and no state shared with pyplot
-    axes = figure.add_subplot()
-    for i, (label, (steps, values)) in enumerate(curves.items()):
-        colour, style = COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS) % len(STYLES)]
-        middle, low, high = bootstrap(values)
-        marker = "o" if len(steps) == 1 else None
-        if len(values) > 1:
-            axes.plot(steps, values.T, color=colour, linewidth=0.6, alpha=0.35, marker=marker)
-            axes.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
-        axes.plot(steps, middle, color=colour, linestyle=style, linewidth=2.2, label=label, marker=marker)
-    axes.set_xlabel("environment steps per seed", fontsize=14)
-    axes.set_ylabel(_Y_LABELS.get(column, column.replace("_", " ")), fontsize=14)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.tick_params(labelsize=12)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    if title:
-        axes.set_title(title, fontsize=14)
-    axes.legend(fontsize=11, framealpha=0.8)
-    figure.savefig(path, dpi=150)
-    return Path(path)
-
-
-_Y_LABELS = {
+# Okabe and Ito's palette: told apart with every common colour blindness; the styles tell them apart in grey too
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+COLUMNS = 3  # panels beside one another
+MAX_INSIDE = 6  # entries of a legend that fit into its panel
+MAX_CROWD = 2  # with more curves in a panel, seeds are not drawn one by one
+X_LABELS = {"steps": "environment steps per seed", "seconds": "seconds for all seeds, compiling included"}
+X_NAMES = {"steps": "env_steps", "seconds": "seconds"}
+Y_LABELS = {
     "return": "evaluation return (undiscounted)",
     "train_return": "training return (undiscounted)",
     "length": "episode length (environment steps)",
 }
 
 
-def _curves(runs: Any, column: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Label -> (steps `[E]`, values `[S, E]`)."""
-    if isinstance(runs, str | Path) or hasattr(runs, "returns"):
-        runs = [runs]
-    curves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    named = runs.items() if isinstance(runs, Mapping) else ((None, run) for run in runs)
-    for label, run in named:
-        default, steps, values = _read(run, column)
-        label = default if label is None else str(label)
-        seeds = "1 seed" if len(values) == 1 else f"IQM of {len(values)} seeds, 95% band"
-        label = f"{label} ({seeds})"
-        while label in curves:
-            label += "'"
-        curves[label] = (steps, values)
-    if not curves:
-        raise ValueError("no run to draw: give a RunResult, the directory of a run, or several")
-    return curves
+class Band(NamedTuple):
+    """A line with an interval around it."""
+
+    x: np.ndarray  # [K]
+    middle: np.ndarray  # [K]
+    low: np.ndarray  # [K]
+    high: np.ndarray  # [K]
+    num_seeds: int
+    legend: str  # the label and how many seeds
+    seeds: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # x and values `[S, E]` of single seeds
 
 
-def _read(run: RunResult | str | Path, column: str) -> tuple[str, np.ndarray, np.ndarray]:
-    """Default label, steps `[E]`, values `[S, E]`."""
-    if isinstance(run, str | Path):
-        columns = read_progress(run)
-        if column not in columns:
-            raise ValueError(f"{run} has no column {column!r}; it has {', '.join(columns)}")
-        return Path(run).name, columns["env_steps"][0], columns[column]
-    columns = {
-        "return": run.log.returns,
-        "return_std": run.log.returns_std,
-        "length": run.log.lengths,
-        "train_return": run.log.train_returns,
-        **run.log.losses,
+Bands = dict[str, dict[str, Band]]  # environment -> label -> what is drawn
+
+
+def plot_curves(
+    runs: Any,
+    path: str | Path,
+    title: str | None = None,
+    column: str = "return",
+    x: str = "steps",
+    smooth: int = 1,
+    group: str | None = None,
+    numbers: str | Path | None = None,
+) -> Path:
+    """Draw learning curves to `path` (its suffix says the format: .png, .svg, .pdf) and return it.
+
+    `runs` is one run, a sequence of them, or a mapping from legend label to a run or to runs whose seeds are pooled; a
+    run is a `RunResult` or the directory of one. `column` is the column of progress.csv to draw, `x` "steps" or
+    "seconds", `smooth` the number of evaluations in a trailing moving average of each seed, and `group` what runs are
+    labelled and pooled by ("algorithm", "run", "environment", a field); see `jaxrl_up.curves.gather`. Environments get
+    a panel each. Bands are 95% stratified bootstrap intervals of the IQM over seeds. `numbers` is a CSV file to write
+    with what is drawn: environment, label, column, seeds, env_steps or seconds, iqm, low, high. Raises `ValueError`
+    for no run, an unknown column or runs that cannot be pooled, and `FileNotFoundError` for a directory without one.
+    """
+    bands = curve_bands(gather(runs, column, x, smooth, group))
+    y_label = f"{Y_LABELS.get(column, column.replace('_', ' '))}\nIQM, 95% band"
+    figure = draw_bands(bands, title, X_LABELS[x], y_label)
+    if numbers:
+        write_bands(bands, numbers, column, X_NAMES[x], "iqm")
+    return save(figure, path)
+
+
+def curve_bands(panels: Panels) -> Bands:
+    """The IQM over seeds of each label, with its 95% interval."""
+    bands: Bands = {}
+    for environment, groups in panels.items():
+        bands[environment] = {}
+        for label, curves in groups.items():
+            x, values = pool(curves)
+            legend = f"{label} ({count_seeds(len(values))})"
+            single = [(curve.x, curve.values) for curve in curves] if len(values) > 1 else ()
+            bands[environment][label] = Band(x, *bootstrap(values), len(values), legend, single)
+    return bands
+
+
+def draw_bands(bands: Bands, title: str | None, x_label: str, y_label: str, steps: bool = False) -> Figure:
+    """A panel for each environment, with a line and a band for each label; `steps` holds a value until the next."""
+    figure, panels = panel_figure(bands, title)
+    looks = label_looks(bands)
+    if max(map(len, bands.values())) > MAX_INSIDE:
+        figure.set_figwidth(figure.get_figwidth() + 4 * min(len(bands), COLUMNS))  # room for legends beside the panels
+    for environment, axes in panels.items():
+        for label, band in bands[environment].items():
+            colour = looks[label]["color"]
+            marker = "o" if len(band.x) == 1 else None
+            drawing = "steps-post" if steps else "default"
+            if len(bands[environment]) <= MAX_CROWD:
+                for x, values in band.seeds:
+                    axes.plot(x, values.T, color=colour, linewidth=0.6, alpha=0.35, marker=marker)
+            if band.num_seeds > 1:
+                where = "post" if steps else None
+                axes.fill_between(band.x, band.low, band.high, step=where, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(band.x, band.middle, linewidth=2.2, label=band.legend, marker=marker, drawstyle=drawing,
+                      **looks[label])  # fmt: skip
+        finish_axes(axes, x_label, y_label)
+    return figure
+
+
+def panel_figure(names: Iterable[str], title: str | None) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with a panel for each name, titled with it (a single one with `title`, where there is one)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(names)
+    columns = min(len(names), COLUMNS)
+    rows = -(-len(names) // columns)
+    size = (7, 4.5) if len(names) == 1 else (5.2 * columns, 4.2 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = {name: figure.add_subplot(rows, columns, i + 1) for i, name in enumerate(names)}
+    for name, axes in panels.items():
+        axes.set_title(title if title and len(names) == 1 else name, fontsize=14)
+    if title and len(names) > 1:
+        figure.suptitle(title, fontsize=15)
+    return figure, panels
+
+
+def label_looks(panels: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Colour and line style of each label, the same in every panel."""
+    labels = dict.fromkeys(label for groups in panels.values() for label in groups)
+    return {
+        label: {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        for i, label in enumerate(labels)
     }
-    if column not in columns:
-        raise ValueError(f"the run has no column {column!r}; it has {', '.join(columns)}")
-    return f"{run.algo.name} on {run.env.name}", np.asarray(run.env_steps), np.asarray(columns[column])
+
+
+def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
+    """Labels, ticks and legend in sizes that can be read at half size."""
+    from matplotlib.ticker import EngFormatter
+
+    axes.set_xlabel(x_label, fontsize=14)
+    axes.set_ylabel(y_label, fontsize=14)
+    if axes.dataLim.x1 >= 10_000:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.tick_params(labelsize=12)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(axes.get_legend_handles_labels()[1]) <= MAX_INSIDE:
+        axes.legend(fontsize=11, framealpha=0.8)
+    else:
+        axes.legend(fontsize=10, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure in the format that its suffix says."""
+    figure.savefig(path, dpi=150)
+    return Path(path)
+
+
+def write_bands(bands: Bands, path: str | Path, column: str, x_name: str, middle: str) -> None:
+    """The numbers of a picture as CSV, a row for each point drawn."""
+    header = ("environment", "label", "column", "seeds", x_name, middle, "low", "high")
+    rows = [
+        (environment, label, column, band.num_seeds, *point)
+        for environment, groups in bands.items()
+        for label, band in groups.items()
+        for point in zip(*(a.tolist() for a in (band.x, band.middle, band.low, band.high)), strict=True)
+    ]
+    write_table(path, header, rows)
+
+
+def write_table(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A CSV file; numbers are written so that they read back the same."""
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def count_seeds(number: int) -> str:
+    """`1 seed`, `8 seeds`."""
+    return f"{number} seed" if number == 1 else f"{number} seeds"

@@ -1,8 +1,12 @@
-"""Scores over seeds with honest error bars: IQM and the stratified bootstrap (Agarwal et al. 2021)."""
+"""Scores over seeds with honest error bars, and comparisons of algorithms (Agarwal et al. 2021).
+
+Agarwal, Schwarzer, Castro, Courville, Bellemare (2021): Deep Reinforcement Learning at the Edge of the Statistical
+Precipice. Intervals are percentile stratified bootstraps: runs are drawn with replacement within each task.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,3 +69,98 @@ def score(scores: np.ndarray, level: float = 0.95) -> Score:
     """IQM over seeds of `scores [S]` with a bootstrap interval."""
     value, low, high = bootstrap(np.asarray(scores), level)
     return Score(float(value), float(low), float(high), level)
+
+
+def performance_profile(
+    scores: Any, thresholds: np.ndarray, level: float = 0.95, resamples: int = 5000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fraction of runs that score above each threshold, and its band (Agarwal et al. 2021, section 4.2).
+
+    F(tau) = 1/M sum_m 1/N_m sum_n 1[x_mn > tau], over tasks m and runs n. `scores` is `[S]`, `[tasks, S]` or, where
+    tasks differ in their number of runs, a list of `[S]`; `thresholds [K]`. Returns `(fraction, low, high)`, each
+    `[K]`; the band is pointwise, a percentile bootstrap that draws runs within each task. Raises `ValueError` for no
+    scores and for NaN.
+    """
+    rng, thresholds = np.random.default_rng(seed), np.asarray(thresholds, np.float64)
+    above = [task[:, None] > thresholds for task in _tasks(scores)]  # [S, K] each
+    value = np.mean([task.mean(axis=0) for task in above], axis=0)
+    estimates = np.mean([_weights(rng, len(task), resamples) @ task for task in above], axis=0)
+    low, high = _percentiles(estimates, level)
+    return value, low, high
+
+
+def probability_of_improvement(
+    x: Any, y: Any, level: float = 0.95, resamples: int = 5000, seed: int = 0
+) -> tuple[float, float, float]:
+    """P(X > Y): how likely a run of X scores above a run of Y on the same task (Agarwal et al. 2021, section 4.3).
+
+    The mean over tasks of the Mann-Whitney statistic U / (N K) = 1/(N K) sum_n sum_k S(x_n, y_k), where S is 1 for
+    x_n > y_k, 1/2 for a tie and 0 otherwise. It says how often, not by how much. `x` and `y` are `[S]`, `[tasks, S]`
+    or lists of `[S]`, with the same tasks in the same order; numbers of runs may differ. Returns `(probability, low,
+    high)`; the interval draws runs of X and of Y within each task, independently. Raises `ValueError` for other
+    tasks, no scores, and NaN.
+    """
+    xs, ys = _tasks(x), _tasks(y)
+    if len(xs) != len(ys):
+        raise ValueError(f"x has {len(xs)} tasks and y has {len(ys)}: give both the same tasks, in the same order")
+    rng = np.random.default_rng(seed)
+    wins = [(a[:, None] > b) + 0.5 * (a[:, None] == b) for a, b in zip(xs, ys, strict=True)]  # [N, K] each
+    estimates = np.mean(
+        [((_weights(rng, len(w), resamples) @ w) * _weights(rng, w.shape[1], resamples)).sum(axis=1) for w in wins],
+        axis=0,
+    )
+    low, high = _percentiles(estimates, level)
+    return float(np.mean([w.mean() for w in wins])), float(low), float(high)
+
+
+def optimality_gap(scores: Any, target: float) -> float:
+    """How far runs stay below `target` on average: mean of max(target - x, 0) (Agarwal et al. 2021, section 4.3).
+
+    `scores` is `[S]`, `[tasks, S]` or a list of `[S]`, in units in which one target suits every task; tasks count
+    alike. Runs above the target count as at it. Raises `ValueError` for no scores and for NaN.
+    """
+    return float(np.mean([np.maximum(target - task, 0).mean() for task in _tasks(scores)]))
+
+
+class Efficiency(NamedTuple):
+    """When seeds first reached a threshold."""
+
+    steps: np.ndarray  # [S], infinite for a seed that never did
+    reached: int  # how many seeds did
+    median: float  # over all seeds, infinite if fewer than half did
+
+
+def steps_to_threshold(steps: np.ndarray, returns: np.ndarray, threshold: float) -> Efficiency:
+    """Sample efficiency: `steps [E]` at the first evaluation at which each seed of `returns [S, E]` is at `threshold`.
+
+    A seed that never reaches it counts as infinitely late, also in the median: leaving it out would make an algorithm
+    that often fails look fast. No interpolation between evaluations; NaN is not reached. Raises `ValueError` for
+    other shapes.
+    """
+    steps, returns = np.asarray(steps, np.float64), np.asarray(returns, np.float64)
+    if returns.ndim != 2 or steps.shape != returns.shape[1:] or returns.size == 0:
+        raise ValueError(f"steps {steps.shape} and returns {returns.shape}: give [E] and [S, E], neither of them empty")
+    reached = returns >= threshold
+    first = np.where(reached.any(axis=1), steps[reached.argmax(axis=1)], np.inf)
+    return Efficiency(first, int(reached.any(axis=1).sum()), float(np.median(first)))
+
+
+def _tasks(scores: Any) -> list[np.ndarray]:
+    """The scores of each task, `[S]`."""
+    nested = np.ndim(scores[0]) > 0 if len(scores) else False
+    tasks = [np.asarray(task, np.float64) for task in (scores if nested else [scores])]
+    if any(task.ndim != 1 or task.size == 0 for task in tasks):
+        raise ValueError(f"scores of shape {[task.shape for task in tasks]}: give [S] or [tasks, S], none of them 0")
+    if any(np.isnan(task).any() for task in tasks):
+        raise ValueError("a score is NaN: it is neither above nor below another")
+    return tasks
+
+
+def _weights(rng: np.random.Generator, number: int, resamples: int) -> np.ndarray:
+    """The share of each run in each resample, `[resamples, number]`: drawing with replacement is multinomial."""
+    return rng.multinomial(number, np.full(number, 1 / number), size=resamples) / number
+
+
+def _percentiles(estimates: np.ndarray, level: float) -> np.ndarray:
+    """Ends of the middle `level` of `estimates [resamples, ...]`."""
+    return np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2], axis=0)

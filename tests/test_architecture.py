@@ -39,9 +39,11 @@ FLOORS = {
     "checkpoint": 8,
     "records": 8,
     "reporting": 8,
-    "plotting": 9,
+    "curves": 9,
+    "plotting": 10,
+    "comparison": 11,
     "sinks": 9,
-    "report": 10,
+    "report": 11,
     "saved_runs": 9,
     "driving": 11,
     "run": 12,
@@ -55,6 +57,7 @@ FLOORS = {
 EXEMPT = {
     ("config", "algorithms"): "names the algorithms that could act, in an error message",
     ("records", "plotting"): "draws the curve at the end of a run",
+    ("curves", "run"): "tells a RunResult, which is a tuple, from a sequence of runs",
 }
 HEAVY = (
     "gymnax",

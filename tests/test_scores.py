@@ -1,4 +1,4 @@
-"""IQM against SciPy and by hand; the bootstrap against a naive loop, its speed and its edge cases."""
+"""IQM, bootstrap and comparisons, against SciPy, by hand and by naive loops; relations, speed and edge cases."""
 
 import time
 
@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxrl_up.scores import Score, bootstrap, iqm, score
+from jaxrl_up.scores import (
+    Score,
+    bootstrap,
+    iqm,
+    optimality_gap,
+    performance_profile,
+    probability_of_improvement,
+    score,
+    steps_to_threshold,
+)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 7, 8, 16, 33])
@@ -76,3 +85,96 @@ def test_many_seeds_take_less_than_a_second():
     start = time.process_time()
     bootstrap(scores)
     assert time.process_time() - start < 1.0
+
+
+X = np.array([[1.0, 2.0, 1.0, 2.0], [2.0, 2.0, 1.0, 1.0]])  # tasks, runs: rliable's own test, transposed
+Y = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+
+
+def test_improvement_is_that_of_rliable():
+    # metrics_test.py of rliable 1.0: probability_of_improvement(x, y) = 1/3
+    assert probability_of_improvement(X, Y)[0] == pytest.approx(1 / 3)
+
+
+def test_improvement_is_the_mean_of_mann_whitney():
+    rng = np.random.default_rng(5)
+    x, y = [rng.integers(4, size=n).astype(float) for n in (5, 8)], [rng.integers(4, size=n) for n in (6, 3)]
+    by_scipy = [stats.mannwhitneyu(a, b).statistic / (len(a) * len(b)) for a, b in zip(x, y, strict=True)]
+    by_loop = [
+        sum(1.0 if u > v else 0.5 if u == v else 0.0 for u in a for v in b) / (len(a) * len(b))
+        for a, b in zip(x, y, strict=True)
+    ]
+    assert probability_of_improvement(x, y)[0] == pytest.approx(np.mean(by_scipy)) == pytest.approx(np.mean(by_loop))
+
+
+def test_improvement_interval_equals_a_naive_loop():
+    low, high = probability_of_improvement(X, Y, resamples=100, seed=4)[1:]
+    rng = np.random.default_rng(4)
+    tasks = []
+    for task in range(2):  # how often each run is drawn, of X and then of Y, in each resample
+        xs, ys = rng.multinomial(4, [1 / 4] * 4, size=100), rng.multinomial(3, [1 / 3] * 3, size=100)
+        tasks.append([(np.repeat(X[task], xs[i]), np.repeat(Y[task], ys[i])) for i in range(100)])
+    estimates = [
+        np.mean([np.mean([[(u > v) + (u == v) / 2 for v in y] for u in x]) for x, y in resample])
+        for resample in zip(*tasks, strict=True)
+    ]
+    assert (low, high) == pytest.approx(tuple(np.percentile(estimates, [2.5, 97.5])))
+
+
+def test_improvement_relations():
+    forth, back = probability_of_improvement(X, Y), probability_of_improvement(Y, X)
+    assert forth[0] + back[0] == pytest.approx(1)
+    assert forth[1] == pytest.approx(1 - back[2], abs=0.05)  # other draws
+    assert probability_of_improvement(X, X)[0] == 0.5
+    assert probability_of_improvement(X + 9, Y) == (1.0, 1.0, 1.0)
+    assert probability_of_improvement(np.exp(X), np.exp(Y)) == forth  # only the order counts
+    assert probability_of_improvement(X[0], Y[0]) == probability_of_improvement(X[:1], Y[:1])
+
+
+def test_profile_by_hand_and_by_counting():
+    fraction, low, high = performance_profile([1.0, 2.0, 2.0, 4.0], [0.0, 1.0, 1.5, 2.0, 4.0])
+    np.testing.assert_array_equal(fraction, [1.0, 0.75, 0.75, 0.25, 0.0])  # above, not at
+    assert (low[0], high[0], low[-1], high[-1]) == (1.0, 1.0, 0.0, 0.0)
+    scores, thresholds = np.random.default_rng(6).normal(size=(3, 7)), np.linspace(-2, 2, 9)
+    fraction, low, high = performance_profile(scores, thresholds)
+    np.testing.assert_allclose(fraction, [np.mean(scores > t) for t in thresholds])
+    for line in (fraction, low, high):
+        assert np.all(np.diff(line) <= 0)
+    assert np.all((low <= fraction) & (fraction <= high))
+
+
+def test_profile_counts_tasks_alike_and_its_band_is_binomial():
+    assert performance_profile([[1.0], [0.0, 0.0, 0.0]], [0.5])[0] == pytest.approx(0.5)
+    _, low, high = performance_profile(np.arange(10.0), [6.5], resamples=20_000)  # 3 of 10 are above
+    assert (low[0], high[0]) == pytest.approx(tuple(stats.binom(10, 0.3).ppf([0.025, 0.975]) / 10))
+
+
+def test_optimality_gap():
+    assert optimality_gap([0.25, 0.75, 3.0], 1.0) == pytest.approx((0.75 + 0.25 + 0) / 3)
+    assert optimality_gap(X, 1.5) == pytest.approx(1.5 - np.minimum(X, 1.5).mean())  # as rliable writes it
+
+
+def test_steps_to_threshold():
+    returns = np.array([[1.0, 5.0, 2.0], [5.0, 5.0, 5.0], [1.0, 2.0, np.nan], [0.0, 0.0, 9.0]])
+    steps, reached, median = steps_to_threshold(np.array([10, 20, 30]), returns, 5.0)
+    np.testing.assert_array_equal(steps, [20, 10, np.inf, 30])
+    assert (reached, median) == (3, 25.0)
+    assert steps_to_threshold(np.array([10, 20, 30]), returns, 6.0).median == np.inf  # one of four
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: performance_profile([], [1.0]),
+        lambda: performance_profile([1.0, np.nan], [1.0]),
+        lambda: performance_profile(np.zeros((1, 2, 3)), [1.0]),
+        lambda: probability_of_improvement(X, Y[:1]),
+        lambda: probability_of_improvement(X, [[1.0], []]),
+        lambda: optimality_gap([[]], 1.0),
+        lambda: steps_to_threshold(np.zeros(3), np.zeros((2, 4)), 1.0),
+        lambda: steps_to_threshold(np.zeros(0), np.zeros((2, 0)), 1.0),
+    ],
+)
+def test_comparisons_refuse_what_has_no_answer(call):
+    with pytest.raises(ValueError, match=r"shape|NaN|tasks|give \[E\]"):
+        call()
