@@ -191,6 +191,7 @@ def test_efficiency_counts_seeds_that_never_got_there(runs, tmp_path):
     assert bands["ppo"].legend == "ppo: 2 of 3 seeds, median 300"
     np.testing.assert_array_equal(bands["ppo"].x, [0, 100, 200, 300])
     np.testing.assert_allclose(bands["ppo"].middle, [0, 0, 0, 2 / 3])
+    assert (bands["ppo"].low[-1], bands["ppo"].high[-1]) == (0, 1)
     assert only(efficiency_bands(gather(runs[0]), 9.5))["one"].legend == "one: 0 of 2 seeds"
     assert plot_efficiency(runs, tmp_path / "e.png", 7, numbers=tmp_path / "e.csv").exists()
     assert [r["fraction_reached"] for r in table(tmp_path / "e.csv")[:4]] == ["0.0", "0.0", "0.0", "0.5"]
