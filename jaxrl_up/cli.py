@@ -3,14 +3,16 @@
 Built on argparse from the Config dataclasses, not on tyro: a bad input must be one line on standard error with
 a suggestion, fields come in `-` and `_` spellings, and environment parameters are known only once the
 environment is. Standard output carries results only; everything else goes to standard error.
-Exit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from jaxrl_up._version import __version__
 from jaxrl_up.cli_options import UsageError
@@ -18,11 +20,15 @@ from jaxrl_up.cli_options import UsageError
 COMMANDS = {
     "train": "train an algorithm on an environment, many seeds at once",
     "plot": "draw and compare runs: learning curves, profiles, improvement, sample efficiency",
+    "resume": "go on with a run from its newest checkpoint, or make it longer",
+    "evaluate": "play fresh episodes of the policies of a run",
+    "watch": "see an episode of a run, as a GIF or a table of steps",
     "algos": "list the algorithms",
     "envs": "list the environments",
-    "report": "write the report of a run again: one page with all that it says",
     "recipes": "list the recipes, with the scores they reach",
+    "report": "write the report of a run again: one page with all that it says",
     "eject": "write an algorithm as a script of your own",
+    "export": "write a trained policy as one file for deployment",
 }
 
 
@@ -30,13 +36,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's) and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _main(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            return _main(arguments)
     except UsageError as error:
         print("jaxrl-up: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("jaxrl-up: stopped by Ctrl-C", file=sys.stderr)
         return 130
+
+
+def _say(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    """A warning as one line; what is not meant for users keeps its place in the code."""
+    place = "" if category is UserWarning else f" ({category.__name__}, {filename}:{lineno})"
+    print(f"jaxrl-up: warning: {message}{place}", file=sys.stderr)
 
 
 def _main(arguments: list[str]) -> int:

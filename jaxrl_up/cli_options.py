@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
+EXIT_CODES = {"": 0, "Ctrl-C": 130, "SIGTERM": 143}  # by what stopped a run
 ENV_PREFIX = "--env."
 METAVARS = {int: "N", float: "X", str: "NAME", tuple: "N,N,..."}
 
@@ -83,6 +86,27 @@ def take_recipe(arguments: list[str]) -> list[str]:
                 raise UsageError(f"--recipe names the algorithm already; leave {rest[0]!r} out")
             try:
                 return recipe_arguments(path) + rest
+            except (ValueError, OSError) as error:
+                raise UsageError(str(error)) from error
+    return arguments
+
+
+def take_from(arguments: list[str]) -> list[str]:
+    """Put what the config.toml after `--from` says in front of the other arguments, which override it."""
+    for i, argument in enumerate(arguments):
+        name, equals, path = argument.partition("=")
+        if name == "--from":
+            from jaxrl_up.saved_runs import run_arguments
+
+            used = i + 1 if equals else i + 2
+            path = path if equals else "".join(arguments[i + 1 : i + 2])
+            if not path or path.startswith("--"):
+                raise UsageError("--from needs a run, as in `--from runs/ppo-CartPole-v1`")
+            rest = arguments[:i] + arguments[used:]
+            if rest and not rest[0].startswith("-"):
+                raise UsageError(f"--from names the algorithm already; leave {rest[0]!r} out")
+            try:
+                return run_arguments(path) + rest
             except (ValueError, OSError) as error:
                 raise UsageError(str(error)) from error
     return arguments
@@ -176,6 +200,49 @@ def _literal(name: str, text: str) -> Any:
     if not math.isfinite(float(text)):
         raise UsageError(f"{name}={text} must be a finite number")
     return float(text)
+
+
+def add_keeping(parser: Parser, group: Any) -> None:
+    """Add the options that `train` and `resume` share: checkpoints, sinks and progress."""
+    parser.add(group, "--checkpoint-seconds", type=or_none(real), default=120.0, metavar="X",
+               help="time between checkpoints, after evaluations (default 120; none: only at the end)")  # fmt: skip
+    parser.add(group, "--tensorboard", action="store_true", help="write TensorBoard events into the run's directory")
+    parser.add(group, "--wandb", metavar="PROJECT", help="log to this project of Weights & Biases")
+    parser.add(group, "--progress", action=argparse.BooleanOptionalAction, default=True,
+               help="report progress on standard error")  # fmt: skip
+
+
+def make_sinks(options: argparse.Namespace, directory: Path | None) -> list[Any]:
+    """The sinks that were asked for. Raises `UsageError` for a missing library or place."""
+    from jaxrl_up import sinks
+
+    if not (options.checkpoint_seconds is None or options.checkpoint_seconds >= 0):
+        raise UsageError(f"--checkpoint-seconds={options.checkpoint_seconds:g} must be at least 0")
+    if options.tensorboard and directory is None:
+        raise UsageError("--tensorboard writes into the run's directory: say which with --name or --directory")
+    chosen = []
+    try:
+        if options.tensorboard and directory is not None:
+            chosen.append(sinks.tensorboard(directory / "tensorboard"))
+        if options.wandb is not None:
+            chosen.append(sinks.wandb(options.wandb, directory))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return chosen
+
+
+def report(result: Any, progress: bool) -> int:
+    """Print the score of a run on standard output, and return the exit code."""
+    from jaxrl_up.reporting import concerns, count
+
+    if not progress:
+        for line in concerns(result):
+            print(line, file=sys.stderr)
+    elif result.directory is not None:
+        print(f"records are in {result.directory}", file=sys.stderr)
+    number = count(len(result.seeds), "seed")
+    print(f"score {result.score} (IQM of {number}, 95% interval, {int(result.env_steps[-1])} steps)", flush=True)
+    return EXIT_CODES[result.stopped]
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:

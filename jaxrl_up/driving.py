@@ -15,9 +15,10 @@ import numpy as np
 
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
-from jaxrl_up.records import Recorder
+from jaxrl_up.records import Recorder, describe
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.saved_runs import Best, Reached, SavedRun, save_reached
+from jaxrl_up.sinks import Sink, feed
 from jaxrl_up.training import (
     Evaluation,
     Log,
@@ -68,7 +69,7 @@ def drive(
     reporter: Reporter,
     keeper: Keeper | None = None,
     reached: Reached | None = None,
-    sinks: Sequence[Any] = (),
+    sinks: Sequence[Sink] = (),
 ) -> Outcome:
     """Train from the start, or from where a checkpoint has it, to the last evaluation or until it is stopped."""
     lanes, logs = len(job.seeds), list(reached.logs) if reached is not None else []
@@ -80,6 +81,8 @@ def drive(
     with ExitStack() as stack:
         stack.enter_context(reporter)
         stop = stack.enter_context(stoppable())
+        description = describe(job.algo, job.env, job.config, job.seeds) if keeper is None else keeper.run.tables
+        feed_sinks = stack.enter_context(feed(sinks, description))
         start = time.perf_counter()
         if reached is None:
             keys = jax.vmap(jax.random.key)(jnp.asarray(job.seeds, jnp.uint32))
@@ -97,17 +100,13 @@ def drive(
         trained = kept = time.perf_counter()
         if keeper is not None and len(updates):
             keeper.recorder.time("compile", _steps(logs), compile_seconds)
-        for sink in sinks:
-            stack.callback(sink.finish)
-            sink.start(keeper.run.tables if keeper is not None else {})
         for count in updates:
             progress, log = compiled(job.env, config, swept, progress, jnp.int32(count))
             log = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
             logs.append(log)
             now = time.perf_counter()
             reporter.evaluated(log, now - trained + trained_before)
-            for sink in sinks:
-                sink.append(log)
+            feed_sinks(log)
             stopped = "" if len(logs) == len(job.ends) else stop()
             if keeper is not None and best is not None:
                 keeper.recorder.append(log, now - start + before)

@@ -29,11 +29,10 @@ import platform
 import re
 import shutil
 import subprocess
-import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -44,10 +43,16 @@ from jaxrl_up.envs import Env
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
-if TYPE_CHECKING:
-    from jaxrl_up.run import RunResult
-
-FILES = ("config.toml", "progress.csv", "timing.csv", "curve.png", "report.html", checkpoint.FOLDER)
+FILES = (
+    "config.toml",
+    "progress.csv",
+    "timing.csv",
+    "curve.png",
+    "report.html",
+    checkpoint.FOLDER,
+    "tensorboard",
+    "wandb",
+)
 TIMING = "event,env_steps,seconds"
 COLUMNS = (
     "seed",
@@ -72,7 +77,7 @@ def create(directory: str | Path, tables: Mapping[str, Mapping[str, Any]], force
     check_directory(directory, force)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in FILES if force else ():
+        for name in (*FILES, *SINKS) if force else ():
             path = directory / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         write_atomically(directory / "config.toml", to_toml(tables), replace=False)
@@ -157,16 +162,6 @@ class Recorder:
         ]
         rows = zip(*(np.asarray(column) for column in columns), strict=True)
         return "".join(",".join(number(value) for value in row) + "\n" for row in rows)
-
-
-def finish(directory: str | Path, result: RunResult) -> None:
-    """Draw curve.png and write report.html; what cannot be drawn is a warning, not a lost run."""
-    from jaxrl_up.plotting import plot_curves
-
-    try:
-        plot_curves(result, Path(directory) / "curve.png")
-    except (OSError, ImportError) as error:
-        warnings.warn(f"curve.png was not drawn: {error}", stacklevel=2)
 
 
 def write_atomically(path: Path, text: str, replace: bool = True) -> None:

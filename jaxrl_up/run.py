@@ -20,6 +20,7 @@ from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.saved_runs import Reached, SavedRun, load_reached, load_run
 from jaxrl_up.scores import Score, score
+from jaxrl_up.sinks import Sink
 from jaxrl_up.training import Evaluation, Log, evaluation_ends, num_updates
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -100,7 +101,7 @@ def run(
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     force: bool = False,
-    sinks: Sequence[Any] = (),
+    sinks: Sequence[Sink] = (),
 ) -> RunResult:
     """Train many seeds together, on all devices, and report.
 
@@ -134,7 +135,7 @@ def resume(
     env: Env | None = None,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
-    sinks: Sequence[Any] = (),
+    sinks: Sequence[Sink] = (),
 ) -> RunResult:
     """Go on with a run from its newest checkpoint, as if it had never stopped.
 
@@ -157,7 +158,7 @@ def resume(
 
 
 def _go_on(
-    saved: SavedRun, reached: Reached | None, progress: bool, checkpoint_seconds: float | None, sinks: Sequence[Any]
+    saved: SavedRun, reached: Reached | None, progress: bool, checkpoint_seconds: float | None, sinks: Sequence[Sink]
 ) -> RunResult:
     """Train a run that has a directory, from its start or from where it was."""
     algo, env, config, how = saved.algo, saved.env, saved.config, saved.settings
@@ -179,9 +180,24 @@ def _go_on(
 def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) -> RunResult:
     result = RunResult(job.algo, job.env, job.config, job.seeds, *outcome, directory)
     if directory is not None:
-        records.finish(directory, result)
+        draw(result, directory)
     Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)
     return result
+
+
+def draw(result: RunResult, directory: Path) -> None:
+    """Draw curve.png and write report.html; what cannot be drawn is a warning, not a lost run."""
+    from jaxrl_up.plotting import plot_curves
+    from jaxrl_up.report import write_report
+
+    for name, write in {
+        "curve.png": lambda: plot_curves(result, directory / "curve.png"),
+        "report.html": lambda: write_report(directory),
+    }.items():
+        try:
+            write()
+        except (OSError, ImportError, ValueError) as error:
+            warnings.warn(f"{directory / name} was not written: {error}", stacklevel=2)
 
 
 def _longer(saved: SavedRun, reached: Reached | None, total_steps: int | None, schedule_steps: int | None) -> SavedRun:

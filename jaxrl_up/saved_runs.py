@@ -79,9 +79,7 @@ def load_run(directory: str | Path, algo: Algorithm | None = None, env: Env | No
     there is no run, and `ValueError` for a config.toml that does not say what to run, or says other than what is given
     or can be built now.
     """
-    path = Path(directory)
-    path = path if path.suffix == ".toml" else path / "config.toml"
-    tables = _read_toml(path)
+    path, tables = _config_path(directory), read_config(directory)
     try:
         run, config = dict(tables["run"]), dict(tables["config"])
         name, seeds = run.pop("algorithm"), tuple(run.pop("seeds"))
@@ -101,6 +99,52 @@ def load_run(directory: str | Path, algo: Algorithm | None = None, env: Env | No
         raise ValueError(f"{path}: [run] has no {unknown!r}.{did_you_mean(unknown, SETTINGS)}")
     _check_environment(path, env, tables)
     return SavedRun(path.parent, algo, env, config, seeds, settings, grid, tables)
+
+
+def read_config(directory: str | Path) -> dict[str, Any]:
+    """The tables of a run's config.toml; raises as `load_run` does for one that cannot be read."""
+    path = _config_path(directory)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{path.parent} holds no run: there is no {path.name}") from None
+    except IsADirectoryError:
+        raise FileNotFoundError(f"{path} is a directory, not a run's config.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable as TOML: {error}") from None
+
+
+def run_arguments(directory: str | Path) -> list[str]:
+    """A run as arguments of `jaxrl-up train`, which checks them; starts no JAX. Raises as `load_run` does."""
+    path, tables = _config_path(directory), read_config(directory)
+    try:
+        run, environment = tables["run"], tables["environment"]
+        if "grid" in tables:
+            raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
+        if environment["wrappers"] or any(isinstance(value, dict) for value in tables["config"].values()):
+            raise ValueError(f"{path} has a network or an environment of your own: repeat the run from Python")
+        arguments = [run["algorithm"], f"--env={environment['name']}", f"--seeds={','.join(map(str, run['seeds']))},"]
+        arguments += [_option(name, value) for name, value in tables["config"].items()]
+        options = environment_options(environment)
+        how = {name: run.get(name, SETTINGS[name]) for name in ("num_evals", "num_episodes", "max_eval_steps")}
+        deterministic = run.get("deterministic", True)
+    except KeyError as error:
+        raise ValueError(f"{path}: {error} is missing") from None
+    except TypeError as error:
+        raise ValueError(f"{path} is not a run's: {error}") from None
+    arguments += [f"--env.{name}={_text(value)}" for name, value in options.items() if value is not None]
+    arguments += [_option(name, value) for name, value in how.items()]
+    return arguments if deterministic else [*arguments, "--stochastic"]
+
+
+def _option(name: str, value: Any) -> str:
+    return f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(_text(item) for item in value)
+    return "none" if value is None else str(value)
 
 
 def save_reached(run: SavedRun, reached: Reached) -> Path:
@@ -210,15 +254,9 @@ def _log(columns: Mapping[str, np.ndarray], evaluation: int) -> Log:
     return Log(**row, losses=losses)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"{path.parent} holds no run: there is no {path.name}") from None
-    except IsADirectoryError:
-        raise FileNotFoundError(f"{path} is a directory, not a run's config.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not readable as TOML: {error}") from None
+def _config_path(directory: str | Path) -> Path:
+    path = Path(directory)
+    return path if path.suffix == ".toml" else path / "config.toml"
 
 
 def _algorithm(name: str) -> Algorithm:

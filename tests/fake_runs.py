@@ -44,7 +44,7 @@ def at(log: Log, evaluation: int) -> Log:
     return Log(*(losses if isinstance(x, dict) else x[:, evaluation] for x in log))
 
 
-def make_result(log: Log | None = None, stopped: bool = False, config=CONFIG) -> RunResult:
+def make_result(log: Log | None = None, stopped: str = "", config=CONFIG) -> RunResult:
     """A result of PPO with seeds 0, 3 and 7."""
     log = make_log() if log is None else log
     return RunResult(PPO, make_env(), config, SEEDS, None, log, 2.0, 4.0, stopped)

@@ -18,9 +18,11 @@ ROOT = Path(jaxrl_up.__file__).parent
 FLOORS = {
     "types": 0,
     "_version": 0,
+    "numpy_policy": 0,
     "devices": 0,
     "scores": 0,
     "config": 1,
+    "checkpoint": 1,
     "ops": 1,
     "envs": 2,
     "networks": 3,
@@ -36,12 +38,13 @@ FLOORS = {
     "recipes": 7,
     "ejecting": 7,
     "memory": 8,
-    "checkpoint": 8,
     "records": 8,
+    "exporting": 8,
     "reporting": 8,
     "curves": 9,
     "plotting": 10,
     "comparison": 11,
+    "rendering": 9,
     "sinks": 9,
     "report": 11,
     "saved_runs": 9,
@@ -56,7 +59,6 @@ FLOORS = {
 # Imports of a higher floor inside a function, with the reason.
 EXEMPT = {
     ("config", "algorithms"): "names the algorithms that could act, in an error message",
-    ("records", "plotting"): "draws the curve at the end of a run",
     ("curves", "run"): "tells a RunResult, which is a tuple, from a sequence of runs",
 }
 HEAVY = (

@@ -11,7 +11,18 @@ import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, STEPS, at, make_env, make_log, make_result
 
 from jaxrl_up import PPO
-from jaxrl_up.records import COLUMNS, Recorder, check_directory, number, read_progress, to_toml
+from jaxrl_up.records import (
+    COLUMNS,
+    Recorder,
+    check_directory,
+    create,
+    describe,
+    number,
+    read_progress,
+    reserve,
+    to_toml,
+)
+from jaxrl_up.run import draw
 
 
 class Torso(nn.Module):
@@ -24,11 +35,17 @@ class Torso(nn.Module):
 
 def record(directory, log=None, config=CONFIG):
     log = make_log() if log is None else log
-    recorder = Recorder(directory, PPO, make_env(), config, SEEDS, {"num_evals": 3, "max_eval_steps": None})
+    begin(directory, config)
+    recorder = Recorder(directory, SEEDS, 1024)
+    recorder.begin()
     for e in range(len(STEPS)):
-        recorder.append(at(log, e))
-    recorder.finish(make_result(log, config=config))
+        recorder.append(at(log, e), 1.5 * e)
+    draw(make_result(log, config=config), directory)
     return directory
+
+
+def begin(directory, config=CONFIG, force=False):
+    create(directory, describe(PPO, make_env(), config, SEEDS, {"num_evals": 3, "max_eval_steps": None}), force)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +117,7 @@ def test_every_kind_of_value_reads_back():
 def test_a_custom_network_is_named():
     network = tomllib.loads(to_toml({"config": {"network": Torso(width=4)}}))["config"]["network"]
     assert network["import"].endswith("test_records:Torso")
-    assert "width = 4" in network["repr"]
+    assert network["fields"] == {"width": 4}
     assert "0x" not in tomllib.loads(to_toml({"t": {"f": record}}))["t"]["f"]["repr"]
 
 
@@ -113,9 +130,10 @@ def test_numbers_are_the_shortest_that_read_back():
 
 def test_timing_is_apart(directory):
     lines = (directory / "timing.csv").read_text().splitlines()
-    assert lines[0] == "event,env_steps,seconds"
-    assert [line.split(",")[0] for line in lines[1:]] == ["evaluation"] * 3 + ["compile", "train"]
-    assert lines[-2:] == ["compile,0,2.000", "train,3072,4.000"]
+    assert lines == [
+        "event,env_steps,seconds",
+        *(f"evaluation,{n},{x}" for n, x in zip(STEPS, ("0.000", "1.500", "3.000"), strict=True)),
+    ]
 
 
 def test_curve_is_a_png(directory):
@@ -123,10 +141,36 @@ def test_curve_is_a_png(directory):
 
 
 def test_rows_are_there_after_each_evaluation(tmp_path):
-    recorder = Recorder(tmp_path, PPO, make_env(), CONFIG, SEEDS)
+    recorder = Recorder(tmp_path, SEEDS, 1024)
+    recorder.begin()
     for e in range(2):
-        recorder.append(at(make_log(), e))
+        recorder.append(at(make_log(), e), 0.0)
         assert read_progress(tmp_path)["return"].shape == (3, e + 1)
+
+
+def test_what_is_newer_than_the_checkpoint_is_dropped(directory, tmp_path):
+    for name in ("progress.csv", "timing.csv"):
+        (tmp_path / name).write_bytes((directory / name).read_bytes())
+    recorder = Recorder(tmp_path, SEEDS, 1024)
+    recorder.begin([at(make_log(), 0)], 7.0)
+    assert read_progress(tmp_path)["env_steps"].tolist() == [[STEPS[0]]] * 3
+    assert (tmp_path / "timing.csv").read_text().splitlines()[1:] == ["evaluation,1024,0.000", "resume,1024,7.000"]
+    for e in (1, 2):
+        recorder.append(at(make_log(), e), 0.0)
+    assert (tmp_path / "progress.csv").read_bytes() == (directory / "progress.csv").read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_swept_values_come_first(tmp_path):
+    recorder = Recorder(tmp_path, (0, 1, 0), 1024, {"learning_rate": np.float32([0.1, 0.1, 0.2])})
+    recorder.begin()
+    for e in range(3):
+        recorder.append(at(make_log(), e), 0.0)
+    columns = read_progress(tmp_path)
+    assert list(columns)[:3] == ["learning_rate", "seed", "env_steps"]
+    np.testing.assert_array_equal(columns["seed"][:, -1], [0, 1, 0])
+    np.testing.assert_array_equal(columns["learning_rate"][:, 0], [0.1, 0.1, 0.2])
+    np.testing.assert_array_equal(columns["return"].astype(np.float32), RETURNS)
 
 
 def test_a_torn_last_row_is_left_out(directory, tmp_path):
@@ -143,19 +187,20 @@ def test_a_failed_seed_is_in_the_rows(tmp_path):
 def test_nothing_is_overwritten(directory):
     before = {path: path.read_bytes() for path in directory.iterdir()}
     with pytest.raises(FileExistsError, match="already holds a run"):
-        Recorder(directory, PPO, make_env(), CONFIG, SEEDS)
+        begin(directory)
     assert before == {path: path.read_bytes() for path in directory.iterdir()}
 
 
 def test_other_files_do_not_disturb(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    Recorder(tmp_path, PPO, make_env(), CONFIG, SEEDS)
+    begin(tmp_path)
+    begin(tmp_path, force=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_a_place_that_cannot_be_written_is_said_first(tmp_path):
     (tmp_path / "file").write_text("")
-    for call in (check_directory, lambda d: Recorder(d, PPO, make_env(), CONFIG, SEEDS)):
+    for call in (check_directory, begin):
         with pytest.raises(NotADirectoryError, match="file is not a directory"):
             call(tmp_path / "file" / "run")
 
@@ -166,7 +211,7 @@ def test_a_directory_without_rights(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     with pytest.raises(OSError, match=r"cannot write a run to .*: Permission denied"):
-        Recorder(tmp_path / "run", PPO, make_env(), CONFIG, SEEDS)
+        begin(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -177,3 +222,17 @@ def test_no_run_to_read(tmp_path, text, error):
         (tmp_path / "progress.csv").write_text(text)
     with pytest.raises(error, match=r"progress\.csv"):
         read_progress(tmp_path)
+
+
+def test_a_run_is_replaced_only_by_force(tmp_path):
+    record(tmp_path)
+    begin(tmp_path, CONFIG.replace(gamma=0.5), force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
+    assert tomllib.loads((tmp_path / "config.toml").read_text())["config"]["gamma"] == 0.5
+
+
+def test_a_place_of_its_own(tmp_path):
+    assert [reserve(tmp_path / "a" / "run").name for _ in range(3)] == ["run", "run-2", "run-3"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write a run"):
+        reserve(tmp_path / "file" / "run")

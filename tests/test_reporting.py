@@ -48,7 +48,7 @@ def test_a_failure_is_not_repeated_at_each_evaluation():
 
 
 def test_an_early_stop_and_unfinished_episodes_are_said():
-    lines = summary(make_result(make_log(unfinished=(0, 2, 1)), stopped=True))
+    lines = summary(make_result(make_log(unfinished=(0, 2, 1)), stopped="Ctrl-C"))
     assert "stopped by Ctrl-C at 3,072 of 3,072 steps" in lines
     assert lines[-1].startswith("3 episodes of the last evaluation met the step cap unfinished")
 

@@ -12,8 +12,9 @@ from tiny import breaking, cartpole, lane, tiny
 
 from jaxrl_up import A2C, iqm, run, train
 from jaxrl_up.config import canonical
+from jaxrl_up.driving import stoppable
 from jaxrl_up.reporting import Reporter
-from jaxrl_up.run import interruptible, seed_list
+from jaxrl_up.run import seed_list
 
 CONFIG = tiny(A2C)
 SETTINGS = {"num_evals": 4, "num_episodes": 3, "max_eval_steps": 12, "progress": False}
@@ -116,7 +117,7 @@ def test_ctrl_c_returns_what_was_reached_and_twice_means_it(monkeypatch, presses
             run(A2C, cartpole(), CONFIG, 2, **SETTINGS)
     else:
         stopped = run(A2C, cartpole(), CONFIG, 2, **SETTINGS)
-        assert stopped.stopped
+        assert stopped.stopped == "Ctrl-C"
         assert stopped.returns.shape == (2, 2)
         assert int(stopped.state.counters.env_steps) == stopped.env_steps[-1] == 32
         assert stopped.policy()(jnp.zeros(4)).shape == ()
@@ -124,10 +125,11 @@ def test_ctrl_c_returns_what_was_reached_and_twice_means_it(monkeypatch, presses
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_from_outside(monkeypatch):
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_signals_from_outside(monkeypatch, number, name):
     pid = os.getpid()
-    reporter = Interrupting(monkeypatch, lambda: os.kill(pid, signal.SIGINT))
-    assert run(A2C, cartpole(), CONFIG, 2, **SETTINGS).stopped
+    reporter = Interrupting(monkeypatch, lambda: os.kill(pid, number))
+    assert run(A2C, cartpole(), CONFIG, 2, **SETTINGS).stopped == name
     assert len(reporter.seen) == 2
 
 
@@ -135,13 +137,13 @@ def test_ctrl_c_is_left_alone_outside_the_main_thread():
     answers = []
 
     def enter():
-        with interruptible() as interrupted:
-            answers.append(interrupted())
+        with stoppable() as stop:
+            answers.append(stop())
 
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    assert answers == [False]
+    assert answers == [""]
 
 
 @pytest.mark.parametrize(

@@ -7,23 +7,29 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from jaxrl_up.cli_options import (
     METAVARS,
     Parser,
     UsageError,
+    add_keeping,
     algo_name,
     converter,
+    make_sinks,
     or_none,
+    report,
     seeds,
     take_env_options,
+    take_from,
     take_recipe,
     whole,
 )
 
 DEFAULT_ALGO = "ppo"
 DEFAULT_ENV = "CartPole-v1"
+RUNS = Path("runs")
 PATIENCE = 2.5  # seconds of loading without a word; shorter loading leaves an error alone on its line
 
 
@@ -31,7 +37,7 @@ def main(arguments: list[str]) -> int:
     """`jaxrl-up train`: parse, check everything, train, and print one score line on standard output."""
     from jaxrl_up.algorithms import ALGORITHMS
 
-    arguments, env_options = take_env_options(take_recipe(arguments))
+    arguments, env_options = take_env_options(take_from(take_recipe(arguments)))
     name = _guess_algo(arguments, ALGORITHMS)
     options = _train_parser(ALGORITHMS[name]).parse(arguments)
     if options is not None and (options.algo or DEFAULT_ALGO) != name:  # an option's value was taken for it
@@ -49,7 +55,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     from jaxrl_up.config import did_you_mean, make_config
     from jaxrl_up.devices import use_all_cores
     from jaxrl_up.memory import memory_lines
-    from jaxrl_up.reporting import concerns, count
+    from jaxrl_up.records import reserve
     from jaxrl_up.run import check_run, run
 
     runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
@@ -60,36 +66,49 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
             f"there is no environment {options.env!r}.{did_you_mean(options.env, envs.names())} "
             "`jaxrl-up envs` lists them"
         )
+    directory, reserved = _directory(options), None
     settings = {
         "seeds": options.seeds,
-        "directory": options.directory,
         "num_evals": options.num_evals,
         "num_episodes": options.num_episodes,
         "deterministic": not options.stochastic,
         "max_eval_steps": options.max_eval_steps,
+        "force": options.force,
     }
     try:
         config = make_config(algo, options.preset, **fields)
         with _saying(f"loading {options.env} ...", options.progress):
             env = envs.make(options.env, **env_options)
-            check_run(algo, env, config, **settings)
-    except (ValueError, OSError) as error:
+            check_run(algo, env, config, directory=directory, **settings)
+        if options.dry_run:
+            print("\n".join(memory_lines(algo, env, config, runs)), flush=True)
+            return 0
+        if directory is None and options.directory != "none":
+            directory = reserved = reserve(RUNS / f"{algo.name}-{options.env}")
+        keeping = {"checkpoint_seconds": options.checkpoint_seconds, "sinks": make_sinks(options, directory)}
+        result = run(algo, env, config, directory=directory, progress=options.progress, **keeping, **settings)
+    except (ValueError, OSError, UsageError) as error:
+        with contextlib.suppress(OSError):
+            if reserved is not None:
+                reserved.rmdir()  # fails where something was written
         raise UsageError(str(error)) from error
-    if options.dry_run:
-        print("\n".join(memory_lines(algo, env, config, runs)), flush=True)
-        return 0
-    try:
-        result = run(algo, env, config, **settings, progress=options.progress)
-    except OSError as error:
-        raise UsageError(str(error)) from error
-    if not options.progress:
-        for line in concerns(result):
-            print(line, file=sys.stderr)
-    if options.directory is not None and options.progress:
-        print(f"records are in {options.directory}", file=sys.stderr)
-    number = count(len(result.seeds), "seed")
-    print(f"score {result.score} (IQM of {number}, 95% interval, {int(result.env_steps[-1])} steps)", flush=True)
-    return 130 if result.stopped else 0
+    return report(result, options.progress)
+
+
+def _directory(options: argparse.Namespace) -> Path | None:
+    """Where the run is kept, as far as it was said; without a word it gets a place of its own once all is checked."""
+    if options.directory == "none":
+        if options.name is not None or options.force:
+            raise UsageError("--directory none keeps nothing: leave --name and --force out")
+        return None
+    if options.name is not None:
+        name = Path(options.name)
+        if name.is_absolute() or len(name.parts) != 1 or options.name in (".", ".."):
+            raise UsageError(f"--name {options.name!r} must be a plain name; --directory says where")
+        return Path(options.directory or RUNS) / name
+    if options.force and options.directory is None:
+        raise UsageError("--force replaces a run: say which with --name or --directory")
+    return None if options.directory is None else Path(options.directory)
 
 
 @contextlib.contextmanager
@@ -139,8 +158,12 @@ def _train_parser(algo: Any) -> Parser:
                help="algorithm, environment and fields from a file of configs/; other options override it")  # fmt: skip
     parser.add(options, "--preset", metavar="NAME",
                help=f"start from a named set of fields: {', '.join(['default', *algo.presets])}")  # fmt: skip
+    parser.add(options, "--from", metavar="PATH", dest="from_",
+               help="repeat the run of a directory or its config.toml; other options override it")  # fmt: skip
     parser.add(options, "--directory", metavar="DIR",
-               help="write config.toml, progress.csv, timing.csv and curve.png there; must not hold a run")  # fmt: skip
+               help="keep the run there (default: a new one in runs, named ALGO-ENV; none: keep nothing)")  # fmt: skip
+    parser.add(options, "--name", metavar="NAME", help="keep the run in runs/NAME, or in DIR/NAME")
+    parser.add(options, "--force", action="store_true", help="replace a run that is there")
     parser.add(options, "--num-evals", type=whole, default=20, metavar="N",
                help="evaluations, evenly spaced, the last at the end (default 20)")  # fmt: skip
     parser.add(options, "--num-episodes", type=whole, default=16, metavar="N",
@@ -151,8 +174,7 @@ def _train_parser(algo: Any) -> Parser:
                help="check everything, print the memory the run takes, and stop")  # fmt: skip
     parser.add(options, "--stochastic", action="store_true",
                help="evaluate sampled actions instead of the policy's mode")  # fmt: skip
-    parser.add(options, "--progress", action=argparse.BooleanOptionalAction, default=True,
-               help="report progress on standard error")  # fmt: skip
+    add_keeping(parser, options)
     fields = parser.add_argument_group(f"fields of {algo.name}")
     for field in field_help(algo.Config):
         names = {"dest": f"config.{field.name}", "default": argparse.SUPPRESS}
