@@ -43,16 +43,8 @@ from jaxrl_up.envs import Env
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
-FILES = (
-    "config.toml",
-    "progress.csv",
-    "timing.csv",
-    "curve.png",
-    "report.html",
-    checkpoint.FOLDER,
-    "tensorboard",
-    "wandb",
-)
+FILES = ("config.toml", "progress.csv", "timing.csv", "curve.png", "report.html", checkpoint.FOLDER)
+SINKS = ("tensorboard", "wandb")  # folders of sinks: replaced with a run, but no sign of one
 TIMING = "event,env_steps,seconds"
 COLUMNS = (
     "seed",
