@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "write the report of a run again: one page with all that it says",
     "eject": "write an algorithm as a script of your own",
     "export": "write a trained policy as one file for deployment",
+    "export": "write a trained policy as one file for deployment",
 }
 
 
