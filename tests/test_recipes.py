@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tiny import assert_equal
 
 from jaxrl_up import ALGORITHMS, make_config, run
 from jaxrl_up.cli import main
@@ -61,10 +62,11 @@ class Understood(Exception):
 
 
 @EVERY
-def test_every_recipe_loads_and_train_understands_it_so(name, monkeypatch):
+def test_every_recipe_loads_and_train_understands_it_so(name, tmp_path, monkeypatch):
     def stop(algo, env, config, seeds, **settings):
         raise Understood(algo, env, config, seeds)
 
+    monkeypatch.chdir(tmp_path)
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.algo.name == name.partition("/")[0]
@@ -74,7 +76,8 @@ def test_every_recipe_loads_and_train_understands_it_so(name, monkeypatch):
         main(["train", "--recipe", name, "--no-progress"])
     algo, env, config, seeds = understood.value.args
     assert (algo, config, seeds) == (recipe.algo, recipe.config, recipe.seeds)
-    assert (env.spec, env.params) == (recipe.env.spec, recipe.env.params)
+    assert env.spec == recipe.env.spec
+    assert_equal(env, recipe.env)
 
 
 @EVERY
@@ -201,6 +204,11 @@ def test_the_recipes_are_listed(capsys):
     found = load_recipe("ppo/acrobot").expected
     cells = ("ppo/acrobot", "Acrobot-v1", f"{found.env_steps:,}", str(found.score), f"{found.worst:.1f}", "10")
     assert row.split() == " ".join(cells).split()
+
+
+def test_the_document_shows_a_recipe_as_it_is():
+    shown = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    assert shown == (ROOT / "configs" / "ppo" / "pendulum.toml").read_text(encoding="utf-8")
 
 
 def bench_expected():
