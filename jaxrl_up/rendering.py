@@ -2,7 +2,7 @@
 
 The drawings are made with Pillow and not with gymnax's visualiser, which needs gymnasium and pygame for classic control
 and names neither the colours of MinAtar nor the step, the reward or the action. Classic control is drawn at the speed
-of gymnasium (for CartPole and Pendulum real time at the default time step), all else at 10 steps a second.
+of gymnasium (for CartPole and Pendulum real time at the default time step), all else at 15 steps a second.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, HEADER = 560, 420, 70  # pixels
 SMOOTH = 3  # drawn so many times larger, then averaged
-MAX_FRAMES, MAX_FPS = 500, 30
+MAX_FRAMES, MAX_FPS = 600, 30
 BLUE, VERMILLION, GREEN, BLACK, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#000000", "#999999", "#DDDDDD"
 # Okabe and Ito's palette with two more, told apart with every common colour blindness
 COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", BLACK, "#F0E442", "#9933FF", "#663300")
@@ -192,7 +192,7 @@ def gif_steps(env: Env, length: int) -> tuple[list[int], float]:
     Steps are skipped where there would be more than `MAX_FPS` a second or `MAX_FRAMES` in all; the speed stays. The
     last state is always drawn.
     """
-    rate = STEPS_PER_SECOND.get(env.name, 10)
+    rate = STEPS_PER_SECOND.get(env.name, 15)
     stride = max(math.ceil(rate / MAX_FPS), math.ceil(length / (MAX_FRAMES - 1)), 1)
     return [*range(0, length, stride), length], rate / stride
 
@@ -469,9 +469,10 @@ def _mountain_car(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
     canvas.line([at(x) for x in np.linspace(low, high, 80)], BLACK, 4)
     canvas.axis(to_x, floor, low, high, 0.3, "position")
     flag = at(goal)
-    canvas.line([flag, flag - (0, 52)], BLACK, 3)
-    canvas.polygon([flag - (0, 52), flag - (-30, 41), flag - (0, 30)], GREEN)
-    canvas.text((float(flag[0]) - 8, float(flag[1]) - 52), "goal", 18, GREEN, anchor="ra")
+    canvas.line([flag, flag - (0, 66)], BLACK, 3)
+    canvas.polygon([flag - (0, 66), flag - (-30, 55), flag - (0, 44)], GREEN)
+    canvas.text((float(flag[0]) - 8, float(flag[1]) - 66), "goal", 18, GREEN, anchor="ra")
+    canvas.text((16, HEADER + 10), "arrow: push", 18, VERMILLION)
     position = float(_state(episode, t).position)
     along = at(position + 1e-3) - at(position - 1e-3)
     along = along / np.linalg.norm(along)

@@ -214,12 +214,12 @@ def test_what_cannot_be_written(tmp_path):
 
 def test_long_episodes_skip_frames_and_keep_their_speed():
     cart, freeway = envs.make("CartPole-v1"), envs.make("Freeway-MinAtar")
-    assert gif_steps(freeway, 3) == ([0, 1, 2, 3], 10)
+    assert gif_steps(freeway, 3) == ([0, 1, 2, 3], 15)
     steps, fps = gif_steps(cart, 499)  # 50 steps a second
     assert (steps[:3], steps[-2:], fps) == ([0, 2, 4], [498, 499], 25)
     steps, fps = gif_steps(freeway, 2500)
     assert len(steps) <= rendering.MAX_FRAMES and steps[-1] == 2500
-    assert fps * (steps[1] - steps[0]) == 10
+    assert fps * (steps[1] - steps[0]) == 15
     for length in range(1, 1200, 7):
         assert len(gif_steps(freeway, length)[0]) <= rendering.MAX_FRAMES
 
