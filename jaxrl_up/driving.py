@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,6 @@ import numpy as np
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
 from jaxrl_up.records import Recorder, describe
-from jaxrl_up.reporting import Reporter
 from jaxrl_up.saved_runs import Best, Reached, SavedRun, save_reached
 from jaxrl_up.sinks import Sink, feed
 from jaxrl_up.training import (
@@ -44,6 +43,16 @@ class Job(NamedTuple):
     swept: dict[str, np.ndarray]  # name -> value [L]
     ends: tuple[int, ...]  # updates done at each evaluation, [E]
     evaluation: Evaluation
+    width: int = 0  # lanes are filled up to so many, by repeating the first: jobs of one width share a program
+
+
+class Watcher(Protocol):
+    """What is told how it goes, as a context manager: see `jaxrl_up.reporting.Reporter`."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None: ...
+    def compiled(self, seconds: float) -> None: ...
+    def evaluated(self, log: Log, seconds: float) -> None: ...
 
 
 class Outcome(NamedTuple):
@@ -66,34 +75,44 @@ class Keeper(NamedTuple):
 
 def drive(
     job: Job,
-    reporter: Reporter,
+    reporter: Watcher,
     keeper: Keeper | None = None,
     reached: Reached | None = None,
     sinks: Sequence[Sink] = (),
+    programs: dict[Any, Any] | None = None,
+    stop: Callable[[], str] | None = None,
 ) -> Outcome:
-    """Train from the start, or from where a checkpoint has it, to the last evaluation or until it is stopped."""
+    """Train from the start, or from where a checkpoint has it, to the last evaluation or until it is stopped.
+
+    `programs` holds what was compiled, so that a later call with the same shapes compiles nothing. `stop` is that of a
+    caller who is within `stoppable` already.
+    """
     lanes, logs = len(job.seeds), list(reached.logs) if reached is not None else []
+    width, programs = max(lanes, job.width), {} if programs is None else programs
     updates = np.diff((0, *job.ends))[len(logs) :]
-    mesh, config = lane_mesh(lanes), canonical(job.config)
-    swept = {name: jnp.asarray(value, jnp.float32) for name, value in job.swept.items()}
+    mesh, config = lane_mesh(width), canonical(job.config)
+    swept = {name: jnp.asarray(np.resize(value, width), jnp.float32) for name, value in job.swept.items()}
     before, trained_before = (reached.seconds, reached.train_seconds) if reached is not None else (0.0, 0.0)
     compile_seconds, stopped = 0.0, ""
     with ExitStack() as stack:
         stack.enter_context(reporter)
-        stop = stack.enter_context(stoppable())
+        stop = stack.enter_context(stoppable()) if stop is None else stop
         description = describe(job.algo, job.env, job.config, job.seeds) if keeper is None else keeper.run.tables
         feed_sinks = stack.enter_context(feed(sinks, description))
         start = time.perf_counter()
         if reached is None:
-            keys = jax.vmap(jax.random.key)(jnp.asarray(job.seeds, jnp.uint32))
+            keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
             progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh)
         else:
-            progress = _from_host(reached.progress, mesh)
+            progress = _from_host(reached.progress, mesh, width)
         swept = place(swept, mesh)
-        best = None if keeper is None else _first_best(progress, reached, lanes, mesh)
+        best = None if keeper is None else _first_best(progress, reached, lanes, mesh, width)
         if len(updates):
             arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
-            compiled = advance_lanes.lower(*arguments).compile()
+            shape = (job.algo, job.evaluation, mesh, *_shape(arguments[1:6]))
+            if shape not in programs:
+                programs[shape] = advance_lanes.lower(*arguments).compile()
+            compiled = programs[shape]
             jax.block_until_ready(progress)
             compile_seconds = time.perf_counter() - start
             reporter.compiled(compile_seconds)
@@ -132,9 +151,22 @@ def _steps(logs: Sequence[Log]) -> int:
     return int(logs[-1].env_steps[0]) if logs else 0
 
 
-def _from_host(progress: Progress, mesh: Any) -> Progress:
+def _shape(tree: PyTree) -> tuple[Any, ...]:
+    """What a program is compiled for: structure, with all that is static, shapes and dtypes."""
+    return jax.tree.structure(tree), *((x.shape, x.dtype) for x in jax.tree.leaves(tree))
+
+
+def _from_host(progress: Progress, mesh: Any, width: int) -> Progress:
     """Copies on the devices: what comes from a file may share memory with it, which a donated buffer must not."""
-    return place(jax.tree.map(partial(jnp.array, copy=True), progress), mesh, lane_axes(progress))
+    counters = progress.state.counters
+    bare = _fill(progress._replace(state=progress.state._replace(counters=None)), width)
+    filled = bare._replace(state=bare.state._replace(counters=counters))
+    return place(jax.tree.map(partial(jnp.array, copy=True), filled), mesh, lane_axes(progress))
+
+
+def _fill(tree: PyTree, width: int) -> PyTree:
+    """As many lanes as wanted, by repeating the first."""
+    return jax.tree.map(lambda x: x if len(x) == width else x[np.arange(width) % len(x)], tree)
 
 
 def _to_host(progress: Progress, best: Best, lanes: int, logs: list[Log]) -> tuple[Progress, tuple[Log, ...], Best]:
@@ -153,9 +185,9 @@ def _fetch(x: Array) -> Any:
     return np.asarray(x)
 
 
-def _first_best(progress: Progress, reached: Reached | None, lanes: int, mesh: Any) -> Best:
+def _first_best(progress: Progress, reached: Reached | None, lanes: int, mesh: Any, width: int) -> Best:
     if reached is not None:
-        policy = jax.tree.map(partial(jnp.array, copy=True), reached.best.policy)
+        policy = jax.tree.map(partial(jnp.array, copy=True), _fill(reached.best.policy, width))
         return Best(place(policy, mesh), reached.best.returns, reached.best.env_steps)
     return Best(
         jax.tree.map(jnp.copy, progress.state.policy), np.full(lanes, -np.inf, np.float32), np.zeros(lanes, np.int32)
