@@ -17,6 +17,7 @@ from jaxrl_up.algorithms import TRPO as TRPO
 from jaxrl_up.algorithms import VPG as VPG
 from jaxrl_up.config import make_config as make_config
 from jaxrl_up.devices import use_all_cores as use_all_cores
+from jaxrl_up.recipes import load_recipe as load_recipe
 from jaxrl_up.run import RunResult as RunResult
 from jaxrl_up.run import resume as resume
 from jaxrl_up.run import run as run

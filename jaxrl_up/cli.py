@@ -29,7 +29,6 @@ COMMANDS = {
     "report": "write the report of a run again: one page with all that it says",
     "eject": "write an algorithm as a script of your own",
     "export": "write a trained policy as one file for deployment",
-    "export": "write a trained policy as one file for deployment",
 }
 
 
@@ -83,6 +82,6 @@ def _overview() -> str:
         "examples:\n"
         "  jaxrl-up train                                        PPO on CartPole-v1, 8 seeds\n"
         "  jaxrl-up train ppo --env Acrobot-v1 --seeds 16 --gamma 0.995 --directory runs/acrobot\n"
-        "  jaxrl-up train --recipe configs/ppo/pendulum.toml\n"
+        "  jaxrl-up train --recipe ppo/pendulum\n"
         "  jaxrl-up train ppo --preset spinup --seeds 0,3,7 --env.gravity 12"
     )

@@ -153,8 +153,12 @@ def check(config: PyTree) -> None:
             _check_range(field.name, value, low, high)
             if value >= 2**31:
                 raise ValueError(f"{field.name}={value} is out of range: counters hold at most {2**31 - 1}")
-        elif isinstance(field.default, tuple) and not all(type(v) is int and v >= 1 for v in value):
+        elif isinstance(field.default, tuple) and not _is_sizes(value):
             raise ValueError(f"{field.name}={value!r} must be whole numbers, each at least 1")
+
+
+def _is_sizes(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(type(v) is int and v >= 1 for v in value)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

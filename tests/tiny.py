@@ -83,16 +83,6 @@ def to_host(tree):
     return [np.asarray(jax.random.key_data(x) if is_key(x) else x) for x in jax.tree.leaves(tree)]
 
 
-def from_host(leaves, like):
-    """The tree whose leaves `to_host` gave."""
-    old, structure = jax.tree.flatten(like)
-    new = [
-        jax.random.wrap_key_data(jnp.asarray(x)) if is_key(y) else jnp.asarray(x)
-        for x, y in zip(leaves, old, strict=True)
-    ]
-    return jax.tree.unflatten(structure, new)
-
-
 def is_key(x):
     return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 

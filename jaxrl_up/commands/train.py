@@ -154,8 +154,8 @@ def _train_parser(algo: Any) -> Parser:
     )
     parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
                help="how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default 8)")  # fmt: skip
-    parser.add(options, "--recipe", metavar="FILE",
-               help="algorithm, environment and fields from a file of configs/; other options override it")  # fmt: skip
+    parser.add(options, "--recipe", metavar="NAME",
+               help="algorithm, environment, fields and seeds of a recipe (`jaxrl-up recipes`) or of a file")  # fmt: skip
     parser.add(options, "--preset", metavar="NAME",
                help=f"start from a named set of fields: {', '.join(['default', *algo.presets])}")  # fmt: skip
     parser.add(options, "--from", metavar="PATH", dest="from_",

@@ -12,7 +12,6 @@ from tiny import (
     bandit,
     breaking,
     field_names,
-    from_host,
     go_on,
     keys_of,
     lane,
@@ -22,7 +21,7 @@ from tiny import (
     to_host,
 )
 
-from jaxrl_up import ALGORITHMS, Evaluation, run, train
+from jaxrl_up import ALGORITHMS, Evaluation, checkpoint, run, train
 from jaxrl_up.config import canonical, traced_fields
 from jaxrl_up.training import _train, advance, begin
 
@@ -296,25 +295,25 @@ def test_counters_stay_unbatched_and_know_no_key(algo, long_config, begun, half,
     assert counters.updates.shape == ()
 
 
-def test_interrupted_equals_uninterrupted_through_a_file(algo, long_config, half, whole, tmp_path):
-    resumed, log = _through_a_file(algo, long_config, half[0], tmp_path)
+def test_interrupted_equals_uninterrupted_through_a_checkpoint(algo, long_config, half, whole, tmp_path):
+    resumed, log = _through_a_checkpoint(algo, long_config, half[0], tmp_path)
     assert_equal(resumed, whole[0])
     np.testing.assert_array_equal(log.returns, whole[1].returns)
 
 
-def test_interrupted_sweep_equals_uninterrupted_through_a_file(algo, grid, swept_whole, tmp_path):
+def test_interrupted_sweep_equals_uninterrupted_through_a_checkpoint(algo, grid, swept_whole, tmp_path):
     config, swept, start = grid
     half, _ = go_on(algo, task(algo), config, start, 2, swept)
     padding = half.failed_at.shape[0] - start.failed_at.shape[0]
     columns = {name: np.concatenate([x, x[:1].repeat(padding)]) for name, x in swept.items()}
-    resumed, _ = _through_a_file(algo, config, half, tmp_path, columns)
+    resumed, _ = _through_a_checkpoint(algo, config, half, tmp_path, columns)
     assert_equal(resumed, swept_whole[0])
 
 
-def _through_a_file(algo, config, progress, directory, swept=None):
-    np.savez(directory / "progress.npz", *to_host(progress))
-    with np.load(directory / "progress.npz") as file:
-        restored = from_host([file[name] for name in file.files], progress)
+def _through_a_checkpoint(algo, config, progress, directory, swept=None):
+    place = checkpoint.save(directory, 2, progress, progress.state.policy, {})
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), progress)
+    restored = jax.tree.map(jnp.array, checkpoint.restore(place, "state", shapes))
     return go_on(algo, task(algo), config, restored, 2, swept)
 
 

@@ -1,0 +1,274 @@
+"""Runs that stop and go on: the same numbers, the same files, and one line for what cannot go on."""
+
+import re
+import shutil
+import signal
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+from tiny import assert_equal, breaking, cartpole, clock, tiny
+
+from jaxrl_up import A2C, DQN, envs, load_policies, load_run, resume, run
+from jaxrl_up.driving import STOPS
+from jaxrl_up.reporting import Reporter
+
+CONFIG = tiny(A2C)  # 4 updates
+SEEDS = (7, 0, 3)
+SETTINGS = {"num_evals": 4, "num_episodes": 3, "max_eval_steps": 12, "progress": False}
+
+
+class Torso(nn.Module):
+    width: int = 8
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.tanh(nn.Dense(self.width)(x))
+
+
+def stop_after(patch, evaluations, number=signal.SIGTERM):
+    """Raise a signal once so many evaluations were shown."""
+    shown, evaluated = [], Reporter.evaluated
+
+    def count(self, log, seconds):
+        evaluated(self, log, seconds)
+        shown.append(log)
+        if len(shown) == evaluations:
+            signal.raise_signal(number)
+
+    patch.setattr(Reporter, "evaluated", count)
+
+
+@pytest.fixture(scope="module")
+def whole(cpus, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole") / "run"
+    return run(A2C, cartpole(), CONFIG, SEEDS, directory=directory, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def kept(whole, tmp_path_factory):
+    """A run stopped after two of four evaluations."""
+    directory = tmp_path_factory.mktemp("kept") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 2)
+        result = run(A2C, cartpole(), CONFIG, SEEDS, directory=directory, **SETTINGS)
+    assert (result.stopped, result.returns.shape) == ("SIGTERM", (3, 2))
+    return directory
+
+
+@pytest.fixture
+def stopped(kept, tmp_path):
+    return shutil.copytree(kept, tmp_path / "run")
+
+
+def files(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def same_end(result, whole):
+    assert_equal(result.state, whole.state)
+    for name in ("progress.csv", "config.toml"):
+        assert (result.directory / name).read_bytes() == (whole.directory / name).read_bytes()
+    ours, theirs = (load_policies(load_run(r.directory)) for r in (result, whole))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    np.testing.assert_array_equal(result.returns, whole.returns)
+
+
+def test_it_goes_on_bit_for_bit(stopped, whole):
+    result = resume(stopped, progress=False)
+    assert not result.stopped
+    same_end(result, whole)
+    events = [line.split(",")[0] for line in (stopped / "timing.csv").read_text().splitlines()[1:]]
+    first, second = ["compile", "evaluation", "evaluation", "checkpoint", "train"], ["resume", "compile"]
+    assert events == [*first, *second, "evaluation", "evaluation", "checkpoint", "train"]
+    assert {"curve.png", "report.html"} <= {path.name for path in stopped.iterdir()}
+
+
+def test_rows_that_are_newer_than_the_checkpoint_are_written_again(stopped, whole):
+    with (stopped / "progress.csv").open("a") as file:
+        file.writelines((whole.directory / "progress.csv").read_text().splitlines(keepends=True)[7:9])
+        file.write("3,48,3,1")
+    same_end(resume(stopped, progress=False), whole)
+
+
+def test_without_a_checkpoint_it_starts_again(stopped, whole):
+    shutil.rmtree(stopped / "checkpoints")
+    with pytest.raises(ValueError, match="holds no checkpoint yet"):
+        load_policies(load_run(stopped))
+    same_end(resume(stopped, progress=False, checkpoint_seconds=0.0), whole)
+    assert (stopped / "timing.csv").read_text().count("checkpoint") == 4
+
+
+def test_a_finished_run_stays_as_it_is(whole, tmp_path):
+    directory = shutil.copytree(whole.directory, tmp_path / "run")
+    before = files(directory)
+    result = resume(directory, progress=False)
+    assert_equal(result.state, whole.state)
+    assert result.compile_seconds == 0
+    after = files(directory)
+    assert {path for path in before if before[path] != after[path]} <= {
+        directory / "curve.png",
+        directory / "report.html",
+    }
+
+
+def test_the_best_policy_is_kept(whole):
+    found = load_policies(load_run(whole.directory))
+    np.testing.assert_array_equal(found.best_returns, whole.returns.max(axis=1))
+    np.testing.assert_array_equal(found.best_steps, whole.env_steps[whole.returns.argmax(axis=1)])
+    np.testing.assert_array_equal(found.returns, whole.returns[:, -1])
+    jax.tree.map(np.testing.assert_array_equal, found.last, whole.state.policy)
+    assert found.env_steps == 64
+
+
+def test_a_run_is_made_longer(whole, tmp_path):
+    """It ends where a run of that length with the same schedules ends, and can be stopped on the way."""
+    directory = shutil.copytree(whole.directory, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"anneals over all of total_steps.*--schedule-steps.*64.*112"):
+        resume(directory, total_steps=112, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 1)
+        assert resume(directory, total_steps=112, schedule_steps=64, progress=False).stopped
+    longer = resume(directory, progress=False)
+    np.testing.assert_array_equal(longer.env_steps, [16, 32, 48, 64, 80, 96, 112])
+    np.testing.assert_array_equal(longer.returns[:, :4], whole.returns)
+    once = run(
+        A2C, cartpole(), CONFIG.replace(total_steps=112, schedule_steps=64), SEEDS, **{**SETTINGS, "num_evals": 7}
+    )
+    assert_equal(longer.state, once.state)
+    np.testing.assert_array_equal(longer.returns, once.returns)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"total_steps": 64}, "total_steps=64 must be above 64"),
+        ({"schedule_steps": 64}, "give total_steps too"),
+        ({"total_steps": 70, "schedule_steps": 64}, "leaves no whole update"),
+        ({"total_steps": 128, "schedule_steps": 0}, "schedule_steps=0 is out of range"),
+    ],
+)
+def test_a_length_that_cannot_be_is_refused(stopped, settings, message):
+    before = files(stopped)
+    with pytest.raises(ValueError, match=message):
+        resume(stopped, progress=False, **settings)
+    assert files(stopped) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("gamma = 0.99", "gamma = 0.9", r"was written with gamma=0\.99, but config\.toml says 0\.9"),
+        ("gamma = 0.99", "gamma = 2.0", r"gamma=2 is out of range"),
+        ("gamma = 0.99", 'gamma = "high"', r"gamma='high' must be a number"),
+        ("gamma =", "gama =", r"no field 'gama'. Did you mean 'gamma'"),
+        ("num_evals = 4", "num_evals = 3", r"total_steps or num_evals is not what the run had"),
+        ("num_evals = 4", "num_eval = 4", r"\[run\] has no 'num_eval'. Did you mean 'num_evals'"),
+        ("total_steps = 64", "total_steps = 128", r"total_steps or num_evals is not what the run had"),
+        ("seeds = [7, 0, 3]", "seeds = [7, 0]", "seeds=.7, 0, 3., but config.toml says"),
+        ('algorithm = "a2c"', 'algorithm = "a3c"', "there is no algorithm 'a3c'"),
+        ("gravity = 9.8", "gravity = 9.9", "gravity"),
+        ("max_steps = 12", "max_steps = 13", "max_steps"),
+        ("Discrete(2)", "Discrete(3)", r"the environment has changed: action_space was Discrete\(3\)"),
+        ("[environment]", "[environs]", "'name' is missing"),
+        ("[run]", "[run", "not readable as TOML"),
+    ],
+)
+def test_a_config_that_is_not_the_runs_is_refused(stopped, old, new, message):
+    path = stopped / "config.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    before = files(stopped)
+    with pytest.raises(ValueError, match=message) as error:
+        resume(stopped, progress=False)
+    assert "\n" not in str(error.value)
+    assert files(stopped) == before
+
+
+def test_a_damaged_checkpoint_is_refused_and_nothing_is_lost(stopped):
+    largest = max((stopped / "checkpoints").rglob("*"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-1])
+    before = files(stopped)
+    with pytest.raises(ValueError, match="damaged"):
+        resume(stopped, progress=False)
+    assert files(stopped) == before
+
+
+def test_other_devices_are_named(stopped, monkeypatch):
+    monkeypatch.setattr("jax.local_devices", lambda: jax.devices()[:1])
+    with pytest.warns(UserWarning, match=r"was on 2 cpu device\(s\) and goes on with 1 cpu: equal up to rounding"):
+        resume(stopped, progress=False)
+
+
+def test_no_run_to_resume(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no run: there is no config\.toml"):
+        resume(tmp_path)
+
+
+def test_an_environment_and_a_network_of_ones_own(tmp_path):
+    env = clock(A2C)
+    config = CONFIG.replace(network=Torso(width=5))
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 1)
+        run(A2C, env, config, 2, directory=tmp_path / "run", **SETTINGS)
+    with pytest.raises(ValueError, match=r"'clock' with time_limit\(6\) is not one that is built by name; give it"):
+        resume(tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="the environment has changed: max_steps was 6 and is 7"):
+        resume(tmp_path / "run", env=clock(A2C, 7), progress=False)
+    with pytest.raises(ValueError, match="the run is of a2c, not of dqn"):
+        resume(tmp_path / "run", env=env, algo=DQN, progress=False)
+    assert load_run(tmp_path / "run", env=env).config.network == Torso(width=5)
+    assert_equal(resume(tmp_path / "run", env=env, progress=False).state, run(A2C, env, config, 2, **SETTINGS).state)
+
+
+@pytest.mark.parametrize(
+    "path", ["os:system", "subprocess:Popen", "not_imported_yet:Net", "test_resume:stop_after", "os"]
+)
+def test_nothing_that_a_config_names_is_run(stopped, path):
+    text = (stopped / "config.toml").read_text()
+    network = f'network = {{ import = "{path}", fields = {{ command = "touch ran" }} }}'
+    (stopped / "config.toml").write_text(re.sub("^network = .*$", network, text, flags=re.MULTILINE))
+    with pytest.raises(ValueError, match=f"the network {path} is not known here"):
+        load_run(stopped)
+
+
+def test_a_failed_seed_stays_failed(tmp_path):
+    env, config = breaking(A2C, 20), CONFIG
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 3, signal.SIGINT)
+        assert run(A2C, env, config, (3, 9), directory=tmp_path / "run", **SETTINGS).stopped == "Ctrl-C"
+    assert resume(tmp_path / "run", env=env, progress=False).failed == {3: 3, 9: 3}
+
+
+def test_both_signals_are_obeyed():
+    assert set(STOPS) == {signal.SIGINT, signal.SIGTERM}
+
+
+def test_a_replay_goes_on_too(tmp_path):
+    """One lane of DQN, prioritised, past the end of its ring; nothing is annealed wrongly when it is made longer."""
+    env, config = cartpole(), tiny(DQN)
+    once = run(DQN, env, config.replace(total_steps=96, schedule_steps=64), [5], **{**SETTINGS, "num_evals": 6})
+    run(DQN, env, config, [5], directory=tmp_path / "run", **SETTINGS)
+    longer = resume(tmp_path / "run", total_steps=96, schedule_steps=64, progress=False)
+    assert_equal(longer.state, once.state)
+
+
+def test_equal_environments_by_name():
+    """What config.toml says of an environment builds that environment again."""
+    import tomllib
+
+    from jaxrl_up import records
+    from jaxrl_up.saved_runs import environment_options
+
+    for name, options in [
+        ("CartPole-v1", {"gravity": 12.1}),
+        ("Pendulum-v1", {"max_steps": 77}),
+        ("DeepSea-bsuite", {}),
+    ]:
+        env = envs.make(name, **options)
+        table = tomllib.loads(records.to_toml(records.describe_environment(env)))["environment"]
+        again = envs.make(name, **environment_options(table))
+        assert again.spec == env.spec
+        jax.tree.map(np.testing.assert_array_equal, again.params, env.params)
