@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import tomllib
 
 import pytest
 
-from jaxrl_up import ALGORITHMS, PPO, envs, make_config, run, train
+from jaxrl_up import ALGORITHMS, PPO, envs, make_config, records, run, train
 from jaxrl_up.cli import main
 from jaxrl_up.config import check_support, field_help
 from jaxrl_up.reporting import Reporter
@@ -53,7 +54,8 @@ def test_train_scores_on_standard_output(tiny):
 
 def test_train_records_what_was_asked(tiny):
     directory = tiny[-1]
-    assert sorted(p.name for p in directory.iterdir()) == ["config.toml", "curve.png", "progress.csv", "timing.csv"]
+    names = {"config.toml", "progress.csv", "timing.csv", "checkpoints", "curve.png", "report.html"}
+    assert {p.name for p in directory.iterdir()} == names
     config = tomllib.loads((directory / "config.toml").read_text())
     assert config["run"]["seeds"] == [3, 5]
     assert config["run"]["max_eval_steps"] == 20
@@ -62,12 +64,69 @@ def test_train_records_what_was_asked(tiny):
     assert {name: config["config"][name] for name in asked} == asked
 
 
+def same_files(run, other):
+    """Byte for byte, but for the commit of the working directory."""
+    assert (run / "progress.csv").read_bytes() == (other / "progress.csv").read_bytes()
+    texts = [re.sub("commit = .*", "", (place / "config.toml").read_text()) for place in (run, other)]
+    assert texts[0] == texts[1]
+
+
 def test_equal_runs_write_equal_bytes_also_without_progress(tiny, tmp_path, capsys):
-    other = ["TRAIN".lower(), "PPO", *TINY, "--no-progress", "--directory", str(tmp_path / "run")]
+    other = ["TRAIN".lower(), "PPO", *TINY, "--no-progress", "--directory", str(tmp_path), "--name", "run"]
     assert main(other) == 0
     assert "compil" not in capsys.readouterr().err
-    for name in ("progress.csv", "config.toml"):
-        assert (tmp_path / "run" / name).read_bytes() == (tiny[-1] / name).read_bytes()
+    same_files(tmp_path / "run", tiny[-1])
+
+
+def test_a_run_is_repeated_from_its_config_where_it_finds_a_place(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--no-progress", "--from", str(tiny[-1] / "config.toml")]) == 0
+    assert main(["train", "--no-progress", f"--from={tiny[-1]}", "--gamma", "0.5"]) == 0
+    first, second = sorted((tmp_path / "runs").iterdir())
+    assert [first.name, second.name] == ["ppo-CartPole-v1", "ppo-CartPole-v1-2"]
+    same_files(first, tiny[-1])
+    assert tomllib.loads((second / "config.toml").read_text())["config"]["gamma"] == 0.5
+    capsys.readouterr()
+
+
+def test_a_run_is_kept_only_where_it_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *TINY, "--no-progress", "--directory", "none"]) == 0
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "notes.txt").write_text("mine")
+    (tmp_path / "runs" / "mine" / "config.toml").write_text("old")
+    assert main(["train", *TINY, "--no-progress", "--name", "mine"]) == 2
+    assert "already holds a run (config.toml); choose another directory, or replace it with --force" in (
+        capsys.readouterr().err
+    )
+    assert main(["train", *TINY, "--no-progress", "--name", "mine", "--force", "--tensorboard"]) == 0
+    names = {path.name for path in (tmp_path / "runs" / "mine").iterdir()}
+    assert {"notes.txt", "progress.csv", "tensorboard"} <= names
+    assert tomllib.loads((tmp_path / "runs" / "mine" / "config.toml").read_text())["run"]["seeds"] == [3, 5]
+
+
+def test_a_stopped_run_is_resumed(tiny, tmp_path, monkeypatch, capsys):
+    evaluated = Reporter.evaluated
+
+    def stop(self, *arguments):
+        evaluated(self, *arguments)
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "evaluated", stop)
+        assert main(["train", *TINY, "--directory", str(tmp_path / "run")]) == 143
+    error = capsys.readouterr().err
+    assert "stopped by SIGTERM at 128 of 256 steps" in error
+    assert f"go on with: jaxrl-up resume {tmp_path / 'run'}" in error
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr()
+    assert SCORE.fullmatch(printed.out.strip())[1] == "256"
+    same_files(tmp_path / "run", tiny[-1])
+    assert main(["resume", str(tmp_path / "run"), "--no-progress"]) == 0
+    assert capsys.readouterr().out == printed.out
+    assert main(["resume", str(tmp_path / "run"), "--total-steps", "512", "--no-progress"]) == 2
+    assert "--schedule-steps" in capsys.readouterr().err
 
 
 def test_ctrl_c_keeps_what_was_reached(tmp_path, monkeypatch, capsys):
@@ -150,7 +209,31 @@ BAD = {
     "train --env.gravity nan": "--env.gravity=nan must be a finite number",
     "train --env.max_steps 0": "max_steps of CartPole-v1 must be",
     "train --env.max_steps 2.5": "max_steps",
+    "train --schedule-steps 0": "schedule_steps=0 is out of range: it must be at least 1",
+    "train --name a/b": "--name 'a/b' must be a plain name",
+    "train --name ..": "--name '..' must be a plain name",
+    "train --checkpoint-seconds -1": "--checkpoint-seconds=-1 must be at least 0",
+    "train --checkpoint-seconds soon": "--checkpoint-seconds: 'soon' is not a number",
+    "train --wandb ''": "cannot be a project of Weights & Biases",
+    "train --recipe ppo/cartpol": "Did you mean 'ppo/cartpole'",
+    "train --recipe": "--recipe needs",
+    "train --from nowhere": "nowhere holds no run: there is no config.toml",
+    "train --from": "--from needs a run",
+    "train sac": "sac acts in Box spaces",
+    "resume": "the following arguments are required: DIR",
+    "resume nowhere": "nowhere holds no run: there is no config.toml",
+    "resume nowhere --totl-steps 5": "no option '--totl-steps'. Did you mean '--total-steps'?",
+    "resume nowhere --total-steps many": "--total-steps: 'many' is not a whole number",
+    "plot": "give the directories of runs",
+    "plot nowhere": "nowhere",
+    "evaluate nowhere": "nowhere holds no run",
+    "watch nowhere": "nowhere holds no run",
+    "report nowhere": "nowhere",
+    "export nowhere policy.bin": "nowhere holds no run",
+    "eject pp0 mine.py": "unknown algorithm 'pp0'. Did you mean 'ppo'?",
+    "eject ppo mine.txt": "mine.txt",
 }
+NO_DIRECTORY = ("--gamma", "--env.gravity", "--recipe", "--from")  # lines that end in an option without its value
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +246,8 @@ def loaded():
 @pytest.mark.usefixtures("loaded")
 def test_a_bad_input_is_one_line(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    arguments = line.split()
-    if arguments[0] == "train" and not line.endswith(("--gamma", "--env.gravity")):
+    arguments = shlex.split(line)
+    if arguments[0] == "train" and not line.endswith(NO_DIRECTORY) and "--name" not in arguments:
         arguments += ["--directory", "run"]
     assert main(arguments) == 2
     printed = capsys.readouterr()
@@ -177,10 +260,10 @@ def test_a_bad_input_is_one_line(line, tmp_path, monkeypatch, capsys):
 
 def test_a_directory_that_holds_a_run_is_refused(tiny, capsys):
     directory = tiny[-1]
-    before = {path: path.read_bytes() for path in directory.iterdir()}
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     assert main(["train", "--no-progress", "--directory", str(directory)]) == 2
     assert "already holds a run" in capsys.readouterr().err
-    assert before == {path: path.read_bytes() for path in directory.iterdir()}
+    assert before == {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def test_a_file_is_no_directory(tmp_path, capsys):
@@ -201,6 +284,32 @@ def test_an_action_space_that_is_not_supported_names_who_supports_it(monkeypatch
     for call in (check_support, run, lambda algo, env: train(algo, env, PPO.Config(), None)):
         with pytest.raises(ValueError, match="algorithms for Discrete"):
             call(boxes, env)
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch, capsys):
+    append, calls = records._append, []
+
+    def full(path, text):
+        calls.append(path)
+        if path.name == "progress.csv" and len([p for p in calls if p.name == "progress.csv"]) == 2:
+            raise OSError(28, "No space left on device", str(path))
+        append(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "_append", full)
+        code = main(
+            ["train", *TINY, "--no-progress", "--directory", str(tmp_path / "run"), "--checkpoint-seconds", "0"]
+        )
+    printed = capsys.readouterr()
+    assert (code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    assert "No space left on device" in printed.err
+    assert main(["resume", str(tmp_path / "run"), "--no-progress"]) == 0
+
+
+def test_a_directory_without_rights_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert main(["train", "--no-progress", "--directory", str(tmp_path / "run")]) == 2
+    assert f"no right to write in {tmp_path}" in capsys.readouterr().err
 
 
 def test_slow_loading_is_said(monkeypatch, capsys):

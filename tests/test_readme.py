@@ -46,15 +46,19 @@ class Understood(Exception):
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "jaxrl-up" in c.split(" ")[0]])
-def test_commands_are_understood(command, monkeypatch, capsys):
+def test_commands_are_understood(command, monkeypatch, tmp_path, capsys):
     def stop(*args, **kwargs):
         raise Understood
 
     jax.config.update(
         "jax_numpy_rank_promotion", "allow"
     )  # gymnax's Swimmer broadcasts; conftest sets it for each test
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys.modules["jaxrl_up.run"], "run", stop)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    for place in ("run.run", "run.resume", "curves.find_runs", "report.write_report", "ejecting.eject"):
+        monkeypatch.setattr(f"jaxrl_up.{place}", stop)
+    for reader in ("load_run", "read_config", "run_arguments"):
+        monkeypatch.setattr(f"jaxrl_up.saved_runs.{reader}", stop)
     words = shlex.split(command)[1:]
     try:
         code = cli.main(words)
