@@ -88,7 +88,7 @@ def kill(process: subprocess.Popen, directory: Path, moment: float) -> dict:
 
 def main() -> None:
     """Print a line for each kill, and how many runs ended as if they had been left alone."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Kill runs at random moments, resume them, compare.")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "kill.json")
@@ -120,9 +120,7 @@ def main() -> None:
     number = sum(trial["equal"] for trial in trials)
     hit = sum(k["alive"] for trial in trials for k in trial["kills"])
     writing = sum(k["part"] for trial in trials for k in trial["kills"])
-    print(
-        f"{number} of {len(trials)} as if left alone; {hit} kills hit a living process, {writing} in the middle of a write"
-    )
+    print(f"{number} of {len(trials)} as if left alone; {hit} kills hit a living process, {writing} in a write")
     report = {"equal": number, "runs": len(trials), "living": hit, "while_writing": writing, "trials": trials}
     options.out.write_text(json.dumps(report, indent=1) + "\n")
     sys.exit(number < len(trials))

@@ -6,13 +6,17 @@ import signal
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import assert_equal, breaking, cartpole, clock, tiny
 
-from jaxrl_up import A2C, DQN, envs, load_policies, load_run, resume, run
+from jaxrl_up import A2C, DQN, Evaluation, driving, envs, load_policies, load_run, resume, run
+from jaxrl_up.config import canonical
 from jaxrl_up.driving import STOPS
 from jaxrl_up.reporting import Reporter
+from jaxrl_up.saved_runs import load_reached
+from jaxrl_up.training import advance_lanes, lane_mesh
 
 CONFIG = tiny(A2C)  # 4 updates
 SEEDS = (7, 0, 3)
@@ -254,6 +258,25 @@ def test_a_replay_goes_on_too(tmp_path):
     run(DQN, env, config, [5], directory=tmp_path / "run", **SETTINGS)
     longer = resume(tmp_path / "run", total_steps=96, schedule_steps=64, progress=False)
     assert_equal(longer.state, once.state)
+
+
+def test_a_restored_replay_is_written_in_place(tmp_path):
+    """Two lanes of DQN with replays of megabytes: what is restored is donated, and no program holds another replay."""
+    config = tiny(DQN, buffer_size=100_000, prioritized=False)
+    run(DQN, cartpole(), config, 2, directory=tmp_path / "run", **SETTINGS)
+    reached, _ = load_reached(load_run(tmp_path / "run"))
+    mesh = lane_mesh(2)
+    progress = driving._from_host(reached.progress, mesh, 2)
+    arguments = (DQN, cartpole(), canonical(config), {}, progress, jnp.int32(1), Evaluation(2), mesh)
+    compiled = advance_lanes.lower(*arguments).compile()
+    memory, replay = compiled.memory_analysis(), progress.state.replay.obs
+    size = replay.nbytes // 2  # on each device
+    assert memory.temp_size_in_bytes < size < memory.alias_size_in_bytes
+    assert size > 1_500_000
+    before = [shard.data.unsafe_buffer_pointer() for shard in replay.addressable_shards]
+    after, _ = compiled(cartpole(), canonical(config), {}, progress, jnp.int32(1))
+    assert replay.is_deleted()
+    assert [shard.data.unsafe_buffer_pointer() for shard in after.state.replay.obs.addressable_shards] == before
 
 
 def test_equal_environments_by_name():
