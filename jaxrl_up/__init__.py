@@ -17,6 +17,7 @@ from jaxrl_up.algorithms import TRPO as TRPO
 from jaxrl_up.algorithms import VPG as VPG
 from jaxrl_up.config import make_config as make_config
 from jaxrl_up.devices import use_all_cores as use_all_cores
+from jaxrl_up.points import random_points as random_points
 from jaxrl_up.recipes import load_recipe as load_recipe
 from jaxrl_up.run import RunResult as RunResult
 from jaxrl_up.run import resume as resume
@@ -25,6 +26,10 @@ from jaxrl_up.saved_runs import load_policies as load_policies
 from jaxrl_up.saved_runs import load_run as load_run
 from jaxrl_up.scores import Score as Score
 from jaxrl_up.scores import iqm as iqm
+from jaxrl_up.sweeps import SweepResult as SweepResult
+from jaxrl_up.sweeps import load_sweep as load_sweep
+from jaxrl_up.sweeps import resume_sweep as resume_sweep
+from jaxrl_up.sweeps import run_sweep as run_sweep
 from jaxrl_up.training import Evaluation as Evaluation
 from jaxrl_up.training import Log as Log
 from jaxrl_up.training import evaluate as evaluate

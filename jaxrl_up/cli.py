@@ -19,6 +19,7 @@ from jaxrl_up.cli_options import UsageError
 
 COMMANDS = {
     "train": "train an algorithm on an environment, many seeds at once",
+    "sweep": "train every point of a grid, or points drawn at random, on many seeds",
     "plot": "draw and compare runs: learning curves, profiles, improvement, sample efficiency",
     "resume": "go on with a run from its newest checkpoint, or make it longer",
     "evaluate": "play fresh episodes of the policies of a run",

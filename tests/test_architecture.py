@@ -49,12 +49,15 @@ FLOORS = {
     "report": 11,
     "saved_runs": 9,
     "driving": 11,
+    "points": 10,
+    "sweep_plots": 11,
     "run": 12,
-    "cli_options": 13,
-    "commands": 14,
-    "cli": 15,
-    "__main__": 16,
-    "__init__": 16,
+    "sweeps": 13,
+    "cli_options": 14,
+    "commands": 15,
+    "cli": 16,
+    "__main__": 17,
+    "__init__": 17,
 }
 # Imports of a higher floor inside a function, with the reason.
 EXEMPT = {

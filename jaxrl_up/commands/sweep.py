@@ -1,0 +1,285 @@
+"""`jaxrl-up sweep`: train every point of a grid, or points drawn at random, on every seed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from jaxrl_up.cli_options import (
+    EXIT_CODES,
+    METAVARS,
+    Parser,
+    UsageError,
+    algo_name,
+    converter,
+    or_none,
+    real,
+    seeds,
+    table,
+    take_env_options,
+    take_from,
+    take_recipe,
+    whole,
+)
+from jaxrl_up.commands.train import DEFAULT_ALGO, DEFAULT_ENV, RUNS
+
+ROWS = 20  # of the ranking that are printed
+
+
+def main(arguments: list[str]) -> int:
+    """`jaxrl-up sweep`: parse, check everything, train, and print the ranking on standard output."""
+    from jaxrl_up.algorithms import ALGORITHMS
+
+    arguments, env_options = take_env_options(take_from(take_recipe(arguments)))
+    first = arguments[0] if arguments and not arguments[0].startswith("-") else DEFAULT_ALGO
+    algo = ALGORITHMS[algo_name(first)]
+    options = _parser(algo).parse(arguments)
+    if options is None:
+        return 0
+    if options.algo not in (None, algo.name):
+        raise UsageError(f"name the algorithm first: jaxrl-up sweep {options.algo} ...")
+    fields = {k.removeprefix("config."): v for k, v in vars(options).items() if k.startswith("config.")}
+    return _sweep(algo, options, fields, env_options)
+
+
+def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
+    from jaxrl_up import envs
+    from jaxrl_up.config import did_you_mean, make_config
+    from jaxrl_up.devices import use_all_cores
+    from jaxrl_up.sweeps import check_place, plan_lines, run_sweep
+
+    points = _points(algo, options)
+    lanes = len(points) * (options.seeds if isinstance(options.seeds, int) else len(options.seeds))
+    with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
+        use_all_cores(runs=max(lanes, 1))
+    if options.env not in envs.names():
+        raise UsageError(
+            f"there is no environment {options.env!r}.{did_you_mean(options.env, envs.names())} "
+            "`jaxrl-up envs` lists them"
+        )
+    if not (options.checkpoint_seconds is None or options.checkpoint_seconds >= 0):
+        raise UsageError(f"--checkpoint-seconds={options.checkpoint_seconds:g} must be at least 0")
+    directory = _directory(options)
+    settings = {
+        "seeds": options.seeds,
+        "num_evals": options.num_evals,
+        "num_episodes": options.num_episodes,
+        "deterministic": not options.stochastic,
+        "max_eval_steps": options.max_eval_steps,
+        "halving": options.halving,
+        "eta": options.eta,
+        "max_lanes": options.max_lanes,
+    }
+    try:
+        config, env = make_config(algo, options.preset, **fields), envs.make(options.env, **env_options)
+        if options.dry_run:
+            if directory is not None:
+                check_place(directory, options.force)
+            print("\n".join(plan_lines(algo, env, config, points, **settings)), flush=True)
+            return 0
+        keeping = {"checkpoint_seconds": options.checkpoint_seconds, "force": options.force}
+        result = run_sweep(
+            algo, env, config, points, directory=directory, progress=options.progress, **keeping, **settings
+        )
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    return report(result)
+
+
+def report(result: Any) -> int:
+    """Print the ranking of a sweep on standard output, what a reader must know of it beside, and return the exit code.
+
+    The last line is the best point with its score.
+    """
+    from jaxrl_up.points import describe, short
+    from jaxrl_up.reporting import count
+
+    ranking, seeds = result.ranking, count(len(result.seeds), "seed")
+    left = len(result.points) - len(ranking)
+    if left:
+        print(f"{count(left, 'point')} of {len(result.points)} not finished; go on with: "
+              f"jaxrl-up resume {result.directory}", file=sys.stderr)  # fmt: skip
+    failed = sum(len(ranked.failed) for ranked in ranking)
+    if failed:
+        print(
+            f"{count(failed, 'run')} had a loss or parameters that were not finite; the last finite policies were kept "
+            "and scored",
+            file=sys.stderr,
+        )
+    if ranking:
+        steps = len({ranked.env_steps for ranked in ranking}) > 1
+        header = ("rank", *result.points[0], "IQM, 95% interval", "worst seed", "failed", *["steps"] * steps)
+        rows = [
+            (
+                str(i),
+                *map(short, ranked.values.values()),
+                str(ranked.score),
+                f"{ranked.worst:.1f} (seed {ranked.worst_seed})",
+                str(len(ranked.failed)),
+                *[str(ranked.env_steps)] * steps,
+            )
+            for i, ranked in enumerate(ranking[:ROWS], 1)
+        ]
+        print("\n".join(table([header, *rows])))
+        if len(ranking) > ROWS:
+            print(f"... and {len(ranking) - ROWS} more in {result.directory / 'ranking.csv'}")
+        best = ranking[0]
+        print(
+            f"best {describe(best.values)}: score {best.score} (IQM of {seeds}, 95% interval, {best.env_steps} steps)",
+            flush=True,
+        )
+    print(f"tables, picture and recipe of the best are in {result.directory}", file=sys.stderr)
+    return EXIT_CODES[result.stopped]
+
+
+def _points(algo: Any, options: argparse.Namespace) -> tuple[dict[str, Any], ...]:
+    """The points that the options describe."""
+    from jaxrl_up.points import product, random_points
+
+    lists = {name: _values(algo, name, text) for name, text in _named("--grid", options.grid)}
+    ranges = {
+        kind: {name: _range(f"--{kind}", name, text) for name, text in _named(f"--{kind}", getattr(options, kind))}
+        for kind in ("uniform", "log")
+    }
+    try:
+        if options.random is not None:
+            return random_points(options.random, lists, **ranges, seed=options.sweep_seed)
+        if ranges["uniform"] or ranges["log"]:
+            raise UsageError("--uniform and --log are ranges to draw from: say how many points with --random N")
+        if not lists:
+            raise UsageError("say what to vary, as in `--grid learning_rate=1e-4,1e-3 --grid num_envs=4,16`")
+        return product(lists)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _named(option: str, given: list[str]) -> list[tuple[str, str]]:
+    """`name=text` split, the names with `_`."""
+    pairs = []
+    for item in given:
+        name, equals, text = item.partition("=")
+        if not name or not equals or not text.strip():
+            raise UsageError(f"{option} {item}: give a name and what it takes, as in `--grid gamma=0.9,0.99`")
+        name = name.removeprefix("config.").replace("-", "_") if not name.startswith("env.") else name
+        if name in (other for other, _ in pairs):
+            raise UsageError(f"{option} {name} is given twice")
+        pairs.append((name, text))
+    return pairs
+
+
+def _values(algo: Any, name: str, text: str) -> list[Any]:
+    """The values of a list, as the field takes them; tuples have `-` between their numbers."""
+    from jaxrl_up.config import field_help
+
+    parts = [part.strip() for part in text.split(",")]
+    if "" in parts:
+        raise UsageError(f"--grid {name}={text} has an empty value")
+    field = next((field for field in field_help(algo.Config) if field.name == name), None)
+    if field is None:
+        name = name.removeprefix("env.")
+        return [take_env_options([f"--env.{name}={part}"])[1][name.replace("-", "_")] for part in parts]
+    if field.kind is bool:
+        for part in parts:
+            if part.lower() not in ("true", "false"):
+                raise UsageError(f"--grid {name}: {part!r} is not true or false")
+        return [part.lower() == "true" for part in parts]
+    convert = converter(field.kind, field.optional)
+    try:
+        return [convert(part.replace("-", ",") if field.kind is tuple else part) for part in parts]
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"--grid {name}: {error}") from error
+
+
+def _range(option: str, name: str, text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    try:
+        ends = real(low), real(high)
+    except argparse.ArgumentTypeError:
+        ends = math.nan, math.nan
+    if not colon or math.isnan(sum(ends)):
+        raise UsageError(f"{option} {name}={text} is no range: give two numbers, as in 1e-5:1e-2")
+    return ends
+
+
+def _directory(options: argparse.Namespace) -> Path | None:
+    """Where the sweep is kept, as far as it was said."""
+    if options.name is not None:
+        name = Path(options.name)
+        if name.is_absolute() or len(name.parts) != 1 or options.name in (".", ".."):
+            raise UsageError(f"--name {options.name!r} must be a plain name; --directory says where")
+        return Path(options.directory or RUNS) / name
+    if options.force and options.directory is None:
+        raise UsageError("--force replaces a sweep: say which with --name or --directory")
+    return None if options.directory is None else Path(options.directory)
+
+
+def _parser(algo: Any) -> Parser:
+    from jaxrl_up.algorithms import ALGORITHMS
+    from jaxrl_up.config import field_help
+
+    parser = Parser(
+        prog="jaxrl-up sweep",
+        usage="jaxrl-up sweep [ALGO] [--env ENV] [--seeds N] --grid NAME=V1,V2,... [--grid ...] [--FIELD VALUE ...]",
+        description="Train every point of a grid, or points drawn at random, on every seed. Points that differ in "
+        "numbers only are one compiled program; others are grouped by the program they need. Standard output has the "
+        "points from best to worst, by the interquartile mean over the seeds of the final policies' mean returns.",
+    )
+    parser.add_argument("algo", nargs="?", type=algo_name, metavar="ALGO", help=", ".join(ALGORITHMS))
+    what = parser.add_argument_group("what is varied")
+    parser.add(what, "--grid", action="append", default=[], metavar="NAME=V1,V2,...",
+               help="values of a field, or of a parameter of the environment (env.gravity=5,10); every combination of "
+               "the lists is a point. Layers have - between them: hidden=64-64,256-256")  # fmt: skip
+    parser.add(what, "--random", type=whole, metavar="N", help="draw N points from the lists and ranges instead")
+    parser.add(what, "--log", action="append", default=[], metavar="NAME=LOW:HIGH",
+               help="range to draw from, uniform in the logarithm")  # fmt: skip
+    parser.add(what, "--uniform", action="append", default=[], metavar="NAME=LOW:HIGH", help="range to draw from")
+    parser.add(what, "--sweep-seed", type=whole, default=0, metavar="N",
+               help="another number draws other points (default 0)")  # fmt: skip
+    parser.add(what, "--halving", type=whole, default=1, metavar="K",
+               help="successive halving in K rungs: at the end of each the best 1/eta of the points go on "
+               "(default 1: all go on)")  # fmt: skip
+    parser.add(what, "--eta", type=whole, default=3, metavar="N", help="of so many points one goes on (default 3)")
+    options = parser.add_argument_group("run options")
+    parser.add(options, "--env", default=DEFAULT_ENV, metavar="ENV", help=f"environment (default {DEFAULT_ENV})")
+    options.add_argument("--env.NAME", dest="_", metavar="VALUE", default=argparse.SUPPRESS,
+                         help="a parameter of the environment, the same in all points")  # fmt: skip
+    parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
+               help="how many seeds each point is trained with (0, 1, ...), or which: 0,3,7 (default 8)")  # fmt: skip
+    parser.add(options, "--max-lanes", type=or_none(whole), metavar="N",
+               help="points times seeds that are trained at once (default: as many as fit in memory)")  # fmt: skip
+    parser.add(options, "--recipe", metavar="FILE", help="start from a recipe; other options override it")
+    parser.add(options, "--preset", metavar="NAME",
+               help=f"start from a named set of fields: {', '.join(['default', *algo.presets])}")  # fmt: skip
+    parser.add(options, "--from", metavar="PATH", dest="from_", help="start from a run's directory or config.toml")
+    parser.add(options, "--directory", metavar="DIR",
+               help="keep the sweep there (default: a new one in runs, named sweep-ALGO-ENV)")  # fmt: skip
+    parser.add(options, "--name", metavar="NAME", help="keep the sweep in runs/NAME, or in DIR/NAME")
+    parser.add(options, "--force", action="store_true", help="replace a sweep that is there")
+    parser.add(options, "--num-evals", type=whole, default=20, metavar="N",
+               help="evaluations, evenly spaced, the last at the end (default 20)")  # fmt: skip
+    parser.add(options, "--num-episodes", type=whole, default=16, metavar="N",
+               help="episodes of each evaluation (default 16)")  # fmt: skip
+    parser.add(options, "--max-eval-steps", type=or_none(whole), metavar="N",
+               help="cap on an evaluation episode's length (default: the environment's time limit)")  # fmt: skip
+    parser.add(options, "--stochastic", action="store_true",
+               help="evaluate sampled actions instead of the policy's mode")  # fmt: skip
+    parser.add(options, "--dry-run", action="store_true",
+               help="check everything, print what would be trained and compiled, and stop")  # fmt: skip
+    parser.add(options, "--checkpoint-seconds", type=or_none(real), default=120.0, metavar="X",
+               help="time between checkpoints, after evaluations (default 120; none: only at the end)")  # fmt: skip
+    parser.add(options, "--progress", action=argparse.BooleanOptionalAction, default=True,
+               help="report progress on standard error")  # fmt: skip
+    fields = parser.add_argument_group(f"fields of {algo.name}, the same in all points")
+    for field in field_help(algo.Config):
+        names = {"dest": f"config.{field.name}", "default": argparse.SUPPRESS}
+        flag, text = f"--{field.name.replace('_', '-')}", field.text.replace("%", "%%")
+        if field.kind is bool:
+            parser.add(fields, flag, action=argparse.BooleanOptionalAction, help=text, **names)
+        else:
+            parser.add(fields, flag, type=converter(field.kind, field.optional), help=text,
+                       metavar=METAVARS[field.kind], **names)  # fmt: skip
+    return parser

@@ -1,0 +1,240 @@
+"""Points of a sweep: from lists and ranges of values to configs and environments, grouped by the program they need.
+
+A point maps names to values. A name is a config field (`learning_rate`, `num_envs`) or a parameter of the environment
+(`env.gravity`, `env.max_steps`; without `env.` where that is clear). Values of traced fields and parameters are data,
+so points that differ in nothing else share a program. All other values, and None for a traced field, are static:
+points that differ in them are of different groups.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrl_up import envs
+from jaxrl_up.config import canonical, check, did_you_mean, traced_fields
+from jaxrl_up.envs import Env
+from jaxrl_up.records import describe_environment, number, to_toml
+from jaxrl_up.saved_runs import LIMITS, environment_options
+from jaxrl_up.types import PyTree
+
+DIGITS = 6  # of a number drawn at random
+
+Point = dict[str, Any]
+
+
+class Group(NamedTuple):
+    """Points that one program trains: they differ in traced values only."""
+
+    env: Env  # of the first point
+    config: PyTree
+    points: tuple[int, ...]  # which of the sweep's, [C]
+    swept: dict[str, tuple[float, ...]]  # name -> value [C]; empty for a single point
+
+
+def product(grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
+    """Every combination of the values, the last name varying fastest.
+
+    Raises `ValueError` for no name, for a name without values, and for a value given twice.
+    """
+    if not grid:
+        raise ValueError("a sweep needs at least one name with values, as in learning_rate=1e-4,1e-3")
+    for name, values in grid.items():
+        if isinstance(values, str) or len(values) == 0:
+            raise ValueError(f"{name}={values!r}: give a list of at least one value")
+        for i, value in enumerate(values):
+            if any(_key(value) == _key(other) for other in list(values)[:i]):
+                raise ValueError(f"{name} has {text(value)} twice")
+    return tuple(dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
+
+
+def random_points(
+    num_points: int,
+    choices: Mapping[str, Sequence[Any]] | None = None,
+    uniform: Mapping[str, tuple[float, float]] | None = None,
+    log: Mapping[str, tuple[float, float]] | None = None,
+    seed: int = 0,
+) -> tuple[Point, ...]:
+    """Points drawn independently: each value from `choices`, or from a range (Bergstra & Bengio 2012, section 2).
+
+    `uniform` and `log` map names to `(low, high)`; the logarithm of a value of `log` is uniform. Numbers are rounded
+    to 6 digits. No point comes twice. The same seed gives the same points. Raises `ValueError` for a range that is
+    empty or not finite, a `log` range that is not positive, a name given twice, and more points than there are.
+    """
+    choices, uniform, log = dict(choices or {}), dict(uniform or {}), dict(log or {})
+    names = [*choices, *uniform, *log]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} has more than one list or range of values")
+    for name, (low, high) in (uniform | log).items():
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"{name}={low:g}:{high:g} is no range: give two numbers, the lower first")
+        if name in log and low <= 0:
+            raise ValueError(f"{name}={low:g}:{high:g}: a logarithmic range is above 0")
+    if num_points < 1:
+        raise ValueError(f"random={num_points} must be at least 1: how many points to draw")
+    listed, rng = product(choices) if choices or not names else ({},), np.random.default_rng(seed)
+    if not uniform and not log:
+        if num_points > len(listed):
+            raise ValueError(f"{num_points} points were asked for, but the lists have {len(listed)} combinations")
+        return tuple(listed[i] for i in rng.choice(len(listed), num_points, replace=False))
+    points = []
+    for _ in range(num_points):
+        point = dict(listed[rng.integers(len(listed))])
+        point |= {name: _rounded(rng.uniform(*ends), *ends) for name, ends in uniform.items()}
+        point |= {name: _rounded(math.exp(rng.uniform(*np.log(ends))), *ends) for name, ends in log.items()}
+        points.append(point)
+    return tuple(points)
+
+
+def spell(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Point, ...]:
+    """The points with each name spelt one way, `field` or `env.parameter`, and values as configs hold them.
+
+    Raises `ValueError` for no points, points of unequal names, and a name that is unknown, unclear or given twice.
+    """
+    if not points:
+        raise ValueError("a sweep needs at least one point")
+    labels: dict[str, str] = {}
+    for name in points[0]:
+        label = _label(env, config, name)
+        if label in labels.values():
+            raise ValueError(f"{label} is given twice")
+        labels[name] = label
+    if not labels:
+        raise ValueError("a point of a sweep needs at least one name with a value")
+    spelt = []
+    for point in points:
+        if list(point) != list(labels):
+            raise ValueError(f"all points need the same names: {', '.join(labels)} and {', '.join(point)} differ")
+        spelt.append({labels[name]: _as_held(env, config, labels[name], value) for name, value in point.items()})
+    return tuple(spelt)
+
+
+def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
+    """The environment and config of a point, its names spelt out. Raises `ValueError` for a value not allowed."""
+    params = {name.removeprefix("env."): value for name, value in point.items() if name.startswith("env.")}
+    config = config.replace(**{name: value for name, value in point.items() if not name.startswith("env.")})
+    check(config)
+    for name, value in params.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"env.{name}={value:g} must be a finite number")
+    if all(name in env.params for name in params):
+        return (env.with_params(**params) if params else env), config
+    return envs.make(env.name, **{**options(env), **params}), config
+
+
+def options(env: Env) -> dict[str, Any]:
+    """What `envs.make` needs beside the name to build an environment again."""
+    return environment_options(tomllib.loads(to_toml(describe_environment(env)))["environment"])
+
+
+def group(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Group, ...]:
+    """The points, their names spelt out, by the program that they need, in order of appearance.
+
+    Raises `ValueError` for a value that is not allowed, and for a point given twice.
+    """
+    made, programs = [], {}
+    for i, point in enumerate(points):
+        made.append(configure(env, config, point))
+        program = jax.tree.structure((made[i][0], canonical(made[i][1])))
+        programs.setdefault(program, []).append(i)
+    groups = []
+    for members in programs.values():
+        here, fields = made[members[0]]
+        leaves = {*(f"env.{name}" for name in here.params)}
+        leaves |= {name for name in traced_fields(fields) if getattr(fields, name) is not None}
+        swept = {name: tuple(points[i][name] for i in members) for name in points[0] if name in leaves}
+        values = list(zip(*swept.values(), strict=True)) if swept else [()] * len(members)
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise ValueError(f"the point {describe(points[members[i]])} is given twice")
+        groups.append(Group(here, fields, tuple(members), swept if len(members) > 1 else {}))
+    return tuple(groups)
+
+
+def describe(point: Point) -> str:
+    """`learning_rate=0.001, hidden=64-64`."""
+    return ", ".join(f"{name}={short(value)}" for name, value in point.items())
+
+
+def short(value: Any) -> str:
+    """A value for people, numbers with 6 digits."""
+    return f"{value:.{DIGITS}g}" if isinstance(value, float) else text(value)
+
+
+def text(value: Any) -> str:
+    """A value as the command line takes it: lists of numbers with `-` between, as in 64-64."""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, tuple | list):
+        return "-".join(text(item) for item in value)
+    return "none" if value is None else number(value)
+
+
+def values_of(points: Iterable[Point], name: str) -> list[Any]:
+    """The different values of one name, numbers in order, others as they come."""
+    values = list(dict.fromkeys(point[name] for point in points))
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return sorted(values) if numbers else values
+
+
+def _key(value: Any) -> Any:
+    """What tells values apart: 1 and 1.0 are one, 1 and True are not."""
+    return isinstance(value, bool), tuple(value) if isinstance(value, list) else value
+
+
+def _rounded(value: float, low: float, high: float) -> float:
+    return min(max(float(f"{value:.{DIGITS}g}"), low), high)
+
+
+def _label(env: Env, config: PyTree, name: str) -> str:
+    """A name as `field` or `env.parameter`."""
+    fields = [field.name for field in dataclasses.fields(config)]
+    params = _parameters(env)
+    plain = name.removeprefix("config.").replace("-", "_")
+    param = name.removeprefix("env.").replace("-", "_")
+    if name.startswith("env."):
+        if param not in env.params and not _is_built_by_name(env):
+            raise ValueError(
+                f"{name} cannot be swept in an environment of your own.{did_you_mean(param, env.params)} "
+                f"It has {', '.join(env.params) or 'no parameters'}"
+            )
+        return f"env.{param}"
+    if plain in fields and plain in params and not name.startswith("config."):
+        raise ValueError(f"{name} is a field and a parameter: write config.{plain} or env.{plain}")
+    if plain in fields:
+        return plain
+    if param in params and not name.startswith("config."):
+        return f"env.{param}"
+    raise ValueError(
+        f"{name!r} cannot be swept.{did_you_mean(plain, [*fields, *params])} "
+        f"Fields: {', '.join(fields)}. Environment: {', '.join(params)}"
+    )
+
+
+def _parameters(env: Env) -> list[str]:
+    """Parameters that go by their name: traced ones, and static ones where the environment can be built again."""
+    static = [name for name, _ in env.spec.fixed if name not in LIMITS]
+    return list(dict.fromkeys([*env.params, *([*static, "max_steps"] if _is_built_by_name(env) else [])]))
+
+
+def _is_built_by_name(env: Env) -> bool:
+    return env.name in envs.names() and not env.spec.wrappers
+
+
+def _as_held(env: Env, config: PyTree, name: str, value: Any) -> Any:
+    """A value as the config or environment holds it: Python numbers, tuples, floats for what is traced."""
+    value = value.item() if isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0 else value
+    value = tuple(value) if isinstance(value, list | np.ndarray) else value
+    if type(value) is int and (name in traced_fields(config) or name in {f"env.{param}" for param in env.params}):
+        return float(value)
+    field = next((field for field in dataclasses.fields(config) if field.name == name), None)
+    listed = field is not None and isinstance(field.default, tuple) and not isinstance(value, tuple)
+    return (value,) if listed else value
