@@ -12,6 +12,7 @@ bit for bit, to those of a run that was left alone.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -105,11 +106,14 @@ def main() -> None:
     print(f"left alone: {whole:.1f} s from config.toml to the end, of these {training:.1f} s until the first rows")
     trials = []
     for trial in range(options.kills):
-        directory = work / str(trial)
-        process = start([*TRAIN, "--directory", str(directory)], work / "cache")
-        begun = wait_for(directory / "config.toml", process)
         earliest = training if trial % 2 else 0.0
-        kills = [kill(process, directory, begun + draw.uniform(earliest, whole))]
+        for attempt in itertools.count():  # until a living process was hit
+            directory = work / f"{trial}-{attempt}"
+            process = start([*TRAIN, "--directory", str(directory)], work / "cache")
+            begun = wait_for(directory / "config.toml", process)
+            kills = [kill(process, directory, begun + draw.uniform(earliest, whole))]
+            if kills[0]["alive"]:
+                break
         if trial % 4 == 3:  # and once more, while it goes on
             process = start(["resume", str(directory), "--checkpoint-seconds", "0"], work / "cache")
             kills.append(kill(process, directory, time.perf_counter() + draw.uniform(3.0, 3.0 + whole)))
