@@ -44,6 +44,7 @@ def test_python_runs(name, i, code, tmp_path):
 
 WORKERS = {  # what commands call once they have understood their arguments
     "run": ("run", "resume"),
+    "sweeps": ("run_sweep",),
     "saved_runs": ("load_run", "read_config", "run_arguments"),
     "curves": ("find_runs",),
     "report": ("write_report",),
