@@ -26,7 +26,7 @@ from jaxrl_up.saved_runs import load_policies as load_policies
 from jaxrl_up.saved_runs import load_run as load_run
 from jaxrl_up.scores import Score as Score
 from jaxrl_up.scores import iqm as iqm
-from jaxrl_up.sweeps import SweepResult as SweepResult
+from jaxrl_up.sweep_records import SweepResult as SweepResult
 from jaxrl_up.sweeps import load_sweep as load_sweep
 from jaxrl_up.sweeps import resume_sweep as resume_sweep
 from jaxrl_up.sweeps import run_sweep as run_sweep

@@ -51,6 +51,7 @@ FLOORS = {
     "driving": 11,
     "points": 10,
     "sweep_plots": 11,
+    "sweep_records": 12,
     "run": 12,
     "sweeps": 13,
     "cli_options": 14,

@@ -9,12 +9,13 @@ import signal
 import jax
 import numpy as np
 import pytest
-from tiny import cartpole, chain, tiny
+from tiny import breaking, cartpole, chain, tiny
 
 from jaxrl_up import A2C, PPO, load_recipe, load_sweep, memory, points, random_points, resume_sweep, run, run_sweep
 from jaxrl_up.scores import Score, iqm
 from jaxrl_up.sweep_plots import is_logarithmic, plot_scores
-from jaxrl_up.sweeps import FILES, _Watcher, keep, plan_lines, rank, rung_ends
+from jaxrl_up.sweep_records import FILES, rank, rung_ends
+from jaxrl_up.sweeps import _Watcher, keep, plan_lines
 
 CONFIG = tiny(A2C)  # 4 updates
 RATES = [1e-3, 3e-2, 1e-2]
@@ -190,11 +191,14 @@ def test_a_sweep_stopped_twice_ends_as_one_that_was_not(parts, tmp_path, monkeyp
 
 
 def test_halving_trains_the_best_on_as_they_were(parts, tmp_path, monkeypatch):
-    """Stopped in the second rung and resumed; the survivor's rows are those of the sweep that halved nothing."""
+    """Stopped in both rungs and resumed; the survivor's rows are those of the sweep that halved nothing."""
     whole, directory = parts[0], tmp_path / "sweep"
-    stop_after(monkeypatch, 3)
-    stopped = sweep(directory, {"learning_rate": RATES}, halving=2, eta=2, progress=False)
-    assert stopped.stopped == "SIGTERM"
+    stop_after(monkeypatch, 1, 3)
+    for stopped in (
+        sweep(directory, {"learning_rate": RATES}, halving=2, eta=2, progress=False),
+        resume_sweep(directory, progress=False),
+    ):
+        assert stopped.stopped == "SIGTERM"
     result = resume_sweep(directory, progress=False)
     (kept,) = keep(list(whole.returns[:, :, 1]), 2)
     assert kept == np.argmax(np.mean(whole.returns[:, :, 1], axis=1))
@@ -206,6 +210,21 @@ def test_halving_trains_the_best_on_as_they_were(parts, tmp_path, monkeypatch):
     assert np.isnan(np.delete(result.returns, kept, axis=0)[:, :, 2:]).all()
     assert [row["rung"] for row in read(directory / "ranking.csv")] == ["2", "1", "1"]
     assert [int(row["env_steps"]) for row in read(directory / "ranking.csv")] == [64, 32, 32]
+
+
+def test_failed_seeds_and_an_environment_of_ones_own(tmp_path, capsys):
+    """A reward that is NaN at the twentieth step, in one of two points; no recipe can name the environment."""
+    env, grid = breaking(A2C), {"nan_at": [np.inf, 20.0]}
+    with pytest.raises(ValueError, match="must be a finite number"):
+        run_sweep(A2C, env, CONFIG, grid, SEEDS, tmp_path / "sweep", **SETTINGS)
+    with pytest.warns(UserWarning, match=r"best.toml was not written: a recipe cannot name .* of your own"):
+        result = run_sweep(A2C, env, CONFIG, {"nan_at": [1e9, 20.0]}, SEEDS, tmp_path / "sweep", **SETTINGS)
+    assert result.failed_at.tolist() == [[-1, -1], [3, 3]]
+    assert [r.failed for r in sorted(result.ranking, key=lambda r: r.point)] == [(), SEEDS]
+    assert "env.nan_at=20, seed 7 failed at update 3; it keeps its last finite policy" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="give it from Python"):
+        load_sweep(tmp_path / "sweep")
+    assert load_sweep(tmp_path / "sweep", env=env).ranking == result.ranking
 
 
 def test_memory_decides_how_many_fit(monkeypatch):
@@ -357,7 +376,7 @@ def test_rank_and_keep_by_hand():
 def test_rungs_end_at_powers_of_eta():
     assert rung_ends(range(1, 28), 4, 3) == [1, 3, 9, 27]
     assert rung_ends(range(10, 101, 10), 2, 4) == [3, 10]  # the first evaluation at or after 25 of 100
-    assert rung_ends((7, 13), 1) == [2]
+    assert rung_ends((7, 13), 1, 3) == [2]
 
 
 def test_axes_are_logarithmic_where_values_are():

@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     from jaxrl_up.devices import use_all_cores
     from jaxrl_up.run import resume
     from jaxrl_up.saved_runs import read_config
-    from jaxrl_up.sweeps import is_sweep
+    from jaxrl_up.sweep_records import is_sweep
 
     parser = Parser(
         prog="jaxrl-up resume",
@@ -62,7 +62,8 @@ def _resume_sweep(given: argparse.Namespace) -> int:
     from jaxrl_up.commands.sweep import report as report_sweep
     from jaxrl_up.devices import use_all_cores
     from jaxrl_up.saved_runs import read_config
-    from jaxrl_up.sweeps import FILE, resume_sweep
+    from jaxrl_up.sweep_records import FILE
+    from jaxrl_up.sweeps import resume_sweep
 
     if given.total_steps is not None or given.schedule_steps is not None:
         raise UsageError(f"{given.directory} holds a sweep, which cannot be made longer; its best.toml can be trained")

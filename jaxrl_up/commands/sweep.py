@@ -50,7 +50,8 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     from jaxrl_up import envs
     from jaxrl_up.config import did_you_mean, make_config
     from jaxrl_up.devices import use_all_cores
-    from jaxrl_up.sweeps import check_place, plan_lines, run_sweep
+    from jaxrl_up.sweep_records import check_place
+    from jaxrl_up.sweeps import plan_lines, run_sweep
 
     points = _points(algo, options)
     lanes = len(points) * (options.seeds if isinstance(options.seeds, int) else len(options.seeds))
