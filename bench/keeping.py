@@ -85,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     use_all_cores()
     env, found = envs.make("CartPole-v1"), []
-    config = PPO.Config(total_steps=200_000)
+    config = PPO.Config(total_steps=100_000)
     rates = np.logspace(-4, -2.5, 16).tolist()
     for turn in range(options.rounds):
         work, row = Path(tempfile.mkdtemp()), {}
