@@ -25,7 +25,7 @@ WITH_BAND = "final return\nIQM over seeds, 95% interval"
 COLOUR_MAP = "cividis"  # even for all common colour blindness, and in grey
 MAX_TICKS = 6
 MAX_CELLS = 12  # values of an axis up to which a heat map has numbers in it
-FAR = 9.9  # a logarithmic axis has values so many times apart
+FAR, VERY_FAR = 9.9, 50.0  # a logarithmic axis has values so many times apart
 
 
 def plot_scores(points: Sequence[Point], scores: Sequence[Score], path: str | Path, title: str | None = None) -> Path:
@@ -47,12 +47,13 @@ def plot_scores(points: Sequence[Point], scores: Sequence[Score], path: str | Pa
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
-    """Whether values belong on a logarithmic axis: far apart, and their ratios more even than their differences."""
+    """Whether values belong on a logarithmic axis: very far apart, or far and their ratios more even than their gaps."""
     ordered = np.unique(np.asarray(values, float))
     if len(ordered) < 2 or ordered[0] <= 0 or ordered[-1] < FAR * ordered[0]:
         return False
-    differences, ratios = np.diff(ordered), np.diff(np.log(ordered))
-    return len(ordered) == 2 or bool(ratios.std() / ratios.mean() < differences.std() / differences.mean())
+    gaps, ratios = np.diff(ordered), np.diff(np.log(ordered))
+    even = len(ordered) == 2 or bool(ratios.std() / ratios.mean() < gaps.std() / gaps.mean())
+    return even or bool(ordered[-1] >= VERY_FAR * ordered[0])
 
 
 def _line(points: Sequence[Point], scores: Sequence[Score], name: str, best: int, title: str | None) -> Figure:
@@ -118,7 +119,7 @@ def _slices(
         x = _positions(axes, points, name)
         axes.scatter(x, y, s=28, color=COLOURS[0], alpha=0.6, linewidth=0)
         at = np.unique(x)
-        if len(at) < len(x):  # values that several points have: their best
+        if len(at) < len(x) and _is_numeric(points, name):  # values that several points have: their best
             axes.plot(at, [np.nanmax(y[x == value]) for value in at], color=COLOURS[0], linewidth=1.2)
         _mark(axes, x[best], y[best])
         _finish(axes, name, SCORE)

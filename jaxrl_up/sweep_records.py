@@ -378,9 +378,9 @@ def best_recipe(result: SweepResult) -> str:
     }
     head = [
         f"# The best of {count(len(result.points), 'point')} of a sweep: {describe(best.values)}.",
-        f"# Its score there, {best.score} (IQM of {count(len(result.seeds), 'seed')}, {best.env_steps} steps), is that "
-        "of the luckiest",
-        "# too: for a score of its own train it with other seeds, as in --seeds 100,101,102,103,104,105,106,107.",
+        f"# It scored {best.score} (IQM of {count(len(result.seeds), 'seed')}, {best.env_steps} steps) and was chosen "
+        "for it, so expect less:",
+        "# train it with other seeds for a score of its own, as in --seeds 100,101,102,103,104,105,106,107.",
         f'algorithm = "{algo.name}"',
         f'environment = "{env.name}"',
         f"seeds = {len(result.seeds)}",

@@ -384,6 +384,7 @@ def test_axes_are_logarithmic_where_values_are():
     assert not is_logarithmic([0.9, 0.99, 0.999])
     assert not is_logarithmic([4, 16]) and not is_logarithmic([0.0, 1.0, 10.0]) and not is_logarithmic([1.0])
     assert not is_logarithmic([1, 5, 10])
+    assert is_logarithmic([1.2e-4, 7e-4, 1.2e-3, 2.2e-3, 2.9e-3, 4.2e-3, 5.2e-3, 7.4e-3])
 
 
 @pytest.mark.parametrize(
