@@ -12,6 +12,10 @@ from typing import Any, NoReturn
 
 EXIT_CODES = {"": 0, "Ctrl-C": 130, "SIGTERM": 143}  # by what stopped a run
 ENV_PREFIX = "--env."
+SOURCES = {
+    "--recipe": "a name or a file, as in `--recipe ppo/pendulum`",
+    "--from": "a run, as in `--from runs/ppo-CartPole-v1`",
+}
 METAVARS = {int: "N", float: "X", str: "NAME", tuple: "N,N,..."}
 
 
@@ -68,48 +72,28 @@ class Parser(argparse.ArgumentParser):
         return result
 
 
-def take_recipe(arguments: list[str]) -> list[str]:
-    """Put what the recipe after `--recipe` says in front of the other arguments, which override it."""
-    for i, argument in enumerate(arguments):
-        name, equals, path = argument.partition("=")
-        if name == "--recipe":
-            from jaxrl_up.recipes import recipe_arguments
+def take_source(arguments: list[str]) -> list[str]:
+    """Put what the recipe after `--recipe` or the run after `--from` says in front of the rest, which overrides it."""
+    given = [i for i, argument in enumerate(arguments) if argument.partition("=")[0] in SOURCES]
+    if not given:
+        return arguments
+    if len(given) > 1:
+        raise UsageError("--recipe or --from can be given once")
+    start = given[0]
+    name, equals, source = arguments[start].partition("=")
+    source = source if equals else "".join(arguments[start + 1 : start + 2])
+    if not source or source.startswith("--"):
+        raise UsageError(f"{name} needs {SOURCES[name]}")
+    rest = arguments[:start] + arguments[start + (1 if equals else 2) :]
+    if rest and not rest[0].startswith("-"):
+        raise UsageError(f"{name} names the algorithm already; leave {rest[0]!r} out")
+    from jaxrl_up.recipes import recipe_arguments
+    from jaxrl_up.saved_runs import run_arguments
 
-            used = i + 1 if equals else i + 2
-            path = path if equals else "".join(arguments[i + 1 : i + 2])
-            if not path or path.startswith("--"):
-                raise UsageError("--recipe needs a name or a file, as in `--recipe ppo/pendulum`")
-            rest = arguments[:i] + arguments[used:]
-            if any(a.partition("=")[0] == "--recipe" for a in rest):
-                raise UsageError("--recipe is given more than once")
-            if rest and not rest[0].startswith("-"):
-                raise UsageError(f"--recipe names the algorithm already; leave {rest[0]!r} out")
-            try:
-                return recipe_arguments(path) + rest
-            except (ValueError, OSError) as error:
-                raise UsageError(str(error)) from error
-    return arguments
-
-
-def take_from(arguments: list[str]) -> list[str]:
-    """Put what the config.toml after `--from` says in front of the other arguments, which override it."""
-    for i, argument in enumerate(arguments):
-        name, equals, path = argument.partition("=")
-        if name == "--from":
-            from jaxrl_up.saved_runs import run_arguments
-
-            used = i + 1 if equals else i + 2
-            path = path if equals else "".join(arguments[i + 1 : i + 2])
-            if not path or path.startswith("--"):
-                raise UsageError("--from needs a run, as in `--from runs/ppo-CartPole-v1`")
-            rest = arguments[:i] + arguments[used:]
-            if rest and not rest[0].startswith("-"):
-                raise UsageError(f"--from names the algorithm already; leave {rest[0]!r} out")
-            try:
-                return run_arguments(path) + rest
-            except (ValueError, OSError) as error:
-                raise UsageError(str(error)) from error
-    return arguments
+    try:
+        return (recipe_arguments if name == "--recipe" else run_arguments)(source) + rest
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
 
 
 def take_env_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:

@@ -73,7 +73,7 @@ def eject(algo: Algorithm, path: str | Path, env: str | None = None, force: bool
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
-        raise FileExistsError(f"{path} exists already; choose another name, or force it (--force) to overwrite") from None
+        raise FileExistsError(f"{path} exists already; choose another name, or overwrite it with --force") from None
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}") from error
     return path

@@ -11,7 +11,7 @@ from tiny import assert_equal
 
 from jaxrl_up import ALGORITHMS, make_config, run
 from jaxrl_up.cli import main
-from jaxrl_up.cli_options import UsageError, take_recipe
+from jaxrl_up.cli_options import UsageError, take_source
 from jaxrl_up.config import check_support
 from jaxrl_up.recipes import FOLDER, Expected, load_recipe, recipe_arguments, recipe_names, recipe_path
 from jaxrl_up.scores import Score
@@ -138,7 +138,7 @@ def test_what_is_left_out_has_defaults(tmp_path, monkeypatch):
 
 
 def test_a_recipe_by_name_comes_before_what_overrides_it():
-    arguments = take_recipe(["--gamma", "0.9", "--recipe", "ppo/pendulum", "--seeds", "2"])
+    arguments = take_source(["--gamma", "0.9", "--recipe", "ppo/pendulum", "--seeds", "2"])
     assert arguments == [*recipe_arguments(ROOT / "configs/ppo/pendulum.toml"), "--gamma", "0.9", "--seeds", "2"]
     assert arguments[:3] == ["ppo", "--env=Pendulum-v1", "--seeds=10"]
 
@@ -149,7 +149,7 @@ def test_a_recipe_by_name_comes_before_what_overrides_it():
         ("--recipe", "--recipe needs a name or a file"),
         ("--recipe --seeds 2", "--recipe needs a name or a file"),
         ("ppo --recipe ppo/cartpole", "names the algorithm already; leave 'ppo' out"),
-        ("--recipe ppo/cartpole --recipe=ppo/pendulum", "--recipe is given more than once"),
+        ("--recipe ppo/cartpole --recipe=ppo/pendulum", "--recipe or --from can be given once"),
         (
             "--recipe ppo/cartpol",
             "no recipe and no file 'ppo/cartpol'. Did you mean 'ppo/cartpole'? `jaxrl-up recipes`",
@@ -161,7 +161,7 @@ def test_a_recipe_by_name_comes_before_what_overrides_it():
 def test_a_recipe_that_is_not_there_is_an_error(words, message, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(UsageError, match=message.replace("?", r"\?")):
-        take_recipe(words.split())
+        take_source(words.split())
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from jaxrl_up.cli_options import (
     seeds,
     table,
     take_env_options,
-    take_from,
-    take_recipe,
+    take_source,
     whole,
 )
 from jaxrl_up.commands.train import DEFAULT_ALGO, DEFAULT_ENV, RUNS
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> int:
     """`jaxrl-up sweep`: parse, check everything, train, and print the ranking on standard output."""
     from jaxrl_up.algorithms import ALGORITHMS
 
-    arguments, env_options = take_env_options(take_from(take_recipe(arguments)))
+    arguments, env_options = take_env_options(take_source(arguments))
     first = arguments[0] if arguments and not arguments[0].startswith("-") else DEFAULT_ALGO
     algo = ALGORITHMS[algo_name(first)]
     options = _parser(algo).parse(arguments)

@@ -22,8 +22,7 @@ from jaxrl_up.cli_options import (
     report,
     seeds,
     take_env_options,
-    take_from,
-    take_recipe,
+    take_source,
     whole,
 )
 
@@ -37,7 +36,7 @@ def main(arguments: list[str]) -> int:
     """`jaxrl-up train`: parse, check everything, train, and print one score line on standard output."""
     from jaxrl_up.algorithms import ALGORITHMS
 
-    arguments, env_options = take_env_options(take_from(take_recipe(arguments)))
+    arguments, env_options = take_env_options(take_source(arguments))
     name = _guess_algo(arguments, ALGORITHMS)
     options = _train_parser(ALGORITHMS[name]).parse(arguments)
     if options is not None and (options.algo or DEFAULT_ALGO) != name:  # an option's value was taken for it
@@ -155,7 +154,7 @@ def _train_parser(algo: Any) -> Parser:
     parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
                help="how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default 8)")  # fmt: skip
     parser.add(options, "--recipe", metavar="NAME",
-               help="algorithm, environment, fields and seeds of a recipe (`jaxrl-up recipes`) or of a file")  # fmt: skip
+               help="algorithm, environment, fields, seeds of a recipe (`jaxrl-up recipes`) or of a file")  # fmt: skip
     parser.add(options, "--preset", metavar="NAME",
                help=f"start from a named set of fields: {', '.join(['default', *algo.presets])}")  # fmt: skip
     parser.add(options, "--from", metavar="PATH", dest="from_",
