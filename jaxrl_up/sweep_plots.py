@@ -47,7 +47,7 @@ def plot_scores(points: Sequence[Point], scores: Sequence[Score], path: str | Pa
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
-    """Whether values belong on a logarithmic axis: very far apart, or far and their ratios more even than their gaps."""
+    """Whether values belong on a logarithmic axis: far apart with even ratios, or very far apart."""
     ordered = np.unique(np.asarray(values, float))
     if len(ordered) < 2 or ordered[0] <= 0 or ordered[-1] < FAR * ordered[0]:
         return False
