@@ -6,6 +6,7 @@ Seeds are pooled within one environment only: raw returns of different environme
 from __future__ import annotations
 
 import csv
+import itertools
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jaxrl_up.run import RunResult
 
 X_AXES = ("steps", "seconds")
+EVALUATION = {"num_evals", "num_episodes", "deterministic", "max_eval_steps", "stages"}  # changes nothing in training
 MAX_POINTS = 200  # of a common axis made for runs that were evaluated at different x
 
 
@@ -136,6 +138,11 @@ def notes(panels: Panels) -> list[str]:
             if names:
                 runs = ", ".join(curve.name for curve in curves)
                 lines.append(f"{label!r} pools runs that differ in {', '.join(names)}: {runs}")
+            lines += [
+                f"{label!r} counts seeds twice: {one.name} and {two.name} have the same settings and share seeds"
+                for one, two in itertools.combinations(curves, 2)
+                if set(one.seeds) & set(two.seeds) and set(_differing([one, two])) <= EVALUATION
+            ]
     return lines
 
 

@@ -24,7 +24,6 @@ from jaxrl_up.training import (
     Progress,
     advance_lanes,
     begin_lanes,
-    lane_axes,
     lane_mesh,
     place,
 )
@@ -159,9 +158,12 @@ def _shape(tree: PyTree) -> tuple[Any, ...]:
 def _from_host(progress: Progress, mesh: Any, width: int) -> Progress:
     """Copies on the devices: what comes from a file may share memory with it, which a donated buffer must not."""
     counters = progress.state.counters
-    bare = _fill(progress._replace(state=progress.state._replace(counters=None)), width)
-    filled = bare._replace(state=bare.state._replace(counters=counters))
-    return place(jax.tree.map(partial(jnp.array, copy=True), filled), mesh, lane_axes(progress))
+    bare = progress._replace(state=progress.state._replace(counters=None))
+    # leaf by leaf, so that there are never two more copies of a replay
+    placed = jax.tree.map(lambda x: place(jnp.array(_fill(x, width), copy=True), mesh), bare)
+    return placed._replace(
+        state=placed.state._replace(counters=place(jax.tree.map(partial(jnp.array, copy=True), counters), mesh, None))
+    )
 
 
 def _fill(tree: PyTree, width: int) -> PyTree:

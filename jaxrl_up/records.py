@@ -29,13 +29,19 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from jaxrl_up import checkpoint
 from jaxrl_up._version import __version__
@@ -44,6 +50,7 @@ from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
 FILES = ("config.toml", "progress.csv", "timing.csv", "curve.png", "report.html", checkpoint.FOLDER)
+SWEEP = "sweep.toml"  # the sign of a sweep
 SINKS = ("tensorboard", "wandb")  # folders of sinks: replaced with a run, but no sign of one
 TIMING = "event,env_steps,seconds"
 COLUMNS = (
@@ -69,7 +76,8 @@ def create(directory: str | Path, tables: Mapping[str, Mapping[str, Any]], force
     check_directory(directory, force)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (*FILES, *SINKS) if force else ():
+        held = force and (directory / "config.toml").exists()  # removed last: until then the next --force knows it
+        for name in reversed((*FILES, *(SINKS if held else ()))) if force else ():
             path = directory / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         write_atomically(directory / "config.toml", to_toml(tables), replace=False)
@@ -164,9 +172,40 @@ def write_atomically(path: Path, text: str, replace: bool = True) -> None:
         if replace:
             os.replace(part, path)
         else:
-            os.link(part, path)  # fails where there is one
+            _link(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _link(part: Path, path: Path) -> None:
+    """Give a file its name; fails where there is one, also on a file system without hard links."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.replace(part, path)
+
+
+@contextmanager
+def alone(directory: str | Path) -> Iterator[None]:
+    """Within, no other process trains in a directory; a kill frees it. Raises `ValueError` where one does."""
+    if fcntl is None:  # no such locks on this system
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{directory} is being trained by another process") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _append(path: Path, text: str) -> None:
@@ -187,6 +226,8 @@ def check_directory(directory: str | Path, force: bool = False) -> None:
             if not os.access(part, os.W_OK | os.X_OK):
                 raise PermissionError(f"cannot write a run to {directory}: no right to write in {part}")
             break
+    if (directory / SWEEP).exists():
+        raise FileExistsError(f"{directory} already holds a sweep ({SWEEP}); choose another directory")
     for name in FILES:
         if (directory / name).exists() and not force:
             raise FileExistsError(
@@ -203,7 +244,8 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
     path = Path(directory) / "progress.csv"
     if not path.exists():
         raise FileNotFoundError(f"{directory} holds no run: there is no progress.csv")
-    header, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
+    text = path.read_text(encoding="utf-8")
+    header, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]  # a torn last line is left out
     names = header.split(",")
     rows = [line.split(",") for line in lines if line.count(",") == len(names) - 1]
     steps = names.index("env_steps") if "env_steps" in names else 0
@@ -213,6 +255,11 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} holds no evaluation")
     table = np.array(rows[: num_evals * num_seeds], np.float64).reshape(num_evals, num_seeds, len(names))
     return {name: table[:, :, i].T for i, name in enumerate(names)}
+
+
+def is_part(directory: str | Path) -> bool:
+    """Whether a run is a part of a sweep, which is resumed as a whole."""
+    return (Path(directory).absolute().parent.parent / SWEEP).is_file()
 
 
 def number(value: Any) -> str:

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxrl_up import envs
+from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.plotting import plot_curves
-from jaxrl_up.records import COLUMNS, read_progress, write_atomically
+from jaxrl_up.records import COLUMNS, is_part, read_progress, write_atomically
 from jaxrl_up.reporting import clock, count
 from jaxrl_up.scores import bootstrap, score
 
@@ -251,8 +253,8 @@ def _times(run: Run) -> str:
     if "compile" in seconds:
         rows.append(("compiling, and setting up", _seconds(sum(seconds["compile"])), _times_of(seconds["compile"])))
     if "train" in seconds:
-        train, lanes = seconds["train"][-1], len(_final(run))  # of all processes so far
-        rate = f"{lanes * run.steps / train:,.0f} steps/s, all seeds" if train > 0 else ""
+        steps, train = [(n, s) for event, n, s in run.timing if event == "train"][-1]  # of all processes until then
+        rate = f"{len(_final(run)) * steps / train:,.0f} steps/s, all seeds" if train > 0 else ""
         rows.append(("training, evaluations and checkpoints within it", _seconds(train), rate))
     if "checkpoint" in seconds:
         rows.append(("checkpoints", _seconds(sum(seconds["checkpoint"])), _times_of(seconds["checkpoint"])))
@@ -273,8 +275,12 @@ def _times_of(seconds: Sequence[float]) -> str:
 def _commands(run: Run) -> str:
     if not run.tables:
         return "<p>There is no config.toml, so the settings of this run are not known.</p>"
-    if "grid" in run.tables:
+    if "grid" in run.tables or is_part(run.directory):
         return "<p>This is a part of a sweep, which is launched and resumed as a whole.</p>"
+    environment = run.tables.get("environment", {})
+    named = _get(run.tables, "run", "algorithm") in ALGORITHMS and environment.get("name") in envs.names()
+    if not named or environment.get("wrappers"):
+        return "<p>Its algorithm or environment is not one that is built by name: resume it from Python.</p>"
     place = shlex.quote(str(run.directory))
     launch = f"jaxrl-up train --from {shlex.quote(str(run.directory / 'config.toml'))}"
     return (

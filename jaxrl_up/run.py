@@ -123,8 +123,10 @@ def run(
         )
     settings = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
     settings["max_eval_steps"] = max_eval_steps
-    records.create(directory, records.describe(algo, env, config, seeds, settings), force)
-    return _go_on(load_run(directory, algo, env), None, progress, checkpoint_seconds, sinks)
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    with records.alone(directory):
+        records.create(directory, records.describe(algo, env, config, seeds, settings), force)
+        return _go_on(load_run(directory, algo, env, config), None, progress, checkpoint_seconds, sinks)
 
 
 def resume(
@@ -133,6 +135,7 @@ def resume(
     schedule_steps: int | None = None,
     algo: Algorithm | None = None,
     env: Env | None = None,
+    config: PyTree | None = None,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     sinks: Sequence[Sink] = (),
@@ -141,17 +144,30 @@ def resume(
 
     On the same devices and versions the result is equal bit for bit, progress.csv included. A larger `total_steps`
     makes the run longer; where something is annealed, `schedule_steps` must then say over how many steps. An algorithm
-    or environment of your own cannot be found by its name: give it. Raises `FileNotFoundError` where there is no run,
-    and `ValueError` for a damaged or foreign checkpoint, a config.toml or an environment other than the run had.
+    or environment of your own cannot be found by its name: give it, and the config where its network is one that
+    config.toml cannot name. Raises `FileNotFoundError` where there is no run, and `ValueError` for a damaged or foreign
+    checkpoint, a config.toml or an environment other than the run had, and a run that another process is training.
     """
-    saved = load_run(directory, algo, env)
-    if saved.grid:
-        raise ValueError(f"{directory} is a part of a sweep: resume the directory of the sweep")
+    saved = load_run(directory, algo, env, config)
+    with records.alone(saved.directory):
+        return _resume(saved, total_steps, schedule_steps, progress, checkpoint_seconds, sinks)
+
+
+def _resume(
+    saved: SavedRun,
+    total_steps: int | None,
+    schedule_steps: int | None,
+    progress: bool,
+    checkpoint_seconds: float | None,
+    sinks: Sequence[Sink],
+) -> RunResult:
+    if saved.grid or records.is_part(saved.directory):
+        raise ValueError(f"{saved.directory} is a part of a sweep: resume the directory of the sweep")
+    check_memory(saved.algo, saved.env, saved.config, len(saved.seeds))
     found = load_reached(saved)
     reached, doubts = found if found is not None else (None, [])
     if total_steps is not None or schedule_steps is not None:
         saved = _longer(saved, reached, total_steps, schedule_steps)
-    check_memory(saved.algo, saved.env, saved.config, len(saved.seeds))
     for doubt in doubts:
         warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
     return _go_on(saved, reached, progress, checkpoint_seconds, sinks)
@@ -163,14 +179,15 @@ def _go_on(
     """Train a run that has a directory, from its start or from where it was."""
     algo, env, config, how = saved.algo, saved.env, saved.config, saved.settings
     ends = evaluation_ends(algo, config, how["num_evals"], how["stages"])
-    if reached is not None and int(reached.progress.state.counters.updates) != ends[len(reached.logs) - 1]:
+    done = 0 if reached is None else len(reached.logs)
+    if reached is not None and (done > len(ends) or int(reached.progress.state.counters.updates) != ends[done - 1]):
         raise ValueError(f"{saved.directory / 'config.toml'}: total_steps or num_evals is not what the run had")
     evaluation = Evaluation(how["num_episodes"], how["deterministic"], how["max_eval_steps"])
     job = Job(algo, env, config, saved.seeds, {}, ends, evaluation)
     recorder = Recorder(saved.directory, saved.seeds, algo.steps_per_update(config))
     if reached is None:
         recorder.begin()
-    elif len(reached.logs) < len(ends):
+    elif done < len(ends):
         recorder.begin(reached.logs, reached.seconds)
     reporter = Reporter(algo, env, config, saved.seeds, enabled=progress)
     outcome = drive(job, reporter, Keeper(saved, recorder, checkpoint_seconds), reached, sinks)
@@ -226,6 +243,7 @@ def _longer(saved: SavedRun, reached: Reached | None, total_steps: int | None, s
     if more < 1:
         raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {saved.config.total_steps}")
     tables = records.describe(algo, saved.env, config, saved.seeds, how)
+    tables |= {name: saved.tables[name] for name in ("versions", "code", "device") if name in saved.tables}
     records.write_atomically(saved.directory / "config.toml", records.to_toml(tables))
     return load_run(saved.directory, algo, saved.env)
 
@@ -244,6 +262,7 @@ def check_run(
 ) -> None:
     """Raise what `run` would raise for these arguments, before anything is compiled or written."""
     check_support(algo, env)
+    check_steps(env)
     canonical(config)
     number = int(seeds) if isinstance(seeds, int | np.integer) else len(seed_list(seeds))
     check_memory(algo, env, config, max(number, 1))  # of a number of seeds before a list of them is made
@@ -255,6 +274,19 @@ def check_run(
         raise ValueError(f"max_eval_steps={max_eval_steps} must be at least 1, or None")
     if directory is not None:
         records.check_directory(directory, force)
+
+
+def check_steps(env: Env) -> None:
+    """Raise `ValueError` for an environment that cannot take a step, as with a parameter of the wrong shape."""
+
+    def step(env: Env, key: Key) -> Any:
+        state, _ = env.reset(key)
+        return env.step(key, state, env.action_space.sample(key))
+
+    try:
+        jax.eval_shape(step, env, jax.random.key(0))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{env.name} cannot take a step: {str(error).splitlines()[0]}") from error
 
 
 def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -72,22 +72,29 @@ class Policies(NamedTuple):
     best_steps: np.ndarray  # [L]
 
 
-def load_run(directory: str | Path, algo: Algorithm | None = None, env: Env | None = None) -> SavedRun:
+def load_run(
+    directory: str | Path, algo: Algorithm | None = None, env: Env | None = None, config: PyTree | None = None
+) -> SavedRun:
     """Read what was run in a directory (or from its config.toml).
 
-    An algorithm or environment of your own cannot be found by its name: give it. Raises `FileNotFoundError` where
+    An algorithm or environment of your own cannot be found by its name: give it. A config is needed where a network of
+    your own cannot be told by its import path and fields. Raises `FileNotFoundError` where
     there is no run, and `ValueError` for a config.toml that does not say what to run, or says other than what is given
     or can be built now.
     """
     path, tables = _config_path(directory), read_config(directory)
     try:
-        run, config = dict(tables["run"]), dict(tables["config"])
+        run, fields, given = dict(tables["run"]), dict(tables["config"]), config
         name, seeds = run.pop("algorithm"), tuple(run.pop("seeds"))
         algo = _algorithm(name) if algo is None else algo
         if algo.name != name:
             raise ValueError(f"the run is of {name}, not of {algo.name}")
         env = _environment(tables["environment"]) if env is None else env
-        config = make_config(algo, **{key: _python(value) for key, value in config.items()})
+        if given is None:
+            config = make_config(algo, **{key: _python(value) for key, value in fields.items()})
+        else:
+            config = given
+            _check_config(config, fields)
         settings = {key: _python(run.pop(key, default)) for key, default in SETTINGS.items()}
         grid = {key: np.asarray(value, np.float32) for key, value in tables.get("grid", {}).items()}
     except KeyError as error:
@@ -201,6 +208,9 @@ def load_reached(run: SavedRun) -> tuple[Reached, list[str]] | None:
     warnings = []
     if devices != now:
         warnings.append(f"the run was on {devices[1]} {devices[0]} device(s) and goes on with {now[1]} {now[0]}")
+    kind = run.tables.get("device", {}).get("kind")
+    if kind not in (None, jax.devices()[0].device_kind):
+        warnings.append(f"the run was on {kind} and goes on with {jax.devices()[0].device_kind}")
     versions = run.tables.get("versions", {})
     for name, version in records.versions().items():
         if versions.get(name, version) != version:
@@ -283,6 +293,15 @@ def environment_options(table: Mapping[str, Any]) -> dict[str, Any]:
     return {"max_steps": _python(table["max_steps"]), **static, **params}
 
 
+def _check_config(config: PyTree, fields: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if a config is not what the run has recorded."""
+    names = [field.name for field in dataclasses.fields(config)]
+    now = tomllib.loads(records.to_toml({"config": {name: getattr(config, name) for name in names}}))["config"]
+    for name in {**fields, **now}:
+        if fields.get(name) != now.get(name):
+            raise ValueError(f"the config is not the run's: {name} was {fields.get(name)} and is {now.get(name)}")
+
+
 def _check_environment(path: Path, env: Env, tables: Mapping[str, Any]) -> None:
     """Raise `ValueError` if the environment is not what the run has recorded."""
     now = tomllib.loads(records.to_toml(records.describe_environment(env)))["environment"]
@@ -298,10 +317,11 @@ def _check_environment(path: Path, env: Env, tables: Mapping[str, Any]) -> None:
 
 def _check_same(place: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise `ValueError` if a checkpoint is of another run; a longer total is the same run."""
+    longer = then.get("run", {}).get("stages") != now.get("run", {}).get("stages")
     for table in ("run", "config", "environment", "grid"):
         was, is_now = then.get(table, {}), now.get(table, {})
         for key in {**was, **is_now}:
-            if key not in MAY_CHANGE and was.get(key) != is_now.get(key):
+            if not (longer and key in MAY_CHANGE) and was.get(key) != is_now.get(key):
                 raise ValueError(
                     f"{place} was written with {key}={was.get(key)}, but config.toml says {is_now.get(key)}"
                 )

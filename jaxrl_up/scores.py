@@ -127,7 +127,7 @@ class Efficiency(NamedTuple):
 
     steps: np.ndarray  # [S], infinite for a seed that never did
     reached: int  # how many seeds did
-    median: float  # over all seeds, infinite if fewer than half did
+    median: float  # over all seeds, infinite unless more than half did
 
 
 def steps_to_threshold(steps: np.ndarray, returns: np.ndarray, threshold: float) -> Efficiency:

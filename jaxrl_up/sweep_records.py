@@ -183,13 +183,13 @@ def is_sweep(directory: str | Path) -> bool:
 
 def check_place(directory: str | Path, force: bool = False) -> None:
     """Raise `FileExistsError` for a directory that holds a sweep or a run, `OSError` for what cannot become one."""
-    records.check_directory(directory)
+    if not is_sweep(directory):
+        records.check_directory(directory)
     for name in FILES:
         if (Path(directory) / name).exists() and not force:
-            raise FileExistsError(
-                f"{directory} already holds a sweep ({name}); choose another directory, replace it with --force, or "
-                f"go on with `jaxrl-up resume {directory}`"
-            )
+            ways = [", replace it with --force", f" or go on with `jaxrl-up resume {directory}`"]
+            advice = ",".join(ways) if is_sweep(directory) else " or replace it with --force"
+            raise FileExistsError(f"{directory} already holds a sweep ({name}); choose another directory{advice}")
 
 
 def create(directory: Path, force: bool) -> None:
@@ -373,7 +373,7 @@ def best_recipe(result: SweepResult) -> str:
     default, usual = algo.Config(), options(envs.make(env.name))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     tables = {
-        "parameters": {name: value for name, value in options(env).items() if value != usual[name]},
+        "parameters": {name: value for name, value in options(env).items() if value != usual.get(name)},
         "config": {name: value for name, value in fields.items() if value != getattr(default, name)},
     }
     head = [

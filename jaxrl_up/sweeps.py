@@ -84,8 +84,10 @@ def run_sweep(
     if directory is None:
         directory = records.reserve(RUNS / f"sweep-{algo.name}-{env.name}")
     sweep = sweep._replace(base=sweep.base._replace(directory=Path(directory)))
-    create(Path(directory), force)
-    return _go_on(add_cells(sweep, cells), progress, checkpoint_seconds)
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    with records.alone(directory):
+        create(Path(directory), force)
+        return _go_on(add_cells(sweep, cells), progress, checkpoint_seconds)
 
 
 def plan_lines(
@@ -133,7 +135,9 @@ def resume_sweep(
     algorithm or environment of your own cannot be found by its name: give it. Raises `FileNotFoundError` where there
     is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
-    return _go_on(load_plan(directory, algo, env), progress, checkpoint_seconds)
+    plan = load_plan(directory, algo, env)
+    with records.alone(directory):
+        return _go_on(plan, progress, checkpoint_seconds)
 
 
 def load_sweep(directory: str | Path, algo: Algorithm | None = None, env: Env | None = None) -> SweepResult:
@@ -189,6 +193,7 @@ def _plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
         free = memory.available()
         needed = memory.COPIES * memory.need(algo, member.env, member.config).per_seed
         fit = len(here) * len(seeds) if free is None else (free - memory.HEADROOM) // needed
+        fit = max((cell.width for cell in sweep.cells if cell.group == i), default=fit)  # as in the first rung
         fit = max(min(fit, sweep.max_lanes or fit), 1)
         point_parts = _parts(here, max(fit // len(seeds), 1))
         seed_parts = _parts(seeds, fit)
@@ -269,6 +274,12 @@ def _train_cells(
     return ""
 
 
+def _load_cell(sweep: Sweep, k: int) -> SavedRun:
+    """A part as its directory says."""
+    member = sweep.groups[sweep.cells[k].group]
+    return load_run(cell_directory(sweep, k), sweep.base.algo, member.env, member.config)
+
+
 def _train(
     sweep: Sweep,
     k: int,
@@ -280,7 +291,7 @@ def _train(
 ) -> str:
     """Train one part, from its start or from where it was."""
     cell, base = sweep.cells[k], sweep.base
-    saved, ends = load_run(cell_directory(sweep, k), base.algo, sweep.groups[cell.group].env), ends_of(sweep, cell)
+    saved, ends = _load_cell(sweep, k), ends_of(sweep, cell)
     if checkpoint.latest(saved.directory) is None and cell.rung:
         reached, doubts = _survivors(sweep, cell, saved.directory)
     else:
@@ -353,7 +364,7 @@ def _survivors(sweep: Sweep, cell: Cell, directory: Path) -> tuple[Reached, list
     for k, before in enumerate(sweep.cells):
         chosen = [i for i, lane in enumerate(before.lanes) if lane in cell.lanes]
         if before.rung == cell.rung - 1 and before.group == cell.group and chosen:
-            found = load_reached(load_run(cell_directory(sweep, k), sweep.base.algo, sweep.groups[cell.group].env))
+            found = load_reached(_load_cell(sweep, k))
             if found is None:
                 raise ValueError(f"{cell_directory(sweep, k)} holds no checkpoint, from which the next rung goes on")
             reached, doubts = found

@@ -71,7 +71,6 @@ def test_unfinished_runs_are_drawn_and_named(place, capsys):
 
 def test_the_commands_of_the_document_work(place, capsys):
     write_run(place / "runs" / "dqn", ONE, algorithm="dqn")
-    (place / "figures").mkdir()
     document = Path(__file__).resolve().parent.parent / "docs/plots.md"
     commands = re.findall(r"^\$ jaxrl-up (plot .*?)(?:  #.*)?$", document.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(commands) >= 5

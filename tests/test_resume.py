@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import tomllib
 
 import flax.linen as nn
 import jax
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 from tiny import assert_equal, breaking, cartpole, clock, tiny
 
-from jaxrl_up import A2C, DQN, Evaluation, driving, envs, load_policies, load_run, resume, run
+from jaxrl_up import A2C, DQN, Evaluation, driving, envs, load_policies, load_run, records, resume, run
 from jaxrl_up.config import canonical
 from jaxrl_up.driving import STOPS
 from jaxrl_up.reporting import Reporter
-from jaxrl_up.saved_runs import load_reached
+from jaxrl_up.saved_runs import environment_options, load_reached
 from jaxrl_up.training import advance_lanes, lane_mesh
 
 CONFIG = tiny(A2C)  # 4 updates
@@ -168,9 +169,10 @@ def test_a_length_that_cannot_be_is_refused(stopped, settings, message):
         ("gamma = 0.99", "gamma = 2.0", r"gamma=2 is out of range"),
         ("gamma = 0.99", 'gamma = "high"', r"gamma='high' must be a number"),
         ("gamma =", "gama =", r"no field 'gama'. Did you mean 'gamma'"),
-        ("num_evals = 4", "num_evals = 3", r"total_steps or num_evals is not what the run had"),
+        ("num_evals = 4", "num_evals = 3", r"was written with num_evals=4, but config\.toml says 3"),
         ("num_evals = 4", "num_eval = 4", r"\[run\] has no 'num_eval'. Did you mean 'num_evals'"),
-        ("total_steps = 64", "total_steps = 128", r"total_steps or num_evals is not what the run had"),
+        ("total_steps = 64", "total_steps = 128", r"was written with total_steps=64, but config\.toml says 128"),
+        ('schedule_steps = "none"', "schedule_steps = 32", r"was written with schedule_steps=none"),
         ("seeds = [7, 0, 3]", "seeds = [7, 0]", "seeds=.7, 0, 3., but config.toml says"),
         ('algorithm = "a2c"', 'algorithm = "a3c"', "there is no algorithm 'a3c'"),
         ("gravity = 9.8", "gravity = 9.9", "gravity"),
@@ -279,20 +281,56 @@ def test_a_restored_replay_is_written_in_place(tmp_path):
     assert [shard.data.unsafe_buffer_pointer() for shard in after.state.replay.obs.addressable_shards] == before
 
 
-def test_equal_environments_by_name():
-    """What config.toml says of an environment builds that environment again."""
-    import tomllib
+def test_a_network_that_no_config_can_name(tmp_path):
+    """Its fields are functions: it is kept all the same, and resumed with its config given."""
+    config = CONFIG.replace(network=nn.Sequential((nn.Dense(4), nn.tanh)))
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 1)
+        run(A2C, cartpole(), config, 2, directory=tmp_path / "run", **SETTINGS)
+    with pytest.raises(ValueError, match=r"is not known here|has no field|must be") as error:
+        resume(tmp_path / "run", progress=False)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=r"the config is not the run's: gamma was 0\.99 and is 0\.5"):
+        resume(tmp_path / "run", config=config.replace(gamma=0.5), progress=False)
+    assert not resume(tmp_path / "run", config=config, progress=False).stopped
 
-    from jaxrl_up import records
-    from jaxrl_up.saved_runs import environment_options
 
-    for name, options in [
+def test_one_process_at_a_time(stopped):
+    """The lock is the kernel's: another open file stands for another process."""
+    before = files(stopped)
+    with records.alone(stopped):
+        with pytest.raises(ValueError, match="is being trained by another process"):
+            resume(stopped, progress=False)
+        with pytest.raises(ValueError, match="is being trained by another process"):
+            run(A2C, cartpole(), CONFIG, SEEDS, directory=stopped, force=True, **SETTINGS)
+    assert files(stopped) == before
+
+
+def test_parts_of_a_sweep_are_not_resumed_alone(stopped, tmp_path):
+    cell = tmp_path / "sweep" / "cells" / "0"
+    shutil.copytree(stopped, cell)
+    (tmp_path / "sweep" / "sweep.toml").write_text("")
+    with pytest.raises(ValueError, match="is a part of a sweep"):
+        resume(cell, progress=False)
+    with pytest.raises(FileExistsError, match="already holds a sweep"):
+        run(A2C, cartpole(), CONFIG, SEEDS, directory=tmp_path / "sweep", force=True, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
         ("CartPole-v1", {"gravity": 12.1}),
+        ("CartPole-v1", {"total_mass": 1.5}),
         ("Pendulum-v1", {"max_steps": 77}),
-        ("DeepSea-bsuite", {}),
-    ]:
-        env = envs.make(name, **options)
-        table = tomllib.loads(records.to_toml(records.describe_environment(env)))["environment"]
-        again = envs.make(name, **environment_options(table))
-        assert again.spec == env.spec
-        jax.tree.map(np.testing.assert_array_equal, again.params, env.params)
+        ("DeepSea-bsuite", {"size": 5}),
+        ("FrozenLake-misc", {"is_slippery": False}),
+    ],
+)
+def test_a_config_builds_its_environment_again(name, options):
+    """Physics, time limits and what the constructor was told."""
+    env = envs.make(name, **options)
+    table = tomllib.loads(records.to_toml(records.describe_environment(env)))["environment"]
+    again = envs.make(name, **environment_options(table))
+    assert again.spec == env.spec
+    assert env.spec != envs.make(name).spec or "gravity" in options
+    jax.tree.map(np.testing.assert_array_equal, again.params, env.params)

@@ -14,6 +14,7 @@ from jaxrl_up.cli_options import Parser, UsageError, seeds, table, take_env_opti
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Discrete, Env
 from jaxrl_up.rollout import Episodes
+from jaxrl_up.run import check_steps
 from jaxrl_up.saved_runs import SavedRun, environment_options, load_policies, load_run
 from jaxrl_up.training import apply_swept, evaluate_episodes, resolve
 from jaxrl_up.types import Algorithm, Key, PyTree
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> int:
     try:
         run = load_run(options.run)
         env = other_physics(run, env_options)
+        check_steps(env)
         chosen = choose_seeds(run, options.seeds)
         policies = load_policies(run)
     except (ValueError, OSError) as error:

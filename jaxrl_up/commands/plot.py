@@ -36,8 +36,15 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
 
     settings = {"column": options.y, "x": options.x, "smooth": options.smooth, "group": options.group}
     runs = find_runs(options.runs)
-    for line in notes(gather(runs, **settings)):
+    panels = gather(runs, **settings)
+    for line in notes(panels):
         print(line, file=sys.stderr)
+    if {"profiles", "improvement"} & set(pictures):
+        for environment, groups in panels.items():
+            ends = {float(curve.x[-1]) for curves in groups.values() for curve in curves}
+            if len(ends) > 1:
+                print(f"{environment}: scores are compared at {min(ends):g} {options.x}, as far as all runs go",
+                      file=sys.stderr)  # fmt: skip
     for kind, picture in pictures.items():
         numbers = picture.with_suffix(".csv")
         arguments = {"title": options.title, "numbers": numbers, **settings}

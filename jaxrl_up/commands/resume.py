@@ -5,18 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from jaxrl_up.cli_options import Parser, UsageError, add_keeping, make_sinks, report, whole
 
 
 def main(arguments: list[str]) -> int:
     """`jaxrl-up resume`: read the run, check everything, go on, and print one score line on standard output."""
-    from jaxrl_up.devices import use_all_cores
     from jaxrl_up.run import resume
-    from jaxrl_up.saved_runs import read_config
     from jaxrl_up.sweep_records import is_sweep
 
     parser = Parser(
@@ -34,12 +30,12 @@ def main(arguments: list[str]) -> int:
     given = parser.parse(arguments)
     if given is None:
         return 0
+    if given.directory.name in ("config.toml", "sweep.toml"):
+        given.directory = given.directory.parent
     if is_sweep(given.directory):
         return _resume_sweep(given)
+    use_cores_of(given.directory / "config.toml")
     try:
-        tables = read_config(given.directory)
-        with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
-            use_all_cores(_cores(tables["device"]), runs=len(tables["run"]["seeds"]))
         result = resume(
             given.directory,
             given.total_steps,
@@ -48,10 +44,6 @@ def main(arguments: list[str]) -> int:
             checkpoint_seconds=given.checkpoint_seconds,
             sinks=make_sinks(given, given.directory),
         )
-    except (KeyError, TypeError) as error:
-        raise UsageError(
-            f"{given.directory / 'config.toml'} does not say where and with which seeds the run was: {error}"
-        ) from error
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report(result, given.progress)
@@ -60,8 +52,6 @@ def main(arguments: list[str]) -> int:
 def _resume_sweep(given: argparse.Namespace) -> int:
     """Go on with a sweep, and print its ranking."""
     from jaxrl_up.commands.sweep import report as report_sweep
-    from jaxrl_up.devices import use_all_cores
-    from jaxrl_up.saved_runs import read_config
     from jaxrl_up.sweep_records import FILE
     from jaxrl_up.sweeps import resume_sweep
 
@@ -70,19 +60,29 @@ def _resume_sweep(given: argparse.Namespace) -> int:
     if given.tensorboard or given.wandb is not None:
         raise UsageError(f"{given.directory} holds a sweep, which has no sinks: leave --tensorboard and --wandb out")
     make_sinks(given, given.directory)
+    use_cores_of(given.directory / FILE)
     try:
-        tables = read_config(given.directory / FILE)
-        with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
-            use_all_cores(_cores(tables["device"]))
         result = resume_sweep(given.directory, progress=given.progress, checkpoint_seconds=given.checkpoint_seconds)
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"{given.directory / FILE} does not say where the sweep was: {error}") from error
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report_sweep(result)
 
 
-def _cores(device: Mapping[str, Any]) -> int | None:
-    """As many as the run had, so that it goes on bit for bit, but not more than there are."""
+def use_cores_of(path: Path) -> None:
+    """As many CPU devices as a run or sweep had, so that it goes on bit for bit, but not more than there are cores.
+
+    Raises `UsageError` for a file that does not say how many.
+    """
+    from jaxrl_up.devices import use_all_cores
+    from jaxrl_up.saved_runs import read_config
+
+    try:
+        device = read_config(path)["device"]
+        number, platform = int(device["count"]), device["platform"]
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{path} does not say on how many devices it was: {error}") from error
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(int(device["count"]), there) if device["platform"] == "cpu" else None
+    with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
+        use_all_cores(min(number, there) if platform == "cpu" else None)

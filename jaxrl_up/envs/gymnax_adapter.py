@@ -75,7 +75,14 @@ def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
     for key in rest:
         if key not in allowed:
             raise ValueError(f"{name} has no parameter {key!r}. {did_you_mean(key, allowed - {LIMIT})}")
-    return _env(name, parts, rest)
+    env = _env(name, parts, rest)
+    return env.replace(spec=_also_fixed(env.spec, tuple(sorted(constructor.items()))))
+
+
+@functools.cache
+def _also_fixed(spec: Spec, options: tuple[tuple[str, Any], ...]) -> Spec:
+    """A spec that names what its constructor was told; one object for equal ones."""
+    return spec._replace(fixed=(*spec.fixed, *options)) if options else spec
 
 
 def from_gymnax(environment: Any, params: Any = None, name: str | None = None) -> Env:
