@@ -4,8 +4,8 @@
 
 The products of one gradient step, with relu and gradients, are timed by themselves in compiled loops, at the shapes of
 `bench/side_by_side.py`, for one seed and for 16 seeds under vmap spread over the cores. Their sum is the floor. It is
-set beside the time that a gradient step takes in bench/results/side-by-side-*.json, which holds the environment,
-acting, sampling, the losses, Adam and the target networks too.
+set beside the time that a gradient step of that work takes, which holds the environment, acting, sampling, the losses,
+Adam and the target networks too. Both are measured in turns, in processes of their own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import itertools
 import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,12 +25,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
+from side_by_side import WORKS
 
 from jaxrl_up import use_all_cores
 from jaxrl_up.training import lane_mesh
 
 ROOT = Path(__file__).resolve().parent.parent
-ITERATIONS, REPEATS = 400, 7
+ITERATIONS, REPEATS, ROUNDS = 400, 7, 2
 Q, ACTOR, CRITIC = (4, 64, 64, 2), (3, 64, 64, 1), (4, 64, 64, 1)
 
 # (how often in a gradient step, layers, batch, what)
@@ -109,21 +112,37 @@ def best(run: Callable[[], Any]) -> float:
     return min(seconds)
 
 
+def last_line(command: list[str]) -> str:
+    """What a Python program in a process of its own says last."""
+    return subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True).stdout.splitlines()[
+        -1
+    ]
+
+
 def main() -> None:
     """Print, for each algorithm and number of seeds, the floor and what part of the time it is."""
     parser = argparse.ArgumentParser(description="How near the off-policy algorithms are to their matrix products.")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "floor.json")
+    parser.add_argument("--floor", choices=tuple(PRODUCTS), help=argparse.SUPPRESS)
+    parser.add_argument("--seeds", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    use_all_cores()
+    if options.floor:
+        use_all_cores(runs=options.seeds)  # as the work has it
+        parts = PRODUCTS[options.floor]
+        print(sum(n * microseconds(layers, batch, what, options.seeds) for n, layers, batch, what in parts))
+        return
     found = []
     for algo, products in PRODUCTS.items():
-        side = json.loads((ROOT / "bench" / "results" / f"side-by-side-{algo}.json").read_text())
+        work = WORKS[algo]
+        gradient_steps = work["total_steps"] - work["ours"]["learning_starts"]
         for seeds in (1, 16):
-            floor = sum(number * microseconds(*rest, seeds) for number, *rest in products)
-            rate = sum(number * flops(*rest) for number, *rest in products) * seeds / floor / 1e3
-            runs = [run["seconds"] for run in side["runs"] if (run["library"], run["seeds"]) == ("ours", seeds)]
-            gradient_steps = side["work"]["total_steps"] - side["work"]["ours"]["learning_starts"]
-            taken = 1e6 * statistics.median(x for seconds in runs for x in seconds) / gradient_steps
+            floors, seconds = [], []
+            for _ in range(ROUNDS):
+                floors.append(float(last_line([__file__, "--floor", algo, "--seeds", str(seeds)])))
+                work_of = [str(ROOT / "bench" / "side_by_side.py"), algo, "--library", "ours", "--repeats", "2"]
+                seconds += json.loads(last_line([*work_of, "--seeds", str(seeds)]))["seconds"]
+            floor, taken = statistics.median(floors), 1e6 * statistics.median(seconds) / gradient_steps
+            rate = sum(n * flops(layers, batch, what) for n, layers, batch, what in products) * seeds / floor / 1e3
             row = {"algorithm": algo, "seeds": seeds, "floor_us": floor, "gflops": rate, "step_us": taken}
             found.append({**row, "fraction": floor / taken})
             print(

@@ -76,22 +76,24 @@ def drive(
     job: Job,
     reporter: Watcher,
     keeper: Keeper | None = None,
-    reached: Reached | None = None,
+    reached: list[Reached] | None = None,
     sinks: Sequence[Sink] = (),
     programs: dict[Any, Any] | None = None,
     stop: Callable[[], str] | None = None,
 ) -> Outcome:
     """Train from the start, or from where a checkpoint has it, to the last evaluation or until it is stopped.
 
-    `programs` holds what was compiled, so that a later call with the same shapes compiles nothing. `stop` is that of a
-    caller who is within `stoppable` already.
+    `reached` holds where a checkpoint has it, or nothing, and is emptied: what is on the devices then need not stay on
+    the host. `programs` holds what was compiled, so that a later call with the same shapes compiles nothing. `stop` is
+    that of a caller who is within `stoppable` already.
     """
-    lanes, logs = len(job.seeds), list(reached.logs) if reached is not None else []
+    at = reached.pop() if reached else None
+    lanes, logs = len(job.seeds), list(at.logs) if at is not None else []
     width, programs = max(lanes, job.width), {} if programs is None else programs
     updates = np.diff((0, *job.ends))[len(logs) :]
     mesh, config = lane_mesh(width), canonical(job.config)
     swept = {name: jnp.asarray(np.resize(value, width), jnp.float32) for name, value in job.swept.items()}
-    before, trained_before = (reached.seconds, reached.train_seconds) if reached is not None else (0.0, 0.0)
+    before, trained_before = (at.seconds, at.train_seconds) if at is not None else (0.0, 0.0)
     compile_seconds, stopped = 0.0, ""
     with ExitStack() as stack:
         stack.enter_context(reporter)
@@ -99,13 +101,14 @@ def drive(
         description = describe(job.algo, job.env, job.config, job.seeds) if keeper is None else keeper.run.tables
         feed_sinks = stack.enter_context(feed(sinks, description))
         start = time.perf_counter()
-        if reached is None:
+        if at is None:
             keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
             progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh)
         else:
-            progress = _from_host(reached.progress, mesh, width)
+            progress = _from_host(at.progress, mesh, width)
         swept = place(swept, mesh)
-        best = None if keeper is None else _first_best(progress, reached, lanes, mesh, width)
+        best = None if keeper is None else _first_best(progress, at, lanes, mesh, width)
+        del at
         if len(updates):
             arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
             shape = (job.algo, job.evaluation, mesh, *_shape(arguments[1:6]))

@@ -126,7 +126,7 @@ def run(
     Path(directory).mkdir(parents=True, exist_ok=True)
     with records.alone(directory):
         records.create(directory, records.describe(algo, env, config, seeds, settings), force)
-        return _go_on(load_run(directory, algo, env, config), None, progress, checkpoint_seconds, sinks)
+        return _go_on(load_run(directory, algo, env, config), [], progress, checkpoint_seconds, sinks)
 
 
 def resume(
@@ -165,30 +165,31 @@ def _resume(
         raise ValueError(f"{saved.directory} is a part of a sweep: resume the directory of the sweep")
     check_memory(saved.algo, saved.env, saved.config, len(saved.seeds))
     found = load_reached(saved)
-    reached, doubts = found if found is not None else (None, [])
+    reached, doubts = ([found[0]], found[1]) if found is not None else ([], [])
+    del found
     if total_steps is not None or schedule_steps is not None:
-        saved = _longer(saved, reached, total_steps, schedule_steps)
+        saved = _longer(saved, total_steps, schedule_steps)
     for doubt in doubts:
         warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
     return _go_on(saved, reached, progress, checkpoint_seconds, sinks)
 
 
 def _go_on(
-    saved: SavedRun, reached: Reached | None, progress: bool, checkpoint_seconds: float | None, sinks: Sequence[Sink]
+    saved: SavedRun, reached: list[Reached], progress: bool, checkpoint_seconds: float | None, sinks: Sequence[Sink]
 ) -> RunResult:
     """Train a run that has a directory, from its start or from where it was."""
     algo, env, config, how = saved.algo, saved.env, saved.config, saved.settings
     ends = evaluation_ends(algo, config, how["num_evals"], how["stages"])
-    done = 0 if reached is None else len(reached.logs)
-    if reached is not None and (done > len(ends) or int(reached.progress.state.counters.updates) != ends[done - 1]):
+    done = len(reached[0].logs) if reached else 0
+    if reached and (done > len(ends) or int(reached[0].progress.state.counters.updates) != ends[done - 1]):
         raise ValueError(f"{saved.directory / 'config.toml'}: total_steps or num_evals is not what the run had")
     evaluation = Evaluation(how["num_episodes"], how["deterministic"], how["max_eval_steps"])
     job = Job(algo, env, config, saved.seeds, {}, ends, evaluation)
     recorder = Recorder(saved.directory, saved.seeds, algo.steps_per_update(config))
-    if reached is None:
+    if not reached:
         recorder.begin()
     elif done < len(ends):
-        recorder.begin(reached.logs, reached.seconds)
+        recorder.begin(reached[0].logs, reached[0].seconds)
     reporter = Reporter(algo, env, config, saved.seeds, enabled=progress)
     outcome = drive(job, reporter, Keeper(saved, recorder, checkpoint_seconds), reached, sinks)
     return _result(job, outcome, saved.directory, progress)
@@ -217,7 +218,7 @@ def draw(result: RunResult, directory: Path) -> None:
             warnings.warn(f"{directory / name} was not written: {error}", stacklevel=2)
 
 
-def _longer(saved: SavedRun, reached: Reached | None, total_steps: int | None, schedule_steps: int | None) -> SavedRun:
+def _longer(saved: SavedRun, total_steps: int | None, schedule_steps: int | None) -> SavedRun:
     """The run with a larger total, as its config.toml then says too."""
     algo, config, how = saved.algo, saved.config, dict(saved.settings)
     if total_steps is None:

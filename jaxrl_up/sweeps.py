@@ -307,9 +307,11 @@ def _train(
     labels = {name.removeprefix("config."): list(values) for name, values in axes.items()}
     recorder = Recorder(saved.directory, seeds, base.algo.steps_per_update(saved.config), labels)
     recorder.begin(reached.logs, reached.seconds) if reached is not None else recorder.begin()
+    at = [] if reached is None else [reached]
+    del reached  # `drive` is then the only one that holds it
     watcher = _Watcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not programs, say)
     keeper = Keeper(saved, recorder, checkpoint_seconds)
-    return drive(job, watcher, keeper, reached, programs=programs, stop=stop).stopped
+    return drive(job, watcher, keeper, at, programs=programs, stop=stop).stopped
 
 
 class _Watcher:
