@@ -31,7 +31,7 @@ from jaxrl_up import use_all_cores
 from jaxrl_up.training import lane_mesh
 
 ROOT = Path(__file__).resolve().parent.parent
-ITERATIONS, REPEATS, ROUNDS = 400, 7, 2
+ITERATIONS, REPEATS, ROUNDS = 400, 7, 1
 Q, ACTOR, CRITIC = (4, 64, 64, 2), (3, 64, 64, 1), (4, 64, 64, 1)
 
 # (how often in a gradient step, layers, batch, what)

@@ -102,6 +102,7 @@ def run(
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     force: bool = False,
     sinks: Sequence[Sink] = (),
+    preset: str | None = None,
 ) -> RunResult:
     """Train many seeds together, on all devices, and report.
 
@@ -109,7 +110,8 @@ def run(
     and, with a `directory`, keeps the run there: config.toml, progress.csv, timing.csv, a checkpoint that `resume` goes
     on from (after an evaluation, at least `checkpoint_seconds` after the last; None: only at the end), and at the end
     curve.png and report.html. Ctrl-C or SIGTERM stops after the current part and returns what was reached. `force`
-    replaces a run that is there. `sinks` get the same numbers (see `jaxrl_up.sinks`). Raises `ValueError` for a config
+    replaces a run that is there. `sinks` get the same numbers (see `jaxrl_up.sinks`). `preset` is noted in
+    config.toml: where the config came from. Raises `ValueError` for a config
     or seeds out of range and `FileExistsError` for a directory that already holds a run.
     """
     config = algo.Config() if config is None else config
@@ -123,6 +125,8 @@ def run(
         )
     settings = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
     settings["max_eval_steps"] = max_eval_steps
+    if preset is not None:
+        settings["preset"] = preset
     Path(directory).mkdir(parents=True, exist_ok=True)
     with records.alone(directory):
         records.create(directory, records.describe(algo, env, config, seeds, settings), force)

@@ -27,6 +27,7 @@ SETTINGS = {  # of the table [run], with their values where it does not say
     "deterministic": True,
     "max_eval_steps": None,
     "stages": (),
+    "preset": None,
 }
 
 
@@ -38,7 +39,7 @@ class SavedRun(NamedTuple):
     env: Env
     config: PyTree
     seeds: tuple[int, ...]
-    settings: dict[str, Any]  # how it is evaluated: see `SETTINGS`
+    settings: dict[str, Any]  # how it is evaluated, and what it came from: see `SETTINGS`
     grid: dict[str, np.ndarray]  # swept name -> value [C]; empty for a plain run
     tables: dict[str, Any]  # config.toml itself
 

@@ -209,7 +209,7 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
     for k, cell in enumerate(cells, len(sweep.cells)):
         member = sweep.groups[cell.group]
         if cell.group not in described:
-            settings = {name: value for name, value in base.settings.items() if name != "stages"}
+            settings = {name: value for name, value in base.settings.items() if name not in ("stages", "preset")}
             described[cell.group] = records.describe(base.algo, member.env, member.config, base.seeds, settings)
         tables = described[cell.group]
         tables = {**tables, "run": {**tables["run"], "seeds": list(cell.seeds)}}

@@ -89,6 +89,15 @@ def test_a_run_is_repeated_from_its_config_where_it_finds_a_place(tiny, tmp_path
     capsys.readouterr()
 
 
+def test_the_preset_is_noted(tmp_path, monkeypatch, capsys):
+    """And kept when the run is made longer."""
+    directory = tmp_path / "run"
+    assert main(["train", "--preset", "spinup", *TINY, "--no-progress", "--directory", str(directory)]) == 0
+    assert main(["resume", str(directory), "--no-progress", "--total-steps", "512"]) == 0
+    run = tomllib.loads((directory / "config.toml").read_text())["run"]
+    assert (run["preset"], run["num_evals"], run["stages"]) == ("spinup", 4, [[256, 2]])
+
+
 def test_a_run_is_kept_only_where_it_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", *TINY, "--no-progress", "--directory", "none"]) == 0

@@ -85,6 +85,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
         if directory is None and options.directory != "none":
             directory = reserved = reserve(RUNS / f"{algo.name}-{options.env}")
         keeping = {"checkpoint_seconds": options.checkpoint_seconds, "sinks": make_sinks(options, directory)}
+        keeping["preset"] = options.preset
         result = run(algo, env, config, directory=directory, progress=options.progress, **keeping, **settings)
     except (ValueError, OSError, UsageError) as error:
         with contextlib.suppress(OSError):
