@@ -3,12 +3,14 @@
 Built on argparse from the Config dataclasses, not on tyro: a bad input must be one line on standard error with
 a suggestion, fields come in `-` and `_` spellings, and environment parameters are known only once the
 environment is. Standard output carries results only; everything else goes to standard error.
-Exit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
+Exit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM, 141 where
+nobody reads standard output any more.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -43,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print("jaxrl-up: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("jaxrl-up: stopped by Ctrl-C", file=sys.stderr)
         return 130

@@ -28,15 +28,16 @@ MAX_CELLS = 12  # values of an axis up to which a heat map has numbers in it
 FAR, VERY_FAR = 9.9, 50.0  # a logarithmic axis has values so many times apart
 
 
-def plot_scores(points: Sequence[Point], scores: Sequence[Score], path: str | Path, title: str | None = None) -> Path:
+def plot_scores(
+    points: Sequence[Point], scores: Sequence[Score], path: str | Path, title: str | None = None, best: int = 0
+) -> Path:
     """Draw the scores of points over the values in which they differ, to `path`, and return it.
 
-    The best point is marked. Raises `ValueError` for no points.
+    The point `best` is marked: of equal scores only the ranking knows which that is. Raises `ValueError` for no points.
     """
     if not points or len(points) != len(scores):
         raise ValueError(f"{len(points)} points and {len(scores)} scores: give one score for each point")
     names = [name for name in points[0] if len(values_of(points, name)) > 1] or list(points[0])[:1]
-    best = int(np.nanargmax([-np.inf if np.isnan(s.iqm) else s.iqm for s in scores]))
     if len(names) == 1:
         figure = _line(points, scores, names[0], best, title)
     elif len(names) == 2 and len(points) == len(values_of(points, names[0])) * len(values_of(points, names[1])):

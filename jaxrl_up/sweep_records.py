@@ -352,7 +352,8 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     title += ", points as far as they came" if sweep.halving > 1 else ""
     drawn = sorted(ranking, key=lambda ranked: ranked.point)
     try:
-        plot_scores([r.values for r in drawn], [r.score for r in drawn], directory / "sweep.png", title)
+        values, scores = [r.values for r in drawn], [r.score for r in drawn]
+        plot_scores(values, scores, directory / "sweep.png", title, drawn.index(ranking[0]))
     except (OSError, ImportError, ValueError) as error:
         warnings.warn(f"{directory / 'sweep.png'} was not written: {error}", stacklevel=2)
     try:

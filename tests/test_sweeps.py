@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 from tiny import breaking, cartpole, chain, tiny
 
-from jaxrl_up import A2C, PPO, load_recipe, load_sweep, memory, points, random_points, resume_sweep, run, run_sweep
+from jaxrl_up import (
+    A2C,
+    PPO,
+    load_recipe,
+    load_sweep,
+    memory,
+    points,
+    random_points,
+    resume_sweep,
+    run,
+    run_sweep,
+    sweep_plots,
+)
 from jaxrl_up.scores import Score, iqm
 from jaxrl_up.sweep_plots import is_logarithmic, plot_scores
 from jaxrl_up.sweep_records import FILES, rank, rung_ends
@@ -408,3 +420,12 @@ def test_pictures_of_every_kind(grid, tmp_path, monkeypatch):
         assert texts == [(column, row, f"{3 * row + column:.1f}") for row in (0, 1) for column in (0, 1, 2)]
     with pytest.raises(ValueError, match="one score for each point"):
         plot_scores(drawn, [], tmp_path / "none.png")
+
+
+def test_the_picture_marks_the_first_of_the_ranking(tmp_path, monkeypatch):
+    """Two points have one score; the worst seed decides, and not their order."""
+    marked, mark = [], sweep_plots._mark
+    monkeypatch.setattr(sweep_plots, "_mark", lambda axes, x, y: (marked.append((x, y)), mark(axes, x, y)))
+    drawn = points.product({"learning_rate": [1e-4, 1e-3, 1e-2]})
+    plot_scores(drawn, [Score(5.0, 4.0, 6.0)] * 3, tmp_path / "sweep.png", best=1)
+    assert marked == [(1e-3, 5.0)]
