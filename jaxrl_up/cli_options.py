@@ -186,22 +186,84 @@ def _literal(name: str, text: str) -> Any:
     return float(text)
 
 
+def check_env(name: str) -> None:
+    """Raise `UsageError`, with what was meant, for an environment that is not built by name."""
+    from jaxrl_up import envs
+    from jaxrl_up.config import did_you_mean
+
+    if name not in envs.names():
+        raise UsageError(
+            f"there is no environment {name!r}.{did_you_mean(name, envs.names())} `jaxrl-up envs` lists them"
+        )
+
+
+def place_of(options: argparse.Namespace, what: str) -> Path | None:
+    """Where a run or a sweep is kept, as far as `--directory` and `--name` say; None where they do not."""
+    from jaxrl_up.records import RUNS
+
+    if options.name is not None:
+        name = Path(options.name)
+        if name.is_absolute() or len(name.parts) != 1 or options.name in (".", ".."):
+            raise UsageError(f"--name {options.name!r} must be a plain name; --directory says where")
+        return Path(options.directory or RUNS) / name
+    if options.force and options.directory is None:
+        raise UsageError(f"--force replaces {what}: say which with --name or --directory")
+    return None if options.directory is None else Path(options.directory)
+
+
+def add_fields(parser: Parser, algo: Any, title: str) -> None:
+    """Add an option for each field of an algorithm's config; what is given has the destination `config.NAME`."""
+    from jaxrl_up.config import field_help
+
+    group = parser.add_argument_group(title)
+    for field in field_help(algo.Config):
+        names = {"dest": f"config.{field.name}", "default": argparse.SUPPRESS}
+        flag, text = f"--{field.name.replace('_', '-')}", field.text.replace("%", "%%")
+        if field.kind is bool:
+            parser.add(group, flag, action=argparse.BooleanOptionalAction, help=text, **names)
+        else:
+            parser.add(group, flag, type=converter(field.kind, field.optional), help=text,
+                       metavar=METAVARS[field.kind], **names)  # fmt: skip
+
+
+def add_evaluation(parser: Parser, group: Any) -> None:
+    """Add the options that say how policies are evaluated while they train."""
+    parser.add(group, "--num-evals", type=whole, default=20, metavar="N",
+               help="evaluations, evenly spaced, the last at the end (default 20)")  # fmt: skip
+    parser.add(group, "--num-episodes", type=whole, default=16, metavar="N",
+               help="episodes of each evaluation (default 16)")  # fmt: skip
+    parser.add(group, "--max-eval-steps", type=or_none(whole), metavar="N",
+               help="cap on an evaluation episode's length (default: the environment's time limit)")  # fmt: skip
+    parser.add(group, "--stochastic", action="store_true",
+               help="evaluate sampled actions instead of the policy's mode")  # fmt: skip
+
+
 def add_keeping(parser: Parser, group: Any) -> None:
-    """Add the options that `train` and `resume` share: checkpoints, sinks and progress."""
-    parser.add(group, "--checkpoint-seconds", type=or_none(real), default=120.0, metavar="X",
-               help="time between checkpoints, after evaluations (default 120; none: only at the end)")  # fmt: skip
+    """Add the options that `train` and `resume` share: checkpoints, progress and sinks."""
+    add_checkpoints(parser, group)
     parser.add(group, "--tensorboard", action="store_true", help="write TensorBoard events into the run's directory")
     parser.add(group, "--wandb", metavar="PROJECT", help="log to this project of Weights & Biases")
+
+
+def add_checkpoints(parser: Parser, group: Any) -> None:
+    """Add what every training has: checkpoints and progress."""
+    parser.add(group, "--checkpoint-seconds", type=or_none(real), default=120.0, metavar="X",
+               help="time between checkpoints, after evaluations (default 120; none: only at the end)")  # fmt: skip
     parser.add(group, "--progress", action=argparse.BooleanOptionalAction, default=True,
                help="report progress on standard error")  # fmt: skip
+
+
+def check_checkpoint_seconds(options: argparse.Namespace) -> None:
+    """Raise `UsageError` for a negative time, and for one that is no number."""
+    if not (options.checkpoint_seconds is None or options.checkpoint_seconds >= 0):
+        raise UsageError(f"--checkpoint-seconds={options.checkpoint_seconds:g} must be at least 0")
 
 
 def make_sinks(options: argparse.Namespace, directory: Path | None) -> list[Any]:
     """The sinks that were asked for. Raises `UsageError` for a missing library or place."""
     from jaxrl_up import sinks
 
-    if not (options.checkpoint_seconds is None or options.checkpoint_seconds >= 0):
-        raise UsageError(f"--checkpoint-seconds={options.checkpoint_seconds:g} must be at least 0")
+    check_checkpoint_seconds(options)
     if options.tensorboard and directory is None:
         raise UsageError("--tensorboard writes into the run's directory: say which with --name or --directory")
     chosen = []

@@ -98,8 +98,7 @@ def drive(
     with ExitStack() as stack:
         stack.enter_context(reporter)
         stop = stack.enter_context(stoppable()) if stop is None else stop
-        description = describe(job.algo, job.env, job.config, job.seeds) if keeper is None else keeper.run.tables
-        feed_sinks = stack.enter_context(feed(sinks, description))
+        feed_sinks = stack.enter_context(feed(sinks, _description(job, keeper) if sinks else {}))
         start = time.perf_counter()
         if at is None:
             keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
@@ -147,6 +146,11 @@ def drive(
     state = jax.tree.map(lambda x: x[:lanes], progress.state._replace(counters=None))
     log = jax.tree.map(lambda *x: np.stack(x, axis=1), *logs)
     return Outcome(state._replace(counters=counters), log, compile_seconds, train_seconds, stopped)
+
+
+def _description(job: Job, keeper: Keeper | None) -> dict[str, Any]:
+    """What sinks are told; found anew, by asking git too, only for a run that is not kept."""
+    return describe(job.algo, job.env, job.config, job.seeds) if keeper is None else keeper.run.tables
 
 
 def _steps(logs: Sequence[Log]) -> int:

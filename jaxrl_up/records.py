@@ -50,6 +50,7 @@ from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
 FILES = ("config.toml", "progress.csv", "timing.csv", "curve.png", "report.html", checkpoint.FOLDER)
+RUNS = Path("runs")  # where a run or a sweep goes that is given no directory
 SWEEP = "sweep.toml"  # the sign of a sweep
 SINKS = ("tensorboard", "wandb")  # folders of sinks: replaced with a run, but no sign of one
 TIMING = "event,env_steps,seconds"

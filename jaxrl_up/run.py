@@ -110,9 +110,9 @@ def run(
     and, with a `directory`, keeps the run there: config.toml, progress.csv, timing.csv, a checkpoint that `resume` goes
     on from (after an evaluation, at least `checkpoint_seconds` after the last; None: only at the end), and at the end
     curve.png and report.html. Ctrl-C or SIGTERM stops after the current part and returns what was reached. `force`
-    replaces a run that is there. `sinks` get the same numbers (see `jaxrl_up.sinks`). `preset` is noted in
-    config.toml: where the config came from. Raises `ValueError` for a config
-    or seeds out of range and `FileExistsError` for a directory that already holds a run.
+    replaces a run that is there. `sinks` get the same numbers (see `jaxrl_up.sinks`). `preset` is noted in config.toml:
+    where the config came from. Raises `ValueError` for a config or seeds out of range and `FileExistsError` for a
+    directory that already holds a run.
     """
     config = algo.Config() if config is None else config
     check_run(algo, env, config, seeds, directory, num_evals, num_episodes, deterministic, max_eval_steps, force)

@@ -45,7 +45,6 @@ from jaxrl_up.sweep_records import (
 from jaxrl_up.training import Evaluation, Log, Progress, evaluation_ends, resolve
 from jaxrl_up.types import Algorithm, PyTree
 
-RUNS = Path("runs")  # where a sweep goes that is given no directory
 ETA = 3
 
 
@@ -82,7 +81,7 @@ def run_sweep(
         algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
     )
     if directory is None:
-        directory = records.reserve(RUNS / f"sweep-{algo.name}-{env.name}")
+        directory = records.reserve(records.RUNS / f"sweep-{algo.name}-{env.name}")
     sweep = sweep._replace(base=sweep.base._replace(directory=Path(directory)))
     Path(directory).mkdir(parents=True, exist_ok=True)
     with records.alone(directory):
@@ -180,7 +179,7 @@ def _planned(
     settings = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
     settings["max_eval_steps"] = max_eval_steps
     tables = records.describe(algo, env, config, seeds, settings)
-    base = SavedRun(RUNS, algo, env, config, seeds, settings, {}, tables)
+    base = SavedRun(records.RUNS, algo, env, config, seeds, settings, {}, tables)
     sweep = Sweep(base, points, groups, (), halving, eta, max_lanes)
     return sweep, _plan(sweep, 0, range(len(points)))
 

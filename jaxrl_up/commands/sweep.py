@@ -6,17 +6,21 @@ import argparse
 import contextlib
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 from jaxrl_up.cli_options import (
     EXIT_CODES,
-    METAVARS,
     Parser,
     UsageError,
+    add_checkpoints,
+    add_evaluation,
+    add_fields,
     algo_name,
+    check_checkpoint_seconds,
+    check_env,
     converter,
     or_none,
+    place_of,
     real,
     seeds,
     table,
@@ -24,7 +28,7 @@ from jaxrl_up.cli_options import (
     take_source,
     whole,
 )
-from jaxrl_up.commands.train import DEFAULT_ALGO, DEFAULT_ENV, RUNS
+from jaxrl_up.commands.train import DEFAULT_ALGO, DEFAULT_ENV
 
 ROWS = 20  # of the ranking that are printed
 
@@ -47,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
     from jaxrl_up import envs
-    from jaxrl_up.config import did_you_mean, make_config
+    from jaxrl_up.config import make_config
     from jaxrl_up.devices import use_all_cores
     from jaxrl_up.sweep_records import check_place
     from jaxrl_up.sweeps import plan_lines, run_sweep
@@ -56,14 +60,9 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     lanes = len(points) * (options.seeds if isinstance(options.seeds, int) else len(options.seeds))
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
         use_all_cores(runs=max(lanes, 1))
-    if options.env not in envs.names():
-        raise UsageError(
-            f"there is no environment {options.env!r}.{did_you_mean(options.env, envs.names())} "
-            "`jaxrl-up envs` lists them"
-        )
-    if not (options.checkpoint_seconds is None or options.checkpoint_seconds >= 0):
-        raise UsageError(f"--checkpoint-seconds={options.checkpoint_seconds:g} must be at least 0")
-    directory = _directory(options)
+    check_env(options.env)
+    check_checkpoint_seconds(options)
+    directory = place_of(options, "a sweep")
     settings = {
         "seeds": options.seeds,
         "num_evals": options.num_evals,
@@ -205,21 +204,8 @@ def _range(option: str, name: str, text: str) -> tuple[float, float]:
     return ends
 
 
-def _directory(options: argparse.Namespace) -> Path | None:
-    """Where the sweep is kept, as far as it was said."""
-    if options.name is not None:
-        name = Path(options.name)
-        if name.is_absolute() or len(name.parts) != 1 or options.name in (".", ".."):
-            raise UsageError(f"--name {options.name!r} must be a plain name; --directory says where")
-        return Path(options.directory or RUNS) / name
-    if options.force and options.directory is None:
-        raise UsageError("--force replaces a sweep: say which with --name or --directory")
-    return None if options.directory is None else Path(options.directory)
-
-
 def _parser(algo: Any) -> Parser:
     from jaxrl_up.algorithms import ALGORITHMS
-    from jaxrl_up.config import field_help
 
     parser = Parser(
         prog="jaxrl-up sweep",
@@ -259,27 +245,9 @@ def _parser(algo: Any) -> Parser:
                help="keep the sweep there (default: a new one in runs, named sweep-ALGO-ENV)")  # fmt: skip
     parser.add(options, "--name", metavar="NAME", help="keep the sweep in runs/NAME, or in DIR/NAME")
     parser.add(options, "--force", action="store_true", help="replace a sweep that is there")
-    parser.add(options, "--num-evals", type=whole, default=20, metavar="N",
-               help="evaluations, evenly spaced, the last at the end (default 20)")  # fmt: skip
-    parser.add(options, "--num-episodes", type=whole, default=16, metavar="N",
-               help="episodes of each evaluation (default 16)")  # fmt: skip
-    parser.add(options, "--max-eval-steps", type=or_none(whole), metavar="N",
-               help="cap on an evaluation episode's length (default: the environment's time limit)")  # fmt: skip
-    parser.add(options, "--stochastic", action="store_true",
-               help="evaluate sampled actions instead of the policy's mode")  # fmt: skip
+    add_evaluation(parser, options)
     parser.add(options, "--dry-run", action="store_true",
                help="check everything, print what would be trained and compiled, and stop")  # fmt: skip
-    parser.add(options, "--checkpoint-seconds", type=or_none(real), default=120.0, metavar="X",
-               help="time between checkpoints, after evaluations (default 120; none: only at the end)")  # fmt: skip
-    parser.add(options, "--progress", action=argparse.BooleanOptionalAction, default=True,
-               help="report progress on standard error")  # fmt: skip
-    fields = parser.add_argument_group(f"fields of {algo.name}, the same in all points")
-    for field in field_help(algo.Config):
-        names = {"dest": f"config.{field.name}", "default": argparse.SUPPRESS}
-        flag, text = f"--{field.name.replace('_', '-')}", field.text.replace("%", "%%")
-        if field.kind is bool:
-            parser.add(fields, flag, action=argparse.BooleanOptionalAction, help=text, **names)
-        else:
-            parser.add(fields, flag, type=converter(field.kind, field.optional), help=text,
-                       metavar=METAVARS[field.kind], **names)  # fmt: skip
+    add_checkpoints(parser, options)
+    add_fields(parser, algo, f"fields of {algo.name}, the same in all points")
     return parser

@@ -11,24 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl_up.cli_options import (
-    METAVARS,
     Parser,
     UsageError,
+    add_evaluation,
+    add_fields,
     add_keeping,
     algo_name,
-    converter,
+    check_env,
     make_sinks,
-    or_none,
+    place_of,
     report,
     seeds,
     take_env_options,
     take_source,
-    whole,
 )
 
 DEFAULT_ALGO = "ppo"
 DEFAULT_ENV = "CartPole-v1"
-RUNS = Path("runs")
 PATIENCE = 2.5  # seconds of loading without a word; shorter loading leaves an error alone on its line
 
 
@@ -51,20 +50,16 @@ def main(arguments: list[str]) -> int:
 
 def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
     from jaxrl_up import envs
-    from jaxrl_up.config import did_you_mean, make_config
+    from jaxrl_up.config import make_config
     from jaxrl_up.devices import use_all_cores
     from jaxrl_up.memory import memory_lines
-    from jaxrl_up.records import reserve
+    from jaxrl_up.records import RUNS, reserve
     from jaxrl_up.run import check_run, run
 
     runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
         use_all_cores(runs=runs)
-    if options.env not in envs.names():
-        raise UsageError(
-            f"there is no environment {options.env!r}.{did_you_mean(options.env, envs.names())} "
-            "`jaxrl-up envs` lists them"
-        )
+    check_env(options.env)
     directory, reserved = _directory(options), None
     settings = {
         "seeds": options.seeds,
@@ -101,14 +96,7 @@ def _directory(options: argparse.Namespace) -> Path | None:
         if options.name is not None or options.force:
             raise UsageError("--directory none keeps nothing: leave --name and --force out")
         return None
-    if options.name is not None:
-        name = Path(options.name)
-        if name.is_absolute() or len(name.parts) != 1 or options.name in (".", ".."):
-            raise UsageError(f"--name {options.name!r} must be a plain name; --directory says where")
-        return Path(options.directory or RUNS) / name
-    if options.force and options.directory is None:
-        raise UsageError("--force replaces a run: say which with --name or --directory")
-    return None if options.directory is None else Path(options.directory)
+    return place_of(options, "a run")
 
 
 @contextlib.contextmanager
@@ -133,7 +121,6 @@ def _guess_algo(arguments: list[str], algorithms: dict[str, Any]) -> str:
 
 def _train_parser(algo: Any) -> Parser:
     from jaxrl_up.algorithms import ALGORITHMS
-    from jaxrl_up.config import field_help
 
     parser = Parser(
         prog="jaxrl-up train",
@@ -164,25 +151,9 @@ def _train_parser(algo: Any) -> Parser:
                help="keep the run there (default: a new one in runs, named ALGO-ENV; none: keep nothing)")  # fmt: skip
     parser.add(options, "--name", metavar="NAME", help="keep the run in runs/NAME, or in DIR/NAME")
     parser.add(options, "--force", action="store_true", help="replace a run that is there")
-    parser.add(options, "--num-evals", type=whole, default=20, metavar="N",
-               help="evaluations, evenly spaced, the last at the end (default 20)")  # fmt: skip
-    parser.add(options, "--num-episodes", type=whole, default=16, metavar="N",
-               help="episodes of each evaluation (default 16)")  # fmt: skip
-    parser.add(options, "--max-eval-steps", type=or_none(whole), metavar="N",
-               help="cap on an evaluation episode's length (default: the environment's time limit)")  # fmt: skip
+    add_evaluation(parser, options)
     parser.add(options, "--dry-run", action="store_true",
                help="check everything, print the memory the run takes, and stop")  # fmt: skip
-    parser.add(options, "--stochastic", action="store_true",
-               help="evaluate sampled actions instead of the policy's mode")  # fmt: skip
     add_keeping(parser, options)
-    fields = parser.add_argument_group(f"fields of {algo.name}")
-    for field in field_help(algo.Config):
-        names = {"dest": f"config.{field.name}", "default": argparse.SUPPRESS}
-        text = field.text.replace("%", "%%")
-        flag = f"--{field.name.replace('_', '-')}"
-        if field.kind is bool:
-            parser.add(fields, flag, action=argparse.BooleanOptionalAction, help=text, **names)
-        else:
-            parser.add(fields, flag, type=converter(field.kind, field.optional), help=text,
-                       metavar=METAVARS[field.kind], **names)  # fmt: skip
+    add_fields(parser, algo, f"fields of {algo.name}")
     return parser
