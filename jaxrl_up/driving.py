@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -15,20 +14,14 @@ import numpy as np
 
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
+from jaxrl_up.lanes import OnDevices, to_devices, to_host
 from jaxrl_up.records import Recorder, describe
 from jaxrl_up.saved_runs import Best, Reached, SavedRun, save_reached
 from jaxrl_up.sinks import Sink, feed
-from jaxrl_up.training import (
-    Evaluation,
-    Log,
-    Progress,
-    advance_lanes,
-    begin_lanes,
-    lane_mesh,
-    place,
-)
+from jaxrl_up.training import Evaluation, Log, Progress, advance_lanes, begin_lanes, lane_mesh, place
 from jaxrl_up.types import Algorithm, Array, PyTree
 
+Start = list[Reached | OnDevices]  # where a run was, or nothing
 STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -55,12 +48,11 @@ class Watcher(Protocol):
 
 
 class Outcome(NamedTuple):
-    """What `drive` reached."""
+    """How `drive` ended."""
 
-    state: PyTree  # [L, ...], counters unbatched
-    log: Log  # [L, E]
+    reached: OnDevices
     compile_seconds: float
-    train_seconds: float  # without compiling; of all processes that worked on it
+    train_seconds: float  # without compiling, with checkpoints; of all processes that worked on it
     stopped: str  # what stopped it before the end: "Ctrl-C", "SIGTERM" or nothing
 
 
@@ -76,37 +68,38 @@ def drive(
     job: Job,
     reporter: Watcher,
     keeper: Keeper | None = None,
-    reached: list[Reached] | None = None,
+    start: Start | None = None,
     sinks: Sequence[Sink] = (),
     programs: dict[Any, Any] | None = None,
     stop: Callable[[], str] | None = None,
 ) -> Outcome:
-    """Train from the start, or from where a checkpoint has it, to the last evaluation or until it is stopped.
+    """Train from the start, or from where a run was, to the last evaluation or until it is stopped.
 
-    `reached` holds where a checkpoint has it, or nothing, and is emptied: what is on the devices then need not stay on
-    the host. `programs` holds what was compiled, so that a later call with the same shapes compiles nothing. `stop` is
-    that of a caller who is within `stoppable` already.
+    `start` is emptied, so that what is on the devices then need not stay on the host; what was there already is used
+    up. `programs` holds what was compiled, so that a later call with the same shapes
+    compiles nothing. `stop` is that of a caller who is within `stoppable` already.
     """
-    at = reached.pop() if reached else None
+    at = start.pop() if start else None
     lanes, logs = len(job.seeds), list(at.logs) if at is not None else []
     width, programs = max(lanes, job.width), {} if programs is None else programs
     updates = np.diff((0, *job.ends))[len(logs) :]
     mesh, config = lane_mesh(width), canonical(job.config)
     swept = {name: jnp.asarray(np.resize(value, width), jnp.float32) for name, value in job.swept.items()}
-    before, trained_before = (at.seconds, at.train_seconds) if at is not None else (0.0, 0.0)
+    seconds = before, trained_before = (at.seconds, at.train_seconds) if at is not None else (0.0, 0.0)
     compile_seconds, stopped = 0.0, ""
     with ExitStack() as stack:
         stack.enter_context(reporter)
         stop = stack.enter_context(stoppable()) if stop is None else stop
         feed_sinks = stack.enter_context(feed(sinks, _description(job, keeper) if sinks else {}))
-        start = time.perf_counter()
+        begun = time.perf_counter()
         if at is None:
             keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
             progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh)
+            best = None if keeper is None else _nothing_yet(progress.state.policy, lanes)
         else:
-            progress = _from_host(at.progress, mesh, width)
+            at = to_devices(at, width) if isinstance(at, Reached) else at
+            progress, best = at.progress, None if keeper is None else at.best
         swept = place(swept, mesh)
-        best = None if keeper is None else _first_best(progress, at, lanes, mesh, width)
         del at
         if len(updates):
             arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
@@ -114,8 +107,9 @@ def drive(
             if shape not in programs:
                 programs[shape] = advance_lanes.lower(*arguments).compile()
             compiled = programs[shape]
+            del arguments
             jax.block_until_ready(progress)
-            compile_seconds = time.perf_counter() - start
+            compile_seconds = time.perf_counter() - begun
             reporter.compiled(compile_seconds)
         trained = kept = time.perf_counter()
         if keeper is not None and len(updates):
@@ -125,16 +119,16 @@ def drive(
             log = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
             logs.append(log)
             now = time.perf_counter()
-            reporter.evaluated(log, now - trained + trained_before)
+            seconds = (now - begun + before, now - trained + trained_before)
+            reporter.evaluated(log, seconds[1])
             feed_sinks(log)
             stopped = "" if len(logs) == len(job.ends) else stop()
             if keeper is not None and best is not None:
-                keeper.recorder.append(log, now - start + before)
+                keeper.recorder.append(log, seconds[0])
                 best = _better(best, progress, log)
                 due = keeper.seconds is not None and now - kept >= keeper.seconds
                 if due or stopped or len(logs) == len(job.ends):
-                    seconds = (now - start + before, now - trained + trained_before)
-                    save_reached(keeper.run, Reached(*_to_host(progress, best, lanes, logs), *seconds))
+                    save_reached(keeper.run, to_host(OnDevices(progress, tuple(logs), best, *seconds)))
                     kept = time.perf_counter()
                     keeper.recorder.time("checkpoint", _steps(logs), kept - now)
             if stopped:
@@ -142,10 +136,7 @@ def drive(
         train_seconds = time.perf_counter() - trained + trained_before
     if keeper is not None and len(updates):
         keeper.recorder.time("train", _steps(logs), train_seconds)
-    counters = progress.state.counters
-    state = jax.tree.map(lambda x: x[:lanes], progress.state._replace(counters=None))
-    log = jax.tree.map(lambda *x: np.stack(x, axis=1), *logs)
-    return Outcome(state._replace(counters=counters), log, compile_seconds, train_seconds, stopped)
+    return Outcome(OnDevices(progress, tuple(logs), best, *seconds), compile_seconds, train_seconds, stopped)
 
 
 def _description(job: Job, keeper: Keeper | None) -> dict[str, Any]:
@@ -162,45 +153,8 @@ def _shape(tree: PyTree) -> tuple[Any, ...]:
     return jax.tree.structure(tree), *((x.shape, x.dtype) for x in jax.tree.leaves(tree))
 
 
-def _from_host(progress: Progress, mesh: Any, width: int) -> Progress:
-    """Copies on the devices: what comes from a file may share memory with it, which a donated buffer must not."""
-    counters = progress.state.counters
-    bare = progress._replace(state=progress.state._replace(counters=None))
-    # leaf by leaf, so that there are never two more copies of a replay
-    placed = jax.tree.map(lambda x: place(jnp.array(_fill(x, width), copy=True), mesh), bare)
-    return placed._replace(
-        state=placed.state._replace(counters=place(jax.tree.map(partial(jnp.array, copy=True), counters), mesh, None))
-    )
-
-
-def _fill(tree: PyTree, width: int) -> PyTree:
-    """As many lanes as wanted, by repeating the first."""
-    return jax.tree.map(lambda x: x if len(x) == width else x[np.arange(width) % len(x)], tree)
-
-
-def _to_host(progress: Progress, best: Best, lanes: int, logs: list[Log]) -> tuple[Progress, tuple[Log, ...], Best]:
-    """What a checkpoint holds, without the lanes that fill up the devices."""
-    counters = progress.state.counters
-    bare = progress._replace(state=progress.state._replace(counters=None))
-    fetched = jax.tree.map(lambda x: _fetch(x)[:lanes], bare)
-    best = Best(jax.tree.map(lambda x: _fetch(x)[:lanes], best.policy), best.returns, best.env_steps)
-    return fetched._replace(state=fetched.state._replace(counters=counters)), tuple(logs), best
-
-
-def _fetch(x: Array) -> Any:
-    """An array on the host; a key as keys on one device."""
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(jax.device_get(jax.random.key_data(x))))
-    return np.asarray(x)
-
-
-def _first_best(progress: Progress, reached: Reached | None, lanes: int, mesh: Any, width: int) -> Best:
-    if reached is not None:
-        policy = jax.tree.map(partial(jnp.array, copy=True), _fill(reached.best.policy, width))
-        return Best(place(policy, mesh), reached.best.returns, reached.best.env_steps)
-    return Best(
-        jax.tree.map(jnp.copy, progress.state.policy), np.full(lanes, -np.inf, np.float32), np.zeros(lanes, np.int32)
-    )
+def _nothing_yet(policy: PyTree, lanes: int) -> Best:
+    return Best(jax.tree.map(jnp.copy, policy), np.full(lanes, -np.inf, np.float32), np.zeros(lanes, np.int32))
 
 
 def _better(best: Best, progress: Progress, log: Log) -> Best:

@@ -13,12 +13,12 @@ import numpy as np
 
 from jaxrl_up import records
 from jaxrl_up.config import canonical, check, check_support
-from jaxrl_up.driving import Job, Keeper, Outcome, drive
+from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive
 from jaxrl_up.envs import Env
 from jaxrl_up.memory import check_memory
 from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import Reporter
-from jaxrl_up.saved_runs import Reached, SavedRun, load_reached, load_run
+from jaxrl_up.saved_runs import SavedRun, load_reached, load_run
 from jaxrl_up.scores import Score, score
 from jaxrl_up.sinks import Sink
 from jaxrl_up.training import Evaluation, Log, evaluation_ends, num_updates
@@ -168,39 +168,43 @@ def _resume(
     if saved.grid or records.is_part(saved.directory):
         raise ValueError(f"{saved.directory} is a part of a sweep: resume the directory of the sweep")
     check_memory(saved.algo, saved.env, saved.config, len(saved.seeds))
-    found = load_reached(saved)
-    reached, doubts = ([found[0]], found[1]) if found is not None else ([], [])
-    del found
+    reached, doubts = load_reached(saved) or (None, [])
+    start: Start = [] if reached is None else [reached]
+    del reached  # `drive` is then the only one that has it
     if total_steps is not None or schedule_steps is not None:
         saved = _longer(saved, total_steps, schedule_steps)
     for doubt in doubts:
         warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
-    return _go_on(saved, reached, progress, checkpoint_seconds, sinks)
+    return _go_on(saved, start, progress, checkpoint_seconds, sinks)
 
 
 def _go_on(
-    saved: SavedRun, reached: list[Reached], progress: bool, checkpoint_seconds: float | None, sinks: Sequence[Sink]
+    saved: SavedRun, start: Start, progress: bool, checkpoint_seconds: float | None, sinks: Sequence[Sink]
 ) -> RunResult:
     """Train a run that has a directory, from its start or from where it was."""
     algo, env, config, how = saved.algo, saved.env, saved.config, saved.settings
     ends = evaluation_ends(algo, config, how["num_evals"], how["stages"])
-    done = len(reached[0].logs) if reached else 0
-    if reached and (done > len(ends) or int(reached[0].progress.state.counters.updates) != ends[done - 1]):
+    done = len(start[0].logs) if start else 0
+    if start and (done > len(ends) or int(start[0].progress.state.counters.updates) != ends[done - 1]):
         raise ValueError(f"{saved.directory / 'config.toml'}: total_steps or num_evals is not what the run had")
     evaluation = Evaluation(how["num_episodes"], how["deterministic"], how["max_eval_steps"])
     job = Job(algo, env, config, saved.seeds, {}, ends, evaluation)
     recorder = Recorder(saved.directory, saved.seeds, algo.steps_per_update(config))
-    if not reached:
+    if not start:
         recorder.begin()
     elif done < len(ends):
-        recorder.begin(reached[0].logs, reached[0].seconds)
+        recorder.begin(start[0].logs, start[0].seconds)
     reporter = Reporter(algo, env, config, saved.seeds, enabled=progress)
-    outcome = drive(job, reporter, Keeper(saved, recorder, checkpoint_seconds), reached, sinks)
+    outcome = drive(job, reporter, Keeper(saved, recorder, checkpoint_seconds), start, sinks)
     return _result(job, outcome, saved.directory, progress)
 
 
 def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) -> RunResult:
-    result = RunResult(job.algo, job.env, job.config, job.seeds, *outcome, directory)
+    state, logs = outcome.reached.progress.state, outcome.reached.logs
+    lanes = jax.tree.map(lambda x: x[: len(job.seeds)], state._replace(counters=None))
+    log = jax.tree.map(lambda *x: np.stack(x, axis=1), *logs)
+    what = (job.algo, job.env, job.config, job.seeds, lanes._replace(counters=state.counters), log)
+    result = RunResult(*what, *outcome[1:], directory)
     if directory is not None:
         draw(result, directory)
     Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up import checkpoint, memory, records
-from jaxrl_up.driving import Job, Keeper, drive, stoppable
+from jaxrl_up.driving import Job, Keeper, Start, drive, stoppable
 from jaxrl_up.envs import Env
+from jaxrl_up.lanes import OnDevices, choose, gather, to_devices
 from jaxrl_up.points import Point, describe, group, product, spell
 from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import clock, count
 from jaxrl_up.run import CHECKPOINT_SECONDS, check_run, seed_list
-from jaxrl_up.saved_runs import Best, Reached, SavedRun, load_reached, load_run
+from jaxrl_up.saved_runs import Reached, SavedRun, load_reached, load_run
 from jaxrl_up.scores import iqm
 from jaxrl_up.sweep_records import (
     Cell,
@@ -42,10 +42,11 @@ from jaxrl_up.sweep_records import (
     rung_ends,
     write_results,
 )
-from jaxrl_up.training import Evaluation, Log, Progress, evaluation_ends, resolve
+from jaxrl_up.training import Evaluation, Log, evaluation_ends, resolve
 from jaxrl_up.types import Algorithm, PyTree
 
 ETA = 3
+Programs = dict[tuple[int, int], dict[Any, Any]]  # of each group and width, once compiled; see `drive`
 
 
 def run_sweep(
@@ -108,7 +109,7 @@ def plan_lines(
         algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
     )
     sweep = sweep._replace(cells=tuple(cells))
-    lines = announcement(sweep, 0, range(len(cells)))
+    lines = announcement(sweep, 0, range(len(cells)), {})
     for i, member in enumerate(sweep.groups):
         parts = [cell for cell in cells if cell.group == i]
         static = {name: value for name, value in sweep.points[member.points[0]].items() if name not in member.swept}
@@ -215,14 +216,16 @@ def _go_on(sweep: Sweep, progress: bool, checkpoint_seconds: float | None) -> Sw
         if progress:
             print(line, file=sys.stderr, flush=True)
 
+    held: dict[int, OnDevices] = {}  # parts that the next rung goes on from, as far as there is room
+    programs: Programs = {}
     stopped = ""
     with stoppable() as stop:
         while not stopped:
             rung = sweep.cells[-1].rung
             todo = [k for k, cell in enumerate(sweep.cells) if cell.rung == rung and not is_done(sweep, k)]
-            for line in announcement(sweep, rung, todo):
+            for line in announcement(sweep, rung, todo, programs):
                 say(line)
-            stopped = _train_cells(sweep, todo, say, stop, checkpoint_seconds)
+            stopped = _train_cells(sweep, todo, say, stop, checkpoint_seconds, programs, held)
             if stopped or rung + 1 == sweep.halving:
                 break
             result = read_results(sweep)
@@ -234,8 +237,8 @@ def _go_on(sweep: Sweep, progress: bool, checkpoint_seconds: float | None) -> Sw
     return result
 
 
-def announcement(sweep: Sweep, rung: int, todo: Sequence[int]) -> list[str]:
-    """What is going to be trained, and how many programs will be compiled for it."""
+def announcement(sweep: Sweep, rung: int, todo: Sequence[int], programs: Programs) -> list[str]:
+    """What is going to be trained, and how many programs will be compiled for it beside those there are."""
     cells, base = [sweep.cells[k] for k in todo], sweep.base
     if not cells:
         return []
@@ -247,8 +250,8 @@ def announcement(sweep: Sweep, rung: int, todo: Sequence[int]) -> list[str]:
     ]
     if sweep.halving > 1:
         lines[0] = f"rung {rung + 1} of {sweep.halving}: {lines[0]}"
-    programs = len({cell.group for cell in cells})
-    lines.append(f"{count(programs, 'program')} to compile, {count(len(cells), 'part')} to train")
+    missing = len({(cell.group, cell.width) for cell in cells} - set(programs))
+    lines.append(f"{count(missing, 'program')} to compile, {count(len(cells), 'part')} to train")
     return lines
 
 
@@ -258,19 +261,27 @@ def _train_cells(
     say: Callable[[str], None],
     stop: Callable[[], str],
     checkpoint_seconds: float | None,
+    programs: Programs,
+    held: dict[int, OnDevices],
 ) -> str:
     """Train parts one after another. Returns what stopped it before their end, or nothing."""
-    programs: dict[Any, Any] = {}
     for i, k in enumerate(todo):
         if stop():
             return stop()
-        if i and sweep.cells[k].group != sweep.cells[todo[i - 1]].group:
-            programs = {}
+        _make_room(sweep, sweep.cells[k], held)
         part = f"part {i + 1} of {len(todo)}: " if len(todo) > 1 else ""
-        stopped = _train(sweep, k, part, say, stop, checkpoint_seconds, programs)
+        stopped = _train(sweep, k, part, say, stop, checkpoint_seconds, programs, held)
         if stopped:
             return stopped
     return ""
+
+
+def _make_room(sweep: Sweep, cell: Cell, held: dict[int, OnDevices]) -> None:
+    """Let go of what is held on the devices if a part would not fit beside it: its checkpoints have it too."""
+    member, free = sweep.groups[cell.group], memory.available()
+    needed = memory.need(sweep.base.algo, member.env, member.config).per_seed
+    if free is not None and memory.at_start(needed, cell.width) > free:
+        held.clear()
 
 
 def _load_cell(sweep: Sweep, k: int) -> SavedRun:
@@ -286,15 +297,20 @@ def _train(
     say: Callable[[str], None],
     stop: Callable[[], str],
     checkpoint_seconds: float | None,
-    programs: dict[Any, Any],
+    programs: Programs,
+    held: dict[int, OnDevices],
 ) -> str:
-    """Train one part, from its start or from where it was."""
+    """Train one part, from its start or from where it was. See `_go_on` for what is `held`."""
     cell, base = sweep.cells[k], sweep.base
     saved, ends = _load_cell(sweep, k), ends_of(sweep, cell)
+    reached: Reached | OnDevices | None
     if checkpoint.latest(saved.directory) is None and cell.rung:
-        reached, doubts = _survivors(sweep, cell, saved.directory)
+        reached, doubts = _survivors(sweep, cell, saved.directory, held)
     else:
         reached, doubts = load_reached(saved) or (None, [])
+    needed = {source for other in sweep.cells[k + 1 :] for source in _sources(sweep, other)}
+    for i in [i for i in held if sweep.cells[i].rung < cell.rung and i not in needed]:
+        del held[i]
     for doubt in doubts:
         warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
     seeds = tuple(seed for _, seed in cell.lanes)
@@ -306,11 +322,15 @@ def _train(
     labels = {name.removeprefix("config."): list(values) for name, values in axes.items()}
     recorder = Recorder(saved.directory, seeds, base.algo.steps_per_update(saved.config), labels)
     recorder.begin(reached.logs, reached.seconds) if reached is not None else recorder.begin()
-    at = [] if reached is None else [reached]
-    del reached  # `drive` is then the only one that holds it
-    watcher = _Watcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not programs, say)
+    start: Start = [] if reached is None else [reached]
+    del reached  # `drive` is then the only one that has it
+    compiled = programs.setdefault((cell.group, cell.width), {})
+    watcher = _Watcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not compiled, say)
     keeper = Keeper(saved, recorder, checkpoint_seconds)
-    return drive(job, watcher, keeper, at, programs=programs, stop=stop).stopped
+    outcome = drive(job, watcher, keeper, start, programs=compiled, stop=stop)
+    if cell.rung + 1 < sweep.halving:
+        held[k] = outcome.reached
+    return outcome.stopped
 
 
 class _Watcher:
@@ -356,34 +376,35 @@ class _Watcher:
         )
 
 
-def _survivors(sweep: Sweep, cell: Cell, directory: Path) -> tuple[Reached, list[str]]:
-    """Where the lanes of a part were at the end of the rung before: states, logs and best policies; as `load_reached`.
+def _survivors(sweep: Sweep, cell: Cell, directory: Path, held: Mapping[int, OnDevices]) -> tuple[OnDevices, list[str]]:
+    """Where the lanes of a part were at the end of the rung before, with what may keep them from going on bit for bit.
 
-    The times of the evaluations until then are copied to its directory.
+    What is still on the devices is gathered there, the rest read from checkpoints. The times of the evaluations until
+    then are copied to its directory.
     """
-    trees, lanes, reached, doubts = [], [], None, []
-    for k, before in enumerate(sweep.cells):
-        chosen = [i for i, lane in enumerate(before.lanes) if lane in cell.lanes]
-        if before.rung == cell.rung - 1 and before.group == cell.group and chosen:
+    parts: list[OnDevices] = []
+    places: dict[tuple[int, int], tuple[int, int]] = {}
+    doubts: list[str] = []
+    for k, rows in _sources(sweep, cell).items():
+        lanes = [sweep.cells[k].lanes[row] for row in rows]
+        if k in held:
+            part = held[k]
+        else:
             found = load_reached(_load_cell(sweep, k))
             if found is None:
                 raise ValueError(f"{cell_directory(sweep, k)} holds no checkpoint, from which the next rung goes on")
-            reached, doubts = found
-            shutil.copy(cell_directory(sweep, k) / "timing.csv", directory)
-            trees.append(_lanes(reached, chosen))
-            lanes += [before.lanes[i] for i in chosen]
-    assert reached is not None, "every part of a later rung has points of the one before"
-    order = np.array([lanes.index(lane) for lane in cell.lanes])
-    progress, logs, best = jax.tree.map(lambda *x: _concatenate(x)[order], *trees)
-    progress = progress._replace(state=progress.state._replace(counters=reached.progress.state.counters))
-    return reached._replace(progress=progress, logs=logs, best=best), doubts
+            doubts, part = found[1], to_devices(choose(found[0], rows), len(rows))
+            rows = range(len(rows))
+        places |= {lane: (len(parts), row) for lane, row in zip(lanes, rows, strict=True)}
+        parts.append(part)
+        shutil.copy(cell_directory(sweep, k) / "timing.csv", directory)
+    return gather(parts, [places[lane] for lane in cell.lanes], cell.width), doubts
 
 
-def _lanes(reached: Reached, chosen: Sequence[int]) -> tuple[Progress, tuple[Log, ...], Best]:
-    """Some lanes of what a checkpoint holds; the counters, which have none, are left out."""
-    bare = reached.progress._replace(state=reached.progress.state._replace(counters=None))
-    return jax.tree.map(lambda x: x[np.array(chosen)], (bare, reached.logs, reached.best))
-
-
-def _concatenate(parts: Sequence[Any]) -> Any:
-    return (jnp if isinstance(parts[0], jax.Array) else np).concatenate(parts)
+def _sources(sweep: Sweep, cell: Cell) -> dict[int, list[int]]:
+    """The parts of the rung before that a part's lanes come from, and which lanes of them those are."""
+    before = {
+        k: other for k, other in enumerate(sweep.cells) if (other.rung, other.group) == (cell.rung - 1, cell.group)
+    }
+    rows = {k: [i for i, lane in enumerate(other.lanes) if lane in cell.lanes] for k, other in before.items()}
+    return {k: some for k, some in rows.items() if some}

@@ -48,6 +48,7 @@ FLOORS = {
     "sinks": 9,
     "report": 11,
     "saved_runs": 9,
+    "lanes": 10,
     "driving": 11,
     "points": 10,
     "sweep_plots": 11,

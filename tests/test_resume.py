@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from tiny import assert_equal, breaking, cartpole, clock, tiny
 
-from jaxrl_up import A2C, DQN, Evaluation, driving, envs, load_policies, load_run, records, resume, run
+from jaxrl_up import A2C, DQN, Evaluation, envs, load_policies, load_run, records, resume, run
 from jaxrl_up.config import canonical
 from jaxrl_up.driving import STOPS
+from jaxrl_up.lanes import to_devices
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.saved_runs import environment_options, load_reached
 from jaxrl_up.training import advance_lanes, lane_mesh
@@ -267,8 +268,7 @@ def test_a_restored_replay_is_written_in_place(tmp_path):
     config = tiny(DQN, buffer_size=100_000, prioritized=False)
     run(DQN, cartpole(), config, 2, directory=tmp_path / "run", **SETTINGS)
     reached, _ = load_reached(load_run(tmp_path / "run"))
-    mesh = lane_mesh(2)
-    progress = driving._from_host(reached.progress, mesh, 2)
+    mesh, progress = lane_mesh(2), to_devices(reached, 2).progress
     arguments = (DQN, cartpole(), canonical(config), {}, progress, jnp.int32(1), Evaluation(2), mesh)
     compiled = advance_lanes.lower(*arguments).compile()
     memory, replay = compiled.memory_analysis(), progress.state.replay.obs

@@ -9,7 +9,7 @@ import signal
 import jax
 import numpy as np
 import pytest
-from tiny import breaking, cartpole, chain, tiny
+from tiny import assert_equal, breaking, cartpole, chain, tiny
 
 from jaxrl_up import (
     A2C,
@@ -23,7 +23,9 @@ from jaxrl_up import (
     run,
     run_sweep,
     sweep_plots,
+    sweeps,
 )
+from jaxrl_up.saved_runs import load_reached, load_run
 from jaxrl_up.scores import Score, iqm
 from jaxrl_up.sweep_plots import is_logarithmic, plot_scores
 from jaxrl_up.sweep_records import FILES, rank, rung_ends
@@ -222,6 +224,73 @@ def test_halving_trains_the_best_on_as_they_were(parts, tmp_path, monkeypatch):
     assert np.isnan(np.delete(result.returns, kept, axis=0)[:, :, 2:]).all()
     assert [row["rung"] for row in read(directory / "ranking.csv")] == ["2", "1", "1"]
     assert [int(row["env_steps"]) for row in read(directory / "ranking.csv")] == [64, 32, 32]
+
+
+@pytest.fixture(scope="module")
+def halved(cpus, tmp_path_factory):
+    """Two programs in two parts each, halved, never stopped: the checkpoints it read, what was compiled and said."""
+    jax.clear_caches()
+    directory, read_back, said = tmp_path_factory.mktemp("halved") / "sweep", [], []
+    with pytest.MonkeyPatch.context() as patch, Compiles() as compiles:
+        patch.setattr(sweeps, "load_reached", lambda saved: read_back.append(load_reached(saved)) or read_back[-1])
+        patch.setattr("builtins.print", lambda line, **_: said.append(line))
+        sweep(directory, HALVED, halving=2, eta=2, max_lanes=4)
+    return directory, [found for found in read_back if found is not None], compiles, said
+
+
+HALVED = {"learning_rate": RATES, "num_envs": [2, 4]}
+
+
+def assert_same_files(directory, other):
+    """Of two sweeps that are halved: the tables by bytes, what was reached by bits."""
+    names = sorted(path.relative_to(other).as_posix() for path in other.glob("cells/*/progress.csv"))
+    assert len(names) > 4
+    for name in ("results.csv", "ranking.csv", "best.toml", *names):
+        assert (directory / name).read_bytes() == (other / name).read_bytes(), name
+    for name in names:
+        ours, theirs = (load_reached(load_run((place / name).parent))[0] for place in (directory, other))
+        assert_equal(ours.progress, theirs.progress)
+        assert_equal(ours.best, theirs.best)
+
+
+def test_survivors_stay_on_the_devices(halved):
+    directory, read_back, compiles, said = halved
+    assert not read_back
+    announced = [line for line in said if "to compile" in line]
+    assert announced == ["2 programs to compile, 4 parts to train", "1 program to compile, 2 parts to train"]
+    assert compiles.programs == 3  # a part of the second rung is as wide as one of the first
+    assert {row["rung"] for row in read(directory / "ranking.csv")} == {"1", "2"}
+
+
+@pytest.mark.parametrize("stops", [(3,), (6,), (5, 7)])
+def test_survivors_read_from_checkpoints_end_as_those_that_stayed(halved, stops, tmp_path, monkeypatch):
+    """Stopped in the first rung, at its end or in the second."""
+    directory = tmp_path / "sweep"
+    stop_after(monkeypatch, *stops)
+    assert sweep(directory, HALVED, halving=2, eta=2, max_lanes=4, progress=False).stopped
+    for _ in stops:
+        last = resume_sweep(directory, progress=False)
+    assert not last.stopped
+    assert_same_files(directory, halved[0])
+
+
+def test_survivors_go_by_checkpoints_where_memory_is_short(halved, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM)
+    monkeypatch.setattr(sweeps, "check_run", lambda *_: None)
+    read_back = []
+    monkeypatch.setattr(sweeps, "load_reached", lambda saved: read_back.append(load_reached(saved)) or read_back[-1])
+    plan = sweeps._plan
+    monkeypatch.setattr(sweeps, "_plan", lambda *args: unhurried(plan, *args))
+    sweep(tmp_path / "sweep", HALVED, halving=2, eta=2, max_lanes=4, progress=False)
+    assert sum(found is not None for found in read_back) >= 2
+    assert_same_files(tmp_path / "sweep", halved[0])
+
+
+def unhurried(plan, *args):
+    """A plan made with memory to spare."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "available", lambda: None)
+        return plan(*args)
 
 
 def test_failed_seeds_and_an_environment_of_ones_own(tmp_path, capsys):

@@ -1,0 +1,139 @@
+"""Lanes on the move: from the host to the devices and back, and from device to device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxrl_up.saved_runs import Best, Reached
+from jaxrl_up.training import Log, Progress, lane_mesh, place
+from jaxrl_up.types import Array, PyTree
+
+
+class OnDevices(NamedTuple):
+    """How far a run has come: a `Reached` whose states and policies are on the devices, filled up with lanes."""
+
+    progress: Progress  # [width, ...]
+    logs: tuple[Log, ...]  # of each evaluation so far, [L], on the host
+    best: Best | None  # policy [width, ...], the rest [L] on the host; None for a run that is not kept
+    seconds: float  # of work, compiling included
+    train_seconds: float  # of that, training
+
+
+def to_devices(reached: Reached, width: int) -> OnDevices:
+    """Copies with `width` lanes, made by repeating those there are.
+
+    What comes from a file may share memory with it, which a donated buffer must not; hence copies. They are made leaf
+    by leaf, so that there are never two more of a replay.
+    """
+    mesh = lane_mesh(width)
+
+    def put(x: Any) -> Array:
+        filled = x if len(x) == width else x[np.arange(width) % len(x)]
+        return place(jnp.array(filled, copy=True), mesh)
+
+    bare, counters = _apart(reached.progress)
+    progress, policy = jax.tree.map(put, (bare, reached.best.policy))
+    best = reached.best._replace(policy=policy)
+    return OnDevices(_together(progress, counters, width), reached.logs, best, *reached[3:])
+
+
+def to_host(reached: OnDevices) -> Reached:
+    """What a checkpoint holds: without the lanes that fill up the devices."""
+    assert reached.best is not None, "only what is kept is fetched"
+    lanes, (bare, counters) = len(reached.best.returns), _apart(reached.progress)
+    bare, policy = jax.tree.map(lambda x: _fetch(x)[:lanes], (bare, reached.best.policy))
+    progress = bare._replace(state=bare.state._replace(counters=counters))
+    return Reached(progress, reached.logs, reached.best._replace(policy=policy), *reached[3:])
+
+
+def choose(reached: Reached, lanes: Sequence[int]) -> Reached:
+    """Some lanes, on the host."""
+    bare, counters = _apart(reached.progress)
+    bare, logs, best = jax.tree.map(lambda x: x[np.array(lanes)], (bare, reached.logs, reached.best))
+    return Reached(bare._replace(state=bare.state._replace(counters=counters)), logs, best, *reached[3:])
+
+
+def gather(parts: Sequence[OnDevices], lanes: Sequence[tuple[int, int]], width: int) -> OnDevices:
+    """The lanes (part, lane) of what was reached in several parts, filled up to `width`, without a way over the host.
+
+    A device is sent only the lanes that go on there; XLA's own gather of a sharded array would first send all to all.
+    """
+    last, mesh = parts[-1], lane_mesh(width)
+    devices = [jax.local_devices()[0]] if mesh is None else list(mesh.devices)
+    shards = [_shards((_apart(part.progress)[0], _kept(part).policy)) for part in parts]
+    rows = [lanes[i % len(lanes)] for i in range(width)]
+    rows += rows[:1] * (-width % len(devices))
+    share = len(rows) // len(devices)
+
+    def source(row: tuple[int, int]) -> tuple[int, int]:
+        part, lane = row
+        return part, lane // len(shards[part][0][0].failed_at)
+
+    def for_device(i: int) -> PyTree:
+        pieces = []
+        for (part, shard), some in groupby(rows[i * share : (i + 1) * share], source):
+            tree = shards[part][shard]
+            chosen = np.array([lane % len(tree[0].failed_at) for _, lane in some])
+            pieces.append(jax.device_put(_take(tree, chosen), devices[i]))
+        return _concatenate(pieces) if len(pieces) > 1 else pieces[0]
+
+    def assemble(*pieces: Array) -> Array:
+        if mesh is None:
+            return pieces[0]
+        shape = (len(rows), *pieces[0].shape[1:])
+        return jax.make_array_from_single_device_arrays(shape, NamedSharding(mesh, PartitionSpec("lanes")), pieces)
+
+    progress, policy = jax.tree.map(assemble, *map(for_device, range(len(devices))))
+    logs, returns, env_steps = (
+        jax.tree.map(lambda *x: np.stack([x[part][lane] for part, lane in lanes]), *trees)
+        for trees in zip(*((part.logs, _kept(part).returns, _kept(part).env_steps) for part in parts), strict=True)
+    )
+    progress = _together(progress, last.progress.state.counters, width)
+    return OnDevices(progress, logs, Best(policy, returns, env_steps), *last[3:])
+
+
+def _kept(part: OnDevices) -> Best:
+    assert part.best is not None, "only what is kept is gathered"
+    return part.best
+
+
+def _apart(progress: Progress) -> tuple[Progress, PyTree]:
+    """What has lanes, and the counters, which have none."""
+    return progress._replace(state=progress.state._replace(counters=None)), progress.state.counters
+
+
+def _together(progress: Progress, counters: PyTree, width: int) -> Progress:
+    """With copies of the counters on the devices."""
+    counters = jax.tree.map(lambda x: jnp.array(jax.device_get(x), copy=True), counters)
+    return progress._replace(state=progress.state._replace(counters=place(counters, lane_mesh(width), None)))
+
+
+def _shards(tree: PyTree) -> list[PyTree]:
+    """A tree for each device, of the lanes it has, in order."""
+    leaves, structure = jax.tree.flatten(tree)
+    by_leaf = [sorted(x.addressable_shards, key=lambda shard: shard.index[0].start or 0) for x in leaves]
+    return [structure.unflatten(shard.data for shard in shards) for shards in zip(*by_leaf, strict=True)]
+
+
+@jax.jit
+def _take(tree: PyTree, lanes: Array) -> PyTree:
+    return jax.tree.map(lambda x: x[lanes], tree)
+
+
+@jax.jit
+def _concatenate(trees: Sequence[PyTree]) -> PyTree:
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *trees)
+
+
+def _fetch(x: Array) -> Any:
+    """An array on the host; a key as keys on one device."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(jax.device_get(jax.random.key_data(x))))
+    return np.asarray(x)
