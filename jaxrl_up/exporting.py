@@ -38,7 +38,7 @@ from jaxrl_up.types import Algorithm, Array, PyTree
 
 PLATFORMS = ("cpu", "cuda")
 CALLS = ("jit", "custom_jvp_call", "custom_vjp_call", "closed_call")  # these only hold other operations
-IDENTITIES = ("stop_gradient", "copy")
+IDENTITIES = ("stop_gradient", "copy", "optimization_barrier")
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,19 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return nn.Dense(self.features, **initializers(self.initializer, x.shape[-1], self.scale))(x)
+        narrow = 2 * self.features <= x.shape[-1] and jax.default_backend() == "cpu"
+        init = initializers(self.initializer, x.shape[-1], self.scale)
+        return nn.Dense(self.features, dot_general=_units_first if narrow else None, **init)(x)
+
+
+def _units_first(x: Array, kernel: Array, dimension_numbers: Any = None, **_: Any) -> Array:
+    """`x [..., D] @ kernel [D, F]` with the few units as rows, for XLA on CPU.
+
+    The gradient of `x @ kernel` is `x.T @ g`, and a product whose first matrix is transposed is a slow one there. The
+    gradient of this one is `g.T @ x`, where what is transposed is small.
+    """
+    rows = jax.lax.optimization_barrier(kernel.T)  # else XLA puts the transpose back into the product
+    return jnp.moveaxis(jax.lax.dot_general(rows, x, (((1,), (x.ndim - 1,)), ((), ()))), 0, -1)
 
 
 class Conv(nn.Module):

@@ -102,6 +102,28 @@ def test_torch_initialiser_is_uniform_within_its_bounds():
     assert 0.95 / 6 < np.max(np.abs(kernel)) <= 1 / 6
 
 
+@pytest.mark.parametrize("lead", [(), (1,), (5,), (2, 3)])
+@pytest.mark.parametrize("features", [1, 3, 4, 7])
+def test_dense_is_a_linear_layer_whatever_its_width(features, lead):
+    """Few units are computed another way on CPU: values, gradients, tangents and lanes are those of `nn.Dense`."""
+    x = jax.random.normal(jax.random.key(1), (2, *lead, 8))
+    layer, plain = Dense(features), nn.Dense(features)
+    both = jax.vmap(lambda key: layer.init(key, x[0]))(jax.random.split(jax.random.key(0), 2))
+
+    def loss(model, params, x):
+        return jnp.sum(jnp.sin(model.apply(params, x)))
+
+    def everything(model, params, x):
+        value, tangent = jax.jvp(lambda x: model.apply(params, x), (x,), (jnp.cos(x),))
+        return value, tangent, jax.grad(loss, argnums=(1, 2))(model, params, x)
+
+    ours = jax.vmap(lambda params, x: everything(layer, params, x))(both, x)
+    theirs = jax.vmap(lambda params, x: everything(plain, params, x))({"params": both["params"]["Dense_0"]}, x)
+    assert ours[0].shape == (2, *lead, features)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_orthogonal_gains_of_the_heads():
     net = actor_critic(config(initializer="orthogonal"), spaces(Box(-1, 1, (6,)), Discrete(3)))
     params = net.init(jax.random.key(0), 0.0)

@@ -121,7 +121,8 @@ def test_best_actions(algo, make, best, worst_return):
     env = make()
     if type(env.action_space).__name__ not in algo.action_spaces:
         pytest.skip("not an action space of this algorithm")
-    rate = 0.01 if on_policy(algo) else 0.003  # a tanh that is driven to a bound stays there
+    # a tanh that is driven to a bound stays there; and a policy that PPO's many steps make narrow too early runs away
+    rate = 0.01 if on_policy(algo) and "num_epochs" not in field_names(algo) else 0.003
     config = learning(algo, 300, num_envs=16, learning_rate=rate, initial_log_std=-1.0)
     state, log = train(algo, env, config, jax.random.key(0), 2, EVALUATION)
     actions = algo.act(canonical(config), env, state.policy, jnp.asarray([[-1.0], [1.0]]), None)
