@@ -28,6 +28,7 @@ from jax.sharding import PartitionSpec
 from side_by_side import WORKS
 
 from jaxrl_up import use_all_cores
+from jaxrl_up.networks import product
 from jaxrl_up.training import lane_mesh
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,8 +58,8 @@ PRODUCTS = {
 def network(params: list[jax.Array], x: jax.Array) -> jax.Array:
     """Products and relu, nothing else."""
     for kernel in params[:-1]:
-        x = jax.nn.relu(x @ kernel)
-    return x @ params[-1]
+        x = jax.nn.relu(product(x, kernel))
+    return product(x, params[-1])
 
 
 def flops(layers: tuple[int, ...], batch: int, what: str) -> float:

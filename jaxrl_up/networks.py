@@ -73,17 +73,23 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        narrow = 2 * self.features <= x.shape[-1] and jax.default_backend() == "cpu"
         init = initializers(self.initializer, x.shape[-1], self.scale)
-        return nn.Dense(self.features, dot_general=_units_first if narrow else None, **init)(x)
+        return nn.Dense(self.features, dot_general=_dot_general, **init)(x)
 
 
-def _units_first(x: Array, kernel: Array, dimension_numbers: Any = None, **_: Any) -> Array:
-    """`x [..., D] @ kernel [D, F]` with the few units as rows, for XLA on CPU.
+def _dot_general(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
+    return product(x, kernel)
 
-    The gradient of `x @ kernel` is `x.T @ g`, and a product whose first matrix is transposed is a slow one there. The
-    gradient of this one is `g.T @ x`, where what is transposed is small.
+
+def product(x: Array, kernel: Array) -> Array:
+    """`x [..., D] @ kernel [D, F]`, for few units on CPU with the units as rows.
+
+    The gradient of `x @ kernel` is `x.T @ g`, and XLA's CPU backend is slow at a product whose first matrix is
+    transposed. With the units as rows the gradient is `g.T @ x`, where what is transposed is small.
     """
+    size, units = kernel.shape
+    if 2 * units > size or jax.default_backend() != "cpu":
+        return jax.lax.dot_general(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
     rows = jax.lax.optimization_barrier(kernel.T)  # else XLA puts the transpose back into the product
     return jnp.moveaxis(jax.lax.dot_general(rows, x, (((1,), (x.ndim - 1,)), ((), ()))), 0, -1)
 

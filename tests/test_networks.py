@@ -102,8 +102,7 @@ def test_torch_initialiser_is_uniform_within_its_bounds():
     assert 0.95 / 6 < np.max(np.abs(kernel)) <= 1 / 6
 
 
-@pytest.mark.parametrize("lead", [(), (1,), (5,), (2, 3)])
-@pytest.mark.parametrize("features", [1, 3, 4, 7])
+@pytest.mark.parametrize(("features", "lead"), [(1, (5,)), (3, ()), (4, (2, 3)), (7, (5,))])
 def test_dense_is_a_linear_layer_whatever_its_width(features, lead):
     """Few units are computed another way on CPU: values, gradients, tangents and lanes are those of `nn.Dense`."""
     x = jax.random.normal(jax.random.key(1), (2, *lead, 8))
