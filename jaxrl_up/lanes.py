@@ -41,7 +41,7 @@ def to_devices(reached: Reached, width: int) -> OnDevices:
     bare, counters = _apart(reached.progress)
     progress, policy = jax.tree.map(put, (bare, reached.best.policy))
     best = reached.best._replace(policy=policy)
-    return OnDevices(_together(progress, counters, width), reached.logs, best, *reached[3:])
+    return OnDevices(_together(progress, _everywhere(counters, width)), reached.logs, best, *reached[3:])
 
 
 def to_host(reached: OnDevices) -> Reached:
@@ -49,15 +49,14 @@ def to_host(reached: OnDevices) -> Reached:
     assert reached.best is not None, "only what is kept is fetched"
     lanes, (bare, counters) = len(reached.best.returns), _apart(reached.progress)
     bare, policy = jax.tree.map(lambda x: _fetch(x)[:lanes], (bare, reached.best.policy))
-    progress = bare._replace(state=bare.state._replace(counters=counters))
-    return Reached(progress, reached.logs, reached.best._replace(policy=policy), *reached[3:])
+    return Reached(_together(bare, counters), reached.logs, reached.best._replace(policy=policy), *reached[3:])
 
 
 def choose(reached: Reached, lanes: Sequence[int]) -> Reached:
     """Some lanes, on the host."""
     bare, counters = _apart(reached.progress)
     bare, logs, best = jax.tree.map(lambda x: x[np.array(lanes)], (bare, reached.logs, reached.best))
-    return Reached(bare._replace(state=bare.state._replace(counters=counters)), logs, best, *reached[3:])
+    return Reached(_together(bare, counters), logs, best, *reached[3:])
 
 
 def gather(parts: Sequence[OnDevices], lanes: Sequence[tuple[int, int]], width: int) -> OnDevices:
@@ -95,7 +94,7 @@ def gather(parts: Sequence[OnDevices], lanes: Sequence[tuple[int, int]], width: 
         jax.tree.map(lambda *x: np.stack([x[part][lane] for part, lane in lanes]), *trees)
         for trees in zip(*((part.logs, _kept(part).returns, _kept(part).env_steps) for part in parts), strict=True)
     )
-    progress = _together(progress, last.progress.state.counters, width)
+    progress = _together(progress, _everywhere(last.progress.state.counters, width))
     return OnDevices(progress, logs, Best(policy, returns, env_steps), *last[3:])
 
 
@@ -109,10 +108,14 @@ def _apart(progress: Progress) -> tuple[Progress, PyTree]:
     return progress._replace(state=progress.state._replace(counters=None)), progress.state.counters
 
 
-def _together(progress: Progress, counters: PyTree, width: int) -> Progress:
-    """With copies of the counters on the devices."""
-    counters = jax.tree.map(lambda x: jnp.array(jax.device_get(x), copy=True), counters)
-    return progress._replace(state=progress.state._replace(counters=place(counters, lane_mesh(width), None)))
+def _together(bare: Progress, counters: PyTree) -> Progress:
+    return bare._replace(state=bare.state._replace(counters=counters))
+
+
+def _everywhere(counters: PyTree, width: int) -> PyTree:
+    """Copies of the counters on all devices that so many lanes are spread over."""
+    copies = jax.tree.map(lambda x: jnp.array(jax.device_get(x), copy=True), counters)
+    return place(copies, lane_mesh(width), None)
 
 
 def _shards(tree: PyTree) -> list[PyTree]:

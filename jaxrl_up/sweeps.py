@@ -278,6 +278,8 @@ def _train_cells(
 
 def _make_room(sweep: Sweep, cell: Cell, held: dict[int, OnDevices]) -> None:
     """Let go of what is held on the devices if a part would not fit beside it: its checkpoints have it too."""
+    if not held:
+        return
     member, free = sweep.groups[cell.group], memory.available()
     needed = memory.need(sweep.base.algo, member.env, member.config).per_seed
     if free is not None and memory.at_start(needed, cell.width) > free:
@@ -308,8 +310,8 @@ def _train(
         reached, doubts = _survivors(sweep, cell, saved.directory, held)
     else:
         reached, doubts = load_reached(saved) or (None, [])
-    needed = {source for other in sweep.cells[k + 1 :] for source in _sources(sweep, other)}
-    for i in [i for i in held if sweep.cells[i].rung < cell.rung and i not in needed]:
+    later = {other.group for other in sweep.cells[k + 1 :]}
+    for i in [i for i in held if sweep.cells[i].rung < cell.rung and sweep.cells[i].group not in later]:
         del held[i]
     for doubt in doubts:
         warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
