@@ -16,24 +16,30 @@ from jaxrl_up.types import Algorithm, PyTree
 
 COPIES = 2  # of the state: it is made on one device, then placed on all
 HEADROOM = 512 * 2**20  # bytes for compiling and for what an update works with
-GROUPS = (  # limit, use and statistics of this process's control group, version 2 and 1
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
+GROUPS = {  # where control groups of version 2 and 1 are, and their limit, use and statistics
+    "": ("", "memory.max", "memory.current", "memory.stat", "inactive_file"),
+    "memory": (
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "memory.stat",
+        "total_inactive_file",
+    ),
+}
 
 
 class Need(NamedTuple):
     """Bytes of a run."""
 
     per_seed: int  # of the state
-    replay: int  # of that, the replay
+    replay: int  # of that, the replay with its priorities
     per_transition: float | None  # of the replay; None where there is none
 
 
 def need(algo: Algorithm, env: Env, config: PyTree) -> Need:
     """What one seed's state takes."""
     progress = jax.eval_shape(partial(begin, algo), env, canonical(config), jax.random.key(0))
-    replay = _bytes(getattr(progress.state, "replay", ()))
+    replay = sum(_bytes(getattr(progress.state, name, ())) for name in ("replay", "priorities"))
     per_transition = replay / config.buffer_size if replay else None
     return Need(_bytes(progress), replay, per_transition)
 
@@ -46,14 +52,14 @@ def at_start(per_seed: int, seeds: int) -> int:
 def available() -> int | None:
     """Bytes that may still be taken on the devices that run; None where this is not known.
 
-    On CPU the least of what the machine and the control group have left; file caches count as free.
+    On CPU the least of what the machine and the control groups of this process have left; file caches count as free.
     """
     device = jax.local_devices()[0]
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
         limit = stats.get("bytes_limit")
         return None if limit is None else (limit - stats.get("bytes_in_use", 0)) * len(jax.local_devices())
-    left = [_machine(), *(_group(Path("/sys/fs/cgroup"), *names) for names in GROUPS)]
+    left = [_machine(), _groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]
     return min((x for x in left if x is not None), default=None)
 
 
@@ -105,6 +111,24 @@ def _machine() -> int | None:
         return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
     except (OSError, StopIteration, ValueError):
         return None
+
+
+def _groups(membership: Path, root: Path) -> int | None:
+    """What the groups named in `membership`, and all groups they are in, have left."""
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    paths = dict.fromkeys(GROUPS, "/")  # the hierarchy's root is this process's group where a container mounts it so
+    for line in lines:  # "0::/path", or "4:memory:/path"
+        _, controllers, path = line.split(":", 2)
+        paths |= {name: path for name in controllers.split(",") if name in GROUPS}
+    left = []
+    for name, path in paths.items():
+        folder, *files = GROUPS[name]
+        inner = Path(path.lstrip("/"))
+        left += [_group(root / folder / group, *files) for group in (inner, *inner.parents)]
+    return min((x for x in left if x is not None), default=None)
 
 
 def _group(root: Path, limit: str, use: str, statistics: str, cache: str) -> int | None:

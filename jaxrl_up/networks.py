@@ -178,11 +178,16 @@ class CNN(nn.Module):
         return MLP(self.hidden, self.activation, self.initializer, event_ndim=3)(x)
 
 
+def to_float(space: Box, obs: Array) -> Array:
+    """Observations as float32; uint8 pixels are divided by 255, unless they were whitened and are floats."""
+    x = jnp.asarray(obs, jnp.float32)
+    return x / 255.0 if space.dtype == jnp.uint8 and jnp.issubdtype(obs.dtype, jnp.integer) else x
+
+
 class Torso(nn.Module):
     """The network chosen for the observation space, behind the conversion of the observation to float32.
 
-    Discrete observations become one-hot, uint8 pixels are divided by 255 (unless they were whitened, and are floats),
-    `[H, W]` gains a channel.
+    Discrete observations become one-hot, others as `to_float` has them; `[H, W]` gains a channel.
     """
 
     space: Any
@@ -196,9 +201,7 @@ class Torso(nn.Module):
         if isinstance(self.space, Discrete):
             x, ndim = jax.nn.one_hot(obs, self.space.n), 1
         else:
-            x, ndim = jnp.asarray(obs, jnp.float32), len(self.space.shape)
-            pixels = self.space.dtype == jnp.uint8 and jnp.issubdtype(obs.dtype, jnp.integer)
-            x = x / 255.0 if pixels else x
+            x, ndim = to_float(self.space, obs), len(self.space.shape)
             x, ndim = (x[..., None], ndim + 1) if ndim in (0, 2) else (x, ndim)
         if isinstance(self.network, nn.Module):
             return self.network(x)
@@ -405,7 +408,7 @@ class ActionCritic(nn.Module):
     @nn.compact
     def __call__(self, obs: Array, action: Array) -> Array:
         flat = self.torso.network in ("auto", "mlp") and len(self.torso.space.shape) == 1
-        x, hidden = (obs, self.hidden) if flat else (self.torso(obs), self.hidden[-1:])
+        x, hidden = (to_float(self.torso.space, obs), self.hidden) if flat else (self.torso(obs), self.hidden[-1:])
         x = jnp.concatenate([x, action], axis=-1)
         x = MLP(hidden, self.activation, self.initializer)(x)
         return Dense(1, self.initializer, 1.0, name="q")(x).squeeze(-1)

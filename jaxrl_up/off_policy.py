@@ -27,6 +27,8 @@ from jaxrl_up.replay import Replay, Transitions
 from jaxrl_up.rollout import Interaction, draw_ahead, env_step, no_episodes, start
 from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
 
+SMALLEST = 1e-30  # a priority or weight above 0, which would mean that a row must not be learned from
+
 
 class Learner(NamedTuple):
     """All that is learned: restored to its last finite value when a seed fails."""
@@ -75,7 +77,8 @@ def init(config: Any, env: Env, key: Key, learner: Learner, noise: PyTree = ()) 
         )
     needed = (first_rows(config) + 1) * config.num_envs
     if config.buffer_size < needed:
-        raise ValueError(f"buffer_size={config.buffer_size} must be at least {needed} for this n_step and num_envs")
+        reason = "learning_starts" if first_rows(config) > n_step(config) + 1 else "n_step"
+        raise ValueError(f"buffer_size={config.buffer_size} must be at least {needed} for this {reason} and num_envs")
     env_key, state_key = jax.random.split(key)
     return State(
         learner,
@@ -259,7 +262,8 @@ def draw(config: Any, env: Env, replay: Replay, priorities: PyTree, time: Array,
     batch = replay_buffer.at(env, replay, index, config.gamma, n_step(config))
     progress = jnp.minimum(time * config.num_envs / schedule_steps(config), 1.0)
     beta = config.importance_exponent + progress * (1.0 - config.importance_exponent)
-    return batch._replace(weight=batch.weight * sum_tree.importance_weights(probability, beta))
+    importance = jnp.maximum(sum_tree.importance_weights(probability, beta), SMALLEST)
+    return batch._replace(weight=batch.weight * importance)
 
 
 def rank_new(config: Any, priorities: PyTree, time: Array) -> PyTree:
@@ -282,6 +286,7 @@ def rank(config: Any, priorities: PyTree, batch: Transitions, error: Array | Non
     assert error is not None
     priority = (jnp.abs(error) + 1e-6) ** config.priority_exponent
     priority = jnp.where(jnp.isfinite(priority), priority, priorities.highest)  # a failed seed goes on drawing
+    priority = jnp.maximum(priority, SMALLEST)
     tree = sum_tree.set(priorities.tree, batch.index, jnp.where(batch.weight > 0, priority, 0.0))
     return Ranked(tree, jnp.maximum(priorities.highest, jnp.max(priority)))
 

@@ -22,6 +22,12 @@ def test_binary_observations_are_stored_in_bits():
     assert needed.replay < needed.per_seed
 
 
+def test_priorities_count_as_replay():
+    plain, ranked = (memory.need(DQN, cartpole(), DQN.Config(prioritized=on)) for on in (False, True))
+    assert ranked.per_seed - plain.per_seed == ranked.replay - plain.replay
+    assert 4 < ranked.per_transition - plain.per_transition < 5  # a sum tree of float32
+
+
 def test_seeds_that_do_not_fit_are_refused_before_anything_is_allocated(monkeypatch):
     config = DQN.Config(buffer_size=1_000_000)
     per_seed = memory.need(DQN, cartpole(), config).per_seed
@@ -41,15 +47,33 @@ def test_what_is_free_is_known_here():
 
 
 def test_control_groups_of_both_versions(tmp_path):
-    for names in memory.GROUPS:
-        limit, use, statistics, cache = names
-        for name, text in ((limit, "1000\n"), (use, "700\n"), (statistics, f"anon 5\n{cache} 200\n")):
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(text)
-        assert memory._group(tmp_path, *names) == 500
-        (tmp_path / limit).write_text("max\n")
-        assert memory._group(tmp_path, *names) is None
-    assert memory._group(tmp_path / "none", *names) is None
+    def limit(name, group, most, used=700):
+        folder, limit, use, statistics, cache = memory.GROUPS[name]
+        place = tmp_path / folder / group
+        place.mkdir(parents=True, exist_ok=True)
+        for file, text in ((limit, f"{most}\n"), (use, f"{used}\n"), (statistics, f"anon 5\n{cache} 200\n")):
+            (place / file).write_text(text)
+
+    membership = tmp_path / "membership"
+    for name, line in (("", "0::/slurm/job\n"), ("memory", "9:cpu,memory:/slurm/job\n")):
+        left = lambda: memory._groups(membership, tmp_path)  # noqa: E731
+        membership.write_text(f"3:pids:/elsewhere\n{line}")
+        assert left() is None
+        limit(name, ".", 1000)
+        assert left() == 500
+        limit(name, "slurm/job", "max")
+        assert left() == 500
+        limit(name, "slurm/job", 900)
+        assert left() == 400
+        limit(name, "slurm", 800)  # a limit on a group holds for those within
+        assert left() == 300
+        limit(name, "elsewhere", 701)
+        assert left() == 300
+        membership.unlink()
+        assert left() == 500
+        for group in (".", "slurm", "slurm/job"):
+            limit(name, group, "max")
+        assert left() is None
 
 
 def test_dry_run_says_what_it_takes_and_trains_nothing(capsys, tmp_path):

@@ -19,6 +19,7 @@ from jaxrl_up.networks import (
     Torso,
     action_dims,
     actor_critic,
+    actor_critics,
     check_network,
     orthogonal,
     rescale_value,
@@ -195,6 +196,16 @@ def test_pixels_are_scaled_once_and_numbers_are_one_hot():
     params = torso.init(jax.random.key(0), jnp.zeros((1,), jnp.int32))
     kernel = params["params"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"]
     np.testing.assert_allclose(torso.apply(params, jnp.arange(3)), np.maximum(kernel, 0))
+
+
+def test_a_critic_of_actions_scales_pixels_too():
+    env = SimpleNamespace(observation_space=Box(0, 255, (3,), np.uint8), action_space=Box(-1, 1, (2,)))
+    net = actor_critics(config(activation="relu"), env, ("action",), 2)
+    params, action = net.init(jax.random.key(0)), jnp.ones((1, 2))
+    whole, white = jnp.full((1, 3), 255, jnp.uint8), jnp.ones((1, 3))
+    np.testing.assert_allclose(
+        net.critics(params["critic"], whole, action), net.critics(params["critic"], white, action), rtol=1e-6
+    )
 
 
 def test_policy_needs_the_actor_alone_and_shared_features_are_shared():

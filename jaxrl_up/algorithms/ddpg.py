@@ -4,6 +4,7 @@
 
 with target networks Q' and mu' that follow by Polyak averaging. Actions live in [-1, 1] in every dimension,
 whatever the bounds of the environment, and exploration adds noise there.
+Deviation: the actor's gradient is taken at the critic before its step, and both step together.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -84,6 +85,7 @@ SPINUP = {
     "learning_starts": 1_000,
     "random_steps": 10_000,
     "learning_rate": 1e-3,
+    "gamma": 0.99,
     "tau": 0.005,
     "noise_scale": 0.1,
     "hidden": (256, 256),

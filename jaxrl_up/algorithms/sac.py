@@ -7,6 +7,8 @@
 with a Gaussian squashed by tanh, whose deviation depends on the state. Actions live in [-1, 1] in every dimension,
 whatever the bounds of the environment: entropies and `target_entropy` are of those, so the logarithm of the bounds'
 half widths, which would shift both alike, is in neither.
+Deviations: all gradients are taken at the parameters before the step. With `n_step` > 1 the rewards in between come
+without the entropies of their states.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -60,7 +62,7 @@ class Config:
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
     n_step: int = static(1, low=1)
-    """rewards summed before bootstrapping"""
+    """rewards summed before bootstrapping, without the entropies in between"""
     tau: float = traced(0.005, 0.0, 1.0)
     """how far the target networks move to the online ones at each gradient step"""
     max_grad_norm: float | None = traced(None, 0.0)
@@ -93,6 +95,7 @@ SPINUP = {
     "learning_starts": 1_000,
     "random_steps": 10_000,
     "learning_rate": 1e-3,
+    "gamma": 0.99,
     "tau": 0.005,
     "learn_alpha": False,
     "alpha": 0.2,

@@ -6,6 +6,8 @@
 
 As `sac`, with expectations over actions in place of samples. The paper aims at 0.98 log A, nearly the uniform policy;
 `target_entropy` is half of log A by default.
+Deviations: all gradients are taken at the parameters before the step. With `n_step` > 1 the rewards in between come
+without the entropies of their states.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -58,7 +60,7 @@ class Config:
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
     n_step: int = static(1, low=1)
-    """rewards summed before bootstrapping"""
+    """rewards summed before bootstrapping, without the entropies in between"""
     tau: float = traced(0.005, 0.0, 1.0)
     """how far the target networks move to the online ones at each gradient step"""
     max_grad_norm: float | None = traced(None, 0.0)

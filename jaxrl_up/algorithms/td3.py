@@ -92,8 +92,12 @@ SPINUP = {
     "learning_starts": 1_000,
     "random_steps": 10_000,
     "learning_rate": 1e-3,
+    "gamma": 0.99,
     "tau": 0.005,
     "noise_scale": 0.1,
+    "target_noise": 0.2,
+    "target_noise_clip": 0.5,
+    "policy_delay": 2,
     "hidden": (256, 256),
 }
 

@@ -157,6 +157,10 @@ def _extreme(space: Space, high: Array, sample: Array) -> Array:
     return jnp.where(finite, jnp.where(high, high_bound, low_bound), sample)
 
 
+def _binary(obs: Array) -> Array:
+    return ((obs == 0) | (obs == 1)).all()
+
+
 def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
     limit, space, name = env.max_steps, env.observation_space, env.name
     if num_steps is None:
@@ -171,7 +175,7 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
         floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
         good = {
             "inside": space.contains(step.next_obs) & space.contains(step.obs),
-            "binary": ((step.next_obs == 0) | (step.next_obs == 1)).all(),
+            "binary": _binary(step.next_obs) & _binary(step.obs),
             "goes_on": (step.obs == step.next_obs).all(),
             "finite": jnp.isfinite(step.reward) & jnp.isfinite(step.next_obs).all(),
             "numbers": ~jnp.any(jnp.array([jnp.isnan(x).any() for x in floats], bool)),
@@ -202,7 +206,7 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
             f"{name}: observations leave {space}: they reach from {least.min():g} to {most.max():g}. "
             "Widen the space (infinite bounds are allowed) or clip the observation."
         )
-    if env.spec.binary_observation and not good["binary"].all():
+    if env.spec.binary_observation and not (good["binary"].all() and _binary(first[1])):
         raise ValueError(f"{name}: it says binary_observation=True, but shows other numbers than 0 and 1: drop it.")
     if not (good["goes_on"] | done).all():
         raise ValueError(f"{name}: obs differs from next_obs {_where(~(good['goes_on'] | done))}, within an episode.")

@@ -124,6 +124,10 @@ BROKEN = {
     ),
     "wrongly deterministic": (lambda: build(deterministic_reset=True), "drop it"),
     "wrongly binary": (lambda: build(binary_observation=True), "other numbers than 0 and 1"),
+    "binary but for resets": (
+        lambda: build(step=returning(obs=lambda p: (p["obs"] > 0) * 1.0), binary_observation=True),
+        "other numbers than 0 and 1",
+    ),
     "info that is no dict": (
         lambda: raw(step=lambda *given: (*build().spec.step(*given)[:5], jnp.zeros(()))),
         "info must be a dict",

@@ -126,6 +126,30 @@ def test_sampled_targets_are_the_backups_in_expectation():
         np.testing.assert_allclose(transition[1, 2] @ sampled, backup[1, 2], rtol=1e-5)
 
 
+def test_targets_of_two_critics_equal_naive_loops():
+    rng, rows = np.random.default_rng(1), 64
+    reward, q1, q2, log_prob = rng.normal(size=(4, rows)).astype(np.float32)
+    table1, table2 = rng.normal(size=(2, rows, ACTIONS)).astype(np.float32)
+    policy = rng.dirichlet(np.ones(ACTIONS), size=rows).astype(np.float32)
+    terminated = rng.random(rows) < 0.3
+    naive = {name: np.zeros(rows) for name in ("clipped", "soft", "discrete", "double")}
+    for i in range(rows):
+        ahead = {"clipped": q1[i] if q1[i] < q2[i] else q2[i], "discrete": 0.0}
+        ahead["soft"] = ahead["clipped"] - ALPHA * log_prob[i]
+        for a in range(ACTIONS):
+            least = table1[i, a] if table1[i, a] < table2[i, a] else table2[i, a]
+            ahead["discrete"] += policy[i, a] * (least - ALPHA * np.log(policy[i, a]))
+        ahead["double"] = table1[i, max(range(ACTIONS), key=lambda a: table2[i, a])]
+        for name, value in ahead.items():
+            naive[name][i] = reward[i] if terminated[i] else reward[i] + GAMMA * value
+    discount = jnp.where(terminated, 0.0, GAMMA)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)  # noqa: E731
+    close(ops.clipped_double_q_target(reward, discount, q1, q2), naive["clipped"])
+    close(ops.soft_target(reward, discount, q1, q2, log_prob, ALPHA), naive["soft"])
+    close(ops.discrete_soft_target(reward, discount, table1, table2, np.log(policy), ALPHA), naive["discrete"])
+    close(ops.double_q_target(reward, discount, table1, table2), naive["double"])
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_golden_jit_vmap_and_gradient(name):
     call, expected = TARGETS[name]

@@ -1,0 +1,226 @@
+"""One gradient step of each off-policy algorithm against its paper, row by row.
+
+Online and target networks, observations and successors all differ, so that each in another's place is seen. Adam's
+first moment after a first step is a tenth of the gradient.
+"""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from tiny import cartpole, targets, tiny
+
+from jaxrl_up import ALGORITHMS, off_policy
+from jaxrl_up.config import canonical
+from jaxrl_up.replay import Transitions
+
+ROWS, GAMMA, TAU, ALPHA = 6, 0.9, 0.25, 0.3
+FIELDS = {"gamma": GAMMA, "tau": TAU, "alpha": ALPHA, "v_min": -2.0, "v_max": 2.0, "num_atoms": 5, "num_quantiles": 3}
+FIELDS |= {"max_grad_norm": None, "target_noise": 0.5, "target_noise_clip": 0.4, "policy_delay": 2, "target_every": 3}
+
+
+def shaken(tree, seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: x + jnp.asarray(rng.normal(scale=0.5, size=x.shape), x.dtype), tree)
+
+
+def batch_for(env):
+    rng = np.random.default_rng(2)
+    obs, next_obs = rng.normal(size=(2, ROWS, *env.observation_space.shape)).astype(np.float32)
+    if env.action_space.shape:
+        action = rng.uniform(-1, 1, (ROWS, *env.action_space.shape)).astype(np.float32)
+    else:
+        action = rng.integers(0, 2, ROWS).astype(np.int32)
+    given = (obs, action, rng.normal(size=ROWS), GAMMA * np.array([1, 1, 0, 1, 1, 0]), next_obs)
+    weight = [1, 0.5, 1, 0, 2, 1]
+    return Transitions(*(jnp.asarray(x, jnp.result_type(x)) for x in given), jnp.float32(weight), jnp.arange(ROWS))
+
+
+@pytest.fixture
+def setting(monkeypatch):
+    """(module, config, env, learner, batch, noise, learn) for an algorithm."""
+
+    def make(name, **fields):
+        algo = ALGORITHMS[name]
+        env = cartpole() if "Discrete" in algo.action_spaces else off_policy.training_env(targets())
+        config = canonical(tiny(algo, **{**FIELDS, **fields}))
+        fresh = algo.init(config, env, jax.random.key(0)).learner
+        learner = fresh._replace(params=shaken(fresh.params, 0), target_params=shaken(fresh.target_params, 1))
+        monkeypatch.setattr(off_policy, "update", lambda config, env, state, **given: given)
+        given = algo.update(config, env, None)
+        noise = given["learning_noise"](jax.random.key(3), (ROWS,))
+        return sys.modules[algo.update.__module__], config, env, learner, batch_for(env), noise, jax.jit(given["learn"])
+
+    return make
+
+
+def rows_of(batch):
+    return [jax.tree.map(lambda x, i=i: x[i], batch) for i in range(ROWS)]
+
+
+def mean(losses):
+    return sum(losses) / len(losses)
+
+
+def assert_gradient(opt_state, gradient):
+    """`gradient` is what the optimiser was given."""
+    np.testing.assert_allclose(10 * ravel_pytree(opt_state.mu)[0], ravel_pytree(gradient)[0], rtol=2e-3, atol=2e-5)
+
+
+def assert_tracks(learner, before, part):
+    wanted = jax.tree.map(
+        lambda new, old: TAU * new + (1 - TAU) * old, learner.params[part], before.target_params[part]
+    )
+    np.testing.assert_allclose(ravel_pytree(learner.target_params[part])[0], ravel_pytree(wanted)[0], rtol=1e-5)
+
+
+def assert_stays(tree, before):
+    np.testing.assert_array_equal(ravel_pytree(tree)[0], ravel_pytree(before)[0])
+
+
+def projected(probs, places, support):
+    """Algorithm 1 of C51, atom by atom."""
+    out, step = np.zeros(len(support)), support[1] - support[0]
+    for p, place in zip(probs, places, strict=True):
+        b = (np.clip(place, support[0], support[-1]) - support[0]) / step
+        low = int(np.floor(b))
+        out[low] += p * (1 - (b - low))
+        if b > low:
+            out[low + 1] += p * (b - low)
+    return out
+
+
+def quantile_huber(quantiles, targets):
+    total = 0.0
+    for i in range(len(quantiles)):
+        tau = (2 * i + 1) / (2 * len(quantiles))
+        for target in targets:
+            u = target - quantiles[i]
+            huber = jnp.where(jnp.abs(u) <= 1, u**2 / 2, jnp.abs(u) - 0.5)
+            total += jnp.where(u < 0, 1 - tau, tau) * huber / len(targets)
+    return total
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize(("name", "loss"), [("dqn", "squared"), ("dqn", "huber"), ("c51", None), ("qr_dqn", None)])
+def test_q_learning(setting, name, loss, double):
+    module, config, env, learner, batch, noise, learn = setting(name, loss=loss, double=double)
+    net = module.network(config, env) if name != "dqn" else module.q_network(config, env)
+    support = np.linspace(-2, 2, 5)
+    outputs = lambda params, obs: net.apply(params, obs[None])[0]  # noqa: E731
+
+    def values(params, obs):
+        y = outputs(params, obs)
+        return {"dqn": lambda: y, "c51": lambda: jax.nn.softmax(y) @ support, "qr_dqn": lambda: y.mean(-1)}[name]()
+
+    def row_loss(params, row):
+        target = learner.target_params["q"]
+        best = int(np.argmax(values(learner.params["q"] if double else target, row.next_obs)))
+        ahead, here = outputs(target, row.next_obs)[best], outputs(params, row.obs)[row.action]
+        if name == "c51":
+            goal = projected(
+                np.asarray(jax.nn.softmax(ahead)), np.asarray(row.reward + row.discount * support), support
+            )
+            return -jnp.sum(goal * jax.nn.log_softmax(here))
+        goal = row.reward + row.discount * ahead
+        if name == "qr_dqn":
+            return quantile_huber(here, goal)
+        error = goal - here
+        return jnp.where(jnp.abs(error) <= 1, error**2 / 2, jnp.abs(error) - 0.5) if loss == "huber" else error**2 / 2
+
+    gradient = jax.grad(lambda q: mean([row.weight * row_loss(q, row) for row in rows_of(batch)]))(learner.params["q"])
+    for step in range(3):
+        learned, _, _ = learn(learner, batch, noise, jnp.int32(step))
+        assert_gradient(learned.opt_state["q"], gradient)
+        if step == 2:  # every third gradient step
+            assert_tracks(learned, learner, "q")
+        else:
+            assert_stays(learned.target_params, learner.target_params)
+
+
+@pytest.mark.parametrize("name", ["ddpg", "td3"])
+def test_deterministic_policy_gradient(setting, name):
+    module, config, env, learner, batch, noise, learn = setting(name)
+    net = module.network(config, env)
+    mu = lambda actor, obs: jnp.tanh(net.actor(actor, obs[None])[0][0])  # noqa: E731
+    critics = lambda params, obs, action: net.critics(params, obs[None], action[None])[:, 0]  # noqa: E731
+
+    def critic_loss(critic):
+        losses = []
+        for i, row in enumerate(rows_of(batch)):
+            action = mu(learner.target_params["actor"], row.next_obs)
+            if name == "td3":
+                action = jnp.clip(action + jnp.clip(0.5 * noise[i], -0.4, 0.4), -1, 1)
+            y = row.reward + row.discount * min(critics(learner.target_params["critic"], row.next_obs, action))
+            losses.append(row.weight * jnp.sum((y - critics(critic, row.obs, row.action)) ** 2))
+        return mean(losses)
+
+    def actor_loss(actor, critic):
+        return mean([-row.weight * critics(critic, row.obs, mu(actor, row.obs))[0] for row in rows_of(batch)])
+
+    gradient = jax.grad(critic_loss)(learner.params["critic"])
+    for step in range(4):
+        learned, _, _ = learn(learner, batch, noise, jnp.int32(step))
+        assert_gradient(learned.opt_state["critic"], gradient)
+        if name == "td3" and step % 2 == 0:  # the actor and all targets wait
+            assert_stays(learned.params["actor"], learner.params["actor"])
+            assert_stays(learned.target_params, learner.target_params)
+            continue
+        critic = learned.params["critic"] if name == "td3" else learner.params["critic"]
+        assert_gradient(learned.opt_state["actor"], jax.grad(actor_loss)(learner.params["actor"], critic))
+        assert_tracks(learned, learner, "critic")
+        assert_tracks(learned, learner, "actor")
+
+
+@pytest.mark.parametrize("target_entropy", [-5.0, 5.0])  # too much entropy, and too little
+@pytest.mark.parametrize("name", ["sac", "sac_discrete"])
+def test_soft_actor_critic(setting, name, target_entropy):
+    module, config, env, learner, batch, noise, learn = setting(name, target_entropy=target_entropy)
+    learner.params["log_alpha"] = jnp.log(ALPHA)
+    old, target = learner.params, learner.target_params["critic"]
+
+    def distribution(actor, obs, eps):
+        """Actions that may be taken, their probabilities in an expectation, and their log-probabilities."""
+        if name == "sac_discrete":
+            log_probs = module.policy(config, env, actor, obs[None]).log_probs()[0]
+            return jnp.arange(2), jnp.exp(log_probs), log_probs
+        m, log_std = (x[0] for x in module.network(config, env).actor(actor, obs[None]))
+        action = jnp.tanh(m + jnp.exp(log_std) * eps)
+        log_prob = jnp.sum(-0.5 * eps**2 - log_std - 0.5 * jnp.log(2 * jnp.pi) - jnp.log(1 - action**2))
+        return action[None], jnp.ones(1), log_prob[None]
+
+    def critics(params, obs, action):
+        if name == "sac_discrete":
+            return module.critics(config, env, params, obs[None])[:, 0, action]
+        return module.network(config, env).critics(params, obs[None], action[None])[:, 0]
+
+    eps = (np.zeros((2, ROWS)) if name == "sac_discrete" else noise)[:2]
+
+    def soft_value(params, actor, obs, eps):
+        drawn = zip(*distribution(actor, obs, eps), strict=True)
+        return sum(p * (jnp.min(critics(params, obs, a)) - ALPHA * log_p) for a, p, log_p in drawn)
+
+    def critic_loss(critic):
+        losses = []
+        for i, row in enumerate(rows_of(batch)):
+            y = row.reward + row.discount * soft_value(target, old["actor"], row.next_obs, eps[0][i])
+            losses.append(row.weight * jnp.sum((y - critics(critic, row.obs, row.action)) ** 2))
+        return mean(losses)
+
+    def actor_loss(actor):
+        rows = enumerate(rows_of(batch))
+        return mean([-row.weight * soft_value(old["critic"], actor, row.obs, eps[1][i]) for i, row in rows])
+
+    def entropy():
+        rows = [distribution(old["actor"], row.obs, eps[1][i]) for i, row in enumerate(rows_of(batch))]
+        return mean([-jnp.sum(p * log_p) for _, p, log_p in rows])
+
+    learned, losses, _ = learn(learner, batch, noise, jnp.int32(0))
+    assert_gradient(learned.opt_state["critic"], jax.grad(critic_loss)(old["critic"]))
+    assert_gradient(learned.opt_state["actor"], jax.grad(actor_loss)(old["actor"]))
+    assert_gradient(learned.opt_state["log_alpha"], ALPHA * (entropy() - target_entropy))
+    assert (learned.params["log_alpha"] < old["log_alpha"]) == (losses["entropy"] > target_entropy)
+    assert_tracks(learned, learner, "critic")
