@@ -10,17 +10,19 @@ What acts, and what a gradient step is, is in `algorithms/`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxrl_up import priorities as sum_tree
 from jaxrl_up import replay as replay_buffer
 from jaxrl_up.config import schedule_steps
 from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box
+from jaxrl_up.gradients import descend
 from jaxrl_up.networks import action_dims
 from jaxrl_up.priorities import Priorities
 from jaxrl_up.replay import Replay, Transitions
@@ -95,6 +97,13 @@ def to_env(action: Array, env: Env) -> Array:
     """Actions from [-1, 1], where the policy has them, in the bounds of the environment."""
     assert isinstance(env.action_space, Box)
     return to_bounds(action, env.action_space)
+
+
+def random_first(config: Any, env_steps: Array, uniform: Array, action: Callable[[], Array]) -> Array:
+    """Uniform actions for `random_steps`, then `action()`: a branch, under vmap over seeds too."""
+    if config.random_steps == 0:
+        return action()
+    return jax.lax.cond(env_steps < config.random_steps, lambda: uniform, action)
 
 
 def n_step(config: Any) -> int:
@@ -221,10 +230,14 @@ def critics_loss(values: Array, target: Array, weight: Array) -> Array:
     return jnp.sum(jax.vmap(lambda value: jnp.mean(weight * jnp.square(value - target)))(values))
 
 
-def rates(config: Any) -> dict[str, Array | float]:
-    """The step sizes of actor and critic."""
+def step_along(
+    config: Any, optimizer: optax.GradientTransformation, learner: Learner, gradient: Mapping[str, PyTree]
+) -> Learner:
+    """Step the parts of the learner in `gradient`, each with its own optimiser state, step size and norm clip."""
     critic_rate = config.learning_rate if config.critic_learning_rate is None else config.critic_learning_rate
-    return {"actor": config.learning_rate, "critic": critic_rate}
+    rates = {"actor": config.learning_rate, "critic": critic_rate, "log_alpha": config.learning_rate}
+    params, opt_state = descend(optimizer, learner.params, learner.opt_state, gradient, rates, config.max_grad_norm)
+    return learner._replace(params=params, opt_state=opt_state)
 
 
 # -- which rows to learn from

@@ -43,6 +43,8 @@ class Transitions(NamedTuple):
     next_obs: Array  # the true one, also at a time limit; where the episode terminated, of another episode
     weight: Array  # of this row in the loss; 0 for a row that must not be learned from
     index: Array  # int32, where it lies: row * B + environment
+    inner_obs: Array  # [N, n - 1, ...], the observations between obs and next_obs, of other episodes behind an end
+    inner_discount: Array  # [N, n - 1], gamma^i for the i-th of them; 0 behind the episode's end
 
 
 def init(env: Env, capacity: int, num_envs: int) -> Replay:
@@ -149,8 +151,13 @@ def at(env: Env, replay: Replay, index: Array, gamma: Array | float, n_step: int
 
     reward, discount, going = jnp.zeros(index.shape), jnp.ones(index.shape), jnp.bool_(True)
     ending = jnp.full(index.shape, GOING_ON)
+    ahead = jnp.broadcast_to(jnp.arange(1, n_step), (*index.shape, n_step - 1))
+    inner = (start[:, None] + ahead) % rows * num_envs + column[:, None]
+    inner_discount = jnp.zeros(inner.shape)
     for i in range(n_step):
-        here = outcome if i == 0 else stored_outcome[(start + i) % rows * num_envs + column, :2]
+        here = outcome if i == 0 else stored_outcome[inner[:, i - 1], :2]
+        if i > 0:
+            inner_discount = inner_discount.at[:, i - 1].set(jnp.where(going, discount, 0.0))
         reward += jnp.where(going, discount * _from_bits(here[:, 0], jnp.float32), 0.0)
         ending = jnp.where(going, here[:, 1], ending)
         discount = jnp.where(going, gamma * discount, discount)
@@ -163,7 +170,8 @@ def at(env: Env, replay: Replay, index: Array, gamma: Array | float, n_step: int
     lost = (ending >= 0) & (ending <= replay.truncations[column] - finals)
     discount = jnp.where(ending == TERMINATED, 0.0, discount)
     weight = jnp.where(lost, 0.0, 1.0)
-    return Transitions(obs, action, reward, discount, next_obs, weight, index)
+    inner_obs = unpack(env, stored_obs[inner.reshape(-1)]).reshape(*inner.shape, *obs.shape[1:])
+    return Transitions(obs, action, reward, discount, next_obs, weight, index, inner_obs, inner_discount)
 
 
 def pack(env: Env, obs: Array) -> Array:
@@ -179,4 +187,4 @@ def unpack(env: Env, stored: Array) -> Array:
         return stored
     space = env.observation_space
     bits = jnp.unpackbits(stored, axis=-1, count=math.prod(space.shape))
-    return bits.reshape(-1, *space.shape).astype(space.dtype)
+    return bits.reshape(stored.shape[0], *space.shape).astype(space.dtype)

@@ -137,6 +137,10 @@ def check(kind, action, capacity, n_step, rows, max_steps):
                 np.testing.assert_array_equal(got.action, ACTIONS[action][1](rows["obs"][t, b]))
                 np.testing.assert_allclose(got.reward, reward, rtol=1e-5, atol=1e-6)
                 np.testing.assert_allclose(got.discount, discount, rtol=1e-5)
+                inner = np.arange(1, n_step)
+                np.testing.assert_allclose(got.inner_discount, np.where(t + inner <= last, GAMMA**inner, 0), rtol=1e-5)
+                for j in inner[t + inner <= last]:
+                    np.testing.assert_array_equal(got.inner_obs[j - 1], SPACES[kind][1](rows["obs"][t + j, b]))
                 if got.weight == 1 and successor is not None:
                     np.testing.assert_array_equal(got.next_obs, SPACES[kind][1](successor))
                 assert got.index == i

@@ -4,8 +4,6 @@
 
 with target networks Q' and mu' that follow by Polyak averaging. Actions live in [-1, 1] in every dimension,
 whatever the bounds of the environment, and exploration adds noise there.
-Deviation: the actor's gradient is taken at the critic before its step, and both step together.
-
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
 
@@ -20,7 +18,7 @@ from flax import struct
 
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
-from jaxrl_up.gradients import descend, track
+from jaxrl_up.gradients import track
 from jaxrl_up.networks import ActorCritics, actor_critics
 from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -138,28 +136,27 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     """Algorithm 1: act with noise into the replay, and after each step learn from a batch of it."""
 
     def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> Learned:
-        params, target_params, opt_state = learner
         # update the critic by minimising (y - Q(s, a))^2
-        critic_gradient, losses = jax.grad(
-            lambda critic: critic_loss(config, env, critic, target_params, batch), has_aux=True
-        )(params["critic"])
+        gradient, losses = jax.grad(
+            lambda critic: critic_loss(config, env, critic, learner.target_params, batch), has_aux=True
+        )(learner.params["critic"])
+        learner = off_policy.step_along(config, optimizer(config), learner, {"critic": gradient})
         # update the actor policy using the sampled policy gradient
-        loss, actor_gradient = jax.value_and_grad(
-            lambda actor: actor_loss(config, env, actor, params["critic"], batch)
-        )(params["actor"])
-        gradient = {"actor": actor_gradient, "critic": critic_gradient}
-        params, opt_state = descend(
-            optimizer(config), params, opt_state, gradient, off_policy.rates(config), config.max_grad_norm
-        )
+        loss, gradient = jax.value_and_grad(
+            lambda actor: actor_loss(config, env, actor, learner.params["critic"], batch)
+        )(learner.params["actor"])
+        learner = off_policy.step_along(config, optimizer(config), learner, {"actor": gradient})
         # update the target networks: theta' <- tau theta + (1 - tau) theta'
-        target_params = track(params, target_params, config.tau)
-        losses = {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}
-        return Learner(params, target_params, opt_state), losses, None
+        learner = learner._replace(target_params=track(learner.params, learner.target_params, config.tau))
+        return learner, {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}, None
 
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         normal, uniform = noise
-        action = policy(config, env, learner.params["actor"], obs) + config.noise_scale * normal
-        return jnp.where(env_steps < config.random_steps, uniform, jnp.clip(action, -1.0, 1.0))
+
+        def action() -> Array:
+            return jnp.clip(policy(config, env, learner.params["actor"], obs) + config.noise_scale * normal, -1.0, 1.0)
+
+        return off_policy.random_first(config, env_steps, uniform, action)
 
     return off_policy.update(
         config,

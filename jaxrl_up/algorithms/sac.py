@@ -7,8 +7,7 @@
 with a Gaussian squashed by tanh, whose deviation depends on the state. Actions live in [-1, 1] in every dimension,
 whatever the bounds of the environment: entropies and `target_entropy` are of those, so the logarithm of the bounds'
 half widths, which would shift both alike, is in neither.
-Deviations: all gradients are taken at the parameters before the step. With `n_step` > 1 the rewards in between come
-without the entropies of their states.
+An n-step target (`n_step`) has the entropies of the states in between too: sum_i gamma^i alpha H(pi(.|s_i)), 0 < i < n.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -24,7 +23,7 @@ from flax import struct
 
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
-from jaxrl_up.gradients import descend, track
+from jaxrl_up.gradients import track
 from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
 from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -62,7 +61,7 @@ class Config:
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
     n_step: int = static(1, low=1)
-    """rewards summed before bootstrapping, without the entropies in between"""
+    """rewards, and entropies between them, summed before bootstrapping"""
     tau: float = traced(0.005, 0.0, 1.0)
     """how far the target networks move to the online ones at each gradient step"""
     max_grad_norm: float | None = traced(None, 0.0)
@@ -138,12 +137,17 @@ def temperature(config: Config, params: PyTree) -> Array:
 def critic_loss(
     config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions, noise: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """Mean squared error of both critics to y, with a' from standard normal `noise [N, D]`."""
+    """Mean squared error of both critics to y, with actions at the n states from standard normal `noise [N, n, D]`."""
     net = network(config, env)
-    next_action, next_log_prob = policy(config, env, params["actor"], batch.next_obs).sample_and_log_prob_with(noise)
+    next_policy = policy(config, env, params["actor"], batch.next_obs)
+    next_action, next_log_prob = next_policy.sample_and_log_prob_with(noise[:, -1])
     next_q1, next_q2 = net.critics(target_params["critic"], batch.next_obs, next_action)
-    alpha = temperature(config, params)
-    target = ops.soft_target(batch.reward, batch.discount, next_q1, next_q2, next_log_prob, alpha)
+    alpha, reward = temperature(config, params), batch.reward
+    if config.n_step > 1:
+        inner_policy = policy(config, env, params["actor"], batch.inner_obs)
+        _, inner_log_prob = inner_policy.sample_and_log_prob_with(noise[:, :-1])
+        reward -= alpha * jnp.sum(batch.inner_discount * inner_log_prob, axis=-1)
+    target = ops.soft_target(reward, batch.discount, next_q1, next_q2, next_log_prob, alpha)
     values = net.critics(params["critic"], batch.obs, batch.action)
     loss = off_policy.critics_loss(values, target, batch.weight)
     return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
@@ -163,39 +167,41 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     target_entropy = -float(size) if config.target_entropy is None else config.target_entropy
 
     def learn(learner: Learner, batch: Transitions, noise: tuple[Array, Array], step: Array) -> Learned:
-        params, target_params, opt_state = learner
+        alpha = temperature(config, learner.params)
         # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
-        critic_gradient, losses = jax.grad(
-            lambda critic: critic_loss(config, env, {**params, "critic": critic}, target_params, batch, noise[0]),
+        gradient, losses = jax.grad(
+            lambda critic: critic_loss(
+                config, env, {**learner.params, "critic": critic}, learner.target_params, batch, noise[0]
+            ),
             has_aux=True,
-        )(params["critic"])
+        )(learner.params["critic"])
+        learner = off_policy.step_along(config, optimizer(config), learner, {"critic": gradient})
         # phi <- phi - lambda_pi grad J_pi(phi)
-        (loss, log_prob), actor_gradient = jax.value_and_grad(
-            lambda actor: actor_loss(config, env, {**params, "actor": actor}, batch, noise[1]), has_aux=True
-        )(params["actor"])
-        gradient = {"actor": actor_gradient, "critic": critic_gradient}
+        (loss, log_prob), gradient = jax.value_and_grad(
+            lambda actor: actor_loss(config, env, {**learner.params, "actor": actor}, batch, noise[1]), has_aux=True
+        )(learner.params["actor"])
+        learner = off_policy.step_along(config, optimizer(config), learner, {"actor": gradient})
         # alpha <- alpha - lambda grad J(alpha), by its logarithm
-        alpha = temperature(config, params)
         if config.learn_alpha:
-            gradient["log_alpha"] = -alpha * (log_prob + target_entropy)
-        rates = off_policy.rates(config)
-        params, opt_state = descend(
-            optimizer(config), params, opt_state, gradient, {**rates, "log_alpha": rates["actor"]}, config.max_grad_norm
-        )
+            learner = off_policy.step_along(
+                config, optimizer(config), learner, {"log_alpha": -alpha * (log_prob + target_entropy)}
+            )
         # theta_i' <- tau theta_i + (1 - tau) theta_i'
-        target_params = track({"critic": params["critic"]}, target_params, config.tau)
+        target_params = track({"critic": learner.params["critic"]}, learner.target_params, config.tau)
         losses = {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}
         losses |= {"alpha": alpha, "entropy": -log_prob}
-        return Learner(params, target_params, opt_state), losses, None
+        return learner._replace(target_params=target_params), losses, None
 
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         normal, uniform = noise
-        action = policy(config, env, learner.params["actor"], obs).sample_with(normal)
-        return jnp.where(env_steps < config.random_steps, uniform, action)
+        return off_policy.random_first(
+            config, env_steps, uniform, lambda: policy(config, env, learner.params["actor"], obs).sample_with(normal)
+        )
 
     def learning_noise(key: Key, shape: tuple[int, ...]) -> tuple[Array, Array]:
         critic_key, actor_key = jax.random.split(key)
-        return jax.random.normal(critic_key, (*shape, size)), jax.random.normal(actor_key, (*shape, size))
+        critic_noise = jax.random.normal(critic_key, (*shape, config.n_step, size))
+        return critic_noise, jax.random.normal(actor_key, (*shape, size))
 
     return off_policy.update(
         config,

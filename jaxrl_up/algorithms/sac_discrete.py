@@ -6,8 +6,7 @@
 
 As `sac`, with expectations over actions in place of samples. The paper aims at 0.98 log A, nearly the uniform policy;
 `target_entropy` is half of log A by default.
-Deviations: all gradients are taken at the parameters before the step. With `n_step` > 1 the rewards in between come
-without the entropies of their states.
+An n-step target (`n_step`) has the entropies of the states in between too: sum_i gamma^i alpha H(pi(.|s_i)), 0 < i < n.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -24,7 +23,7 @@ from flax import struct
 
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
-from jaxrl_up.gradients import descend, track
+from jaxrl_up.gradients import track
 from jaxrl_up.networks import action_dims, q_network
 from jaxrl_up.off_policy import Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -60,7 +59,7 @@ class Config:
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
     n_step: int = static(1, low=1)
-    """rewards summed before bootstrapping, without the entropies in between"""
+    """rewards, and entropies between them, summed before bootstrapping"""
     tau: float = traced(0.005, 0.0, 1.0)
     """how far the target networks move to the online ones at each gradient step"""
     max_grad_norm: float | None = traced(None, 0.0)
@@ -121,8 +120,11 @@ def critic_loss(
     """Mean squared error of both critics to y."""
     next_log_probs = policy(config, env, params["actor"], batch.next_obs).log_probs()
     next_q1, next_q2 = critics(config, env, target_params["critic"], batch.next_obs)
-    alpha = temperature(config, params)
-    target = ops.discrete_soft_target(batch.reward, batch.discount, next_q1, next_q2, next_log_probs, alpha)
+    alpha, reward = temperature(config, params), batch.reward
+    if config.n_step > 1:
+        inner_entropy = policy(config, env, params["actor"], batch.inner_obs).entropy()
+        reward += alpha * jnp.sum(batch.inner_discount * inner_entropy, axis=-1)
+    target = ops.discrete_soft_target(reward, batch.discount, next_q1, next_q2, next_log_probs, alpha)
     q_values = critics(config, env, params["critic"], batch.obs)
     values = jax.vmap(ops.action_value, (0, None))(q_values, batch.action)
     loss = off_policy.critics_loss(values, target, batch.weight)
@@ -144,29 +146,28 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     target_entropy = 0.5 * math.log(number) if config.target_entropy is None else config.target_entropy
 
     def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> Learned:
-        params, target_params, opt_state = learner
+        alpha = temperature(config, learner.params)
         # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
-        critic_gradient, losses = jax.grad(
-            lambda critic: critic_loss(config, env, {**params, "critic": critic}, target_params, batch), has_aux=True
-        )(params["critic"])
+        gradient, losses = jax.grad(
+            lambda critic: critic_loss(config, env, {**learner.params, "critic": critic}, learner.target_params, batch),
+            has_aux=True,
+        )(learner.params["critic"])
+        learner = off_policy.step_along(config, optimizer(config), learner, {"critic": gradient})
         # phi <- phi - lambda_pi grad J_pi(phi)
-        (loss, entropy), actor_gradient = jax.value_and_grad(
-            lambda actor: actor_loss(config, env, {**params, "actor": actor}, batch), has_aux=True
-        )(params["actor"])
-        gradient = {"actor": actor_gradient, "critic": critic_gradient}
+        (loss, entropy), gradient = jax.value_and_grad(
+            lambda actor: actor_loss(config, env, {**learner.params, "actor": actor}, batch), has_aux=True
+        )(learner.params["actor"])
+        learner = off_policy.step_along(config, optimizer(config), learner, {"actor": gradient})
         # alpha <- alpha - lambda grad J(alpha), by its logarithm
-        alpha = temperature(config, params)
         if config.learn_alpha:
-            gradient["log_alpha"] = alpha * (entropy - target_entropy)
-        rates = off_policy.rates(config)
-        params, opt_state = descend(
-            optimizer(config), params, opt_state, gradient, {**rates, "log_alpha": rates["actor"]}, config.max_grad_norm
-        )
+            learner = off_policy.step_along(
+                config, optimizer(config), learner, {"log_alpha": alpha * (entropy - target_entropy)}
+            )
         # theta_i' <- tau theta_i + (1 - tau) theta_i'
-        target_params = track({"critic": params["critic"]}, target_params, config.tau)
+        target_params = track({"critic": learner.params["critic"]}, learner.target_params, config.tau)
         losses = {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}
         losses |= {"alpha": alpha, "entropy": entropy}
-        return Learner(params, target_params, opt_state), losses, None
+        return learner._replace(target_params=target_params), losses, None
 
     def noise(memory: PyTree, key: Key, shape: tuple[int, ...]) -> tuple[PyTree, PyTree]:
         gumbel_key, uniform_key = jax.random.split(key)
@@ -175,8 +176,9 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         gumbel, uniform = noise
-        action = policy(config, env, learner.params["actor"], obs).sample_with(gumbel)
-        return jnp.where(env_steps < config.random_steps, uniform, action)
+        return off_policy.random_first(
+            config, env_steps, uniform, lambda: policy(config, env, learner.params["actor"], obs).sample_with(gumbel)
+        )
 
     return off_policy.update(
         config, env, state, noise=noise, explore=explore, learning_noise=off_policy.no_noise, learn=learn

@@ -21,7 +21,7 @@ from flax import struct
 
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
-from jaxrl_up.gradients import descend, track
+from jaxrl_up.gradients import track
 from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
 from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -154,7 +154,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         gradient, losses = jax.grad(
             lambda critic: critic_loss(config, env, critic, learner.target_params, batch, noise), has_aux=True
         )(learner.params["critic"])
-        learner = step_along(learner, {"critic": gradient})
+        learner = off_policy.step_along(config, optimizer(config), learner, {"critic": gradient})
 
         # every d steps: update the actor by the deterministic policy gradient, and the targets
         def delayed(learner: Learner) -> tuple[Learner, Array]:
@@ -162,7 +162,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
             loss, gradient = jax.value_and_grad(lambda actor: actor_loss(config, env, actor, params["critic"], batch))(
                 params["actor"]
             )
-            learner = step_along(learner, {"actor": gradient})
+            learner = off_policy.step_along(config, optimizer(config), learner, {"actor": gradient})
             targets = track(learner.params, learner.target_params, config.tau)
             return learner._replace(target_params=targets), config.policy_delay * loss
 
@@ -171,21 +171,13 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         )
         return learner, {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}, None
 
-    def step_along(learner: Learner, gradient: PyTree) -> Learner:
-        params, opt_state = descend(
-            optimizer(config),
-            learner.params,
-            learner.opt_state,
-            gradient,
-            off_policy.rates(config),
-            config.max_grad_norm,
-        )
-        return Learner(params, learner.target_params, opt_state)
-
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         normal, uniform = noise
-        action = policy(config, env, learner.params["actor"], obs) + config.noise_scale * normal
-        return jnp.where(env_steps < config.random_steps, uniform, jnp.clip(action, -1.0, 1.0))
+
+        def action() -> Array:
+            return jnp.clip(policy(config, env, learner.params["actor"], obs) + config.noise_scale * normal, -1.0, 1.0)
+
+        return off_policy.random_first(config, env_steps, uniform, action)
 
     size = action_dims(env.action_space)
     return off_policy.update(

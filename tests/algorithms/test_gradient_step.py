@@ -27,7 +27,7 @@ def shaken(tree, seed):
     return jax.tree.map(lambda x: x + jnp.asarray(rng.normal(scale=0.5, size=x.shape), x.dtype), tree)
 
 
-def batch_for(env):
+def batch_for(env, n_step):
     rng = np.random.default_rng(2)
     obs, next_obs = rng.normal(size=(2, ROWS, *env.observation_space.shape)).astype(np.float32)
     if env.action_space.shape:
@@ -35,8 +35,11 @@ def batch_for(env):
     else:
         action = rng.integers(0, 2, ROWS).astype(np.int32)
     given = (obs, action, rng.normal(size=ROWS), GAMMA * np.array([1, 1, 0, 1, 1, 0]), next_obs)
-    weight = [1, 0.5, 1, 0, 2, 1]
-    return Transitions(*(jnp.asarray(x, jnp.result_type(x)) for x in given), jnp.float32(weight), jnp.arange(ROWS))
+    weight = [1, 0.5, 1, 0.0, 2, 1]
+    inner_obs = rng.normal(size=(ROWS, n_step - 1, *env.observation_space.shape))
+    inner_discount = GAMMA * rng.integers(0, 2, (ROWS, n_step - 1))
+    given += (weight, np.arange(ROWS), inner_obs, inner_discount)
+    return Transitions(*(jnp.asarray(x, np.int32 if np.asarray(x).dtype.kind == "i" else np.float32) for x in given))
 
 
 @pytest.fixture
@@ -52,7 +55,15 @@ def setting(monkeypatch):
         monkeypatch.setattr(off_policy, "update", lambda config, env, state, **given: given)
         given = algo.update(config, env, None)
         noise = given["learning_noise"](jax.random.key(3), (ROWS,))
-        return sys.modules[algo.update.__module__], config, env, learner, batch_for(env), noise, jax.jit(given["learn"])
+        return (
+            sys.modules[algo.update.__module__],
+            config,
+            env,
+            learner,
+            batch_for(env, off_policy.n_step(config)),
+            noise,
+            jax.jit(given["learn"]),
+        )
 
     return make
 
@@ -169,16 +180,18 @@ def test_deterministic_policy_gradient(setting, name):
             assert_stays(learned.params["actor"], learner.params["actor"])
             assert_stays(learned.target_params, learner.target_params)
             continue
-        critic = learned.params["critic"] if name == "td3" else learner.params["critic"]
-        assert_gradient(learned.opt_state["actor"], jax.grad(actor_loss)(learner.params["actor"], critic))
+        # the critic has stepped before the actor
+        assert_gradient(
+            learned.opt_state["actor"], jax.grad(actor_loss)(learner.params["actor"], learned.params["critic"])
+        )
         assert_tracks(learned, learner, "critic")
         assert_tracks(learned, learner, "actor")
 
 
-@pytest.mark.parametrize("target_entropy", [-5.0, 5.0])  # too much entropy, and too little
+@pytest.mark.parametrize(("target_entropy", "n_step"), [(-5.0, 1), (5.0, 3)])  # too much entropy, and too little
 @pytest.mark.parametrize("name", ["sac", "sac_discrete"])
-def test_soft_actor_critic(setting, name, target_entropy):
-    module, config, env, learner, batch, noise, learn = setting(name, target_entropy=target_entropy)
+def test_soft_actor_critic(setting, name, target_entropy, n_step):
+    module, config, env, learner, batch, noise, learn = setting(name, target_entropy=target_entropy, n_step=n_step)
     learner.params["log_alpha"] = jnp.log(ALPHA)
     old, target = learner.params, learner.target_params["critic"]
 
@@ -197,7 +210,7 @@ def test_soft_actor_critic(setting, name, target_entropy):
             return module.critics(config, env, params, obs[None])[:, 0, action]
         return module.network(config, env).critics(params, obs[None], action[None])[:, 0]
 
-    eps = (np.zeros((2, ROWS)) if name == "sac_discrete" else noise)[:2]
+    critic_eps, actor_eps = (np.zeros((ROWS, n_step)), np.zeros(ROWS)) if name == "sac_discrete" else noise
 
     def soft_value(params, actor, obs, eps):
         drawn = zip(*distribution(actor, obs, eps), strict=True)
@@ -206,16 +219,20 @@ def test_soft_actor_critic(setting, name, target_entropy):
     def critic_loss(critic):
         losses = []
         for i, row in enumerate(rows_of(batch)):
-            y = row.reward + row.discount * soft_value(target, old["actor"], row.next_obs, eps[0][i])
+            y = row.reward + row.discount * soft_value(target, old["actor"], row.next_obs, critic_eps[i, -1])
+            for j in range(n_step - 1):
+                _, p, log_p = distribution(old["actor"], row.inner_obs[j], critic_eps[i, j])
+                y -= row.inner_discount[j] * ALPHA * jnp.sum(p * log_p)
             losses.append(row.weight * jnp.sum((y - critics(critic, row.obs, row.action)) ** 2))
         return mean(losses)
 
     def actor_loss(actor):
         rows = enumerate(rows_of(batch))
-        return mean([-row.weight * soft_value(old["critic"], actor, row.obs, eps[1][i]) for i, row in rows])
+        critic = learned.params["critic"]  # which has stepped before the actor
+        return mean([-row.weight * soft_value(critic, actor, row.obs, actor_eps[i]) for i, row in rows])
 
     def entropy():
-        rows = [distribution(old["actor"], row.obs, eps[1][i]) for i, row in enumerate(rows_of(batch))]
+        rows = [distribution(old["actor"], row.obs, actor_eps[i]) for i, row in enumerate(rows_of(batch))]
         return mean([-jnp.sum(p * log_p) for _, p, log_p in rows])
 
     learned, losses, _ = learn(learner, batch, noise, jnp.int32(0))
@@ -224,3 +241,32 @@ def test_soft_actor_critic(setting, name, target_entropy):
     assert_gradient(learned.opt_state["log_alpha"], ALPHA * (entropy() - target_entropy))
     assert (learned.params["log_alpha"] < old["log_alpha"]) == (losses["entropy"] > target_entropy)
     assert_tracks(learned, learner, "critic")
+
+
+@pytest.mark.parametrize("name", ["ddpg", "td3", "sac", "sac_discrete"])
+def test_random_first_steps_are_a_branch_under_vmap(name):
+    """The policy is not computed while steps are random: no branch is chosen seed by seed."""
+    algo = ALGORITHMS[name]
+    env = cartpole() if "Discrete" in algo.action_spaces else targets()
+    config = canonical(tiny(algo))
+    states = jax.vmap(lambda key: algo.init(config, env, key))(jax.random.split(jax.random.key(0), 3))
+    states = states._replace(counters=jax.tree.map(lambda x: x[0], states.counters))
+    axes = jax.tree.map(lambda _: 0, states)._replace(counters=None)
+    jaxpr = jax.make_jaxpr(jax.vmap(lambda state: algo.update(config, env, state), (axes,)))(states)
+    branches = [eqn for eqn in equations(jaxpr.jaxpr) if eqn.primitive.name == "cond"]
+    comparisons = [eqn.invars[0].aval.shape for eqn in branches]
+    assert comparisons and set(comparisons) == {()}
+    policy_inside = [
+        any(e.primitive.name == "dot_general" for b in eqn.params["branches"] for e in equations(b.jaxpr))
+        for eqn in branches
+    ]
+    assert any(policy_inside)
+
+
+def equations(jaxpr):
+    """All equations of a program, those within others too."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            if hasattr(inner, "eqns"):
+                yield from equations(inner)

@@ -131,12 +131,13 @@ def test_best_actions(algo, make, best, worst_return):
     assert float(log.returns[-1]) > worst_return
 
 
+@pytest.mark.parametrize("n_step", [1, 3])
 @pytest.mark.parametrize("name", ["sac", "sac_discrete"])
-def test_soft_value_of_a_policy_that_stands_still(name):
+def test_soft_value_of_a_policy_that_stands_still(name, n_step):
     """Q = (r + gamma alpha H) / (1 - gamma), whatever the action, with the entropy H of the first policy."""
     algo, alpha = ALGORITHMS[name], 0.5
     env = probes.constant_reward(1.0, max_steps=20, action_space=space_for(algo))
-    config = learning(algo, 500, alpha=alpha, learning_rate=0.0, critic_learning_rate=6e-3)
+    config = learning(algo, 500, alpha=alpha, learning_rate=0.0, critic_learning_rate=6e-3, n_step=n_step)
     state, _ = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
     module = sys.modules[algo.update.__module__]
     policy = module.policy(canonical(config), env, state.learner.params["actor"], jnp.zeros((1, 1)))
