@@ -187,4 +187,4 @@ def unpack(env: Env, stored: Array) -> Array:
         return stored
     space = env.observation_space
     bits = jnp.unpackbits(stored, axis=-1, count=math.prod(space.shape))
-    return bits.reshape(stored.shape[0], *space.shape).astype(space.dtype)
+    return bits.reshape(math.prod(stored.shape[:-1]), *space.shape).astype(space.dtype)
