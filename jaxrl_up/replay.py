@@ -170,7 +170,8 @@ def at(env: Env, replay: Replay, index: Array, gamma: Array | float, n_step: int
     lost = (ending >= 0) & (ending <= replay.truncations[column] - finals)
     discount = jnp.where(ending == TERMINATED, 0.0, discount)
     weight = jnp.where(lost, 0.0, 1.0)
-    inner_obs = unpack(env, stored_obs[inner.reshape(-1)]).reshape(*inner.shape, *obs.shape[1:])
+    between = stored_obs[inner.reshape(-1)]
+    inner_obs = (unpack(env, between) if n_step > 1 else obs[:0]).reshape(*inner.shape, *obs.shape[1:])
     return Transitions(obs, action, reward, discount, next_obs, weight, index, inner_obs, inner_discount)
 
 
@@ -187,4 +188,4 @@ def unpack(env: Env, stored: Array) -> Array:
         return stored
     space = env.observation_space
     bits = jnp.unpackbits(stored, axis=-1, count=math.prod(space.shape))
-    return bits.reshape(math.prod(stored.shape[:-1]), *space.shape).astype(space.dtype)
+    return bits.reshape(-1, *space.shape).astype(space.dtype)
