@@ -99,6 +99,15 @@ def test_a_time_limit_bootstraps_from_the_state_reached(algo):
     np.testing.assert_allclose(learned, np.stack([known] * 2), rtol=0.02)
 
 
+@pytest.mark.parametrize("name", ["dqn", "c51", "qr_dqn", "ddpg", "td3"])
+def test_windows_of_three_steps_end_at_a_time_limit(name):
+    """Of 6 steps: windows of 1, 2 and 3 rewards bootstrap from the state reached. Rewards depend on no action."""
+    algo = ALGORITHMS[name]
+    learned = learned_values(algo, clock(algo, max_steps=6), learning(algo, 250, n_step=3), np.eye(4))
+    known = GAMMA ** ((4 - np.arange(4)) % 4) / (1 - GAMMA**4)
+    np.testing.assert_allclose(learned, np.stack([known] * 2), rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("probe", "obs", "known"),
     [

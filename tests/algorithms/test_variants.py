@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import EVALUATION, TINY, assert_close, cartpole, chain, field_names, image, tiny
 
-from jaxrl_up import ALGORITHMS, C51, envs, make_config, run, train
+from jaxrl_up import ALGORITHMS, C51, envs, make_config, off_policy, run, train
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, from_functions
 
@@ -147,6 +147,42 @@ def test_presets_run(algo, preset):
     state, log = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
     assert int(log.failed_at[-1]) == -1
     assert int(state.counters.env_steps) == config.total_steps
+
+
+SPINNING_UP = {
+    "num_envs": 1,
+    "hidden": (256, 256),
+    "activation": "relu",
+    "buffer_size": 1_000_000,
+    "batch_size": 100,
+    "tau": 0.005,
+    "gamma": 0.99,
+    "random_steps": 10_000,
+    "learning_starts": 1_000,
+    "train_every": 50,
+    "gradient_steps": 50,
+    "n_step": 1,
+    "max_grad_norm": None,
+}
+SPINNING_UP_OF = {
+    "ddpg": {"noise_scale": 0.1, "exploration_noise": "white"},
+    "td3": {
+        "noise_scale": 0.1,
+        "exploration_noise": "white",
+        "target_noise": 0.2,
+        "target_noise_clip": 0.5,
+        "policy_delay": 2,
+    },
+    "sac": {"alpha": 0.2, "learn_alpha": False, "exploration_noise": "white"},
+}
+
+
+@pytest.mark.parametrize("name", SPINNING_UP_OF)
+def test_the_preset_has_the_defaults_of_spinning_up(name):
+    config = make_config(ALGORITHMS[name], "spinup")
+    wanted = SPINNING_UP | SPINNING_UP_OF[name]
+    assert {field: getattr(config, field) for field in wanted} == wanted
+    assert off_policy.rates(config) == {"actor": 1e-3, "critic": 1e-3}
 
 
 def test_unknown_presets_and_fields_are_refused(algo):
