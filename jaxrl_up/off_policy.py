@@ -29,7 +29,7 @@ from jaxrl_up.replay import Replay, Transitions
 from jaxrl_up.rollout import Interaction, draw_ahead, env_step, no_episodes, start
 from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
 
-SMALLEST = 1e-30  # a priority or weight above 0, which would mean that a row must not be learned from
+SMALLEST = 1e-30  # a priority above 0, which would mean that a row must not be learned from
 
 
 class Learner(NamedTuple):
@@ -275,8 +275,7 @@ def draw(config: Any, env: Env, replay: Replay, priorities: PyTree, time: Array,
     batch = replay_buffer.at(env, replay, index, config.gamma, n_step(config))
     progress = jnp.minimum(time * config.num_envs / schedule_steps(config), 1.0)
     beta = config.importance_exponent + progress * (1.0 - config.importance_exponent)
-    importance = jnp.maximum(sum_tree.importance_weights(probability, beta), SMALLEST)
-    return batch._replace(weight=batch.weight * importance)
+    return batch._replace(weight=batch.weight * sum_tree.importance_weights(probability, beta))
 
 
 def rank_new(config: Any, priorities: PyTree, time: Array) -> PyTree:

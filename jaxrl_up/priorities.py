@@ -77,7 +77,7 @@ def sample(priorities: Priorities, uniform: Array) -> tuple[Array, Array]:
     """
     size = uniform.shape[1]
     node, order = jnp.zeros(size, jnp.int32), jnp.arange(WIDTH)[None]
-    place = (jnp.arange(size) + uniform[0]) / size  # in the node, from 0 to 1
+    place = jnp.minimum((jnp.arange(size) + uniform[0]) / size, 1.0 - 2.0**-24)  # in the node, from 0 to below 1
     addends = jnp.triu(jnp.ones((WIDTH, WIDTH)))
     for depth, level in enumerate(priorities.levels):
         children = level[node]  # [N, WIDTH]
@@ -93,7 +93,7 @@ def sample(priorities: Priorities, uniform: Array) -> tuple[Array, Array]:
             place = (target[:, 0] - (end - child)) / child
             place += uniform[depth + 1] * jnp.minimum(RESOLUTION * ends[:, -1] / child, 1.0)
             place -= jnp.floor(place)
-    return node, child / total(priorities)
+    return node, jnp.maximum(child / total(priorities), jnp.finfo(jnp.float32).tiny)
 
 
 def importance_weights(probability: Array, beta: Array | float) -> Array:
