@@ -141,7 +141,11 @@ def _whole(folder: Path) -> list[Path]:
 def _checkpointer() -> Any:
     import orbax.checkpoint as ocp
 
-    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+    # nothing goes on while it writes, so that it need not copy first what it writes
+    arrays = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
+    known = ocp.type_handlers.create_type_handler_registry((np.ndarray, arrays))
+    trees = {item: ocp.PyTreeCheckpointHandler(type_handler_registry=known) for item in ("state", "policy")}
+    return ocp.Checkpointer(ocp.CompositeCheckpointHandler(**trees, about=ocp.JsonCheckpointHandler()))
 
 
 def _restore(checkpoint: Path, item: str, arguments: Any) -> Any:
