@@ -66,7 +66,7 @@ def measure(seeds: int, kept: bool) -> dict[str, Any]:
         buffer_size=CAPACITY,
     )
     print("\n".join(memory_lines(SAC, env, config, seeds)), flush=True)
-    announced = at_start(need(SAC, env, config), seeds)
+    announced = at_start(need(SAC, env, config), seeds, kept)
     before = peak()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "run" if kept else None

@@ -15,7 +15,8 @@ from jaxrl_up.liveness import working_bytes
 from jaxrl_up.training import begin
 from jaxrl_up.types import Algorithm, PyTree
 
-COPIES = 2  # of the state: the second is on the host, when a checkpoint is written or a run resumed
+COPIES = 2  # of the state: where the devices do not divide the seeds, the lanes are fetched at the end
+KEPT_COPIES = 4  # a checkpoint is fetched, encoded and written; what does not compress is there each time
 PACKING = 2  # XLA's arrays for an update take up to about so many times what lives at once
 HEADROOM = 512 * 2**20  # bytes for compiling
 GROUPS = {  # where control groups of version 2 and 1 are, and their limit, use and statistics
@@ -56,18 +57,19 @@ def _update(algo: Algorithm, config: PyTree, env: Env, state: PyTree) -> PyTree:
     return algo.update(config, env, state)
 
 
-def at_start(needed: Need, seeds: int) -> int:
+def at_start(needed: Need, seeds: int, kept: bool = True) -> int:
     """The most that many seeds take at once, in bytes: their states with copies, and room to compile and to work.
 
-    Lanes that fill up the devices count. Of several accelerators each has to hold what the fullest does.
+    A run that is `kept` has checkpoints. Lanes that fill up the devices count. Of several accelerators each has to hold
+    what the fullest does.
     """
     devices, used = _devices(seeds)
-    return -(-seeds // used) * devices * _per_lane(needed) + HEADROOM
+    return -(-seeds // used) * devices * _per_lane(needed, kept) + HEADROOM
 
 
-def most_seeds(needed: Need, free: int) -> int:
+def most_seeds(needed: Need, free: int, kept: bool = True) -> int:
     """How many seeds fit in so many bytes: without lanes to fill up the devices, if there are enough for all."""
-    lanes = max((free - HEADROOM) // _per_lane(needed), 0)
+    lanes = max((free - HEADROOM) // _per_lane(needed, kept), 0)
     devices, _ = _devices(lanes)
     return lanes - lanes % devices
 
@@ -88,17 +90,17 @@ def available() -> int | None:
     return min((x for x in left if x is not None), default=None)
 
 
-def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> None:
+def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int, kept: bool = True) -> None:
     """Raise `ValueError`, before anything is allocated, if that many seeds do not fit."""
     needed = need(algo, env, config)  # raises what `begin` raises, also where `free` is not known
     free = available()
-    if free is None or at_start(needed, seeds) <= free:
+    if free is None or at_start(needed, seeds, kept) <= free:
         return
-    fit = most_seeds(needed, free)
+    fit = most_seeds(needed, free, kept)
     ways = ["fewer"] * (fit > 0) + ["a smaller buffer_size"] * hasattr(config, "buffer_size")
     advice = f"; choose {' or '.join(ways)}" if ways else ""
     raise ValueError(
-        f"{seeds} seed(s) of {readable(needed.per_seed)} need {readable(at_start(needed, seeds))}, but "
+        f"{seeds} seed(s) of {readable(needed.per_seed)} need {readable(at_start(needed, seeds, kept))}, but "
         f"{readable(free)} are free: at most {fit} fit{advice}"
     )
 
@@ -126,8 +128,8 @@ def readable(size: float) -> str:
     raise AssertionError
 
 
-def _per_lane(needed: Need) -> int:
-    return COPIES * needed.per_seed + needed.working
+def _per_lane(needed: Need, kept: bool) -> int:
+    return (KEPT_COPIES if kept else COPIES) * needed.per_seed + needed.working
 
 
 def _devices(lanes: int) -> tuple[int, int]:

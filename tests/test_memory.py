@@ -33,9 +33,11 @@ def test_priorities_count_as_replay():
 
 def test_seeds_that_do_not_fit_are_refused_before_anything_is_allocated(monkeypatch):
     config = DQN.Config(buffer_size=1_000_000)
-    enough = memory.at_start(memory.need(DQN, cartpole(), config), 4)
+    enough = memory.at_start(memory.need(DQN, cartpole(), config), 4, kept=False)
     monkeypatch.setattr(memory, "available", lambda: enough)
-    memory.check_memory(DQN, cartpole(), config, 4)
+    memory.check_memory(DQN, cartpole(), config, 4, kept=False)
+    with pytest.raises(ValueError, match="at most 2 fit"):  # a checkpoint takes more
+        memory.check_memory(DQN, cartpole(), config, 4)
     with pytest.raises(ValueError, match="at most 4 fit; choose fewer or a smaller buffer_size"):
         run(DQN, cartpole(), config, seeds=5, progress=False)
     with pytest.raises(ValueError, match="at most 4 fit"):
@@ -66,7 +68,7 @@ class Accelerator:
 
 def test_of_several_accelerators_the_fullest_decides(monkeypatch):
     needed = memory.need(DQN, cartpole(), DQN.Config(buffer_size=1_000_000))
-    lane = memory.COPIES * needed.per_seed + needed.working
+    lane = memory.KEPT_COPIES * needed.per_seed + needed.working
     left = [9 * lane, lane + memory.HEADROOM // 4, 9 * lane, 9 * lane]
     monkeypatch.setattr(jax, "local_devices", lambda: [Accelerator(x) for x in left])
     assert memory.available() == 4 * lane + memory.HEADROOM
