@@ -141,7 +141,12 @@ def _whole(folder: Path) -> list[Path]:
 def _checkpointer() -> Any:
     import orbax.checkpoint as ocp
 
-    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+    # nothing goes on while it writes, so that it need not copy first what it writes
+    arrays = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
+    known = ocp.type_handlers.create_type_handler_registry((np.ndarray, arrays))
+    state, policy = (ocp.PyTreeCheckpointHandler(type_handler_registry=known) for _ in range(2))
+    about = ocp.JsonCheckpointHandler()
+    return ocp.Checkpointer(ocp.CompositeCheckpointHandler(state=state, policy=policy, about=about))
 
 
 def _restore(checkpoint: Path, item: str, arguments: Any) -> Any:

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrl_up.saved_runs import Best, Reached
-from jaxrl_up.training import Log, Progress, lane_mesh, place
+from jaxrl_up.training import Log, Progress, join, lane_mesh, place, shares
 from jaxrl_up.types import Array, PyTree
 
 
@@ -30,13 +29,19 @@ def to_devices(reached: Reached, width: int) -> OnDevices:
     """Copies with `width` lanes, made by repeating those there are.
 
     What comes from a file may share memory with it, which a donated buffer must not; hence copies. They are made leaf
-    by leaf, so that there are never two more of a replay.
+    by leaf and device by device, so that there are never two more of a replay.
     """
     mesh = lane_mesh(width)
 
     def put(x: Any) -> Array:
-        filled = x if len(x) == width else x[np.arange(width) % len(x)]
-        return place(jnp.array(filled, copy=True), mesh)
+        rows = np.arange(width) % len(x)
+        if mesh is None:
+            return jnp.array(_rows(x, rows), copy=True)
+        pieces = []
+        for device, some in zip(mesh.devices, shares(rows.tolist(), mesh.size), strict=True):
+            with jax.default_device(device):
+                pieces.append(jax.device_put(jnp.array(_rows(x, some), copy=True), device))
+        return join(pieces, mesh)
 
     bare, counters = _apart(reached.progress)
     progress, policy = jax.tree.map(put, (bare, reached.best.policy))
@@ -48,8 +53,26 @@ def to_host(reached: OnDevices) -> Reached:
     """What a checkpoint holds: without the lanes that fill up the devices."""
     assert reached.best is not None, "only what is kept is fetched"
     lanes, (bare, counters) = len(reached.best.returns), _apart(reached.progress)
-    bare, policy = jax.tree.map(lambda x: _fetch(x)[:lanes], (bare, reached.best.policy))
+    bare, policy = jax.tree.map(lambda x: _fetch(x, lanes), (bare, reached.best.policy))
     return Reached(_together(bare, counters), reached.logs, reached.best._replace(policy=policy), *reached[3:])
+
+
+def without_padding(state: PyTree, lanes: int) -> PyTree:
+    """An algorithm's State without the lanes that fill up the devices; where there are some it is used up.
+
+    Lanes that cannot be spread evenly over the devices come to the host, leaf by leaf, so that there is never a second
+    replay.
+    """
+    bare, counters = state._replace(counters=None), state.counters
+
+    def leaf(x: Array) -> Any:
+        if len(x) == lanes:
+            return x
+        found = _fetch(x, lanes)
+        x.delete()
+        return found
+
+    return jax.tree.map(leaf, bare)._replace(counters=counters)
 
 
 def choose(reached: Reached, lanes: Sequence[int]) -> Reached:
@@ -67,9 +90,7 @@ def gather(parts: Sequence[OnDevices], lanes: Sequence[tuple[int, int]], width: 
     last, mesh = parts[-1], lane_mesh(width)
     devices = [jax.local_devices()[0]] if mesh is None else list(mesh.devices)
     shards = [_shards((_apart(part.progress)[0], _kept(part).policy)) for part in parts]
-    rows = [lanes[i % len(lanes)] for i in range(width)]
-    rows += rows[:1] * (-width % len(devices))
-    share = len(rows) // len(devices)
+    here = shares([i % len(lanes) for i in range(width)], len(devices))
 
     def source(row: tuple[int, int]) -> tuple[int, int]:
         part, lane = row
@@ -77,19 +98,14 @@ def gather(parts: Sequence[OnDevices], lanes: Sequence[tuple[int, int]], width: 
 
     def for_device(i: int) -> PyTree:
         pieces = []
-        for (part, shard), some in groupby(rows[i * share : (i + 1) * share], source):
+        for (part, shard), some in groupby((lanes[row] for row in here[i]), source):
             tree = shards[part][shard]
             chosen = np.array([lane % len(tree[0].failed_at) for _, lane in some])
             pieces.append(jax.device_put(_take(tree, chosen), devices[i]))
         return _concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
-    def assemble(*pieces: Array) -> Array:
-        if mesh is None:
-            return pieces[0]
-        shape = (len(rows), *pieces[0].shape[1:])
-        return jax.make_array_from_single_device_arrays(shape, NamedSharding(mesh, PartitionSpec("lanes")), pieces)
-
-    progress, policy = jax.tree.map(assemble, *map(for_device, range(len(devices))))
+    pieces = [for_device(i) for i in range(len(devices))]
+    progress, policy = pieces[0] if mesh is None else join(pieces, mesh)
     logs, returns, env_steps = (
         jax.tree.map(lambda *x: np.stack([x[part][lane] for part, lane in lanes]), *trees)
         for trees in zip(*((part.logs, _kept(part).returns, _kept(part).env_steps) for part in parts), strict=True)
@@ -135,8 +151,23 @@ def _concatenate(trees: Sequence[PyTree]) -> PyTree:
     return jax.tree.map(lambda *x: jnp.concatenate(x), *trees)
 
 
-def _fetch(x: Array) -> Any:
-    """An array on the host; a key as keys on one device."""
+def _rows(x: Any, rows: np.ndarray) -> Any:
+    """Some lanes; a view of them where they are neighbours."""
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    return x[first:last] if np.array_equal(rows, np.arange(first, last)) else x[rows]
+
+
+def _fetch(x: Array, lanes: int) -> Any:
+    """The first lanes of an array on the host; of keys as keys on one device.
+
+    Device by device: of an array on many, NumPy's copy of the whole stays as long as the array does.
+    """
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(jax.device_get(jax.random.key_data(x))))
-    return np.asarray(x)
+        return jax.random.wrap_key_data(jnp.asarray(jax.device_get(jax.random.key_data(x))[:lanes]))
+    if len(x.addressable_shards) == 1:
+        return np.asarray(x)[:lanes]
+    whole = np.empty((lanes, *x.shape[1:]), x.dtype)
+    for shard in x.addressable_shards:
+        part = whole[shard.index[0]]
+        part[:] = np.asarray(shard.data)[: len(part)]
+    return whole

@@ -11,11 +11,14 @@ import jax
 
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
+from jaxrl_up.liveness import working_bytes
 from jaxrl_up.training import begin
 from jaxrl_up.types import Algorithm, PyTree
 
-COPIES = 2  # of the state: it is made on one device, then placed on all
-HEADROOM = 512 * 2**20  # bytes for compiling and for what an update works with
+COPIES = 2  # of the state: where the devices do not divide the seeds, the lanes are fetched at the end
+KEPT_COPIES = 4  # a checkpoint is fetched, encoded and written; what does not compress is there each time
+PACKING = 2  # XLA's arrays for an update take up to about so many times what lives at once
+HEADROOM = 512 * 2**20  # bytes for compiling
 GROUPS = {  # where control groups of version 2 and 1 are, and their limit, use and statistics
     "": ("", "memory.max", "memory.current", "memory.stat", "inactive_file"),
     "memory": (
@@ -34,46 +37,70 @@ class Need(NamedTuple):
     per_seed: int  # of the state
     replay: int  # of that, the replay with its priorities
     per_transition: float | None  # of the replay; None where there is none
+    working: int  # what an update of one seed works with, estimated
 
 
 def need(algo: Algorithm, env: Env, config: PyTree) -> Need:
-    """What one seed's state takes."""
-    progress = jax.eval_shape(partial(begin, algo), env, canonical(config), jax.random.key(0))
+    """What one seed takes: its state, and what its updates work with."""
+    config = canonical(config)
+    progress = jax.eval_shape(partial(begin, algo), env, config, jax.random.key(0))
+    update = _update.trace(algo, config, env, progress.state).jaxpr.jaxpr
+    working = PACKING * working_bytes(update, update.invars[-len(jax.tree.leaves(progress.state)) :])
     replay = sum(_bytes(getattr(progress.state, name, ())) for name in ("replay", "priorities"))
     per_transition = replay / config.buffer_size if replay else None
-    return Need(_bytes(progress), replay, per_transition)
+    return Need(_bytes(progress), replay, per_transition, working)
 
 
-def at_start(per_seed: int, seeds: int) -> int:
-    """The most that many seeds take at once, in bytes: their states with copies, and room to compile and to work."""
-    return COPIES * seeds * per_seed + HEADROOM
+@partial(jax.jit, static_argnames=("algo",))
+def _update(algo: Algorithm, config: PyTree, env: Env, state: PyTree) -> PyTree:
+    """Only traced, and that once for a program."""
+    return algo.update(config, env, state)
+
+
+def at_start(needed: Need, seeds: int, kept: bool = True) -> int:
+    """The most that many seeds take at once, in bytes: their states with copies, and room to compile and to work.
+
+    A run that is `kept` has checkpoints. Lanes that fill up the devices count. Of several accelerators each has to hold
+    what the fullest does.
+    """
+    devices, used = _devices(seeds)
+    return -(-seeds // used) * devices * _per_lane(needed, kept) + HEADROOM
+
+
+def most_seeds(needed: Need, free: int, kept: bool = True) -> int:
+    """How many seeds fit in so many bytes: without lanes to fill up the devices, if there are enough for all."""
+    lanes = max((free - HEADROOM) // _per_lane(needed, kept), 0)
+    devices, _ = _devices(lanes)
+    return lanes - lanes % devices
 
 
 def available() -> int | None:
     """Bytes that may still be taken on the devices that run; None where this is not known.
 
     On CPU the least of what the machine and the control groups of this process have left; file caches count as free.
+    Of several accelerators as much as the fullest has left counts of each.
     """
-    device = jax.local_devices()[0]
-    if device.platform != "cpu":
-        stats = device.memory_stats() or {}
-        limit = stats.get("bytes_limit")
-        return None if limit is None else (limit - stats.get("bytes_in_use", 0)) * len(jax.local_devices())
+    devices = jax.local_devices()
+    if devices[0].platform != "cpu":
+        stats = [device.memory_stats() or {} for device in devices]
+        if any("bytes_limit" not in known for known in stats):
+            return None
+        return min(known["bytes_limit"] - known.get("bytes_in_use", 0) for known in stats) * len(devices)
     left = [_machine(), _groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]
     return min((x for x in left if x is not None), default=None)
 
 
-def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> None:
+def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int, kept: bool = True) -> None:
     """Raise `ValueError`, before anything is allocated, if that many seeds do not fit."""
-    per_seed = need(algo, env, config).per_seed  # raises what `begin` raises, also where `free` is not known
+    needed = need(algo, env, config)  # raises what `begin` raises, also where `free` is not known
     free = available()
-    if free is None or at_start(per_seed, seeds) <= free:
+    if free is None or at_start(needed, seeds, kept) <= free:
         return
-    fit = max((free - HEADROOM) // (COPIES * per_seed), 0)
+    fit = most_seeds(needed, free, kept)
     ways = ["fewer"] * (fit > 0) + ["a smaller buffer_size"] * hasattr(config, "buffer_size")
     advice = f"; choose {' or '.join(ways)}" if ways else ""
     raise ValueError(
-        f"{seeds} seed(s) of {readable(per_seed)} need {readable(at_start(per_seed, seeds))}, but "
+        f"{seeds} seed(s) of {readable(needed.per_seed)} need {readable(at_start(needed, seeds, kept))}, but "
         f"{readable(free)} are free: at most {fit} fit{advice}"
     )
 
@@ -85,8 +112,9 @@ def memory_lines(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> list[
     lines.append(f"a seed         {readable(needed.per_seed)}")
     if needed.per_transition is not None:
         lines.append(f"its replay     {readable(needed.replay)}, {needed.per_transition:.1f} bytes a transition")
+    lines.append(f"an update      {readable(needed.working)} a seed, estimated")
     lines.append(f"all seeds      {readable(seeds * needed.per_seed)}")
-    lines.append(f"at the start   {readable(at_start(needed.per_seed, seeds))}, with copies and compiling")
+    lines.append(f"at the start   {readable(at_start(needed, seeds))}, with copies, updates and compiling")
     lines.append("free           " + ("not known" if free is None else readable(free)))
     return lines
 
@@ -98,6 +126,17 @@ def readable(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1024
     raise AssertionError
+
+
+def _per_lane(needed: Need, kept: bool) -> int:
+    return (KEPT_COPIES if kept else COPIES) * needed.per_seed + needed.working
+
+
+def _devices(lanes: int) -> tuple[int, int]:
+    """Of how many devices the memory counts, and over how many so many lanes are spread."""
+    devices = jax.local_devices()
+    used = max(min(lanes, len(devices)), 1)
+    return (used if devices[0].platform == "cpu" else len(devices)), used
 
 
 def _bytes(tree: Any) -> int:

@@ -15,6 +15,7 @@ from jaxrl_up import records
 from jaxrl_up.config import canonical, check, check_support
 from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive
 from jaxrl_up.envs import Env
+from jaxrl_up.lanes import without_padding
 from jaxrl_up.memory import check_memory
 from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import Reporter
@@ -34,7 +35,7 @@ class RunResult(NamedTuple):
     env: Env
     config: PyTree
     seeds: tuple[int, ...]
-    state: PyTree  # [S, ...], counters unbatched
+    state: PyTree  # [S, ...], counters unbatched; on the host where the devices do not divide the seeds
     log: Log  # [S, E]
     compile_seconds: float
     train_seconds: float  # without compiling; of all processes that worked on it
@@ -200,10 +201,9 @@ def _go_on(
 
 
 def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) -> RunResult:
-    state, logs = outcome.reached.progress.state, outcome.reached.logs
-    lanes = jax.tree.map(lambda x: x[: len(job.seeds)], state._replace(counters=None))
-    log = jax.tree.map(lambda *x: np.stack(x, axis=1), *logs)
-    what = (job.algo, job.env, job.config, job.seeds, lanes._replace(counters=state.counters), log)
+    state = without_padding(outcome.reached.progress.state, len(job.seeds))
+    log = jax.tree.map(lambda *x: np.stack(x, axis=1), *outcome.reached.logs)
+    what = (job.algo, job.env, job.config, job.seeds, state, log)
     result = RunResult(*what, *outcome[1:], directory)
     if directory is not None:
         draw(result, directory)
@@ -274,7 +274,9 @@ def check_run(
     check_steps(env)
     canonical(config)
     number = int(seeds) if isinstance(seeds, int | np.integer) else len(seed_list(seeds))
-    check_memory(algo, env, config, max(number, 1))  # of a number of seeds before a list of them is made
+    check_memory(
+        algo, env, config, max(number, 1), directory is not None
+    )  # of a number of seeds before a list of them is made
     seed_list(seeds)
     evaluation_ends(algo, config, num_evals)
     if num_episodes < 1:

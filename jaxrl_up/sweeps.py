@@ -113,10 +113,10 @@ def plan_lines(
     for i, member in enumerate(sweep.groups):
         parts = [cell for cell in cells if cell.group == i]
         static = {name: value for name, value in sweep.points[member.points[0]].items() if name not in member.swept}
-        needed = memory.need(algo, member.env, member.config).per_seed
+        needed = memory.need(algo, member.env, member.config)
         lines.append(
             f"program {i + 1}: {describe(static) + ': ' if static else ''}{count(len(member.points), 'point')}, "
-            f"{count(len(parts), 'part')} of {count(parts[0].width, 'run')}, {memory.readable(needed)} each, "
+            f"{count(len(parts), 'part')} of {count(parts[0].width, 'run')}, {memory.readable(needed.per_seed)} each, "
             f"{memory.readable(memory.at_start(needed, parts[0].width))} at the start"
         )
     return lines
@@ -191,8 +191,8 @@ def _plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
     for i, member in enumerate(sweep.groups):
         here = [point for point in member.points if point in points]
         free = memory.available()
-        needed = memory.COPIES * memory.need(algo, member.env, member.config).per_seed
-        fit = len(here) * len(seeds) if free is None else (free - memory.HEADROOM) // needed
+        needed = memory.need(algo, member.env, member.config)
+        fit = len(here) * len(seeds) if free is None else memory.most_seeds(needed, free)
         fit = max((cell.width for cell in sweep.cells if cell.group == i), default=fit)  # as in the first rung
         fit = max(min(fit, sweep.max_lanes or fit), 1)
         point_parts = _parts(here, max(fit // len(seeds), 1))
@@ -281,7 +281,7 @@ def _make_room(sweep: Sweep, cell: Cell, held: dict[int, OnDevices]) -> None:
     if not held:
         return
     member, free = sweep.groups[cell.group], memory.available()
-    needed = memory.need(sweep.base.algo, member.env, member.config).per_seed
+    needed = memory.need(sweep.base.algo, member.env, member.config)
     if free is not None and memory.at_start(needed, cell.width) > free:
         held.clear()
 

@@ -323,6 +323,27 @@ def place(tree: PyTree, mesh: Mesh | None, axes: PyTree = 0) -> PyTree:
     return _at_axes(spread, axes, tree, lambda x: put(x, PartitionSpec()))
 
 
+def join(pieces: Sequence[PyTree], mesh: Mesh, axes: PyTree = 0) -> PyTree:
+    """The lanes of each device as one tree, spread over the mesh; nothing is copied."""
+
+    def subtree(axis: int | None, *trees: PyTree) -> PyTree:
+        sharding = NamedSharding(mesh, PartitionSpec() if axis is None else PartitionSpec("lanes"))
+
+        def leaf(*shards: Array) -> Array:
+            lead = shards[0].shape[:1] if axis is None else (sum(len(x) for x in shards),)
+            shape = (*lead, *shards[0].shape[1:])
+            return jax.make_array_from_single_device_arrays(shape, sharding, shards)
+
+        return jax.tree.map(leaf, *trees)
+
+    return jax.tree.map(subtree, axes, *pieces, is_leaf=lambda x: x is None)
+
+
+def shares(rows: Sequence[int], devices: int) -> list[np.ndarray]:
+    """The lanes that go to each device, filled up by repeating the first one."""
+    return np.split(np.array([*rows, *[rows[0]] * (-len(rows) % devices)]), devices)
+
+
 def _at_axes(
     function: Callable[[Array], Array],
     axes: PyTree,
@@ -341,13 +362,20 @@ def _at_axes(
 def begin_lanes(
     algo: Algorithm, env: Env, config: PyTree, swept: Mapping[str, Array], keys: Key, mesh: Mesh | None
 ) -> Progress:
-    """`begin` for every lane, on one device, then placed on the mesh.
+    """`begin` for every lane: the lanes of one device after those of another, all made on the first device.
 
-    (Orthogonal initialisation inside a program sharded over CPU devices can deadlock in LAPACK.)
+    That device so holds no more than its share, and no state exists twice. (Not as a sharded program: orthogonal
+    initialisation of a network of one's own can deadlock there, in LAPACK.)
     """
-    shape = jax.eval_shape(partial(begin, algo), env, config, jax.random.key(0))
-    progress = _begin_lanes(algo, env, config, dict(swept), keys)
-    return place(progress, mesh, lane_axes(shape))
+    if mesh is None:
+        return _begin_lanes(algo, env, config, dict(swept), keys)
+    pieces: list[Progress] = []
+    here = shares(range(keys.shape[0]), mesh.size)
+    for device, rows in zip(mesh.devices[::-1], here[::-1], strict=True):  # the first device last: its share stays
+        some = {name: value[rows] for name, value in swept.items()}
+        made = [_begin_lanes(algo, env, config, some, keys[rows])]  # in a list, so that `pop` lets go of it
+        pieces.append(jax.block_until_ready(jax.device_put(made.pop(), device)))
+    return join(pieces[::-1], mesh, lane_axes(pieces[0]))
 
 
 @partial(jax.jit, static_argnames=("algo",))

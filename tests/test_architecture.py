@@ -22,6 +22,7 @@ FLOORS = {
     "devices": 0,
     "scores": 0,
     "config": 1,
+    "liveness": 1,
     "checkpoint": 1,
     "ops": 1,
     "envs": 2,

@@ -1,5 +1,6 @@
 """Checkpoints: every leaf comes back bit for bit, and what is not whole or not ours is refused in one line."""
 
+import copy
 import json
 import shutil
 
@@ -114,3 +115,11 @@ def test_a_full_disk_keeps_the_old_one(place, tmp_path, monkeypatch):
         checkpoint.save(tmp_path, 13, STATE, POLICY, {})
     assert checkpoint.latest(tmp_path) == place
     checkpoint.restore(place, "state", shapes(STATE))
+
+
+def test_what_is_written_is_not_copied_first(tmp_path, monkeypatch):
+    """A replay would be there once more."""
+    copied = []
+    monkeypatch.setattr(copy, "deepcopy", lambda x, *_, deep=copy.deepcopy: copied.append(type(x)) or deep(x, *_))
+    checkpoint.save(tmp_path, 1, {"replay": np.ones(8, np.float32)}, {"w": np.ones(2, np.float32)}, {})
+    assert np.ndarray not in copied

@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import cartpole, keys_of, tiny
 
-from jaxrl_up.lanes import choose, gather, to_devices, to_host
+from jaxrl_up import DQN, training
+from jaxrl_up.config import canonical
+from jaxrl_up.lanes import choose, gather, to_devices, to_host, without_padding
 from jaxrl_up.saved_runs import Best, Reached
-from jaxrl_up.training import Log, Progress
+from jaxrl_up.training import Log, Progress, begin_lanes, lane_mesh
 
 ODD = np.array([-0.0, np.nan, np.inf, 1e-45, -1.5], np.float32)  # what arithmetic would not leave alone
 
@@ -77,3 +80,38 @@ def test_gathered_on_one_device(cpus):
     assert {shard.device for shard in found.progress.state.policy["w"].addressable_shards} == {cpus[0]}
     jax.tree.map(lambda x: x.delete(), (found.progress, found.best.policy))
     assert bits(to_host(whole)) == bits(reached(5))
+
+
+def test_padding_is_dropped_without_a_replica(cpus):
+    """Lanes that the devices divide stay as they are; others come to the host, and what they came from is let go of."""
+    even, odd = (to_devices(reached(lanes), lanes).progress.state for lanes in (4, 3))
+    assert without_padding(even, 4).policy["w"] is even.policy["w"]
+    found = without_padding(odd, 3)
+    assert isinstance(found.policy["w"], np.ndarray)
+    assert odd.policy["w"].is_deleted()
+    assert bits(found) == bits(reached(3).progress.state)
+
+
+def test_what_is_fetched_is_not_kept_twice(cpus):
+    """NumPy's copy of an array on many devices stays as long as the array does."""
+    there = to_devices(reached(4), 4)
+    to_host(there)
+    assert all(x._npy_value is None for x in jax.tree.leaves((there.best.policy, there.progress.failed_at)))
+
+
+def test_lanes_begin_on_their_devices_as_on_one(cpus):
+    """Each device with its share, the last filled up by the first lane."""
+    config = canonical(tiny(DQN))
+    some = begin_lanes(DQN, cartpole(), config, {}, keys_of((3, 4, 5)), lane_mesh(3))
+    alone = [begin_lanes(DQN, cartpole(), config, {}, keys_of(seeds), None) for seeds in ((3, 4), (5, 3))]
+    for spread, *parts in zip(*(jax.tree.leaves(x.state.learner) for x in (some, *alone)), strict=True):
+        assert {shard.device for shard in spread.addressable_shards} == set(cpus)
+        np.testing.assert_array_equal(np.asarray(spread), np.concatenate([np.asarray(x) for x in parts]))
+    assert int(some.state.counters.updates) == 0
+
+
+def test_never_more_than_a_share_begins_at_once(cpus, monkeypatch):
+    begin, widths = training._begin_lanes, []
+    monkeypatch.setattr(training, "_begin_lanes", lambda *args: widths.append(len(args[-1])) or begin(*args))
+    begin_lanes(DQN, cartpole(), canonical(tiny(DQN)), {}, keys_of((3, 4, 5)), lane_mesh(3))
+    assert widths == [2, 2]

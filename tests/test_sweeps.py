@@ -309,12 +309,12 @@ def test_failed_seeds_and_an_environment_of_ones_own(tmp_path, capsys):
 
 
 def test_memory_decides_how_many_fit(monkeypatch):
-    needed = memory.need(A2C, cartpole(), CONFIG).per_seed
-    monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM + memory.COPIES * 5 * needed)
+    needed = memory.need(A2C, cartpole(), CONFIG)
+    monkeypatch.setattr(memory, "available", lambda: memory.at_start(needed, 4))
     plan = plan_lines(A2C, cartpole(), CONFIG, {"learning_rate": RATES}, SEEDS)
     assert plan[1:3] == ["1 program to compile, 2 parts to train", plan[2]]
     assert plan[2].startswith("program 1: 3 points, 2 parts of 4 runs, ")
-    monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM + memory.COPIES * needed)
+    monkeypatch.setattr(memory, "available", lambda: memory.at_start(needed, 1))
     assert "6 parts of 1 run," in plan_lines(A2C, cartpole(), CONFIG, {"learning_rate": RATES}, SEEDS)[2]
     monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM)
     with pytest.raises(ValueError, match="at most 0 fit"):
