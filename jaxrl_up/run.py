@@ -274,9 +274,8 @@ def check_run(
     check_steps(env)
     canonical(config)
     number = int(seeds) if isinstance(seeds, int | np.integer) else len(seed_list(seeds))
-    check_memory(
-        algo, env, config, max(number, 1), directory is not None
-    )  # of a number of seeds before a list of them is made
+    # of a number of seeds before a list of them is made
+    check_memory(algo, env, config, max(number, 1), kept=directory is not None)
     seed_list(seeds)
     evaluation_ends(algo, config, num_evals)
     if num_episodes < 1:
