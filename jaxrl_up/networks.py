@@ -447,16 +447,15 @@ def actor_critics(config: Any, env: Any, outputs: tuple[str, ...], number: int) 
         return {"actor": actor.init(actor_key, obs), "critic": init_critic(jax.random.split(critic_key, number))}
 
     def critics(params: PyTree, obs: Array, action: Array) -> Array:
-        # to each critic inputs of its own: with shared ones vmap makes one product of all their first layers, and the
+        # vectors are copied for each critic: with shared ones vmap makes one product of all their first layers, and the
         # transposes around it cost more than it saves
-        inputs = jax.tree.map(lambda x: jnp.broadcast_to(x, (_leading(params), *x.shape)), (obs, action))
-        return jax.vmap(lambda p, obs, action: cast(Array, critic.apply(p, obs, action)))(params, *inputs)
+        axis = None
+        if len(space.shape) == 1:
+            axis, count = 0, jax.tree.leaves(params)[0].shape[0]
+            obs, action = (jnp.broadcast_to(x, (count, *x.shape)) for x in (obs, action))
+        return cast(Array, jax.vmap(critic.apply, in_axes=(0, axis, axis))(params, obs, action))
 
     return ActorCritics(init, lambda params, obs: cast(Any, actor.apply(params, obs)), critics)
-
-
-def _leading(tree: PyTree) -> int:
-    return jax.tree.leaves(tree)[0].shape[0]
 
 
 def check_network(config: Any) -> None:
