@@ -24,15 +24,21 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises `UsageError`, takes `_` for `-`, and knows what was meant."""
+    """An argument parser that raises `UsageError`, takes `_` for `-`, and knows what was meant.
 
-    def __init__(self, **options: Any) -> None:
+    One of a command that `compiles` programs has the option `--no-cache`.
+    """
+
+    def __init__(self, compiles: bool = False, **options: Any) -> None:
         super().__init__(
             allow_abbrev=False,
             formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
             **options,
         )
-        self.known = ["--help"]
+        self.known, self.compiles = ["--help"], compiles
+        if compiles:
+            self.add(self, "--no-cache", action="store_true",
+                     help="compile anew, and keep no compiled program (see docs/starting.md)")  # fmt: skip
 
     def add(self, group: Any, *names: str, **options: Any) -> None:
         """Add an option to a group."""
@@ -43,12 +49,17 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message.removeprefix("argument "))
 
     def parse(self, arguments: list[str]) -> argparse.Namespace | None:
-        """Parse, or print help and return None."""
+        """Parse, or print help and return None. Where something will be compiled, the compilation cache is then on."""
         arguments = self._normalise(arguments)
         if any(a in ("--help", "-h") for a in arguments):
             self.print_help()
             return None
-        return self.parse_args(arguments)
+        options = self.parse_args(arguments)
+        if self.compiles and not options.no_cache:
+            from jaxrl_up.compilation_cache import use_compilation_cache
+
+            use_compilation_cache()
+        return options
 
     def _normalise(self, arguments: list[str]) -> list[str]:
         """Spell options as declared and join negative values to them, which argparse takes for options."""

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up import compilation_cache, compiling
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
 from jaxrl_up.lanes import OnDevices, to_devices, to_host
@@ -43,7 +44,7 @@ class Watcher(Protocol):
 
     def __enter__(self) -> Any: ...
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None: ...
-    def compiled(self, seconds: float) -> None: ...
+    def compiled(self, seconds: float, source: str = "") -> None: ...
     def evaluated(self, log: Log, seconds: float) -> None: ...
 
 
@@ -92,25 +93,28 @@ def drive(
         stop = stack.enter_context(stoppable()) if stop is None else stop
         feed_sinks = stack.enter_context(feed(sinks, _description(job, keeper) if sinks else {}))
         begun = time.perf_counter()
-        if at is None:
-            keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
-            progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh)
-            best = None if keeper is None else _nothing_yet(progress.state.policy, lanes)
-        else:
-            at = to_devices(at, width) if isinstance(at, Reached) else at
-            progress, best = at.progress, None if keeper is None else at.best
-        swept = place(swept, mesh)
-        del at
-        if len(updates):
-            arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
-            shape = (job.algo, job.evaluation, mesh, *_shape(arguments[1:6]))
-            if shape not in programs:
-                programs[shape] = advance_lanes.lower(*arguments).compile()
-            compiled = programs[shape]
-            del arguments
-            jax.block_until_ready(progress)
-            compile_seconds = time.perf_counter() - begun
-            reporter.compiled(compile_seconds)
+        with compilation_cache.heeded():
+            if at is None:
+                keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
+                progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh, compiling.options(once=True))
+                best = None if keeper is None else _nothing_yet(progress.state.policy, lanes)
+            else:
+                at = to_devices(at, width) if isinstance(at, Reached) else at
+                progress, best = at.progress, None if keeper is None else at.best
+            swept = place(swept, mesh)
+            del at
+            if len(updates):
+                arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
+                shape = (job.algo, job.evaluation, mesh, *_shape(arguments[1:6]))
+                source = ""
+                if shape not in programs:
+                    lowered = advance_lanes.lower(*arguments)
+                    programs[shape], source = compilation_cache.compiled(lowered, compiling.options())
+                compiled = programs[shape]
+                del arguments
+                jax.block_until_ready(progress)
+                compile_seconds = time.perf_counter() - begun
+                reporter.compiled(compile_seconds, source)
         trained = kept = time.perf_counter()
         if keeper is not None and len(updates):
             keeper.recorder.time("compile", _steps(logs), compile_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -13,6 +14,7 @@ import numpy as np
 from jaxrl_up.envs import Env
 from jaxrl_up.training import Log, num_updates
 from jaxrl_up.types import Algorithm, PyTree
+from jaxrl_up.waiting import counting
 
 if TYPE_CHECKING:
     from jaxrl_up.run import RunResult
@@ -38,7 +40,7 @@ class Reporter:
         self.stream = sys.stderr if stream is None else stream
         self.display: _Display | None = None
         self.named: set[int] = set()  # failed seeds already reported
-        self.compile_seconds = 0.0
+        self.waiting = ExitStack()  # counts the seconds until it is closed, or the terminal's display does
 
     def __enter__(self) -> Reporter:
         if not self.enabled:
@@ -51,21 +53,27 @@ class Reporter:
         )
         if self.display is not None:
             self.display.start()
+        else:
+            self.waiting.enter_context(counting("compiling", say=self._say))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.waiting.close()
         if self.display is not None:
             self.display.stop()
             self.display = None
 
-    def compiled(self, seconds: float) -> None:
-        """Say that initialisation and compilation took `seconds`; the clock of steps per second starts here."""
-        self.compile_seconds = seconds
-        if self.enabled and self.display is None:
-            self._say(f"compiled in {seconds:.1f} s, training")
-        elif self.display is not None:
+    def compiled(self, seconds: float, source: str = "") -> None:
+        """Say that initialisation and compilation took `seconds`; the clock of steps per second starts here.
+
+        `source` is what a user should know of where the program came from.
+        """
+        self.waiting.close()
+        if self.enabled:
+            self._say(f"compiled in {seconds:.1f} s{f' ({source})' if source else ''}, training")
+        if self.display is not None:
             self.display.show("training")
 
     def evaluated(self, log: Log, seconds: float) -> None:

@@ -10,6 +10,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from jaxrl_up.sweep_records import (
 )
 from jaxrl_up.training import Evaluation, Log, evaluation_ends, resolve
 from jaxrl_up.types import Algorithm, PyTree
+from jaxrl_up.waiting import counting
 
 ETA = 3
 Programs = dict[tuple[int, int], dict[Any, Any]]  # of each group and width, once compiled; see `drive`
@@ -342,21 +344,23 @@ class _Watcher:
         self, sweep: Sweep, cell: Cell, part: str, total_steps: int, compiles: bool, say: Callable[[str], None]
     ) -> None:
         self.points, self.cell, self.total_steps, self.compiles = sweep.points, cell, total_steps, compiles
-        self.part, self.say, self.named = part, say, set[int]()
+        self.part, self.say, self.named, self.waiting = part, say, set[int](), ExitStack()
 
     def __enter__(self) -> None:
         cell = self.cell
         what = describe(self.points[cell.points[0]]) if len(cell.points) == 1 else count(len(cell.points), "point")
         doing = "compiling" if self.compiles else "training"
         self.say(f"{self.part}{what} x {count(len(cell.seeds), 'seed')}, {doing} ...")
+        self.waiting.enter_context(counting(f"{self.part}{doing}", say=self.say))
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        pass
+        self.waiting.close()
 
-    def compiled(self, seconds: float) -> None:
+    def compiled(self, seconds: float, source: str = "") -> None:
         """Say how long it took, if something was compiled."""
+        self.waiting.close()
         if self.compiles:
-            self.say(f"{self.part}compiled in {seconds:.1f} s, training")
+            self.say(f"{self.part}compiled in {seconds:.1f} s{f' ({source})' if source else ''}, training")
 
     def evaluated(self, log: Log, seconds: float) -> None:
         """Say how far it is, and which point is best so far."""

@@ -1,7 +1,8 @@
-"""Two CPU devices for all tests, quick compiles, and strict shapes.
+"""Two CPU devices for all tests, quick compiles that are shared, and strict shapes.
 
-Compiling is most of the time here, so programs are compiled with little optimisation. Learning tests run long
-enough to want the real thing: `pytest -m learning`; plain `pytest` leaves them out.
+Compiling is most of the time here, so programs are compiled with little optimisation, and what one worker has compiled
+the others take from a cache of this session (or, to keep it, one that `JAX_COMPILATION_CACHE_DIR` names). Learning
+tests run long enough to want the real thing: `pytest -m learning`; plain `pytest` leaves them out.
 
 Checks that are on: arrays of different rank do not broadcast (`jax_numpy_rank_promotion`), except where gymnax is
 stepped for its own sake (its Swimmer broadcasts). `jax_debug_key_reuse` cannot be on for everything, because gymnax
@@ -9,6 +10,8 @@ environments reuse keys; the contract suite traces every algorithm with it on a 
 """
 
 import os
+import shutil
+import tempfile
 
 import jax
 import pytest
@@ -18,6 +21,7 @@ import jaxrl_up
 MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/test_cli.py")
 FORGET_EVERY = 40  # tests
 TESTS_RUN = pytest.StashKey[int]()
+PROGRAMS = pytest.StashKey[str]()  # where compiled programs are shared, if it is to be removed
 QUICK_COMPILE = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 11):  # which refuses to start with a flag it does not know
     QUICK_COMPILE += " --xla_cpu_use_fusion_emitters=false"
@@ -27,6 +31,17 @@ def pytest_configure(config):
     if "learning" not in config.option.markexpr:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_COMPILE}".strip()
     jaxrl_up.use_all_cores(2)
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # so workers find it, and what tests start
+        config.stash[PROGRAMS] = tempfile.mkdtemp(prefix="jaxrl_up-programs-")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.stash[PROGRAMS]
+    os.environ |= {"JAX_COMPILATION_CACHE_MAX_SIZE": str(2**31), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_compilation_cache_max_size", 2**31)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.stash.get(PROGRAMS, ""), ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config, items):

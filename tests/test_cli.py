@@ -326,10 +326,10 @@ def test_slow_loading_is_said(monkeypatch, capsys):
         time.sleep(0.3)
         raise ValueError("too late")
 
-    monkeypatch.setattr("jaxrl_up.commands.train.PATIENCE", 0.05)
+    monkeypatch.setattr("jaxrl_up.waiting.PATIENCE", 0.2)
     monkeypatch.setattr(envs, "make", slow)
     assert main(["train"]) == 2
-    assert capsys.readouterr().err == "loading CartPole-v1 ...\njaxrl-up: error: too late\n"
+    assert capsys.readouterr().err == "loading CartPole-v1 ... 0 s\njaxrl-up: error: too late\n"
 
 
 def test_help_at_every_level(capsys):

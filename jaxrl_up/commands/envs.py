@@ -13,11 +13,6 @@ def main(arguments: list[str]) -> int:
     from jaxrl_up import envs
 
     rows = [("name", "observations", "actions", "time limit")]
-    for name in envs.names():
-        env = envs.make(name)
-        observations = f"{type(env.observation_space).__name__} {list(env.observation_space.shape)}"
-        actions = env.action_space
-        actions = repr(actions) if type(actions).__name__ == "Discrete" else f"Box {list(actions.shape)}"
-        rows.append((name, observations, actions, str(env.max_steps or "none")))
+    rows += [(name, obs, actions, str(limit or "none")) for name, (obs, actions, limit) in envs.listing().items()]
     print("\n".join(table(rows)))
     return 0

@@ -71,6 +71,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
+        compiles=True,
         prog="jaxrl-up evaluate",
         usage="jaxrl-up evaluate RUN [--episodes N] [--best] [--stochastic] [--seeds N] [--env.NAME VALUE ...]",
         description="Play fresh episodes of every seed's policy. They share no random key with training or its "

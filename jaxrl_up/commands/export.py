@@ -12,6 +12,7 @@ from jaxrl_up.cli_options import Parser, UsageError, whole
 def main(arguments: list[str]) -> int:
     """`jaxrl-up export RUN FILE`: check, write, and print the path written on standard output."""
     parser = Parser(
+        compiles=True,
         prog="jaxrl-up export",
         usage="jaxrl-up export RUN FILE [--seed N] [--best] [--with-loader] [--force]",
         description="Write the greedy policy of one seed as one file: a program for JAX, on CPU and CUDA, and one for "

@@ -16,6 +16,7 @@ def main(arguments: list[str]) -> int:
     from jaxrl_up.sweep_records import is_sweep
 
     parser = Parser(
+        compiles=True,
         prog="jaxrl-up resume",
         usage="jaxrl-up resume DIR [--total-steps N] [--schedule-steps N]",
         description="Go on with a run from its newest checkpoint, as if it had never stopped: on the same machine the "

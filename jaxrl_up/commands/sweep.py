@@ -29,6 +29,7 @@ from jaxrl_up.cli_options import (
     whole,
 )
 from jaxrl_up.commands.train import DEFAULT_ALGO, DEFAULT_ENV
+from jaxrl_up.waiting import counting
 
 ROWS = 20  # of the ranking that are printed
 
@@ -74,7 +75,9 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
         "max_lanes": options.max_lanes,
     }
     try:
-        config, env = make_config(algo, options.preset, **fields), envs.make(options.env, **env_options)
+        config = make_config(algo, options.preset, **fields)
+        with counting(f"loading {options.env}", options.progress):
+            env = envs.make(options.env, **env_options)
         if options.dry_run:
             if directory is not None:
                 check_place(directory, options.force)
@@ -208,6 +211,7 @@ def _parser(algo: Any) -> Parser:
     from jaxrl_up.algorithms import ALGORITHMS
 
     parser = Parser(
+        compiles=True,
         prog="jaxrl-up sweep",
         usage="jaxrl-up sweep [ALGO] [--env ENV] [--seeds N] --grid NAME=V1,V2,... [--grid ...] [--FIELD VALUE ...]",
         description="Train every point of a grid, or points drawn at random, on every seed. Points that differ in "

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +22,10 @@ from jaxrl_up.cli_options import (
     take_env_options,
     take_source,
 )
+from jaxrl_up.waiting import counting
 
 DEFAULT_ALGO = "ppo"
 DEFAULT_ENV = "CartPole-v1"
-PATIENCE = 2.5  # seconds of loading without a word; shorter loading leaves an error alone on its line
 
 
 def main(arguments: list[str]) -> int:
@@ -71,7 +68,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     }
     try:
         config = make_config(algo, options.preset, **fields)
-        with _saying(f"loading {options.env} ...", options.progress):
+        with counting(f"loading {options.env}", options.progress):
             env = envs.make(options.env, **env_options)
             check_run(algo, env, config, directory=directory, **settings)
         if options.dry_run:
@@ -99,19 +96,6 @@ def _directory(options: argparse.Namespace) -> Path | None:
     return place_of(options, "a run")
 
 
-@contextlib.contextmanager
-def _saying(line: str, enabled: bool) -> Iterator[None]:
-    """Print a line on standard error if what is within takes long."""
-    timer = threading.Timer(PATIENCE, print, [line], {"file": sys.stderr, "flush": True})
-    timer.daemon = True
-    if enabled:
-        timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
 def _guess_algo(arguments: list[str], algorithms: dict[str, Any]) -> str:
     """The algorithm whose fields the options are: the first word, or else a word that is an algorithm."""
     if arguments and not arguments[0].startswith("-"):
@@ -123,6 +107,7 @@ def _train_parser(algo: Any) -> Parser:
     from jaxrl_up.algorithms import ALGORITHMS
 
     parser = Parser(
+        compiles=True,
         prog="jaxrl-up train",
         usage="jaxrl-up train [ALGO] [--env ENV] [--seeds N] [--directory DIR] [--FIELD VALUE ...]",
         description="Train an algorithm on an environment, many seeds at once. The last line, on standard output, is "

@@ -67,6 +67,7 @@ def _out(run: SavedRun, options: argparse.Namespace) -> Path | None:
 
 def _parser() -> Parser:
     parser = Parser(
+        compiles=True,
         prog="jaxrl-up watch",
         usage="jaxrl-up watch RUN [--seed N] [--best] [--stochastic] [--out FILE.gif] [--text]",
         description="Play one episode of a seed's policy, the first of those that `jaxrl-up evaluate` plays, and draw "

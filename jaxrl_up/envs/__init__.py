@@ -46,4 +46,9 @@ def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
 
 def names() -> tuple[str, ...]:
     """List the environments `make` builds without a download."""
-    return gymnax_adapter.NAMES
+    return tuple(gymnax_adapter.ENVIRONMENTS)
+
+
+def listing() -> dict[str, tuple[str, str, int | None]]:
+    """Observations, actions and time limit of each of `names`, for people; nothing is built."""
+    return dict(gymnax_adapter.ENVIRONMENTS)

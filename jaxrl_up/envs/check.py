@@ -13,6 +13,7 @@ import numpy as np
 from jaxrl_up.envs.core import Env, require_same_structure
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.types import Array, Key, PyTree
+from jaxrl_up.waiting import counting
 
 LANES, RESETS = 4, 16
 MOST_STEPS = 5_000
@@ -27,7 +28,7 @@ def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> Non
     5000; 300 where there is none). Checked: one structure and strong dtypes from reset and step;
     observations inside their space; float32 rewards, boolean flags, nothing non-finite; truncation exactly
     at `max_steps`; resets that depend on the key unless the Spec says `deterministic_reset`; zeros and ones
-    where it says `binary_observation`.
+    where it says `binary_observation`. What takes long counts its seconds on standard error.
     """
     key = jax.random.key(0) if key is None else key
     trace_key, play_key = jax.random.split(key)
@@ -37,8 +38,9 @@ def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> Non
             "envs.from_functions or envs.from_gymnax."
         )
     _check_spec(env)
-    _check_traces(env, trace_key)
-    _check_play(env, play_key, num_steps)
+    with counting(f"checking {env.name}"):
+        _check_traces(env, trace_key)
+        _check_play(env, play_key, num_steps)
 
 
 def _check_spec(env: Env) -> None:

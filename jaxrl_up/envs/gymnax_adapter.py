@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import inspect
+import sys
+import types
 from typing import Any
 
 import jax
@@ -23,33 +26,33 @@ from jaxrl_up.types import PyTree
 
 LIMIT = "max_steps_in_episode"
 
-NAMES = (
-    "CartPole-v1",
-    "Pendulum-v1",
-    "Acrobot-v1",
-    "MountainCar-v0",
-    "MountainCarContinuous-v0",
-    "Asterix-MinAtar",
-    "Breakout-MinAtar",
-    "Freeway-MinAtar",
-    "Seaquest-MinAtar",
-    "SpaceInvaders-MinAtar",
-    "Catch-bsuite",
-    "DeepSea-bsuite",
-    "MemoryChain-bsuite",
-    "UmbrellaChain-bsuite",
-    "DiscountingChain-bsuite",
-    "SimpleBandit-bsuite",
-    "FourRooms-misc",
-    "MetaMaze-misc",
-    "PointRobot-misc",
-    "BernoulliBandit-misc",
-    "GaussianBandit-misc",
-    "Reacher-misc",
-    "Swimmer-misc",
-    "Pong-misc",
-    "FrozenLake-misc",
-)
+ENVIRONMENTS = {  # name -> observations, actions, time limit; a list needs no gymnax
+    "CartPole-v1": ("Box [4]", "Discrete(2)", 500),
+    "Pendulum-v1": ("Box [3]", "Box [1]", 200),
+    "Acrobot-v1": ("Box [6]", "Discrete(3)", 500),
+    "MountainCar-v0": ("Box [2]", "Discrete(3)", 200),
+    "MountainCarContinuous-v0": ("Box [2]", "Box [1]", 999),
+    "Asterix-MinAtar": ("Box [10, 10, 4]", "Discrete(5)", 1000),
+    "Breakout-MinAtar": ("Box [10, 10, 4]", "Discrete(3)", 1000),
+    "Freeway-MinAtar": ("Box [10, 10, 7]", "Discrete(3)", 2500),
+    "Seaquest-MinAtar": ("Box [10, 10, 10]", "Discrete(6)", 1000),
+    "SpaceInvaders-MinAtar": ("Box [10, 10, 6]", "Discrete(4)", 1000),
+    "Catch-bsuite": ("Box [10, 5]", "Discrete(3)", 1000),
+    "DeepSea-bsuite": ("Box [8, 8]", "Discrete(2)", 8),
+    "MemoryChain-bsuite": ("Box [3]", "Discrete(2)", 1000),
+    "UmbrellaChain-bsuite": ("Box [3]", "Discrete(2)", 100),
+    "DiscountingChain-bsuite": ("Box [2]", "Discrete(5)", 100),
+    "SimpleBandit-bsuite": ("Box [1, 1]", "Discrete(11)", 100),
+    "FourRooms-misc": ("Box [4]", "Discrete(4)", 500),
+    "MetaMaze-misc": ("Box [15]", "Discrete(4)", 200),
+    "PointRobot-misc": ("Box [6]", "Box [2]", 100),
+    "BernoulliBandit-misc": ("Box [4]", "Discrete(2)", 100),
+    "GaussianBandit-misc": ("Box [4]", "Discrete(2)", 100),
+    "Reacher-misc": ("Box [8]", "Box [2]", 100),
+    "Swimmer-misc": ("Box [16]", "Box [2]", 500),
+    "Pong-misc": ("Box [30, 40, 3]", "Discrete(3)", 1000),
+    "FrozenLake-misc": ("Discrete []", "Discrete(4)", 100),
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,11 +137,31 @@ def _constructor_options(name: str) -> tuple[str, ...]:
 
 
 def _factory(name: str) -> Any:
+    if "gymnax" not in sys.modules:
+        _import_gymnax()
     from gymnax import registration
 
     if name not in registration._registry:
         raise ValueError(f"There is no environment {name!r}. {did_you_mean(name, registration.registered_envs)}")
     return registration._registry[name]
+
+
+class _Later(types.ModuleType):
+    """Stands for a module that is imported when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _import_gymnax() -> None:
+    """Import gymnax without what it draws with, which takes as long as all the rest."""
+    missing = [name for name in ("seaborn", "matplotlib.pyplot") if name not in sys.modules]
+    try:
+        sys.modules.update({name: _Later(name) for name in missing})
+        import gymnax as gymnax
+    finally:
+        for name in missing:
+            sys.modules.pop(name, None)
 
 
 @functools.cache

@@ -23,7 +23,28 @@ def test_names_are_all_that_gymnax_registers_without_a_download():
 
 
 def test_importing_envs_does_not_import_gymnax():
-    code = "import sys, jaxrl_up.envs as e; e.names(); assert 'gymnax' not in sys.modules"
+    code = "import sys, jaxrl_up.envs as e; e.names(); e.listing(); assert 'gymnax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", envs.names())
+def test_the_listing_is_of_what_is_built(name):
+    env, (observations, actions, limit) = envs.make(name), envs.listing()[name]
+    spaces = env.observation_space, env.action_space
+    assert [x.split()[0] for x in (observations, actions)] == [
+        repr(space) if isinstance(space, envs.Discrete) and space is spaces[1] else type(space).__name__
+        for space in spaces
+    ]
+    assert observations.split(" ", 1)[1] == str(list(spaces[0].shape))
+    assert limit == env.max_steps
+
+
+def test_what_gymnax_draws_with_is_loaded_when_it_draws():
+    code = (
+        "import sys, jaxrl_up.envs as e; e.make('CartPole-v1'); assert 'seaborn' not in sys.modules; "
+        "from gymnax.environments.misc import pong; assert pong.sns.color_palette('cubehelix'); "
+        "assert 'seaborn' in sys.modules; import matplotlib.pyplot as plt; assert plt.subplots is pong.plt.subplots"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
