@@ -12,7 +12,7 @@ import jax
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
 from jaxrl_up.liveness import working_bytes
-from jaxrl_up.training import begin
+from jaxrl_up.training import begin, update
 from jaxrl_up.types import Algorithm, PyTree
 
 COPIES = 2  # of the state: where the devices do not divide the seeds, the lanes are fetched at the end
@@ -44,17 +44,11 @@ def need(algo: Algorithm, env: Env, config: PyTree) -> Need:
     """What one seed takes: its state, and what its updates work with."""
     config = canonical(config)
     progress = jax.eval_shape(partial(begin, algo), env, config, jax.random.key(0))
-    update = _update.trace(algo, config, env, progress.state).jaxpr.jaxpr
-    working = PACKING * working_bytes(update, update.invars[-len(jax.tree.leaves(progress.state)) :])
+    program = update.trace(algo, env, config, progress.state).jaxpr.jaxpr
+    working = PACKING * working_bytes(program, program.invars[-len(jax.tree.leaves(progress.state)) :])
     replay = sum(_bytes(getattr(progress.state, name, ())) for name in ("replay", "priorities"))
     per_transition = replay / config.buffer_size if replay else None
     return Need(_bytes(progress), replay, per_transition, working)
-
-
-@partial(jax.jit, static_argnames=("algo",))
-def _update(algo: Algorithm, config: PyTree, env: Env, state: PyTree) -> PyTree:
-    """Only traced, and that once for a program."""
-    return algo.update(config, env, state)
 
 
 def at_start(needed: Need, seeds: int, kept: bool = True) -> int:

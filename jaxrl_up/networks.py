@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -32,19 +33,24 @@ def orthogonal(scale: float = 1.0) -> Callable[..., Array]:
     """
 
     def init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        rows, columns = math.prod(shape[:-1]), shape[-1]
-        drawn = jax.random.normal(key, (max(rows, columns), min(rows, columns)), dtype).T
-
-        def orthonormalize(i: Array, basis: Array) -> Array:
-            vector = drawn[i]
-            vector = vector - (basis @ vector) @ basis
-            vector = vector - (basis @ vector) @ basis
-            return basis.at[i].set(vector / jnp.linalg.norm(vector))
-
-        basis = jax.lax.fori_loop(0, drawn.shape[0], orthonormalize, jnp.zeros_like(drawn))
-        return scale * (basis if rows < columns else basis.T).reshape(shape)
+        return scale * _orthonormal(key, tuple(shape), dtype)
 
     return init
+
+
+@partial(jax.jit, static_argnames=("shape", "dtype"))  # flax looks at an initialiser at every use of a layer: one trace
+def _orthonormal(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    drawn = jax.random.normal(key, (max(rows, columns), min(rows, columns)), dtype).T
+
+    def orthonormalize(i: Array, basis: Array) -> Array:
+        vector = drawn[i]
+        vector = vector - (basis @ vector) @ basis
+        vector = vector - (basis @ vector) @ basis
+        return basis.at[i].set(vector / jnp.linalg.norm(vector))
+
+    basis = jax.lax.fori_loop(0, drawn.shape[0], orthonormalize, jnp.zeros_like(drawn))
+    return (basis if rows < columns else basis.T).reshape(shape)
 
 
 def initializers(name: str, fan_in: int, scale: float) -> dict[str, Any]:

@@ -52,6 +52,16 @@ class Evaluation(NamedTuple):
     max_steps: int | None = None
 
 
+# Programs within programs, so that one trace serves all who look at them; XLA makes them part of what calls them.
+
+
+@partial(jax.jit, static_argnames=("algo",))
+def update(algo: Algorithm, env: Env, config: PyTree, state: PyTree) -> tuple[PyTree, Metrics]:
+    """One update of an algorithm."""
+    return algo.update(config, env, state)
+
+
+@partial(jax.jit, static_argnames=("algo",))
 def begin(algo: Algorithm, env: Env, config: PyTree, key: Key) -> Progress:
     """The state before the first update."""
     init_key, evaluation_key = jax.random.split(key)
@@ -114,7 +124,7 @@ def advance(
         progress, metrics = guarded_update(algo, env, config, progress)
         return progress, jax.tree.map(jnp.add, total, metrics)
 
-    shapes = jax.eval_shape(lambda p: algo.update(config, env, p.state)[1], progress)
+    _, shapes = jax.eval_shape(partial(update, algo), env, config, progress.state)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     progress, total = jax.lax.fori_loop(0, num_updates, body, (progress, zeros))
 
@@ -137,7 +147,7 @@ def advance(
 
 def guarded_update(algo: Algorithm, env: Env, config: PyTree, progress: Progress) -> tuple[Progress, Metrics]:
     """One update, or the old learner where the new one is not finite. The environments go on either way."""
-    state, metrics = algo.update(config, env, progress.state)
+    state, metrics = update(algo, env, config, progress.state)
     leaves = [x.ravel() for x in jax.tree.leaves(state.learner) if jnp.issubdtype(x.dtype, jnp.inexact)]
     # in one piece: a kernel for each leaf takes a fifth of the time of compiling
     numbers = jax.lax.optimization_barrier(jnp.concatenate(leaves))
