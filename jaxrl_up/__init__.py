@@ -16,6 +16,7 @@ from jaxrl_up.algorithms import TD3 as TD3
 from jaxrl_up.algorithms import TRPO as TRPO
 from jaxrl_up.algorithms import VPG as VPG
 from jaxrl_up.compilation_cache import use_compilation_cache as use_compilation_cache
+from jaxrl_up.compiler import leave_out_faulty_fusion as _leave_out_faulty_fusion
 from jaxrl_up.config import make_config as make_config
 from jaxrl_up.devices import use_all_cores as use_all_cores
 from jaxrl_up.points import random_points as random_points
@@ -41,3 +42,5 @@ from jaxrl_up.types import Algorithm as Algorithm
 from jaxrl_up.types import Array as Array
 from jaxrl_up.types import Key as Key
 from jaxrl_up.types import TimeStep as TimeStep
+
+_leave_out_faulty_fusion()

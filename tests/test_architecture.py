@@ -18,6 +18,7 @@ ROOT = Path(jaxrl_up.__file__).parent
 FLOORS = {
     "types": 0,
     "_version": 0,
+    "compiler": 0,
     "numpy_policy": 0,
     "devices": 0,
     "compiling": 0,
