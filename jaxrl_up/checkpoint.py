@@ -25,7 +25,7 @@ import numpy as np
 
 from jaxrl_up.types import PyTree
 
-FORMAT = 1
+FORMAT = 2  # since 2 the evaluations so far hold totals and counts in place of means
 FOLDER = "checkpoints"
 SEAL = "seal.json"
 PART = ".part"  # ends the name of a checkpoint that is not whole

@@ -63,10 +63,10 @@ def gather(runs: Any, column: str = "return", x: str = "steps", smooth: int = 1,
     `runs` is a run, a sequence of them, or a mapping from label to a run or to a sequence of runs whose seeds are
     pooled; a run is a `RunResult` or the directory of one. `column` is a column of progress.csv. `x` is "steps", or
     "seconds" of work for all seeds together, compiling included. `smooth` is how many evaluations a trailing moving
-    average takes, in each seed. `group` labels, and pools, runs by "algorithm", "environment", "run" or a field of
-    config.toml ("learning_rate", "env.gravity"), or by several with commas between; None and "run" keep runs apart.
-    Grid points of a sweep are always kept apart. Raises `ValueError` for what is not known or cannot be pooled, and
-    `OSError` for a directory without a run.
+    average takes, in each seed (fewer where some have no value). `group` labels, and pools, runs by "algorithm",
+    "environment", "run" or a field of config.toml ("learning_rate", "env.gravity"), or by several with commas between;
+    None and "run" keep runs apart. Grid points of a sweep are always kept apart. Raises `ValueError` for what is not
+    known or cannot be pooled, and `OSError` for a directory without a run.
     """
     if x not in X_AXES:
         raise ValueError(f"x={x!r}: choose from {', '.join(X_AXES)}.{did_you_mean(x, X_AXES)}")
@@ -190,7 +190,7 @@ def _read(run: RunResult | str | Path, name: str, column: str, x: str, smooth: i
         ticks = columns["env_steps"][0]
     if column not in columns:
         raise ValueError(f"{name} has no column {column!r}.{did_you_mean(column, columns)} It has {', '.join(columns)}")
-    values = np.stack([columns[column][:, max(0, e + 1 - smooth) : e + 1].mean(axis=1) for e in range(len(ticks))], 1)
+    values = _smoothed(columns[column], smooth)
     points = np.stack([columns[axis][:, 0] for axis in swept], 1) if swept else np.zeros((len(values), 0))
     unfinished = _unfinished(settings, columns["env_steps"][0, -1], columns["updates"][0, -1])
     curves = []
@@ -201,6 +201,16 @@ def _read(run: RunResult | str | Path, name: str, column: str, x: str, smooth: i
         seeds = tuple(columns["seed"][lanes, 0].astype(int).tolist())
         curves.append(Curve(name, text, {**settings, **here}, seeds, ticks, values[lanes], unfinished))
     return curves
+
+
+def _smoothed(values: np.ndarray, smooth: int) -> np.ndarray:
+    """The trailing mean of up to `smooth` evaluations of `values [S, E]`, of those there are; NaN stays NaN alone."""
+    known = ~np.isnan(values)
+    ends = np.arange(1, values.shape[1] + 1)
+    windows = [slice(max(0, end - smooth), end) for end in ends]
+    totals = np.stack([np.where(known, values, 0)[:, window].sum(axis=1) for window in windows], 1)
+    counts = np.stack([known[:, window].sum(axis=1) for window in windows], 1)
+    return np.where(known, totals / np.maximum(counts, 1), np.nan)
 
 
 def _settings(directory: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from jaxrl_up.networks import action_dims
 from jaxrl_up.priorities import Priorities
 from jaxrl_up.replay import Replay, Transitions
 from jaxrl_up.rollout import Interaction, draw_ahead, env_step, no_episodes, start
-from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
+from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means
 
 SMALLEST = 1e-30  # a priority above 0, which would mean that a row must not be learned from
 
@@ -40,7 +40,8 @@ class Learner(NamedTuple):
     opt_state: PyTree
 
 
-Learned = tuple[Learner, dict[str, Array], Array | None]  # after a gradient step: losses, and errors [N] for priorities
+# after a gradient step: losses, a `Mean` where one is not of every step, and errors [N] for priorities
+Learned = tuple[Learner, dict[str, Array | Mean], Array | None]
 
 
 class Ranked(NamedTuple):
@@ -140,7 +141,8 @@ def update(
     `noise(state.noise, key, (T, B))` draws the exploration noise of all steps at once and says what to remember of
     it; `explore(learner, obs [B, ...], noise, env_steps) -> action [B, ...]` gets one step's. Likewise
     `learning_noise(key, shape)` and `learn(learner, batch, noise, step) -> (learner, losses, error [N] or None)`, which
-    is gradient step number `step`, counted from 0. The errors set the priorities of prioritised replay.
+    is gradient step number `step`, counted from 0. The errors set the priorities of prioritised replay. The losses that
+    come back are over the gradient steps that were made, of which there are none before `learning_starts`.
     """
     key, env_key, noise_key, index_key, learn_key = jax.random.split(state.key, 5)
     env = training_env(env)
@@ -173,7 +175,7 @@ def update(
         learner, replay, priorities, interaction, sums, time = act_only(p, acting)
         done = gradient_steps_done(config, time)
 
-        def gradient_step(i: Array, carry: tuple[Learner, PyTree, dict[str, Array]]) -> Any:
+        def gradient_step(i: Array, carry: tuple[Learner, PyTree, dict[str, Array | Mean]]) -> Any:
             learner, priorities, losses = carry
             batch = draw(config, env, replay, priorities, time, bits[p, i])
             learner, new, error = learn(learner, batch, _row(learning_noises, (p, i)), done - learns + i)
@@ -199,8 +201,7 @@ def update(
     acting = jax.lax.fori_loop(0, idle, act_only, acting)
     acting, losses = jax.lax.fori_loop(idle, phases, act_and_learn, (acting, zeros))
     learner, replay, priorities, interaction, sums, time = acting
-    made = jnp.maximum(gradient_steps_done(config, time) - made_before, 1)
-    losses = jax.tree.map(lambda x: x / made, losses)
+    losses = means(losses, gradient_steps_done(config, time) - made_before)
     counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
     return State(learner, replay, interaction, priorities, noise_state, key, counters), Metrics(losses, *sums)
 
@@ -224,9 +225,15 @@ def no_noise(key: Key, shape: tuple[int, ...]) -> tuple[()]:
     return ()
 
 
+def stopped(target: Array, weight: Array) -> Array:
+    """Targets `[N, ...]` without their gradient; 0 for a row of weight `[N]` 0, whose successor must not be read."""
+    counts = weight.reshape(-1, *[1] * (target.ndim - 1)) != 0
+    return jax.lax.stop_gradient(jnp.where(counts, target, 0.0))
+
+
 def critics_loss(values: Array, target: Array, weight: Array) -> Array:
     """Mean squared error of critics `[C, N]` to one target `[N]`, each mean weighted `[N]`, summed over critics."""
-    target = jax.lax.stop_gradient(target)
+    target = stopped(target, weight)
     return jnp.sum(jax.vmap(lambda value: jnp.mean(weight * jnp.square(value - target)))(values))
 
 

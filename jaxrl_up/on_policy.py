@@ -21,7 +21,7 @@ from jaxrl_up.envs.spaces import Box, Discrete
 from jaxrl_up.gradients import descend as descend
 from jaxrl_up.networks import ActorCritic, action_noise, actor_critic, rescale_value, value_scale
 from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
-from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
+from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means
 
 
 class Learner(NamedTuple):
@@ -72,7 +72,7 @@ class Collected(NamedTuple):
     reward: Array  # [T, B]
     discount: Array  # [T, B], gamma (1 - terminated)
     going: Array  # [T, B], 1 - done: the episode went on after this step
-    next_value: Array  # [T, B], of the true successor
+    next_value: Array  # [T, B], of the true successor; not to be read where the episode terminated
     interaction: Interaction
     statistics: ops.RunningStatistics | None
     return_statistics: ops.RunningStatistics | None
@@ -218,8 +218,8 @@ def fit_value(
     batch: Batch,
     rates: Mapping[str, Array | float],
     max_grad_norm: Array | float | None = None,
-) -> tuple[PyTree, PyTree, Array]:
-    """`value_steps` steps of the critic on the whole batch; the loss returned is the one before them."""
+) -> tuple[PyTree, PyTree, Mean]:
+    """`value_steps` steps of the critic on the whole batch; the loss returned is the one before them, if there are."""
     net = network(config, env)
 
     def loss(critic: PyTree) -> Array:
@@ -232,9 +232,9 @@ def fit_value(
         return descend(optimizer, params, opt_state, gradient, rates, max_grad_norm), before
 
     if config.value_steps == 0:
-        return params, opt_state, loss(params["critic"])
+        return params, opt_state, Mean(jnp.float32(0.0), jnp.int32(0))
     (params, opt_state), losses = jax.lax.scan(step, (params, opt_state), length=config.value_steps)
-    return params, opt_state, losses[0]
+    return params, opt_state, Mean(losses[0], jnp.int32(1))
 
 
 def finish(
@@ -244,13 +244,16 @@ def finish(
     collected: Collected,
     params: PyTree,
     opt_state: PyTree,
-    losses: dict[str, Array],
+    losses: Mapping[str, Array | Mean],
 ) -> tuple[State, Metrics]:
-    """The state after an update. Statistics move only now, after the learner used the old ones."""
+    """The state after an update. Statistics move only now, after the learner used the old ones.
+
+    Of the losses, those that are no `Mean` count once.
+    """
     counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
     learner = Learner(params, opt_state, collected.statistics, collected.return_statistics)
     state = State(learner, collected.interaction, key, counters)
-    return state, Metrics(losses, *collected.episodes)
+    return state, Metrics(means(losses), *collected.episodes)
 
 
 def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = None) -> Array:

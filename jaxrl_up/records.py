@@ -13,7 +13,8 @@ runs write equal bytes. Its columns, in this order (in a sweep the swept names c
     train_return    mean return of the training episodes that ended since the last row; nan if none did
     train_episodes  how many did
     failed_at       the update whose loss or learner was not finite; -1 for none
-    ...             the algorithm's losses, by name, as means over the updates since the last row
+    ...             the algorithm's losses, by name, as means over the gradient steps since the last row that were
+                    made; empty if none was, as before learning starts and after a seed failed
 
 timing.csv holds what does: `event,env_steps,seconds`. An `evaluation` row says how many seconds of work the run had
 taken until then (compilation included, pauses between processes not), a `resume` row the same where a later process
@@ -144,7 +145,7 @@ class Recorder:
         _append(self.directory / "timing.csv", f"{event},{env_steps},{seconds:.3f}\n")
 
     def _header(self, log: Log) -> str:
-        return ",".join([*self.labels, *COLUMNS[1:], *sorted(log.losses)]) + "\n"
+        return ",".join([*self.labels, *COLUMNS[1:], *sorted(log.learned)]) + "\n"
 
     def _rows(self, log: Log) -> str:
         steps = np.asarray(log.env_steps)
@@ -159,10 +160,11 @@ class Recorder:
             log.train_returns,
             log.train_episodes,
             log.failed_at,
-            *(log.losses[name] for name in sorted(log.losses)),
         ]
-        rows = zip(*(np.asarray(column) for column in columns), strict=True)
-        return "".join(",".join(number(value) for value in row) + "\n" for row in rows)
+        cells = [[number(value) for value in np.asarray(column)] for column in columns]
+        for _, mean in sorted(log.learned.items()):
+            cells.append([number(x) if count else "" for x, count in zip(mean.value, mean.count, strict=True)])
+        return "".join(",".join(row) + "\n" for row in zip(*cells, strict=True))
 
 
 def write_atomically(path: Path, text: str, replace: bool = True) -> None:
@@ -237,7 +239,7 @@ def check_directory(directory: str | Path, force: bool = False) -> None:
 
 
 def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
-    """The columns of a run's progress.csv, each `[S, E]` in the order of writing.
+    """The columns of a run's progress.csv, each `[S, E]` in the order of writing; an empty cell is NaN.
 
     A last evaluation that was not written for every seed is left out. Raises `FileNotFoundError` if there is no
     progress.csv and `ValueError` if it holds no evaluation.
@@ -254,7 +256,8 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
     num_evals = len(rows) // num_seeds if num_seeds else 0
     if num_evals == 0:
         raise ValueError(f"{path} holds no evaluation")
-    table = np.array(rows[: num_evals * num_seeds], np.float64).reshape(num_evals, num_seeds, len(names))
+    cells = [[cell or "nan" for cell in row] for row in rows[: num_evals * num_seeds]]
+    table = np.array(cells, np.float64).reshape(num_evals, num_seeds, len(names))
     return {name: table[:, :, i].T for i, name in enumerate(names)}
 
 

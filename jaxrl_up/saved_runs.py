@@ -19,7 +19,7 @@ from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.config import canonical, did_you_mean, make_config
 from jaxrl_up.envs import Env
 from jaxrl_up.training import Log, Progress, begin, lane_axes
-from jaxrl_up.types import Algorithm, PyTree
+from jaxrl_up.types import Algorithm, Mean, PyTree
 
 SETTINGS = {  # of the table [run], with their values where it does not say
     "num_evals": 20,
@@ -255,14 +255,22 @@ def _points(grid: Mapping[str, np.ndarray]) -> int:
 
 
 def _columns(logs: Sequence[Log]) -> dict[str, list[np.ndarray]]:
-    named = [{**log._asdict(), **{f"losses/{k}": v for k, v in log.losses.items()}} for log in logs]
-    return {name: [np.asarray(row[name]) for row in named] for name in named[0] if name != "losses"}
+    """The leaves of the logs by name: `returns`, `trained/total`, `learned/loss/count`."""
+    named = [{"/".join(map(_name, path)): x for path, x in jax.tree.leaves_with_path(log)} for log in logs]
+    return {name: [np.asarray(row[name]) for row in named] for name in named[0]}
+
+
+def _name(entry: Any) -> str:
+    return entry.name if isinstance(entry, jax.tree_util.GetAttrKey) else entry.key
 
 
 def _log(columns: Mapping[str, np.ndarray], evaluation: int) -> Log:
-    row = {name: values[evaluation] for name, values in columns.items()}
-    losses = {name.removeprefix("losses/"): row.pop(name) for name in list(row) if name.startswith("losses/")}
-    return Log(**row, losses=losses)
+    row: dict[str, Any] = {name: values[evaluation] for name, values in columns.items()}
+    for name in [name for name in row if name.endswith("/total")]:
+        mean = name.removesuffix("/total")
+        row[mean] = Mean(row.pop(name), row.pop(f"{mean}/count"))
+    learned = {name.removeprefix("learned/"): row.pop(name) for name in list(row) if name.startswith("learned/")}
+    return Log(**row, learned=learned)
 
 
 def _config_path(directory: str | Path) -> Path:

@@ -18,8 +18,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxrl_up.config import canonical, check_support, did_you_mean, traced_fields
 from jaxrl_up.envs import Env
+from jaxrl_up.ops import centred
 from jaxrl_up.rollout import Episodes, play
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree
+from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree
 
 
 class Progress(NamedTuple):
@@ -31,17 +32,35 @@ class Progress(NamedTuple):
 
 
 class Log(NamedTuple):
-    """One evaluation `[]`, or a run of them `[E]`, `[S, E]`, `[C, S, E]`."""
+    """One evaluation `[]`, or a run of them `[E]`, `[S, E]`, `[C, S, E]`.
+
+    `train_returns`, `train_episodes` and `losses` are divided where they are read: a program that put out the NaN of a
+    mean over nothing would be stopped by `jax_debug_nans`.
+    """
 
     env_steps: Array  # done so far
     returns: Array  # mean undiscounted return of the evaluation's episodes
     returns_std: Array  # over the episodes
     lengths: Array  # mean episode length, environment steps
     unfinished: Array  # episodes that met the step cap, counted with what they had earned
-    train_returns: Array  # mean return of training episodes that ended since the last one; NaN if none did
-    train_episodes: Array  # how many did
-    losses: dict[str, Array]  # means over the updates since the last one
+    trained: Mean  # returns of the training episodes that ended since the last one
+    learned: dict[str, Mean]  # losses over the gradient steps since the last one
     failed_at: Array  # see `Progress`
+
+    @property
+    def train_returns(self) -> Any:
+        """Mean return of the training episodes that ended since the last evaluation; NaN if none did."""
+        return self.trained.value
+
+    @property
+    def train_episodes(self) -> Array:
+        """How many did."""
+        return self.trained.count
+
+    @property
+    def losses(self) -> dict[str, Any]:
+        """Means over the gradient steps since the last evaluation, by name; NaN if none was made."""
+        return {name: mean.value for name, mean in self.learned.items()}
 
 
 class Evaluation(NamedTuple):
@@ -134,29 +153,33 @@ def advance(
     log = Log(
         env_steps=counters.env_steps,
         returns=jnp.mean(episodes.returns),
-        returns_std=jnp.std(episodes.returns),
+        returns_std=jnp.sqrt(jnp.mean(jnp.square(centred(episodes.returns)[1]))),
         lengths=jnp.mean(episodes.lengths),
         unfinished=jnp.sum(~episodes.finished),
-        train_returns=total.episode_return / total.episode_count,
-        train_episodes=total.episode_count,
-        losses=jax.tree.map(lambda x: x / num_updates, total.losses),
+        trained=Mean(total.episode_return, total.episode_count),
+        learned=total.losses,
         failed_at=progress.failed_at,
     )
     return progress, log
 
 
 def guarded_update(algo: Algorithm, env: Env, config: PyTree, progress: Progress) -> tuple[Progress, Metrics]:
-    """One update, or the old learner where the new one is not finite. The environments go on either way."""
+    """One update, or the old learner where the new one is not finite. The environments go on either way.
+
+    The losses of the update that failed still count, those of later ones do not: nothing is learned by them.
+    """
     state, metrics = update(algo, env, config, progress.state)
     leaves = [x.ravel() for x in jax.tree.leaves(state.learner) if jnp.issubdtype(x.dtype, jnp.inexact)]
     # in one piece: a kernel for each leaf takes a fifth of the time of compiling
     numbers = jax.lax.optimization_barrier(jnp.concatenate(leaves))
-    finite = jnp.isfinite(metrics.losses["loss"]) & jnp.all(jnp.isfinite(numbers))
+    finite = jnp.isfinite(metrics.losses["loss"].total) & jnp.all(jnp.isfinite(numbers))
     fine = (progress.failed_at < 0) & finite
     learner = jax.tree.map(lambda new, old: jnp.where(fine, new, old), state.learner, progress.state.learner)
     first_failure = (progress.failed_at < 0) & ~finite
     failed_at = jnp.where(first_failure, state.counters.updates, progress.failed_at)
-    return Progress(state._replace(learner=learner), failed_at, progress.evaluation_key), metrics
+    losses = jax.tree.map(lambda x: jnp.where(progress.failed_at < 0, x, 0), metrics.losses)
+    progress = Progress(state._replace(learner=learner), failed_at, progress.evaluation_key)
+    return progress, metrics._replace(losses=losses)
 
 
 def num_updates(algo: Algorithm, config: PyTree) -> int:

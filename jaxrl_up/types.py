@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax.core import Tracer
 
 Array = jax.Array
 Key = jax.Array
@@ -49,10 +52,29 @@ class Algorithm:
     anneals: Callable[[Any], bool] = lambda config: False  # whether anything is annealed over its `schedule_steps`
 
 
+class Mean(NamedTuple):
+    """A mean that is not divided yet: totals and counts add up, and where nothing was counted nothing is NaN."""
+
+    total: Array
+    count: Array  # int32, of what the total is the sum
+
+    @property
+    def value(self) -> Any:
+        """total / count, NaN where the count is 0: by NumPy, or within a trace by JAX."""
+        xp = jnp if isinstance(self.total, Tracer) or isinstance(self.count, Tracer) else np
+        total, count = xp.asarray(self.total), xp.asarray(self.count)
+        return xp.where(count > 0, total / xp.maximum(count, 1).astype(total.dtype), xp.nan)
+
+
+def means(totals: Mapping[str, Array | Mean], count: Array | int = 1) -> dict[str, Mean]:
+    """Losses by name as means of `count` numbers each; one that is a `Mean` already was counted otherwise."""
+    return {k: x if isinstance(x, Mean) else Mean(x, jnp.asarray(count, jnp.int32)) for k, x in totals.items()}
+
+
 class Metrics(NamedTuple):
     """What one update reports: means of the learner, sums over the episodes that ended."""
 
-    losses: dict[str, Array]  # scalars; `loss` must be among them
+    losses: dict[str, Mean]  # scalars, over the gradient steps that were made; `loss` must be among them
     episode_count: Array
     episode_return: Array  # sum over ended episodes
     episode_length: Array  # sum over ended episodes, in environment steps

@@ -1,9 +1,11 @@
 """Logs and results made by hand, so that reporting, records and plots are tested without training."""
 
+import jax
 import numpy as np
 
 from jaxrl_up import PPO, Log, RunResult, envs
 from jaxrl_up.envs import Env
+from jaxrl_up.types import Mean
 
 SEEDS = (0, 3, 7)
 STEPS = (1024, 2048, 3072)
@@ -31,17 +33,20 @@ def make_log(failed_at=(-1, -1, -1), unfinished=(0, 0, 0), returns=RETURNS) -> L
         returns_std=np.full(shape, 0.5, np.float32),
         lengths=returns,
         unfinished=np.where(last, np.array(unfinished)[:, None], 0),
-        train_returns=np.where(last, np.float32(np.nan), returns),
-        train_episodes=np.full(shape, 4, np.int32),
-        losses={"loss": np.full(shape, 1e-7, np.float32), "entropy": np.full(shape, 0.25, np.float32)},
+        trained=Mean(4 * np.where(last, np.float32(np.nan), returns), np.full(shape, 4, np.int32)),
+        learned={"loss": mean(shape, 1e-7), "entropy": mean(shape, 0.25)},
         failed_at=np.where(last, np.array(failed_at)[:, None], -1),
     )
 
 
+def mean(shape, value) -> Mean:
+    """The mean of 8 numbers that is `value` everywhere."""
+    return Mean(8 * np.full(shape, value, np.float32), np.full(shape, 8, np.int32))
+
+
 def at(log: Log, evaluation: int) -> Log:
     """One evaluation of a log, `[S]`."""
-    losses = {name: value[:, evaluation] for name, value in log.losses.items()}
-    return Log(*(losses if isinstance(x, dict) else x[:, evaluation] for x in log))
+    return jax.tree.map(lambda x: x[:, evaluation], log)
 
 
 def make_result(log: Log | None = None, stopped: str = "", config=CONFIG) -> RunResult:

@@ -11,6 +11,7 @@ import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, STEPS, at, make_env, make_log, make_result
 
 from jaxrl_up import PPO
+from jaxrl_up.curves import gather
 from jaxrl_up.records import (
     COLUMNS,
     Recorder,
@@ -23,6 +24,7 @@ from jaxrl_up.records import (
     to_toml,
 )
 from jaxrl_up.run import draw
+from jaxrl_up.types import Mean
 
 
 class Torso(nn.Module):
@@ -51,6 +53,27 @@ def begin(directory, config=CONFIG, force=False):
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     return record(tmp_path_factory.mktemp("runs") / "deep" / "run")
+
+
+def test_what_was_not_measured_is_an_empty_cell(tmp_path):
+    """Before the first gradient step; a loss that was no number is another thing."""
+    log = make_log()
+    made = np.array([[0, 0, 4], [0, 0, 4], [0, 0, 0]], np.int32)
+    entropy = np.where(np.arange(3) == 1, np.nan, np.float32(0.5)) * np.ones((3, 3), np.float32)
+    log = log._replace(learned={"loss": Mean(0.1 * made, made), "entropy": Mean(entropy, np.ones((3, 3), np.int32))})
+    directory = record(tmp_path / "run", log)
+    with (directory / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["loss"] for row in rows] == [""] * 6 + ["0.1", "0.1", ""]
+    assert [row["entropy"] for row in rows] == ["0.5"] * 3 + ["nan"] * 3 + ["0.5"] * 3
+    columns = read_progress(directory)
+    np.testing.assert_array_equal(columns["loss"], log.losses["loss"])
+    np.testing.assert_array_equal(columns["loss"], np.where(made > 0, 0.1, np.nan))
+    curves = gather(directory, "loss", smooth=3)
+    (curve,) = curves["Fake-v0"]["run"]
+    np.testing.assert_array_equal(curve.values, columns["loss"])
+    curve = gather(make_result(log), "entropy", smooth=3)["Fake-v0"]["ppo on Fake-v0"][0]
+    np.testing.assert_allclose(curve.values, [[0.5, np.nan, 0.5]] * 3)
 
 
 def test_rows_are_tidy(directory):

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log
+from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, mean
 
 from jaxrl_up import PPO, cli
 from jaxrl_up.records import Recorder, create, describe
@@ -192,8 +192,8 @@ def test_numbers_that_are_none(tmp_path):
     returns = RETURNS.copy()
     returns[1, 2], returns[2, :] = np.nan, np.nan
     log = make_log(returns=returns)
-    losses = {"loss": np.full((3, 3), np.nan), "value_loss": np.float32([[1, np.inf, np.nan]] * 3)}
-    log = log._replace(losses=losses)
+    learned = {"loss": mean((3, 3), np.nan), "value_loss": mean((3, 3), np.float32([1, np.inf, np.nan]))}
+    log = log._replace(learned=learned)
     page = read(write(tmp_path / "run", log))
     assert "nan [nan, nan]" in page.text
     assert page.texts["li"] == [

@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from fake_runs import CONFIG, RETURNS, SEEDS, STEPS, at, make_env, make_log
+from fake_runs import CONFIG, RETURNS, SEEDS, STEPS, at, make_env, make_log, mean
 
 from jaxrl_up import PPO, sinks
 from jaxrl_up.records import describe, to_toml
@@ -71,7 +71,7 @@ def test_one_seed_without_a_number():
     returns = RETURNS.copy()
     returns[1, 2] = np.nan
     log = at(make_log(returns=returns), 2)
-    log = log._replace(losses={"loss": np.array([1.0, np.inf, 3.0])})
+    log = log._replace(learned={"loss": mean(3, np.array([1.0, np.inf, 3.0]))})
     found = sinks.scalars(SEEDS, log)
     assert np.isnan(found["return/iqm"]) and np.isnan(found["return/seed_3"])
     assert found["loss/iqm"] == 2.0  # of the two that have one

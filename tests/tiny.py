@@ -186,6 +186,24 @@ def _breaking_step(key, state, action, params):
     return (time + 1, position), position, reward, jnp.bool_(False), jnp.bool_(False)
 
 
+def diverging(algo, last=0.0):
+    """Random observations; pays 1 and terminates in the fourth step, showing `last` (traced) everywhere."""
+    env_step = _diverging_step
+    return from_functions(
+        _diverging_reset, env_step, Box(-9, 9, (2,)), space_for(algo), None, {"last": last}, "diverging"
+    )
+
+
+def _diverging_reset(key, params):
+    return jnp.int32(0), jax.random.uniform(key, (2,))
+
+
+def _diverging_step(key, time, action, params):
+    over = time == 3
+    obs = jnp.where(over, params["last"], jax.random.uniform(key, (2,)))
+    return time + 1, obs, 1.0 + 0.1 * jnp.sum(action), over, jnp.bool_(False)
+
+
 def image(action_space=Discrete(2), dtype=np.uint8):
     """A 6x6x2 picture with one bright pixel per plane; ends after 5 steps."""
     return from_functions(

@@ -63,7 +63,7 @@ class Config:
     epsilon: float = traced(1e-8, 0.0)
     """added to the optimiser's denominator"""
     normalize_advantages: bool = static(False)
-    """zero mean, unit variance over the batch"""
+    """zero mean, unit variance over the batch; a batch of one row is left as it is"""
     normalize_observations: bool = static(False)
     """whiten observations by running statistics"""
     normalize_returns: bool = static(True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
@@ -62,7 +61,7 @@ class Config:
     exploration_fraction: float = traced(0.5, 0.0, 1.0)
     """part of schedule_steps over which epsilon falls, linearly"""
     prioritized: bool = static(False)
-    """draw transitions in proportion to their last error, and not uniformly"""
+    """draw transitions in proportion to their last TD error, and not uniformly"""
     priority_exponent: float = traced(0.6, 0.0)
     """priorities are errors to this power; 0 is uniform"""
     importance_exponent: float = traced(0.4, 0.0, 1.0)
@@ -115,7 +114,7 @@ def loss(
         target = ops.double_q_target(batch.reward, batch.discount, next_values, selector)
     else:
         target = ops.q_learning_target(batch.reward, batch.discount, next_values)
-    error = jax.lax.stop_gradient(target) - value
+    error = off_policy.stopped(target, batch.weight) - value
     losses = optax.huber_loss(error) if config.loss == "huber" else 0.5 * jnp.square(error)
     total = jnp.mean(batch.weight * losses)
     return total, ({"loss": total, "q_value": jnp.mean(value), "td_error": jnp.mean(jnp.abs(error))}, error)

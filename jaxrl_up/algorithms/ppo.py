@@ -10,7 +10,8 @@ value clipping, normalised observations, a critic in units of its targets (a tan
 CartPole, saturates and loses the policy), and an early stop on the KL divergence: from the first minibatch whose
 KL(old || new) exceeds 1.5 `target_kl` on, the policy and its Adam moments stay as they are while the critic learns
 on. Under vmap each seed stops for itself, but stopped seeds still pay for the remaining minibatches. With
-`shared` the torso belongs to the policy, so it stops as well.
+`shared` the torso belongs to the policy, so it stops as well. The losses reported are means over minibatches; those of
+the policy (its loss, entropy, KL and clip fraction) over the ones until it stopped, that one included.
 Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 """
 
@@ -27,7 +28,7 @@ from jaxrl_up import on_policy, ops
 from jaxrl_up.envs import Env
 from jaxrl_up.networks import value_scale
 from jaxrl_up.on_policy import Batch, State
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree, means, static, traced
 
 
 @struct.dataclass
@@ -75,7 +76,7 @@ class Config:
     adam_epsilon: float = traced(1e-5, 0.0)
     """added to Adam's denominator"""
     normalize_advantages: str = static("minibatch", choices=("minibatch", "batch", "no"))
-    """zero mean, unit variance: per minibatch, per batch, or not"""
+    """zero mean, unit variance: per minibatch, per batch, or not; a single row is left as it is"""
     normalize_observations: bool = static(False)
     """whiten observations by running statistics"""
     normalize_returns: bool = static(True)
@@ -113,6 +114,9 @@ SPINUP = {
     "initializer": "torch",
     "initial_log_std": -0.5,
 }
+
+
+OF_THE_POLICY = ("policy_loss", "entropy", "kl", "clip_fraction")  # losses
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
@@ -181,7 +185,9 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
             optimizer(config), params, opt_state, gradient, rates, config.max_grad_norm
         )
         if config.target_kl is not None:
-            stopped |= losses["kl"] > 1.5 * config.target_kl
+            trained = ~stopped  # until here: what a policy that stands still shows is not counted
+            losses |= {k: Mean(jnp.where(trained, losses[k], 0.0), trained.astype(jnp.int32)) for k in OF_THE_POLICY}
+            stopped |= losses["kl"].total > 1.5 * config.target_kl
             new_params["actor"] = on_policy.select(stopped, params["actor"], new_params["actor"])
             new_opt_state["actor"] = on_policy.select(stopped, opt_state["actor"], new_opt_state["actor"])
             losses["stopped"] = stopped.astype(jnp.float32)
@@ -194,7 +200,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     (params, opt_state, _), losses = jax.lax.scan(epoch, carry, jax.random.split(shuffle_key, config.num_epochs))
 
     # theta_old <- theta
-    losses = jax.tree.map(jnp.mean, losses)
+    losses = means(jax.tree.map(jnp.sum, losses), config.num_epochs * config.num_minibatches)
     return on_policy.finish(config, state, key, collected, params, opt_state, losses)
 
 

@@ -6,7 +6,8 @@ The return of an action is N = `num_quantiles` places theta_i that weigh the sam
 N-th of the distribution; a* has the greatest mean (1 / N) sum_j theta_j(s', a; theta-), and rho is the quantile Huber
 loss (eq. 10; `kappa` = 0 is plain quantile regression, eq. 8). Unlike C51 it needs no bounds on the return.
 
-Switches, as in DQN: `double`, `dueling` (Wang et al. 2016, with streams of quantiles), `n_step`, `prioritized`.
+Switches, as in DQN: `double`, `dueling` (Wang et al. 2016, with streams of quantiles), `n_step`, `prioritized` (by the
+TD error of the means, which is 0 for a row that is right, as the loss is not).
 Deviations: fewer quantiles than the paper's 200; step size and target updates are set for small networks.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -63,7 +63,7 @@ class Config:
     exploration_fraction: float = traced(0.1, 0.0, 1.0)
     """part of schedule_steps over which epsilon falls, linearly"""
     prioritized: bool = static(False)
-    """draw transitions in proportion to their last error, and not uniformly"""
+    """draw transitions in proportion to their last TD error, and not uniformly"""
     priority_exponent: float = traced(0.6, 0.0)
     """priorities are errors to this power; 0 is uniform"""
     importance_exponent: float = traced(0.4, 0.0, 1.0)
@@ -120,7 +120,8 @@ def loss(
     chooser = net.apply(params, batch.next_obs) if config.double else next_quantiles
     next_quantiles = ops.action_distribution(next_quantiles, jnp.argmax(jnp.mean(chooser, axis=-1), axis=-1))
     # T theta_j = r + gamma theta_j(s', a*)
-    target = jax.lax.stop_gradient(batch.reward[:, None] + batch.discount[:, None] * next_quantiles)
+    target = batch.reward[:, None] + ops.weighted(batch.discount[:, None], next_quantiles)
+    target = off_policy.stopped(target, batch.weight)
     # sum_i E_j[rho(T theta_j - theta_i(s, a))]
     total = jnp.mean(batch.weight * ops.quantile_huber_loss(quantiles, target, config.kappa))
     value = jnp.mean(quantiles, axis=-1)

@@ -146,7 +146,7 @@ def critic_loss(
     if config.n_step > 1:
         inner_policy = policy(config, env, params["actor"], batch.inner_obs)
         _, inner_log_prob = inner_policy.sample_and_log_prob_with(noise[:, :-1])
-        reward -= alpha * jnp.sum(batch.inner_discount * inner_log_prob, axis=-1)
+        reward -= alpha * jnp.sum(ops.weighted(batch.inner_discount, inner_log_prob), axis=-1)
     target = ops.soft_target(reward, batch.discount, next_q1, next_q2, next_log_prob, alpha)
     values = net.critics(params["critic"], batch.obs, batch.action)
     loss = off_policy.critics_loss(values, target, batch.weight)

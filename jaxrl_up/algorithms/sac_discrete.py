@@ -123,7 +123,7 @@ def critic_loss(
     alpha, reward = temperature(config, params), batch.reward
     if config.n_step > 1:
         inner_entropy = policy(config, env, params["actor"], batch.inner_obs).entropy()
-        reward += alpha * jnp.sum(batch.inner_discount * inner_entropy, axis=-1)
+        reward += alpha * jnp.sum(ops.weighted(batch.inner_discount, inner_entropy), axis=-1)
     target = ops.discrete_soft_target(reward, batch.discount, next_q1, next_q2, next_log_probs, alpha)
     q_values = critics(config, env, params["critic"], batch.obs)
     values = jax.vmap(ops.action_value, (0, None))(q_values, batch.action)

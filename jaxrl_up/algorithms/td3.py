@@ -5,7 +5,7 @@
 
 Both critics are fitted to y; every `policy_delay` gradient steps the actor ascends Q1 and the targets move
 (algorithm 1). Actions live in [-1, 1] in every dimension, whatever the bounds of the environment, and so do both
-kinds of noise.
+kinds of noise. Of the losses reported, `actor_loss` is a mean over the gradient steps that moved the actor.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -25,7 +25,7 @@ from jaxrl_up.gradients import track
 from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
 from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree, static, traced
 
 
 @struct.dataclass
@@ -157,19 +157,21 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         learner = off_policy.step_along(config, optimizer(config), learner, {"critic": gradient})
 
         # every d steps: update the actor by the deterministic policy gradient, and the targets
-        def delayed(learner: Learner) -> tuple[Learner, Array]:
+        def delayed(learner: Learner) -> tuple[Learner, Mean]:
             params = learner.params
             loss, gradient = jax.value_and_grad(lambda actor: actor_loss(config, env, actor, params["critic"], batch))(
                 params["actor"]
             )
             learner = off_policy.step_along(config, optimizer(config), learner, {"actor": gradient})
             targets = track(learner.params, learner.target_params, config.tau)
-            return learner._replace(target_params=targets), config.policy_delay * loss
+            return learner._replace(target_params=targets), Mean(loss, jnp.int32(1))
 
+        neither = Mean(jnp.float32(0.0), jnp.int32(0))
         learner, loss = jax.lax.cond(
-            (step + 1) % config.policy_delay == 0, delayed, lambda learner: (learner, jnp.float32(0.0)), learner
+            (step + 1) % config.policy_delay == 0, delayed, lambda learner: (learner, neither), learner
         )
-        return learner, {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}, None
+        total = losses["critic_loss"] + config.policy_delay * loss.total  # on average, one actor's loss a step
+        return learner, {"loss": total, "actor_loss": loss, **losses}, None
 
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         normal, uniform = noise

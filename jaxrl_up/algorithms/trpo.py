@@ -157,7 +157,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         batch,
         {"critic": config.learning_rate},
     )
-    losses = {"loss": losses["policy_loss"] + value_loss, "value_loss": value_loss, **losses}
+    losses = {"loss": losses["policy_loss"] + value_loss.total, "value_loss": value_loss, **losses}
     return on_policy.finish(config, state, key, collected, params, opt_state, losses)
 
 

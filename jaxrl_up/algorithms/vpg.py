@@ -62,7 +62,7 @@ class Config:
     adam_epsilon: float = traced(1e-5, 0.0)
     """added to Adam's denominator"""
     normalize_advantages: bool = static(True)
-    """give the weights Phi zero mean and unit variance over the batch"""
+    """give the weights Phi zero mean and unit variance over the batch; a batch of one row is left as it is"""
     normalize_observations: bool = static(False)
     """whiten observations by running statistics"""
     normalize_returns: bool = static(True)
@@ -154,7 +154,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     params, opt_state, value_loss = on_policy.fit_value(
         config, env, optimizer(config), params, opt_state, collected.batch, rates, config.max_grad_norm
     )
-    losses = {"loss": losses["policy_loss"] + value_loss, "value_loss": value_loss, **losses}
+    losses = {"loss": losses["policy_loss"] + value_loss.total, "value_loss": value_loss, **losses}
     return on_policy.finish(config, state, key, collected, params, opt_state, losses)
 
 

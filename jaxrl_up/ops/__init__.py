@@ -1,5 +1,9 @@
 """The mathematics of reinforcement learning: pure functions of arrays, time leading, no state."""
 
+from jaxrl_up.ops.arithmetic import centred as centred
+from jaxrl_up.ops.arithmetic import read as read
+from jaxrl_up.ops.arithmetic import saturated as saturated
+from jaxrl_up.ops.arithmetic import weighted as weighted
 from jaxrl_up.ops.bellman import action_value as action_value
 from jaxrl_up.ops.bellman import advantage as advantage
 from jaxrl_up.ops.bellman import clipped_double_q_target as clipped_double_q_target
@@ -19,7 +23,9 @@ from jaxrl_up.ops.bellman import td_target as td_target
 from jaxrl_up.ops.bellman import v_from_q as v_from_q
 from jaxrl_up.ops.distributional import action_distribution as action_distribution
 from jaxrl_up.ops.distributional import categorical_cross_entropy as categorical_cross_entropy
+from jaxrl_up.ops.distributional import categorical_divergence as categorical_divergence
 from jaxrl_up.ops.distributional import categorical_projection as categorical_projection
+from jaxrl_up.ops.distributional import categorical_target as categorical_target
 from jaxrl_up.ops.distributional import quantile_huber_loss as quantile_huber_loss
 from jaxrl_up.ops.policies import Categorical as Categorical
 from jaxrl_up.ops.policies import Deterministic as Deterministic

@@ -2,7 +2,8 @@
 
 A tabular model is `transition[s, a, s']` = P(s' | s, a) and `reward[s, a]` = E[r | s, a]; its `discount` is a
 scalar gamma or `[S, A]` = gamma * (1 - terminated). Sampled functions take any leading axes, with
-`discount` = gamma * (1 - terminated) per row and everything "next" belonging to the true successor.
+`discount` = gamma * (1 - terminated) per row and everything "next" belonging to the true successor. What has a
+discount or a probability of 0 is not read, so it may be infinite or nan.
 Nothing here stops a gradient: `value_loss` stops its targets, other callers stop them themselves.
 """
 
@@ -12,6 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxrl_up.ops.arithmetic import read, weighted
 from jaxrl_up.types import Array
 
 # -- of a known model ------------------------------------------------------------------------------
@@ -37,7 +39,8 @@ def q_from_v(values: Array, transition: Array, reward: Array, discount: Array | 
     states, actions = reward.shape
     chex.assert_shape(transition, (states, actions, states))
     chex.assert_shape(values, (states,))
-    return reward + jnp.broadcast_to(discount, reward.shape) * (transition @ values)
+    ahead = jnp.sum(weighted(transition, jnp.broadcast_to(values, transition.shape)), axis=-1)
+    return reward + weighted(jnp.broadcast_to(discount, reward.shape), ahead)
 
 
 def v_from_q(q_values: Array, policy: Array) -> Array:
@@ -46,7 +49,7 @@ def v_from_q(q_values: Array, policy: Array) -> Array:
     Reference: Sutton & Barto 2018, exercise 3.18. Raises AssertionError if the shapes differ.
     """
     chex.assert_equal_shape([q_values, policy])
-    return jnp.sum(policy * q_values, axis=-1)
+    return jnp.sum(weighted(policy, q_values), axis=-1)
 
 
 def advantage(q_values: Array, policy: Array) -> Array:
@@ -77,6 +80,7 @@ def expectation_backup_q(
     Reference: Sutton & Barto 2018, exercise 3.17. Shapes and errors as in `q_from_v`; `q_values` and
     `policy` are `[S, A]`, as is the result.
     """
+    q_values, policy = (read(jnp.max(transition, axis=(0, 1)), x) for x in (q_values, policy))
     return q_from_v(v_from_q(q_values, policy), transition, reward, discount)
 
 
@@ -94,6 +98,7 @@ def optimality_backup_q(q_values: Array, transition: Array, reward: Array, disco
     Reference: Sutton & Barto 2018, eq. 4.2. Shapes and errors as in `q_from_v`; `q_values` is `[S, A]`, as
     is the result.
     """
+    q_values = read(jnp.max(transition, axis=(0, 1)), q_values)
     return q_from_v(jnp.max(q_values, axis=-1), transition, reward, discount)
 
 
@@ -123,13 +128,13 @@ def td_target(reward: Array, discount: Array, next_value: Array) -> Array:
     Args:
       reward: `[...]`, per step.
       discount: `[...]`, gamma * (1 - terminated), in [0, 1].
-      next_value: `[...]`, of the true successor.
+      next_value: `[...]`, of the true successor; not read where the discount is 0.
 
     Raises:
       AssertionError: the shapes differ (so `[B]` against `[B, 1]` fails).
     """
     chex.assert_equal_shape([reward, discount, next_value])
-    return reward + discount * next_value
+    return reward + weighted(discount, next_value)
 
 
 def td_error(value: Array, reward: Array, discount: Array, next_value: Array) -> Array:
@@ -147,7 +152,7 @@ def q_learning_target(reward: Array, discount: Array, next_q_values: Array) -> A
     `reward`, `discount` `[...]`; `next_q_values` `[..., A]`. Reference: Sutton & Barto 2018, eq. 6.8; Mnih et
     al. 2015, algorithm 1. Raises AssertionError if the shapes do not belong together.
     """
-    return td_target(reward, discount, jnp.max(next_q_values, axis=-1))
+    return td_target(reward, discount, jnp.max(read(discount, next_q_values), axis=-1))
 
 
 def expected_sarsa_target(reward: Array, discount: Array, next_q_values: Array, next_policy: Array) -> Array:
@@ -156,6 +161,7 @@ def expected_sarsa_target(reward: Array, discount: Array, next_q_values: Array, 
     `reward`, `discount` `[...]`; `next_q_values` and probabilities `next_policy` `[..., A]`. Reference:
     Sutton & Barto 2018, eq. 6.9. Raises AssertionError if the shapes do not belong together.
     """
+    next_q_values, next_policy = (read(discount, x) for x in (next_q_values, next_policy))
     return td_target(reward, discount, v_from_q(next_q_values, next_policy))
 
 
@@ -184,6 +190,7 @@ def clipped_double_q_target(reward: Array, discount: Array, next_q1: Array, next
     Reference: Fujimoto, van Hoof & Meger 2018 (TD3), eq. 10. Raises AssertionError if the shapes differ.
     """
     chex.assert_equal_shape([next_q1, next_q2])
+    next_q1, next_q2 = (read(discount, x) for x in (next_q1, next_q2))
     return td_target(reward, discount, jnp.minimum(next_q1, next_q2))
 
 
@@ -212,7 +219,8 @@ def soft_target(
       AssertionError: the shapes differ.
     """
     chex.assert_equal_shape([next_q1, next_q2, next_log_prob])
-    return td_target(reward, discount, jnp.minimum(next_q1, next_q2) - alpha * next_log_prob)
+    next_q1, next_q2, next_log_prob = (read(discount, x) for x in (next_q1, next_q2, next_log_prob))
+    return td_target(reward, discount, jnp.minimum(next_q1, next_q2) - weighted(alpha, next_log_prob))
 
 
 def discrete_soft_target(
@@ -229,7 +237,8 @@ def discrete_soft_target(
     `soft_target`, but `next_q1`, `next_q2` and `next_log_probs` (normalised, finite) are `[..., A]`.
     """
     chex.assert_equal_shape([next_q1, next_q2, next_log_probs])
-    soft_q = jnp.minimum(next_q1, next_q2) - alpha * next_log_probs
+    next_q1, next_q2, next_log_probs = (read(discount, x) for x in (next_q1, next_q2, next_log_probs))
+    soft_q = jnp.minimum(next_q1, next_q2) - weighted(alpha, next_log_probs)
     return td_target(reward, discount, v_from_q(soft_q, jnp.exp(next_log_probs)))
 
 
@@ -248,6 +257,7 @@ def dueling_q_values(value: Array, advantages: Array, policy: Array | None = Non
       AssertionError: the shapes do not belong together.
     """
     chex.assert_shape(value, advantages.shape[:-1])
-    if policy is None:
-        policy = jnp.full_like(advantages, 1.0 / advantages.shape[-1])
+    if policy is None:  # on the way of every acting and learning step: no weight is 0
+        mean = jnp.sum(advantages * (1.0 / advantages.shape[-1]), axis=-1)
+        return value[..., None] + (advantages - mean[..., None])
     return value[..., None] + advantage(advantages, policy)

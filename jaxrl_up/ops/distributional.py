@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxrl_up.ops.arithmetic import weighted
 from jaxrl_up.ops.bellman import action_value
 from jaxrl_up.types import Array
 
@@ -63,6 +64,21 @@ def categorical_projection(atoms: Array, probs: Array, support: Array) -> Array:
     return jnp.where(unknown, jnp.nan, projected)
 
 
+def categorical_target(reward: Array, discount: Array, next_probs: Array, support: Array) -> Array:
+    """The distribution of r + discount Z(s'), projected onto the support of Z; see `categorical_projection`.
+
+    `reward`, `discount` `[...]`, with discount = gamma * (1 - terminated); `next_probs` `[..., Z]` of the true
+    successor, not read where the discount is 0; `support` `[Z]`. Raises AssertionError if the shapes do not belong
+    together.
+    """
+    chex.assert_equal_shape([reward, discount])
+    chex.assert_shape(next_probs, (*reward.shape, *support.shape))
+    discount = discount[..., None]
+    certain = jnp.full_like(next_probs, 1.0 / support.shape[0])  # all atoms are at the reward, so any would do
+    atoms = reward[..., None] + discount * jnp.broadcast_to(support, next_probs.shape)
+    return categorical_projection(atoms, jnp.where(discount == 0, certain, next_probs), support)
+
+
 def categorical_cross_entropy(target_probs: Array, logits: Array) -> Array:
     """-sum_i p_i log softmax(logits)_i, in nats; its gradient is that of KL(p || softmax(logits)).
 
@@ -70,7 +86,18 @@ def categorical_cross_entropy(target_probs: Array, logits: Array) -> Array:
     Bellemare, Dabney & Munos 2017, algorithm 1, last line. Raises AssertionError if the shapes differ.
     """
     chex.assert_equal_shape([target_probs, logits])
-    return -jnp.sum(target_probs * jax.nn.log_softmax(logits, axis=-1), axis=-1)
+    return -jnp.sum(weighted(target_probs, jax.nn.log_softmax(logits, axis=-1)), axis=-1)
+
+
+def categorical_divergence(target_probs: Array, logits: Array) -> Array:
+    """KL(p || softmax(logits)) = sum_i p_i (log p_i - log softmax(logits)_i), in nats; 0 where the two agree.
+
+    The cross-entropy less the entropy of the target, which no prediction can take away. Shapes and errors are those of
+    `categorical_cross_entropy`. Reference: Hessel et al. 2018, "Rainbow", eq. 3 and "Prioritized replay".
+    """
+    chex.assert_equal_shape([target_probs, logits])
+    surprise = weighted(target_probs, jax.nn.log_softmax(logits, axis=-1))
+    return jnp.sum(jax.scipy.special.xlogy(target_probs, target_probs) - surprise, axis=-1)
 
 
 def quantile_huber_loss(quantiles: Array, targets: Array, kappa: Array | float = 1.0) -> Array:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.ops.arithmetic import saturated
 from jaxrl_up.ops.bellman import action_value
 from jaxrl_up.types import Array, Key
 
@@ -83,7 +84,8 @@ class Categorical(NamedTuple):
 class DiagonalGaussian(NamedTuple):
     """Independent normal actions; log_std may be state-free `[D]` or a network output `[..., D]`.
 
-    Samples are unbounded: where the environment clips, log_prob belongs to the unclipped sample.
+    Samples are unbounded: where the environment clips, log_prob belongs to the unclipped sample. A distance is
+    measured in standard deviations of at least exp(-80), so that 0 stays 0.
     """
 
     mean: Array  # [..., D]
@@ -101,7 +103,7 @@ class DiagonalGaussian(NamedTuple):
         """Log-density `[...]` of actions `[..., D]`, summed over the last axis."""
         chex.assert_equal_shape([self.mean, action])
         log_std = _wide(self.log_std, self.mean)
-        distance = (action - self.mean) * jnp.exp(-log_std)
+        distance = (action - self.mean) * jnp.exp(saturated(-log_std))
         return -jnp.sum(0.5 * jnp.square(distance) + log_std + 0.5 * LOG_2_PI, axis=-1)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
@@ -122,7 +124,7 @@ class DiagonalGaussian(NamedTuple):
         chex.assert_equal_shape([self.mean, other.mean])
         other_log_std = _wide(other.log_std, other.mean)
         ratio = _wide(self.log_std, self.mean) - other_log_std
-        distance = (self.mean - other.mean) * jnp.exp(-other_log_std)
+        distance = (self.mean - other.mean) * jnp.exp(saturated(-other_log_std))
         return 0.5 * jnp.sum(jnp.expm1(2.0 * ratio) - 2.0 * ratio + jnp.square(distance), axis=-1)
 
     def mode(self) -> Array:

@@ -1,7 +1,8 @@
 """Policy-gradient losses, and the trust-region tools: KL estimates, conjugate gradient, line search.
 
 Losses are to be minimised and are means over all axes. What a loss treats as data (weights, advantages,
-old log-probabilities, targets) is stopped here, so a careless caller gets the right gradient.
+old log-probabilities, targets) is stopped here, so a careless caller gets the right gradient. A probability ratio
+counts as exp(80) beyond that, so that it is finite; see `saturated`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxrl_up.ops.arithmetic import centred, saturated
 from jaxrl_up.types import Array, PyTree
 
 
@@ -108,10 +110,13 @@ def normalize_advantages(advantages: Array, epsilon: float = 1e-8) -> Array:
     """Advantages with mean 0 and standard deviation 1 over all axes.
 
     (A - mean A) / sqrt(var A + epsilon^2), with the population variance; equal advantages give 0. `epsilon`
-    is in units of the advantage. No gradient is stopped.
+    is in units of the advantage. A single advantage has no spread to be measured by, and without its mean would be
+    0 and teach nothing: it is left as it is. No gradient is stopped.
     """
-    centred = advantages - jnp.mean(advantages)
-    return centred / jnp.sqrt(jnp.mean(jnp.square(centred)) + epsilon**2)
+    if advantages.size == 1:
+        return advantages
+    _, left = centred(advantages.reshape(-1))
+    return left.reshape(advantages.shape) / jnp.sqrt(jnp.mean(jnp.square(left)) + epsilon**2)
 
 
 def kl_k1(old_log_prob: Array, log_prob: Array) -> Array:
@@ -132,7 +137,7 @@ def kl_k3(old_log_prob: Array, log_prob: Array) -> Array:
     Both `[...]`, nats; nothing is stopped or averaged. Raises AssertionError if the shapes differ.
     """
     chex.assert_equal_shape([old_log_prob, log_prob])
-    log_ratio = log_prob - old_log_prob
+    log_ratio = saturated(log_prob - old_log_prob)
     return jnp.expm1(log_ratio) - log_ratio
 
 
@@ -220,7 +225,7 @@ def backtracking_line_search(
 
     Args:
       accept: params -> bool scalar, for TRPO "surrogate improved and KL <= delta". A comparison with
-        nan is false, so a broken candidate is refused.
+        nan is false, so a broken candidate is refused; one that is not finite itself is refused unasked.
       params: where to start, any tree.
       full_step: tree like `params`, added to it.
       iterations: the number of candidates.
@@ -232,7 +237,8 @@ def backtracking_line_search(
 
     def body(carry):
         tried, fraction, _ = carry
-        accepted = accept(candidate(fraction))
+        tried_params = candidate(fraction)
+        accepted = accept(tried_params) & _finite(tried_params)
         return tried + 1, jnp.where(accepted, fraction, fraction * decay), accepted
 
     start = (jnp.int32(0), jnp.float32(1.0), jnp.bool_(False))
@@ -245,7 +251,11 @@ def backtracking_line_search(
 def _ratio(log_prob: Array, old_log_prob: Array, advantages: Array) -> tuple[Array, Array]:
     chex.assert_equal_shape([log_prob, old_log_prob, advantages])
     old_log_prob, advantages = jax.lax.stop_gradient((old_log_prob, advantages))
-    return jnp.exp(log_prob - old_log_prob), advantages
+    return jnp.exp(saturated(log_prob - old_log_prob)), advantages
+
+
+def _finite(tree: PyTree) -> Array:
+    return jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), tree), jnp.bool_(True))
 
 
 def _dot(a: PyTree, b: PyTree) -> Array:

@@ -4,8 +4,9 @@ One convention throughout. Time is the leading axis and every array is `[T, ...]
 `values[t]` = V(s_t) and `next_values[t]` = V(s'_t), where s'_t is the state the transition really
 reached (never the first state of the next episode). `discount[t]` = gamma * (1 - terminated) ends the
 value and `trace[t]` = lambda * (1 - done) ends the sum, so termination, time limits and the edge of
-the window are all right without a `done` argument. The last row always bootstraps from
-`next_values[-1]`. Nothing here stops a gradient or normalises.
+the window are all right without a `done` argument. What has a weight of 0 is not read: the value of a
+terminal state may be infinite or nan. The last row always bootstraps from `next_values[-1]`. Nothing here
+stops a gradient or normalises.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxrl_up.ops.arithmetic import saturated, weighted
 from jaxrl_up.types import Array
 
 
@@ -89,12 +91,12 @@ def n_step_returns(rewards: Array, discount: Array, trace: Array, next_values: A
     if n < 1:
         raise ValueError(f"n={n} steps; allowed are n >= 1 (n = 1 is the TD target)")
     chex.assert_equal_shape([rewards, discount, trace, next_values])
-    one_step = rewards + discount * next_values
+    shortest = rewards + weighted(discount * (1.0 - trace), next_values)
 
     def lengthen(_, returns):
-        return one_step + discount * trace * (_following(returns, next_values) - next_values)
+        return shortest + weighted(discount * trace, _following(returns, next_values))
 
-    return jax.lax.fori_loop(1, min(n, len(rewards)), lengthen, one_step)
+    return jax.lax.fori_loop(1, min(n, len(rewards)), lengthen, rewards + weighted(discount, next_values))
 
 
 def lambda_returns(rewards: Array, discount: Array, trace: Array, next_values: Array) -> Array:
@@ -116,7 +118,7 @@ def lambda_returns(rewards: Array, discount: Array, trace: Array, next_values: A
       AssertionError: the shapes differ.
     """
     chex.assert_equal_shape([rewards, discount, trace, next_values])
-    increments = rewards + discount * (1.0 - trace) * next_values
+    increments = rewards + weighted(discount * (1.0 - trace), next_values)
     return _backward_sum(increments, discount * trace, next_values[-1])
 
 
@@ -142,7 +144,7 @@ def gae(rewards: Array, discount: Array, trace: Array, values: Array, next_value
       AssertionError: the shapes differ (nothing broadcasts).
     """
     chex.assert_equal_shape([rewards, discount, trace, values, next_values])
-    errors = rewards + discount * next_values - values
+    errors = rewards + weighted(discount, next_values) - values
     return _backward_sum(errors, discount * trace)
 
 
@@ -178,7 +180,8 @@ def vtrace(
       values: `[T, ...]`, V(s_t).
       next_values: `[T, ...]`, V(s'_t).
       log_ratio: `[T, ...]`, log pi(a_t | s_t) - log mu(a_t | s_t), nats.
-      rho_bar: scalar >= c_bar, sets the fixed point; `jnp.inf` for no clipping (the fixed point is V^pi).
+      rho_bar: scalar >= c_bar, sets the fixed point; `jnp.inf` for no clipping below exp(80) (the fixed point is
+        V^pi).
       c_bar: scalar, sets the speed of contraction.
 
     Returns:
@@ -188,12 +191,13 @@ def vtrace(
       AssertionError: the shapes differ.
     """
     chex.assert_equal_shape([rewards, discount, trace, values, next_values, log_ratio])
+    log_ratio = saturated(log_ratio)
     rho = jnp.exp(jnp.minimum(log_ratio, jnp.log(rho_bar)))
     c = trace * jnp.exp(jnp.minimum(log_ratio, jnp.log(c_bar)))
-    one_step = rewards + discount * next_values
-    corrections = _backward_sum(rho * (one_step - values), discount * c)
+    one_step = rewards + weighted(discount, next_values)
+    corrections = _backward_sum(weighted(rho, one_step - values), discount * c)
     later = _following(corrections, jnp.zeros_like(values))
-    return VTrace(values + corrections, rho * (one_step + discount * trace * later - values))
+    return VTrace(values + corrections, weighted(rho, one_step + weighted(discount * trace, later) - values))
 
 
 def _backward_sum(increments: Array, weights: Array, last: Array | float = 0.0) -> Array:
@@ -201,7 +205,7 @@ def _backward_sum(increments: Array, weights: Array, last: Array | float = 0.0) 
 
     def step(later, row):
         increment, weight = row
-        total = increment + weight * later
+        total = increment + weighted(weight, later)
         return total, total
 
     start = jnp.full_like(increments[0], last)

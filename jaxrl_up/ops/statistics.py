@@ -2,8 +2,9 @@
 
 Three things keep float32 honest:
 
-- the moments of a batch come from two passes over it (mean, then deviations) and are merged by Chan's parallel
-  rule, so no large sums of squares are ever subtracted;
+- the moments of a batch come from two passes over it (mean, by distances to the first sample, then deviations) and
+  are merged by Chan's parallel rule, so no large sums of squares are ever subtracted, and what never moves has a
+  variance of exactly 0;
 - the mean moves by a fraction of a difference and is never rebuilt from a sum;
 - the count stops at `WINDOW` = 2^22 samples. Float32 counts integers only to 2^24, and beyond that a
   plain count (and with it the sum of squares) stalls silently. So up to `WINDOW` samples these are
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import chex
 import jax.numpy as jnp
 
+from jaxrl_up.ops.arithmetic import centred
 from jaxrl_up.types import Array
 
 WINDOW = 2**22
@@ -57,10 +59,8 @@ def update_statistics(stats: RunningStatistics, batch: Array) -> RunningStatisti
     chex.assert_shape(batch, (..., *shape))
     if batch.size == 0:
         return stats
-    batch = batch.reshape((-1, *shape))
-    mean = batch.mean(0)
-    m2 = jnp.square(batch - mean[None]).sum(0)
-    return merge_statistics(stats, RunningStatistics(jnp.float32(len(batch)), mean, m2))
+    mean, left = centred(batch.reshape((-1, *shape)))
+    return merge_statistics(stats, RunningStatistics(jnp.float32(len(left)), mean, jnp.square(left).sum(0)))
 
 
 def merge_statistics(a: RunningStatistics, b: RunningStatistics) -> RunningStatistics:

@@ -11,6 +11,7 @@ from tiny import (
     assert_equal,
     bandit,
     breaking,
+    diverging,
     field_names,
     go_on,
     keys_of,
@@ -344,8 +345,38 @@ def test_a_failed_seed_stands_still_and_the_others_do_not_notice(algo, long_conf
     assert np.all(np.isfinite(log.returns))
     for i in (0, 2, 3):
         assert_equal(lane(late.state, i), lane(unharmed.state, i))
+    for mean in log.learned.values():
+        if np.all(mean.count[[0, 2, 3]] > 0):
+            assert 0 < mean.count[1] < mean.count[0]  # of the update that failed, not of those after it
+    assert np.isnan(log.losses["loss"][1]) and np.all(np.isfinite(log.losses["loss"][[0, 2, 3]]))
+    _, later_log = go_on(algo, breaking(algo), long_config, late, 2, broken)
+    assert [mean.count[1] for mean in later_log.learned.values()] == [0] * len(later_log.learned)
     assert int(late.state.counters.updates) == 4
     assert np.any(np.asarray(late.state.interaction.obs[1]) != np.asarray(early.state.interaction.obs[1]))
+
+
+def test_what_a_terminal_state_shows_does_not_matter(algo):
+    """A simulator that ends an episode because it diverged: the value there is 0, whatever it shows."""
+    config = tiny(algo, normalize_observations=True, n_step=3, rollout_length=10)
+    shown = {"env.last": [0.0, np.nan, np.inf]}
+    start = start_lanes(algo, diverging(algo), config, (5, 5, 5), shown)
+    progress, log = go_on(algo, diverging(algo), config, start, 3, shown)
+    assert np.asarray(progress.failed_at)[:3].tolist() == [-1] * 3
+    assert np.all(log.trained.count > 0)
+    for i in (1, 2):
+        assert_equal(lane(progress.state, i).learner, lane(progress.state, 0).learner)
+
+
+def test_a_program_puts_out_no_nan_of_its_own(algo):
+    """Which would stop it under `jax_debug_nans`: means over no episodes, and over gradient steps not made yet."""
+    config = tiny(algo, learning_starts=14)
+    with jax.debug_nans(True):
+        _, log = train(algo, breaking(algo), config, jax.random.key(0), 4, Evaluation(1, max_steps=2))
+    np.testing.assert_array_equal(log.train_returns, [np.nan] * len(log.env_steps))  # it never ends
+    np.testing.assert_array_equal(log.train_episodes, 0)
+    made = log.learned["loss"].count > 0
+    assert made[-1]
+    np.testing.assert_array_equal(np.isfinite(log.losses["loss"]), made)
 
 
 def test_tiny_configs_are_tiny(algo):

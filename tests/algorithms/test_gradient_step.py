@@ -92,6 +92,18 @@ def assert_stays(tree, before):
     np.testing.assert_array_equal(ravel_pytree(tree)[0], ravel_pytree(before)[0])
 
 
+def assert_unread(learn, learner, batch, noise):
+    """Neither the successor of a row that ended or has no weight nor what lies behind an end is read."""
+    ended = ((batch.discount == 0) | (batch.weight == 0)).reshape(-1, *[1] * (batch.next_obs.ndim - 1))
+    behind = (batch.inner_discount == 0).reshape(*batch.inner_discount.shape, *[1] * (batch.next_obs.ndim - 1))
+    hidden = batch._replace(
+        next_obs=jnp.where(ended, jnp.nan, batch.next_obs), inner_obs=jnp.where(behind, jnp.nan, batch.inner_obs)
+    )
+    assert jnp.any(jnp.isnan(hidden.next_obs))
+    both = (ravel_pytree(learn(learner, given, noise, jnp.int32(1)))[0] for given in (batch, hidden))
+    np.testing.assert_array_equal(*both)
+
+
 def projected(probs, places, support):
     """Algorithm 1 of C51, atom by atom."""
     out, step = np.zeros(len(support)), support[1] - support[0]
@@ -127,22 +139,36 @@ def test_q_learning(setting, name, loss, double):
         y = outputs(params, obs)
         return {"dqn": lambda: y, "c51": lambda: jax.nn.softmax(y) @ support, "qr_dqn": lambda: y.mean(-1)}[name]()
 
-    def row_loss(params, row):
+    def goal(row):
         target = learner.target_params["q"]
         best = int(np.argmax(values(learner.params["q"] if double else target, row.next_obs)))
-        ahead, here = outputs(target, row.next_obs)[best], outputs(params, row.obs)[row.action]
+        ahead = outputs(target, row.next_obs)[best]
+        if name != "c51":
+            return row.reward + row.discount * ahead
+        return projected(np.asarray(jax.nn.softmax(ahead)), np.asarray(row.reward + row.discount * support), support)
+
+    def row_loss(params, row):
+        here = outputs(params, row.obs)[row.action]
         if name == "c51":
-            goal = projected(
-                np.asarray(jax.nn.softmax(ahead)), np.asarray(row.reward + row.discount * support), support
-            )
-            return -jnp.sum(goal * jax.nn.log_softmax(here))
-        goal = row.reward + row.discount * ahead
+            return -jnp.sum(goal(row) * jax.nn.log_softmax(here))
         if name == "qr_dqn":
-            return quantile_huber(here, goal)
-        error = goal - here
+            return quantile_huber(here, goal(row))
+        error = goal(row) - here
         return jnp.where(jnp.abs(error) <= 1, error**2 / 2, jnp.abs(error) - 0.5) if loss == "huber" else error**2 / 2
 
+    def rank(row):
+        """How far the prediction is from the target: 0 where they agree, also where the loss is not."""
+        here = outputs(learner.params["q"], row.obs)[row.action]
+        if name != "c51":
+            return abs(jnp.mean(goal(row)) - jnp.mean(here))
+        return sum(m * np.log(m / p) for m, p in zip(goal(row), np.asarray(jax.nn.softmax(here)), strict=True) if m > 0)
+
     gradient = jax.grad(lambda q: mean([row.weight * row_loss(q, row) for row in rows_of(batch)]))(learner.params["q"])
+    _, _, error = learn(learner, batch, noise, jnp.int32(0))
+    for found, row in zip(error, rows_of(batch), strict=True):
+        if row.weight > 0:
+            np.testing.assert_allclose(abs(found), rank(row), rtol=1e-3, atol=1e-5)
+    assert_unread(learn, learner, batch, noise)
     for step in range(3):
         learned, _, _ = learn(learner, batch, noise, jnp.int32(step))
         assert_gradient(learned.opt_state["q"], gradient)
@@ -173,6 +199,7 @@ def test_deterministic_policy_gradient(setting, name):
         return mean([-row.weight * critics(critic, row.obs, mu(actor, row.obs))[0] for row in rows_of(batch)])
 
     gradient = jax.grad(critic_loss)(learner.params["critic"])
+    assert_unread(learn, learner, batch, noise)
     for step in range(4):
         learned, _, _ = learn(learner, batch, noise, jnp.int32(step))
         assert_gradient(learned.opt_state["critic"], gradient)
@@ -235,6 +262,7 @@ def test_soft_actor_critic(setting, name, target_entropy, n_step):
         rows = [distribution(old["actor"], row.obs, actor_eps[i]) for i, row in enumerate(rows_of(batch))]
         return mean([-jnp.sum(p * log_p) for _, p, log_p in rows])
 
+    assert_unread(learn, learner, batch, noise)
     learned, losses, _ = learn(learner, batch, noise, jnp.int32(0))
     assert_gradient(learned.opt_state["critic"], jax.grad(critic_loss)(old["critic"]))
     assert_gradient(learned.opt_state["actor"], jax.grad(actor_loss)(old["actor"]))

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from tiny import cartpole, go_on, start_lanes, tiny, to_host
 
-from jaxrl_up import PPO, TRPO, VPG, envs, make_config, on_policy, ops, train
+from jaxrl_up import A2C, PPO, TRPO, VPG, envs, make_config, on_policy, ops, train
 from jaxrl_up.algorithms import ppo, vpg
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import probes, rescale_action
@@ -22,7 +22,7 @@ def updated(algo, env, config, count, key=0):
     losses = []
     for _ in range(count):
         state, metrics = step(state)
-        losses.append({name: float(x) for name, x in metrics.losses.items()})
+        losses.append({name: float(x.value) for name, x in metrics.losses.items()})
     return state, losses
 
 
@@ -116,6 +116,23 @@ def test_minibatches_are_a_partition():
     np.testing.assert_array_equal(parts.obs, parts.target)
 
 
+@pytest.mark.parametrize(
+    ("algo", "fields"),
+    [
+        (PPO, {"num_minibatches": 2, "rollout_length": 2}),
+        (PPO, {"num_minibatches": 1, "normalize_advantages": "batch"}),
+        (A2C, {"normalize_advantages": True}),
+        (VPG, {"normalize_advantages": True}),
+        (TRPO, {}),
+    ],
+)
+def test_one_row_is_learned_from(algo, fields):
+    """Its advantage less its own mean would be 0 for ever."""
+    config = tiny(algo, **{"num_envs": 1, "rollout_length": 1, **fields})
+    state, _ = updated(algo, cartpole(), config, 1)
+    assert not same(state.learner.params["actor"], begun(algo, cartpole(), canonical(config)).learner.params["actor"])
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 512, 1000, 2**16, 2**16 + 1])
 def test_shuffled_is_a_permutation_that_depends_on_the_key(n):
     one, other = (on_policy.shuffled(jax.random.key(k), n) for k in (0, 1))
@@ -161,7 +178,11 @@ def test_kl_stop_stops_each_seed_for_itself_and_never_the_value():
         moved = {part: not same(_pick(first.params[part], i), _pick(last.params[part], i)) for part in first.params}
         assert moved == {"actor": i > 0, "critic": True}
         assert int(last.opt_state["critic"].count[i]) == 16
-        assert int(last.opt_state["actor"].count[i]) == round(16 * (1 - float(stopped[i])))
+        moves = round(16 * (1 - float(stopped[i])))
+        assert int(last.opt_state["actor"].count[i]) == moves
+        counts = {name: int(mean.count[i]) for name, mean in log.learned.items()}
+        assert {counts[name] for name in ppo.OF_THE_POLICY} == {min(moves + 1, 16)}  # with the one that stopped it
+        assert {counts[name] for name in counts.keys() - ppo.OF_THE_POLICY} == {16}
     assert same(_pick(first.opt_state["actor"], 0), _pick(last.opt_state["actor"], 0))
 
 
@@ -321,6 +342,10 @@ def test_value_steps_do_not_train_a_shared_torso(algo):
     batch = rollout(env, config, state).batch
     params, opt_state = state.learner.params, state.learner.opt_state
     optimizer = optax.scale_by_adam()
-    fitted, _, _ = on_policy.fit_value(config, env, optimizer, params, opt_state, batch, {"critic": 0.1})
+    fitted, _, loss = on_policy.fit_value(config, env, optimizer, params, opt_state, batch, {"critic": 0.1})
     assert same(fitted["actor"], params["actor"])
     assert not same(fitted["critic"], params["critic"])
+    assert loss.value > 0
+    none = config.replace(value_steps=0)
+    fitted, _, loss = on_policy.fit_value(none, env, optimizer, params, opt_state, batch, {"critic": 0.1})
+    assert same(fitted, params) and np.isnan(loss.value)  # of a step that was not made

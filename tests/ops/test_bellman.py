@@ -175,6 +175,60 @@ def test_a_wrong_discount_or_value_shape_is_refused():
         ops.q_from_v(jnp.zeros((STATES, 1)), *model()[:2], GAMMA)
 
 
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_successor_of_a_terminal_row_is_not_read(name, nothing, monkeypatch):
+    call, expected = TARGETS[name]
+    for table in ("Q1", "Q2"):
+        monkeypatch.setitem(globals(), table, globals()[table].at[2].set(nothing))
+    np.testing.assert_allclose(call(R), expected, rtol=1e-6, atol=1e-6)
+    monkeypatch.setitem(globals(), "UNIFORM", UNIFORM.at[2].set(jnp.nan))
+    np.testing.assert_allclose(jax.jit(call)(R), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_no_gradient_comes_back_from_a_successor_that_is_not_read():
+    def total(q, policy):
+        targets = (ops.td_target(R, D, q[:, 0]), ops.q_learning_target(R, D, q), ops.double_q_target(R, D, q, Q2))
+        targets += (ops.expected_sarsa_target(R, D, q, policy), ops.clipped_double_q_target(R, D, q[:, 0], q[:, 1]))
+        targets += (ops.discrete_soft_target(R, D, q, Q2, jnp.log(policy), ALPHA),)
+        return sum(jnp.sum(x) for x in targets)
+
+    gradients = jax.jit(jax.grad(total, (0, 1)))
+    for nothing in (jnp.nan, jnp.inf):
+        found = gradients(Q1.at[2].set(nothing), UNIFORM)
+        for gradient, shown in zip(found, gradients(Q1, UNIFORM), strict=True):
+            np.testing.assert_array_equal(gradient[2], 0)
+            np.testing.assert_array_equal(gradient[:2], shown[:2])
+
+
+def test_what_has_no_probability_is_not_read():
+    transition, reward, policy = model()
+    transition[..., 3] = 0.0
+    policy[:, 1] = 0.0
+    v, q = np.arange(STATES, dtype=np.float32), np.asarray(reward[::-1]).copy()
+    finite = ops.q_from_v(v, transition, reward, GAMMA), ops.v_from_q(q, policy)
+    for nothing in (np.inf, -np.inf, np.nan):
+        v[3], q[:, 1] = nothing, nothing
+        np.testing.assert_array_equal(ops.q_from_v(v, transition, reward, GAMMA), finite[0])
+        np.testing.assert_array_equal(ops.v_from_q(q, policy), finite[1])
+        assert np.isfinite(ops.expectation_backup_v(v, transition, reward, policy, GAMMA)).all()
+        assert np.isfinite(ops.expectation_backup_q(q, transition, reward, policy, GAMMA)).all()
+        gradient = jax.grad(lambda v: jnp.sum(ops.optimality_backup_v(v, transition, reward, GAMMA)))(v)
+        assert gradient[3] == 0 and np.isfinite(gradient).all()
+        never = jnp.asarray(q).at[3].set(nothing)  # a state that is not reached
+        gradient = jax.grad(lambda q: jnp.sum(ops.expectation_backup_q(q, transition, reward, policy, GAMMA)))(never)
+        assert not gradient[3].any() and np.isfinite(gradient).all()
+        best = jnp.where((jnp.arange(ACTIONS) == 1)[None], 0.0, never)
+        gradient = jax.grad(lambda q: jnp.sum(ops.optimality_backup_q(q, transition, reward, GAMMA)))(best)
+        assert not gradient[3].any() and np.isfinite(gradient).all()
+    discount = np.full((STATES, ACTIONS), GAMMA, np.float32)
+    discount[2] = 0.0  # every action ends there
+    np.testing.assert_array_equal(ops.q_from_v(np.full(STATES, np.inf), transition, reward, discount)[2], reward[2])
+    lowest = jnp.full((2, 3), -jnp.inf).at[:, 0].set(0.0)  # log-probabilities of actions that are never taken
+    soft = ops.discrete_soft_target(jnp.ones(2), jnp.ones(2), lowest, lowest, lowest, 0.5)
+    np.testing.assert_array_equal(soft, np.ones(2))
+
+
 def test_double_q_equals_q_learning_when_the_functions_agree():
     np.testing.assert_array_equal(ops.double_q_target(R, D, Q1, Q1), ops.q_learning_target(R, D, Q1))
 

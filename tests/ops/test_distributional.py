@@ -30,6 +30,18 @@ GOLDEN = {
         LOGITS,
         0.5 * np.log(16 / 3),
     ),
+    # 0.5 log 2 + 0.5 log(2/3)
+    "categorical_divergence": (
+        lambda x: ops.categorical_divergence(jnp.array([0.5, 0.5]), x),
+        LOGITS,
+        0.5 * np.log(4 / 3),
+    ),
+    # atoms at 0.5, 1 and 1.5; a terminal row at 0.25
+    "categorical_target": (
+        lambda p: ops.categorical_target(jnp.array([0.5, 0.25]), jnp.array([0.5, 0.0]), jnp.stack([p, p]), SUPPORT),
+        PROBS,
+        [[0.25, 0.25 + 0.25 + 0.125, 0.125], [0.75, 0.25, 0]],
+    ),
     # tau = (1/4, 3/4); u = (1, 4) and (-1, 2); L(u) = (0.5, 3.5) and (0.5, 1.5)
     "quantile_huber_loss": (lambda q: ops.quantile_huber_loss(q, TARGETS, 1.0), QUANTILES, 0.5 + 0.625),
 }
@@ -170,6 +182,35 @@ def test_cross_entropy_has_the_gradient_of_the_divergence():
     entropy = ops.Categorical(jnp.log(target)).entropy()
     np.testing.assert_allclose(ops.categorical_cross_entropy(target, jnp.log(target)), entropy, rtol=1e-5)
     assert (loss >= entropy).all()
+
+
+def test_divergence_is_the_cross_entropy_less_the_entropy_and_0_where_both_agree():
+    _, target = categorical(9, (4, 2), 51)
+    target = jnp.asarray(target).at[0, 0].set(jax.nn.one_hot(7, 51))
+    logits = jax.random.normal(jax.random.key(1), (4, 2, 51))
+    found = ops.categorical_divergence(target, logits)
+    for i in np.ndindex(4, 2):
+        pairs = zip(np.float64(target[i]), np.float64(jax.nn.softmax(logits[i])), strict=True)
+        naive = sum(p * np.log(p / q) for p, q in pairs if p > 0)
+        np.testing.assert_allclose(found[i], naive, rtol=1e-4)
+    entropy = jnp.sum(jax.scipy.special.entr(target), axis=-1)
+    np.testing.assert_allclose(found, ops.categorical_cross_entropy(target, logits) - entropy, rtol=1e-4, atol=1e-5)
+    right = ops.categorical_divergence(jax.nn.softmax(logits), logits)
+    np.testing.assert_allclose(right, np.zeros((4, 2)), atol=1e-6)
+
+
+def test_the_distribution_after_a_termination_is_not_read():
+    support, discount = jnp.linspace(-1.0, 1.0, 5), jnp.array([0.9, 0.0])
+    _, probs = categorical(10, (2,), 5)
+    for nothing in (np.nan, np.inf):
+        hidden = probs.copy()
+        hidden[1, 2:] = nothing
+        for given in (probs, hidden):
+            found = ops.categorical_target(jnp.array([0.1, 0.25]), discount, given, support)
+            np.testing.assert_allclose(found[0], naive_projection(0.1 + 0.9 * support, probs[0], support), atol=1e-6)
+            np.testing.assert_allclose(found[1], [0, 0, 0.5, 0.5, 0], atol=1e-6)
+        gradient = jax.grad(lambda p: ops.categorical_target(discount, discount, p, support)[:, 0].sum())(hidden)
+        assert np.isfinite(gradient).all() and not gradient[1].any()
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.3, 1.0, 10.0])

@@ -79,6 +79,24 @@ def test_surrogates_agree_at_the_old_policy_with_the_policy_gradient():
     np.testing.assert_allclose(huge, ops.surrogate_loss(NEW, OLD, SIGNS), atol=1e-6)
 
 
+def test_a_ratio_that_overflows_is_clipped_as_any_other():
+    """Ratios of e^90 and 1: the clip leaves no gradient to the first, where its advantage is positive or 0."""
+    log_prob, old = jnp.array([0.0, -1.0]), jnp.array([-90.0, -1.0])
+    for old_first in (-90.0, -1e30, -jnp.inf):
+        old = old.at[0].set(old_first)
+        for first, loss in ((1.0, -1.1), (0.0, -0.5)):
+            advantages = jnp.array([first, 1.0])
+            found, gradient = jax.value_and_grad(ops.clipped_surrogate_loss)(log_prob, old, advantages, 0.2)
+            np.testing.assert_allclose(found, loss, rtol=1e-6)
+            np.testing.assert_array_equal(gradient, [0, -0.5])
+        found, gradient = jax.value_and_grad(ops.clipped_surrogate_loss)(log_prob, old, jnp.array([-1.0, 1.0]), 0.2)
+        assert np.isfinite(found) and found > 1e30
+        assert np.isfinite(gradient).all() and gradient[0] > 1e30  # an action to be made less probable
+        found, gradient = jax.value_and_grad(ops.surrogate_loss)(log_prob, old, jnp.array([0.0, 1.0]))
+        np.testing.assert_allclose((found, *gradient), (-0.5, 0, -0.5))
+    np.testing.assert_allclose(ops.surrogate_loss(jnp.array([70.0]), jnp.zeros(1), jnp.ones(1)), -np.exp(70), rtol=1e-5)
+
+
 @pytest.mark.parametrize("loss", [ops.surrogate_loss, lambda *a: ops.clipped_surrogate_loss(*a, 0.2)])
 def test_old_log_probs_and_advantages_are_stopped(loss):
     for gradient in jax.grad(loss, (1, 2))(NEW, OLD, SIGNS):
@@ -104,7 +122,12 @@ def test_normalize_advantages():
     np.testing.assert_allclose([normalized.mean(), normalized.std()], [0, 1], atol=1e-6)
     np.testing.assert_allclose(ops.normalize_advantages(1e-4 * advantages), normalized, rtol=1e-3)
     np.testing.assert_array_equal(ops.normalize_advantages(jnp.full(4, 2.0)), np.zeros(4))
-    np.testing.assert_array_equal(ops.normalize_advantages(jnp.full(1, 2.0)), np.zeros(1))
+    np.testing.assert_array_equal(ops.normalize_advantages(jnp.full(1, 2.0)), [2.0])  # no spread to be measured by
+    np.testing.assert_array_equal(ops.normalize_advantages(jnp.full((1, 1), -3.0)), [[-3.0]])
+    for value in (1.1, 0.1, -7.7e6):  # whose sums are rounded
+        np.testing.assert_array_equal(ops.normalize_advantages(jnp.full((512, 4), value)), np.zeros((512, 4)))
+    far = ops.normalize_advantages(1e4 + jnp.where(jnp.arange(1000) % 2 == 0, 1.0, -1.0))
+    np.testing.assert_allclose(far[:4], [1, -1, 1, -1], rtol=1e-6)
     gradient = jax.grad(lambda x: ops.normalize_advantages(x)[0])(jnp.full(4, 2.0))
     assert np.isfinite(gradient).all()
 
@@ -130,6 +153,10 @@ def test_kl_estimates_golden():
     np.testing.assert_allclose(ops.kl_k1(old, new), [np.log(2)], rtol=1e-6)
     np.testing.assert_allclose(ops.kl_k3(old, new), [np.log(2) - 0.5], rtol=1e-5)
     np.testing.assert_allclose(ops.kl_k3(old, old - 1e-3), [5e-7], rtol=0.02)  # no cancellation
+    far = jnp.array([80.0, 90.0, 1e30, jnp.inf])
+    value, gradient = jax.vmap(jax.value_and_grad(lambda x: ops.kl_k3(jnp.float32(0.0), x)))(far)
+    np.testing.assert_allclose(value, np.full(4, np.exp(80.0)), rtol=1e-5)
+    np.testing.assert_allclose(gradient, np.full(4, np.exp(80.0)), rtol=1e-5)
 
 
 # -- trust-region tools ----------------------------------------------------------------------------
@@ -242,3 +269,8 @@ def test_line_search_refuses_a_broken_step_and_keeps_the_parameters():
     assert not found.accepted
     assert found.fraction == 0
     np.testing.assert_array_equal(found.params, params)
+    blind = ops.backtracking_line_search(
+        lambda p: p["a"][0] > 0, {"a": params, "b": params}, {"a": params, "b": jnp.full(3, jnp.nan)}
+    )
+    assert not blind.accepted  # although what it looks at is fine
+    np.testing.assert_array_equal(blind.params["b"], params)

@@ -305,6 +305,68 @@ def test_a_shape_that_would_broadcast_is_refused(name):
         FUNCTIONS[name](w)
 
 
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_value_after_a_termination_is_not_read(name, nothing):
+    w = window()
+    w["discount"][-1] = [0, GAMMA, GAMMA]  # the last row is a terminal one in a column
+    w["trace"][-1], w["alive"][-1] = w["trace"][-1] * (w["discount"][-1] > 0), w["alive"][-1] * (w["discount"][-1] > 0)
+    terminal = w["discount"] == 0
+    hidden = {**w, "next_values": np.where(terminal, np.float32(nothing), w["next_values"])}
+    total = jax.jit(jax.value_and_grad(lambda w: (jnp.sum(FUNCTIONS[name](w) ** 2), FUNCTIONS[name](w)), has_aux=True))
+    (_, shown), gradient = total(w)
+    (_, found), hidden_gradient = total(hidden)
+    np.testing.assert_array_equal(found, shown)
+    for key in gradient:
+        if key != "discount":  # whose derivative at a terminal row is the value that is not read
+            np.testing.assert_array_equal(hidden_gradient[key], gradient[key], err_msg=key)
+    np.testing.assert_array_equal(hidden_gradient["next_values"][terminal], 0)
+    assert np.isfinite(hidden_gradient["discount"]).all()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_follows_the_end_of_an_episode_is_not_read(name):
+    w = window()
+    w["discount"][5], w["trace"][5], w["alive"][5] = GAMMA, 0.0, 0.0  # a time limit in every column
+    broken = {key: row.copy() for key, row in w.items()}
+    for key in ("rewards", "values", "next_values"):
+        broken[key][6:] = np.nan
+    before = lambda w: FUNCTIONS[name](w)[:6]  # noqa: E731
+    np.testing.assert_array_equal(before(broken), before(w))
+    gradient = jax.grad(lambda w: jnp.sum(before(w)))(broken)
+    assert all(np.isfinite(x[:6]).all() for x in gradient.values())
+    assert not np.any(gradient["next_values"][6:])
+
+
+def test_values_inside_an_episode_are_not_read_by_what_sums_to_its_end():
+    w = window()
+    inside = w["alive"] > 0
+    inside[-1] = False
+    w["next_values"][inside] = np.nan
+    for name in ("discounted_returns", "trajectory_returns"):
+        assert np.isfinite(FUNCTIONS[name](w)).all()
+    long = ops.n_step_returns(w["rewards"], w["discount"], w["alive"], w["next_values"], 12)
+    np.testing.assert_allclose(long, FUNCTIONS["discounted_returns"](w), rtol=1e-5, atol=1e-5)
+
+
+def test_an_action_that_the_policy_never_takes_does_not_count():
+    """A ratio of 0 times a value that is not finite."""
+    w = window(length=4)
+    w["log_ratio"][1], w["next_values"][1] = -np.inf, np.nan
+    result = FUNCTIONS["vtrace"](w)
+    np.testing.assert_array_equal(result[1, 0], w["values"][1])
+    np.testing.assert_array_equal(result[1, 1], 0)
+    assert np.isfinite(result).all()
+
+
+def test_vtrace_without_clipping_survives_ratios_that_overflow():
+    w = window(length=3)
+    w["log_ratio"][1] = 1e30
+    arrays = [w[name] for name in ("rewards", "discount", "trace", "values", "next_values", "log_ratio")]
+    w["next_values"][1] = (w["values"][1] - w["rewards"][1]) / np.where(w["discount"][1] > 0, w["discount"][1], 1)
+    assert np.isfinite(ops.vtrace(*arrays, np.inf, 1.0).targets).all()
+
+
 def test_n_below_one_is_refused():
     with pytest.raises(ValueError, match="n=0"):
         ops.n_step_returns(REWARDS, ONES, ONES, VALUES, n=0)

@@ -120,6 +120,16 @@ def test_normalize_standardises_clips_and_survives_a_constant_feature():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("value", [1.1, 12345.6, -3e6])
+def test_what_never_moved_is_exactly_0(value):
+    """The mean of equal numbers is that number, so that no rounding passes for a deviation."""
+    stats, update = ops.init_statistics((1,)), jax.jit(ops.update_statistics)
+    for number in (2048, 7, 100):
+        stats = update(stats, jnp.full((number, 1), value))
+    assert stats.mean == np.float32(value) and stats.m2 == 0
+    np.testing.assert_array_equal(ops.normalize(stats, jnp.full((3, 1), value)), np.zeros((3, 1)))
+
+
 def test_vmap_equals_each_alone_and_integers_are_accepted():
     batches = (10 * samples((3, 8, 2))).astype(np.int32)
     empty = jax.vmap(lambda _: ops.init_statistics((2,)))(jnp.arange(3))
