@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl_up.curves import Panels, final_scores, gather
+from jaxrl_up.files import expand, table_text, write_atomically
 from jaxrl_up.plotting import (
     X_LABELS,
     X_NAMES,
@@ -24,8 +25,8 @@ from jaxrl_up.plotting import (
     label_looks,
     panel_figure,
     save,
+    write,
     write_bands,
-    write_table,
 )
 from jaxrl_up.scores import performance_profile, probability_of_improvement, steps_to_threshold
 
@@ -106,18 +107,18 @@ def plot_improvement(
             capsize=6,
         )
     axes.axvline(0.5, color="black", linestyle="--", linewidth=1.2)
-    axes.set_yticks(range(len(pairs)), ticks)
+    write(axes.set_yticks, range(len(pairs)), ticks)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.03)
     average = f"mean of {len(names)} environments, " if len(names) > 1 else ""
-    axes.set_xlabel(f"P(X > Y) in {_name(column)}\n{average}95% interval", fontsize=14)
+    write(axes.set_xlabel, f"P(X > Y) in {_name(column)}\n{average}95% interval", fontsize=14)
     axes.tick_params(labelsize=13)
     axes.grid(alpha=0.3, axis="x")
     axes.spines[["top", "right"]].set_visible(False)
     if numbers:
         header = ("environments", "column", "x", "y", "seeds_x", "seeds_y", "probability", "low", "high")
         rows = [(" ".join(names), column, p.x, p.y, *p.num_seeds, p.probability, p.low, p.high) for p in pairs]
-        write_table(numbers, header, rows)
+        write_atomically(expand(numbers), table_text(header, rows))
     return save(figure, path)
 
 

@@ -128,6 +128,7 @@ def drive(
                 best = _better(best, progress, log)
                 due = keeper.seconds is not None and now - kept >= keeper.seconds
                 if due or stopped or len(logs) == len(job.ends):
+                    keeper.recorder.flush()  # rows of evaluations that a checkpoint has are not written again
                     save_reached(keeper.run, to_host(OnDevices(progress, tuple(logs), best, *seconds)))
                     kept = time.perf_counter()
                     keeper.recorder.time("checkpoint", _steps(logs), kept - now)

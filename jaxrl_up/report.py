@@ -19,8 +19,9 @@ import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS
+from jaxrl_up.files import expand, read_text, write_atomically
 from jaxrl_up.plotting import plot_curves
-from jaxrl_up.records import COLUMNS, is_part, read_progress, write_atomically
+from jaxrl_up.records import COLUMNS, is_part, read_progress
 from jaxrl_up.reporting import clock, count
 from jaxrl_up.scores import bootstrap, score
 
@@ -54,7 +55,7 @@ def write_report(directory: str | Path) -> Path:
     A report that was there is replaced, all at once. Raises `FileNotFoundError` for a directory without a run,
     `ValueError` for files that are not a run's, and `OSError` if it cannot be written.
     """
-    run = _read(Path(directory))
+    run = _read(expand(directory))
     path = run.directory / NAME
     with np.errstate(invalid="ignore"):  # the interval of infinite numbers
         page = _page(run)
@@ -72,7 +73,7 @@ def _read(directory: Path) -> Run:
         raise ValueError(f"{directory / 'progress.csv'} is not of a run: it has no column {missing[0]!r}")
     path = directory / "config.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        tables = tomllib.loads(read_text(path)) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not readable as TOML: {error}") from None
     return Run(directory, tables, columns, _read_timing(directory / "timing.csv"))
@@ -81,7 +82,7 @@ def _read(directory: Path) -> Run:
 def _read_timing(path: Path) -> list[tuple[str, int, float]]:
     """The rows of timing.csv, but for a last one that was not written whole; none where there is no file."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []:
+    for line in read_text(path).splitlines()[1:] if path.exists() else []:
         try:
             event, steps, seconds = line.split(",")
             rows.append((event, int(steps), float(seconds)))
@@ -209,7 +210,7 @@ def _figure(run: Run, column: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
             picture = plot_curves({run.directory.resolve().name: run.directory}, Path(folder) / "c.png", column=column)
-        except (OSError, ImportError, ValueError) as error:  # ValueError: a name that matplotlib reads as TeX
+        except (OSError, ImportError, ValueError) as error:
             return f"<p>{escape(f'The curve of {column} was not drawn: {error}')}</p>"
         data = base64.b64encode(picture.read_bytes()).decode("ascii")
     alt = f"{column} over environment steps: every seed, the IQM and its 95% band"
@@ -281,8 +282,8 @@ def _commands(run: Run) -> str:
     named = _get(run.tables, "run", "algorithm") in ALGORITHMS and environment.get("name") in envs.names()
     if not named or environment.get("wrappers"):
         return "<p>Its algorithm or environment is not one that is built by name: resume it from Python.</p>"
-    place = shlex.quote(str(run.directory))
-    launch = f"jaxrl-up train --from {shlex.quote(str(run.directory / 'config.toml'))}"
+    place = shlex.quote(str(run.directory.absolute()))
+    launch = f"jaxrl-up train --from {shlex.quote(str(run.directory.absolute() / 'config.toml'))}"
     return (
         f"<p>From the start, and from where it stopped:</p>\n<pre>{escape(launch)}\n"
         f"{escape(f'jaxrl-up resume {place}')}</pre>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -157,7 +158,7 @@ def concerns(result: RunResult) -> list[str]:
         total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
         lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
         if result.directory is not None:
-            lines.append(f"go on with: jaxrl-up resume {result.directory}")
+            lines.append(f"go on with: jaxrl-up resume {shlex.quote(str(result.directory))}")
     unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
     if unfinished:
         lines.append(

@@ -19,6 +19,7 @@ FLOORS = {
     "types": 0,
     "_version": 0,
     "numpy_policy": 0,
+    "files": 0,
     "devices": 0,
     "scores": 0,
     "config": 1,
