@@ -1,4 +1,4 @@
-"""Learning curves: the IQM over seeds with its bootstrap band, and every seed as a thin line.
+"""Learning curves: the IQM over seeds with its 95% band, and every seed as a thin line.
 
 The pictures share one look: a panel for each environment, a colour and a line style for each label, both the same in
 every panel, and sizes that can still be read at half size. matplotlib.pyplot is not used: no window, no shared state.
@@ -67,9 +67,10 @@ def plot_curves(
     run is a `RunResult` or the directory of one. `column` is the column of progress.csv to draw, `x` "steps" or
     "seconds", `smooth` the number of evaluations in a trailing moving average of each seed, and `group` what runs are
     labelled and pooled by ("algorithm", "run", "environment", a field); see `jaxrl_up.curves.gather`. Environments get
-    a panel each. Bands are 95% stratified bootstrap intervals of the IQM over seeds. `numbers` is a CSV file to write
-    with what is drawn: environment, label, column, seeds, env_steps or seconds, iqm, low, high. Raises `ValueError`
-    for no run, an unknown column or runs that cannot be pooled, and `FileNotFoundError` for a directory without one.
+    a panel each. Bands are 95% intervals of the IQM over seeds (see `jaxrl_up.scores.bootstrap`). `numbers` is a CSV
+    file to write with what is drawn: environment, label, column, seeds, env_steps or seconds, iqm, low, high. Raises
+    `ValueError` for no run, an unknown column or runs that cannot be pooled, and `FileNotFoundError` for a directory
+    without one.
     """
     bands = curve_bands(gather(runs, column, x, smooth, group))
     y_label = f"{Y_LABELS.get(column, column.replace('_', ' '))}\nIQM, 95% band"

@@ -181,7 +181,7 @@ def _scores(run: Run) -> str:
     final = _final(run)
     if not run.axes:
         worst = int(np.argmin(final))  # one that is not a number, if there is one
-        about = f"IQM of {count(len(final), 'seed')} with a 95% stratified bootstrap interval; final policies"
+        about = f"IQM of {count(len(final), 'seed')} with a 95% interval; final policies"
         worst = f"{_lane(run, worst)}: {final[worst]:.1f}"
         return f'<p class="score">{escape(str(score(final)))}</p>\n<p>{escape(about)}. Worst is {escape(worst)}.</p>'
     rows = [(point, str(score(final[lanes])), _number(final[lanes].min())) for point, lanes in _points(run).items()]

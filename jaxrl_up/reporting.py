@@ -139,7 +139,7 @@ def summary(result: RunResult) -> list[str]:
     worst = int(np.argmin(final))
     trained = f"trained in {result.train_seconds:.1f} s ({result.steps_per_second:,.0f} env steps/s, all seeds)"
     return [
-        f"score {result.score} (IQM of {count(len(result.seeds), 'seed')}, 95% stratified bootstrap interval, "
+        f"score {result.score} (IQM of {count(len(result.seeds), 'seed')}, 95% interval, "
         f"{int(result.env_steps[-1]):,} steps)",
         f"worst seed {result.seeds[worst]}: {final[worst]:.1f}",
         f"compiled in {result.compile_seconds:.1f} s, {trained}",

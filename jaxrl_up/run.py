@@ -55,7 +55,7 @@ class RunResult(NamedTuple):
 
     @property
     def score(self) -> Score:
-        """IQM over seeds of the final policies' returns, with a 95% stratified bootstrap interval."""
+        """IQM over seeds of the final policies' returns, with a 95% interval: see `jaxrl_up.scores.bootstrap`."""
         return score(self.returns[:, -1])
 
     @property

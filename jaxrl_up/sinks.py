@@ -86,7 +86,7 @@ def _steps(log: Log) -> int:
 def scalars(seeds: Sequence[int], log: Log) -> dict[str, float]:
     """The series of one evaluation, `log [S]`, by name.
 
-    `return/iqm`, `return/low`, `return/high` (95% stratified bootstrap interval) and `return/seed_K` for each seed;
+    `return/iqm`, `return/low`, `return/high` (95% interval) and `return/seed_K` for each seed;
     `NAME/iqm` over the seeds that have a finite value for `length`, `train_return` and every loss, left out where
     none has; `failed_seeds`, how many.
     """

@@ -75,7 +75,7 @@ def _parser() -> Parser:
         usage="jaxrl-up evaluate RUN [--episodes N] [--best] [--stochastic] [--seeds N] [--env.NAME VALUE ...]",
         description="Play fresh episodes of every seed's policy. They share no random key with training or its "
         "evaluations, so the score of the best policies is not flattered by their choice. The last line is the score: "
-        "the interquartile mean over the seeds of their mean returns, with a 95% stratified bootstrap interval.",
+        "the interquartile mean over the seeds of their mean returns, with a 95% interval.",
     )
     parser.add_argument("run", metavar="RUN", help="the directory of a run")
     parser.add(parser, "--episodes", type=whole, default=32, metavar="N", help="episodes of each seed (default 32)")

@@ -109,7 +109,7 @@ def _parser() -> Parser:
     parser.add_argument("runs", nargs="*", metavar="RUNS", help="directories of runs, or directories that hold them")
     options = parser.add_argument_group("options")
     parser.add(options, "--kind", default="curves", metavar="KIND",
-               help="curves: IQM over seeds with 95%% bootstrap band; profiles: fraction of seeds above each score; "
+               help="curves: IQM over seeds with 95%% band; profiles: fraction of seeds above each score; "
                "improvement: P(a run of X scores above one of Y); efficiency: fraction of seeds that reached "
                "--threshold; all (default curves)")  # fmt: skip
     parser.add(options, "--x", default="steps", metavar="X",
