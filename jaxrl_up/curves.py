@@ -241,6 +241,7 @@ def _result_columns(run: RunResult) -> dict[str, np.ndarray]:
         "return_std": np.asarray(log.returns_std),
         "length": np.asarray(log.lengths),
         "unfinished": np.asarray(log.unfinished),
+        "distinct": np.asarray(log.distinct),
         "train_return": np.asarray(log.train_returns),
         "train_episodes": np.asarray(log.train_episodes),
         "failed_at": np.asarray(log.failed_at),

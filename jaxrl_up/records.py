@@ -10,6 +10,7 @@ runs write equal bytes. Its columns, in this order (in a sweep the swept names c
     return_std      its standard deviation over the episodes
     length          their mean length, environment steps
     unfinished      how many met the step cap, counted with the return until then
+    distinct        how many differ from one another in an action or a reward; -1 where that is not known
     train_return    mean return of the training episodes that ended since the last row; nan if none did
     train_episodes  how many did
     failed_at       the update whose loss or learner was not finite; -1 for none
@@ -65,6 +66,7 @@ COLUMNS = (
     "return_std",
     "length",
     "unfinished",
+    "distinct",
     "train_return",
     "train_episodes",
     "failed_at",
@@ -166,6 +168,7 @@ class Recorder:
             log.returns_std,
             log.lengths,
             log.unfinished,
+            log.distinct,
             log.train_returns,
             log.train_episodes,
             log.failed_at,

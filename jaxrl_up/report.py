@@ -22,7 +22,7 @@ from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.files import expand, read_text, write_atomically
 from jaxrl_up.plotting import plot_curves
 from jaxrl_up.records import COLUMNS, is_part, read_progress
-from jaxrl_up.reporting import clock, count
+from jaxrl_up.reporting import clock, count, repeats
 from jaxrl_up.scores import bootstrap, score
 
 NAME = "report.html"
@@ -68,6 +68,7 @@ def write_report(directory: str | Path) -> Path:
 
 def _read(directory: Path) -> Run:
     columns = read_progress(directory)
+    columns.setdefault("distinct", np.full_like(columns.get("unfinished", np.empty(0)), -1))  # in version 0.1
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise ValueError(f"{directory / 'progress.csv'} is not of a run: it has no column {missing[0]!r}")
@@ -169,6 +170,7 @@ def _concerns(run: Run) -> str:
             f"{count(unfinished, 'episode')} of the last evaluation met the step cap unfinished, counted with the "
             "return until then."
         )
+    lines += repeats(columns["distinct"][:, -1], _get(run.tables, "run", "num_episodes", 0))
     if not run.axes and len(_final(run)) == 1:
         lines.append("There is one seed: nothing here says how far another one would be from it.")
     if not lines:
@@ -178,14 +180,17 @@ def _concerns(run: Run) -> str:
 
 
 def _scores(run: Run) -> str:
-    final = _final(run)
+    final, note = _final(run), envs.caution(_get(run.tables, "environment", "name"))
+    note = f"\n<p>{escape(note[0].upper() + note[1:])}.</p>" if note else ""
     if not run.axes:
         worst = int(np.argmin(final))  # one that is not a number, if there is one
         about = f"IQM of {count(len(final), 'seed')} with a 95% interval; final policies"
         worst = f"{_lane(run, worst)}: {final[worst]:.1f}"
-        return f'<p class="score">{escape(str(score(final)))}</p>\n<p>{escape(about)}. Worst is {escape(worst)}.</p>'
+        return (
+            f'<p class="score">{escape(str(score(final)))}</p>\n<p>{escape(about)}. Worst is {escape(worst)}.</p>{note}'
+        )
     rows = [(point, str(score(final[lanes])), _number(final[lanes].min())) for point, lanes in _points(run).items()]
-    return "<h2>Scores</h2>" + _table(("grid point", "IQM, 95% interval", "worst seed"), rows)
+    return "<h2>Scores</h2>" + _table(("grid point", "IQM, 95% interval", "worst seed"), rows) + note
 
 
 def _curves(run: Run) -> str:

@@ -148,7 +148,7 @@ def summary(result: RunResult) -> list[str]:
 
 
 def concerns(result: RunResult) -> list[str]:
-    """What a reader of the score must know: failed seeds, an early stop, unfinished episodes. Often empty."""
+    """What a reader of the score must know: failed seeds, an early stop, unfinished or repeated episodes."""
     lines = [
         f"seed {seed} failed at update {update}: its loss or parameters were not finite; "
         "its last finite policy was kept and scored"
@@ -165,7 +165,21 @@ def concerns(result: RunResult) -> list[str]:
             f"{count(unfinished, 'episode')} of the last evaluation met the step cap unfinished, "
             "counted with the return until then"
         )
+    if result.num_episodes is not None:
+        lines += repeats(np.asarray(result.log.distinct)[:, -1], result.num_episodes)
     return lines
+
+
+def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
+    """A sentence where the episodes of an evaluation repeat one another: `distinct [S]`, -1 where it is not known."""
+    fewest = int(np.min(distinct))
+    if not 0 <= fewest < episodes:
+        return []
+    seeds = "" if np.all(distinct == fewest) else ", in the seed with the fewest"
+    return [
+        f"of the {episodes} episodes of the last evaluation only {fewest} differ{seeds}: hardly anything is drawn at "
+        "random after the start, and episodes that repeat others say nothing more"
+    ]
 
 
 def spread(returns: Any) -> str:

@@ -42,6 +42,7 @@ class RunResult(NamedTuple):
     train_seconds: float  # without compiling; of all processes that worked on it
     stopped: str  # what stopped it before total_steps: "Ctrl-C", "SIGTERM" or nothing
     directory: Path | None = None  # where it is kept, absolute
+    num_episodes: int | None = None  # of each evaluation
 
     @property
     def env_steps(self) -> np.ndarray:
@@ -206,7 +207,7 @@ def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) 
     state = without_padding(outcome.reached.progress.state, len(job.seeds))
     log = jax.tree.map(lambda *x: np.stack(x, axis=1), *outcome.reached.logs)
     what = (job.algo, job.env, job.config, job.seeds, state, log)
-    result = RunResult(*what, *outcome[1:], directory)
+    result = RunResult(*what, *outcome[1:], directory, job.evaluation.num_episodes)
     if directory is not None:
         draw(result, directory)
     Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)

@@ -300,6 +300,7 @@ def _columns(logs: Sequence[Log]) -> dict[str, list[np.ndarray]]:
 def _log(columns: Mapping[str, np.ndarray], evaluation: int) -> Log:
     row = {name: values[evaluation] for name, values in columns.items()}
     losses = {name.removeprefix("losses/"): row.pop(name) for name in list(row) if name.startswith("losses/")}
+    row.setdefault("distinct", np.full_like(row["unfinished"], -1))  # which version 0.1 did not count
     return Log(**row, losses=losses)
 
 

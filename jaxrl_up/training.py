@@ -17,7 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxrl_up.config import canonical, check_support, did_you_mean, traced_fields
 from jaxrl_up.envs import Env
-from jaxrl_up.rollout import Episodes, play
+from jaxrl_up.rollout import Episodes, distinct, play
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree
 
 
@@ -37,6 +37,7 @@ class Log(NamedTuple):
     returns_std: Array  # over the episodes
     lengths: Array  # mean episode length, environment steps
     unfinished: Array  # episodes that met the step cap, counted with what they had earned
+    distinct: Array  # episodes that differ from one another in an action or a reward; -1 in records that do not know
     train_returns: Array  # mean return of training episodes that ended since the last one; NaN if none did
     train_episodes: Array  # how many did
     losses: dict[str, Array]  # means over the updates since the last one
@@ -126,6 +127,7 @@ def advance(
         returns_std=jnp.std(episodes.returns),
         lengths=jnp.mean(episodes.lengths),
         unfinished=jnp.sum(~episodes.finished),
+        distinct=distinct(episodes),
         train_returns=total.episode_return / total.episode_count,
         train_episodes=total.episode_count,
         losses=jax.tree.map(lambda x: x / num_updates, total.losses),

@@ -31,6 +31,7 @@ def make_log(failed_at=(-1, -1, -1), unfinished=(0, 0, 0), returns=RETURNS) -> L
         returns_std=np.full(shape, 0.5, np.float32),
         lengths=returns,
         unfinished=np.where(last, np.array(unfinished)[:, None], 0),
+        distinct=np.full(shape, 16),
         train_returns=np.where(last, np.float32(np.nan), returns),
         train_episodes=np.full(shape, 4, np.int32),
         losses={"loss": np.full(shape, 1e-7, np.float32), "entropy": np.full(shape, 0.25, np.float32)},

@@ -168,12 +168,15 @@ def _report(chosen: tuple[int, ...], episodes: Episodes, steps: np.ndarray, best
 
     returns = np.asarray(episodes.returns, np.float64)
     means, digits = returns.mean(axis=1), 1 if np.max(np.abs(returns)) >= 10 else 3  # as in a score
-    rows: list[tuple[str, ...]] = [("seed", "mean", "sd", "min", "max", "length", "unfinished", "policy at step")]
+    rows: list[tuple[str, ...]] = [
+        ("seed", "mean", "sd", "min", "max", "length", "unfinished", "distinct", "policy at step")
+    ]
     for i, seed in enumerate(chosen):
         numbers = (means[i], returns[i].std(), returns[i].min(), returns[i].max())
         length, unfinished = np.mean(episodes.lengths[i]), int(np.sum(~np.asarray(episodes.finished[i])))
         cells = [f"{x:.{digits}f}" for x in numbers]
-        rows.append((str(seed), *cells, f"{length:.1f}", str(unfinished), str(int(steps[i]))))
+        marks = len(np.unique(episodes.mark[i]))
+        rows.append((str(seed), *cells, f"{length:.1f}", str(unfinished), str(marks), str(int(steps[i]))))
     print("\n".join(table(rows)))
     which = "best policies" if best else "last policies"
     print(
