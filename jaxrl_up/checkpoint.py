@@ -2,9 +2,10 @@
 
 `checkpoints/<updates>/` holds three items: `state` (everything a run needs to go on), `policy` (what acting needs, and
 the best of it so far: small, so that looking at a policy never reads a replay) and `about` (JSON). A checkpoint is
-written beside its place and then renamed, so that one with its final name is whole; older ones are removed after that.
-Leaves are stored as plain arrays under their path in the pytree, random keys as their data. Reading one executes
-nothing, and a file that is not what was written is found by its checksum.
+written beside its place, flushed to the disk, and then renamed, so that one with its final name is whole, also after a
+power failure. The last two are kept: if the newest is damaged, the one before is there. Leaves are stored as plain
+arrays under their path in the pytree, random keys as their data. Reading one executes nothing, and a file that is not
+what was written is found by its checksum.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +27,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.files import expand, flush, flush_tree
 from jaxrl_up.types import PyTree
 
 FORMAT = 2  # since 2 the evaluations so far hold totals and counts in place of means
 FOLDER = "checkpoints"
 SEAL = "seal.json"
 PART = ".part"  # ends the name of a checkpoint that is not whole
+OLD = ".old"  # and of one that is being replaced
+KEPT = 2
+
+
+class Damaged(ValueError):
+    """A checkpoint whose files are not what was written."""
 
 
 def save(directory: str | Path, updates: int, state: PyTree, policy: PyTree, about: Mapping[str, Any]) -> Path:
-    """Write a checkpoint of a run after so many updates, then remove the older ones. Raises `OSError`."""
+    """Write a checkpoint of a run after so many updates; then only the one before it stays. Raises `OSError`."""
     import orbax.checkpoint as ocp
 
-    folder = Path(directory).absolute() / FOLDER
+    directory = expand(directory).absolute()
+    folder = directory / FOLDER
     folder.mkdir(exist_ok=True)
-    place, part = folder / str(updates), folder / f"{updates}{PART}"
+    flush(directory)
+    place, part, old = (folder / f"{updates}{end}" for end in ("", PART, OLD))
     for left_over in folder.glob(f"*{PART}*"):
         shutil.rmtree(left_over, ignore_errors=True)
     items = ocp.args.Composite(
@@ -46,26 +59,57 @@ def save(directory: str | Path, updates: int, state: PyTree, policy: PyTree, abo
         about=ocp.args.JsonSave({"format": FORMAT, "updates": updates, **about}),
     )
     try:
-        with _quiet(), _checkpointer() as checkpointer:
-            checkpointer.save(part, args=items)
+        with _quiet(), _harmless(folder) as same, _checkpointer() as checkpointer:
+            checkpointer.save(same / part.name, args=items)
     except OSError:
         raise
     except Exception as error:  # what orbax's storage raises is no OSError
         raise OSError(f"cannot write the checkpoint {place}: {_first_line(error)}") from error
     _seal(part)
+    flush_tree(part)
     if place.exists():
-        shutil.rmtree(place)
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(place, old)
     os.rename(part, place)
-    for older in _whole(folder):
-        if older != place:
-            shutil.rmtree(older, ignore_errors=True)
+    flush(folder)
+    found = places(directory)
+    kept = [path for path in found if path.suffix != OLD and updates_of(path) <= updates][:KEPT]
+    for other in found:  # later ones are of a future that was given up
+        if other not in kept:
+            shutil.rmtree(other, ignore_errors=True)
     return place
 
 
-def latest(directory: str | Path) -> Path | None:
-    """The newest whole checkpoint of a run, or None."""
-    whole = _whole(Path(directory).absolute() / FOLDER)
-    return max(whole, key=lambda path: int(path.name), default=None)
+def places(directory: str | Path) -> list[Path]:
+    """The checkpoints of a run, the newest first. Each was written whole, but may have been damaged since."""
+    folder = expand(directory).absolute() / FOLDER
+    named = [path for path in folder.glob("*") if re.fullmatch(rf"[0-9]+({re.escape(OLD)})?", path.name)]
+    return sorted(named, key=lambda path: (-updates_of(path), path.suffix))  # the replaced after what replaces it
+
+
+def updates_of(checkpoint: Path) -> int:
+    """How many updates were done."""
+    return int(checkpoint.name.removesuffix(OLD))
+
+
+def is_undamaged(checkpoint: Path) -> bool:
+    """Whether all files of a checkpoint are what was written. They are read, but not again while they stay."""
+    paths = sorted(path for path in checkpoint.rglob("*") if path.is_file())
+    return _is_undamaged(checkpoint, tuple((path, *_stamp(path)) for path in paths))
+
+
+@lru_cache(maxsize=4096)
+def _is_undamaged(checkpoint: Path, _: tuple[Any, ...]) -> bool:
+    try:
+        check(checkpoint)
+    except Damaged:
+        return False
+    return True
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def about(checkpoint: Path) -> dict[str, Any]:
@@ -134,10 +178,6 @@ def _data(leaf: Any) -> Any:
     return np.asarray(jax.random.key_data(leaf))
 
 
-def _whole(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.name.isdecimal()]
-
-
 def _checkpointer() -> Any:
     import orbax.checkpoint as ocp
 
@@ -152,10 +192,10 @@ def _checkpointer() -> Any:
 def _restore(checkpoint: Path, item: str, arguments: Any) -> Any:
     import orbax.checkpoint as ocp
 
-    _check_seal(checkpoint, item)
+    check(checkpoint, item)
     try:
-        with _quiet(), _checkpointer() as checkpointer:
-            return checkpointer.restore(checkpoint, args=ocp.args.Composite(**{item: arguments}))[item]
+        with _quiet(), _harmless(checkpoint) as same, _checkpointer() as checkpointer:
+            return checkpointer.restore(same, args=ocp.args.Composite(**{item: arguments}))[item]
     except Exception as error:  # whatever orbax, its storage or JSON say of files that are not what they were
         raise ValueError(f"{checkpoint} cannot be read: {_first_line(error)}") from error
 
@@ -167,18 +207,20 @@ def _first_line(error: Exception) -> str:
 
 def _seal(folder: Path) -> None:
     """Note the size and checksum of every file, so that a damaged one is known before storage libraries meet it."""
-    files = {str(path.relative_to(folder)): _print(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {path.relative_to(folder).as_posix(): _print(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     (folder / SEAL).write_text(json.dumps(files), encoding="ascii")
 
 
-def _check_seal(folder: Path, item: str) -> None:
+def check(folder: Path, item: str = "") -> None:
+    """Raise `Damaged` if a file of an item, or of the checkpoint itself, is not what was written."""
     try:
         files = json.loads((folder / SEAL).read_text(encoding="ascii"))
-        damaged = [name for name, known in files.items() if name.startswith(item) and _print(folder / name) != known]
+        checked = {name: known for name, known in files.items() if "/" not in name or name.startswith(item)}
+        damaged = [name for name, known in checked.items() if _print(folder / name) != known]
     except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{folder} is not a whole checkpoint: {_first_line(error)}") from None
+        raise Damaged(f"{folder} is not a whole checkpoint: {_first_line(error)}") from None
     if damaged or not files:
-        raise ValueError(f"{folder} is damaged: {damaged[0] if damaged else SEAL} is not what was written")
+        raise Damaged(f"{folder} is damaged: {damaged[0] if damaged else SEAL} is not what was written")
 
 
 def _print(path: Path) -> list[int]:
@@ -187,6 +229,24 @@ def _print(path: Path) -> list[int]:
         while block := file.read(1 << 22):
             checksum, size = zlib.crc32(block, checksum), size + len(block)
     return [size, checksum]
+
+
+@contextmanager
+def _harmless(folder: Path) -> Iterator[Path]:
+    """Within, the same directory by another name where orbax would take its own for a pattern, or for no text."""
+    if re.fullmatch(r"[A-Za-z0-9_./-]+", str(folder)):
+        yield folder
+    elif Path("/proc/self/fd").is_dir():
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            yield Path(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+    else:
+        with tempfile.TemporaryDirectory() as beside:
+            link = Path(beside) / "folder"
+            link.symlink_to(folder, target_is_directory=True)
+            yield link
 
 
 @contextmanager

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from jaxrl_up._version import __version__
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's) and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with warnings.catch_warnings():
+        with _at_once_if_pressed_twice(), warnings.catch_warnings():
             warnings.showwarning = _say
             return _main(arguments)
     except UsageError as error:
@@ -51,6 +54,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jaxrl-up: stopped by Ctrl-C", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _at_once_if_pressed_twice() -> Iterator[None]:
+    """Within, a second Ctrl-C or SIGTERM ends the process, whatever it does.
+
+    By a thread: the handlers of Python wait while XLA compiles, and XLA does not survive that Python ends meanwhile.
+    """
+    if os.name == "nt" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous)
+        os.close(writer)
+
+
+def _watch(reader: int) -> None:
+    """Read the numbers of signals, and leave with the second of those that stop."""
+    pressed = 0
+    while number := os.read(reader, 1):
+        pressed += number[0] in (signal.SIGINT, signal.SIGTERM)
+        if pressed == 2:
+            cursor = b"\x1b[?25h\n" if os.isatty(2) else b""  # which live progress hides
+            name = b"Ctrl-C" if number[0] == signal.SIGINT else b"SIGTERM"
+            os.write(2, cursor + b"jaxrl-up: stopped by " + name + b", at once\n")
+            os._exit(128 + number[0])
+    os.close(reader)
 
 
 def _say(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:

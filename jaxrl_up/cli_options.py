@@ -212,14 +212,28 @@ def place_of(options: argparse.Namespace, what: str) -> Path | None:
     """Where a run or a sweep is kept, as far as `--directory` and `--name` say; None where they do not."""
     from jaxrl_up.records import RUNS
 
+    try:
+        directory = None if options.directory is None else path(options.directory)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"--directory: {error}") from error
     if options.name is not None:
         name = Path(options.name)
         if name.is_absolute() or len(name.parts) != 1 or options.name in (".", ".."):
             raise UsageError(f"--name {options.name!r} must be a plain name; --directory says where")
-        return Path(options.directory or RUNS) / name
+        return (RUNS if directory is None else directory) / name
     if options.force and options.directory is None:
         raise UsageError(f"--force replaces {what}: say which with --name or --directory")
-    return None if options.directory is None else Path(options.directory)
+    return directory
+
+
+def path(text: str) -> Path:
+    """A path, `~` expanded."""
+    from jaxrl_up.files import expand
+
+    try:
+        return expand(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_fields(parser: Parser, algo: Any, title: str) -> None:

@@ -1,6 +1,7 @@
 """Comparisons of runs: performance profiles, probability of improvement, and sample efficiency.
 
-The definitions are in `jaxrl_up.scores`. A score is a seed's value at the evaluation nearest to the end that all runs
+The definitions are in `jaxrl_up.scores`. Bands and intervals are percentile bootstraps (Agarwal et al. 2021), which few
+seeds make too narrow (docs/plots.md). A score is a seed's value at the evaluation nearest to the end that all runs
 of the environment reached.
 """
 
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl_up.curves import Panels, final_scores, gather
+from jaxrl_up.files import expand, table_text, write_atomically
 from jaxrl_up.plotting import (
     X_LABELS,
     X_NAMES,
@@ -24,8 +26,8 @@ from jaxrl_up.plotting import (
     label_looks,
     panel_figure,
     save,
+    write,
     write_bands,
-    write_table,
 )
 from jaxrl_up.scores import performance_profile, probability_of_improvement, steps_to_threshold
 
@@ -34,7 +36,7 @@ MAX_NAMED = 3  # environments in a title
 
 
 class Improvement(NamedTuple):
-    """How likely a run of `x` scores above a run of `y`, with its 95% interval."""
+    """How likely a run of `x` scores above a run of `y`, with its 95% bootstrap interval."""
 
     x: str
     y: str
@@ -61,7 +63,7 @@ def plot_profiles(
     high.
     """
     bands = profile_bands(gather(runs, column, x, smooth, group))
-    x_label, y_label = f"threshold τ of the {_name(column)}", "fraction of seeds above τ\n95% band"
+    x_label, y_label = f"threshold τ of the {_name(column)}", "fraction of seeds above τ\n95% bootstrap band"
     figure = draw_bands(bands, title, x_label, y_label, steps=True)
     if numbers:
         write_bands(bands, numbers, column, "threshold", "fraction_above")
@@ -106,18 +108,18 @@ def plot_improvement(
             capsize=6,
         )
     axes.axvline(0.5, color="black", linestyle="--", linewidth=1.2)
-    axes.set_yticks(range(len(pairs)), ticks)
+    write(axes.set_yticks, range(len(pairs)), ticks)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.03)
     average = f"mean of {len(names)} environments, " if len(names) > 1 else ""
-    axes.set_xlabel(f"P(X > Y) in {_name(column)}\n{average}95% interval", fontsize=14)
+    write(axes.set_xlabel, f"P(X > Y) in {_name(column)}\n{average}95% bootstrap interval", fontsize=14)
     axes.tick_params(labelsize=13)
     axes.grid(alpha=0.3, axis="x")
     axes.spines[["top", "right"]].set_visible(False)
     if numbers:
         header = ("environments", "column", "x", "y", "seeds_x", "seeds_y", "probability", "low", "high")
         rows = [(" ".join(names), column, p.x, p.y, *p.num_seeds, p.probability, p.low, p.high) for p in pairs]
-        write_table(numbers, header, rows)
+        write_atomically(expand(numbers), table_text(header, rows))
     return save(figure, path)
 
 
@@ -147,7 +149,7 @@ def plot_efficiency(
             f"one threshold does not suit several environments ({', '.join(panels)}): draw one environment at a time"
         )
     bands = efficiency_bands(panels, threshold)
-    y_label = f"fraction of seeds that reached\n{_name(column)} {threshold:g}, 95% band"
+    y_label = f"fraction of seeds that reached\n{_name(column)} {threshold:g}, 95% bootstrap band"
     figure = draw_bands(bands, title, X_LABELS[x], y_label, steps=True)
     if numbers:
         write_bands(bands, numbers, column, X_NAMES[x], "fraction_reached")

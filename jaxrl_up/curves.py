@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxrl_up.config import did_you_mean
+from jaxrl_up.files import expand, read_text
 from jaxrl_up.records import read_progress
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def find_runs(places: Iterable[str | Path]) -> list[Path]:
     Raises `FileNotFoundError` for a place that is not there or holds no run.
     """
     found: dict[Path, Path] = {}
-    for place in map(Path, places):
+    for place in map(expand, places):
         if not place.is_dir():
             raise FileNotFoundError(f"there is no directory {place}")
         is_run = (place / "progress.csv").exists()
@@ -163,7 +164,7 @@ def _is_run(run: Any) -> bool:
 
 def _names(runs: Sequence[Any]) -> list[str]:
     """A name for each run: its directory's, the whole path where two have that, and primes where that is the same."""
-    paths = [Path(run) if isinstance(run, str | Path) else None for run in runs]
+    paths = [expand(run) if isinstance(run, str | Path) else None for run in runs]
     short = [p.resolve().name if p else f"{r.algo.name} on {r.env.name}" for r, p in zip(runs, paths, strict=True)]
     names: list[str] = []
     for path, name in zip(paths, short, strict=True):
@@ -177,12 +178,13 @@ def _names(runs: Sequence[Any]) -> list[str]:
 def _read(run: RunResult | str | Path, name: str, column: str, x: str, smooth: int) -> list[Curve]:
     """One curve, or one for each grid point of a sweep."""
     if isinstance(run, str | Path):
-        settings, columns = _settings(Path(run)), read_progress(run)
+        run = expand(run)
+        settings, columns = _settings(run), read_progress(run)
         for needed in ("seed", "env_steps", "updates"):
             if needed not in columns:
-                raise ValueError(f"{Path(run) / 'progress.csv'} is not a table of a run: it has no column {needed!r}")
+                raise ValueError(f"{run / 'progress.csv'} is not a table of a run: it has no column {needed!r}")
         swept = list(columns)[: list(columns).index("seed")]
-        ticks = _seconds(Path(run), columns["env_steps"][0]) if x == "seconds" else columns["env_steps"][0]
+        ticks = _seconds(run, columns["env_steps"][0]) if x == "seconds" else columns["env_steps"][0]
     else:
         if x == "seconds":
             raise ValueError(f"{name} keeps no times of its evaluations: give the directory of the run")
@@ -219,7 +221,7 @@ def _settings(directory: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not readable as TOML: {error}") from None
     environment = {"name": "", **tables.get("environment", {})}
@@ -249,6 +251,7 @@ def _result_columns(run: RunResult) -> dict[str, np.ndarray]:
         "return_std": np.asarray(log.returns_std),
         "length": np.asarray(log.lengths),
         "unfinished": np.asarray(log.unfinished),
+        "distinct": np.asarray(log.distinct),
         "train_return": np.asarray(log.train_returns),
         "train_episodes": np.asarray(log.train_episodes),
         "failed_at": np.asarray(log.failed_at),
@@ -262,7 +265,7 @@ def _seconds(directory: Path, steps: np.ndarray) -> np.ndarray:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: without it curves are drawn over steps only")
     times = {}
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.reader(file):
             if len(row) == 3 and row[0] == "evaluation":
                 times[int(row[1])] = float(row[2])

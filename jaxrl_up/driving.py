@@ -115,6 +115,7 @@ def drive(
                 jax.block_until_ready(progress)
                 compile_seconds = time.perf_counter() - begun
                 reporter.compiled(compile_seconds, source)
+                stop()  # a second Ctrl-C meanwhile
         trained = kept = time.perf_counter()
         if keeper is not None and len(updates):
             keeper.recorder.time("compile", _steps(logs), compile_seconds)
@@ -126,12 +127,13 @@ def drive(
             seconds = (now - begun + before, now - trained + trained_before)
             reporter.evaluated(log, seconds[1])
             feed_sinks(log)
-            stopped = "" if len(logs) == len(job.ends) else stop()
+            stopped = stop() if len(logs) < len(job.ends) else ""
             if keeper is not None and best is not None:
                 keeper.recorder.append(log, seconds[0])
                 best = _better(best, progress, log)
                 due = keeper.seconds is not None and now - kept >= keeper.seconds
                 if due or stopped or len(logs) == len(job.ends):
+                    keeper.recorder.flush()  # rows of evaluations that a checkpoint has are not written again
                     save_reached(keeper.run, to_host(OnDevices(progress, tuple(logs), best, *seconds)))
                     kept = time.perf_counter()
                     keeper.recorder.time("checkpoint", _steps(logs), kept - now)
@@ -188,13 +190,19 @@ def _choose(chosen: Array, new: PyTree, old: PyTree) -> PyTree:
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], str]]:
-    """Within, the first Ctrl-C or SIGTERM only sets a flag, whose name the callable gives; a second Ctrl-C raises."""
+    """Within, Ctrl-C and SIGTERM only set a flag, whose name the callable gives; after a second one it raises.
+
+    `KeyboardInterrupt` is raised there and not in the handler, since XLA does not survive it while it compiles.
+    """
     pressed: list[str] = []
 
     def handle(signum: int, frame: Any) -> None:
-        if pressed:
-            raise KeyboardInterrupt
         pressed.append(STOPS[signal.Signals(signum)])
+
+    def stop() -> str:
+        if len(pressed) > 1:
+            raise KeyboardInterrupt
+        return pressed[0] if pressed else ""
 
     try:
         previous = {number: signal.signal(number, handle) for number in STOPS}
@@ -202,7 +210,7 @@ def stoppable() -> Iterator[Callable[[], str]]:
         yield lambda: ""
         return
     try:
-        yield lambda: pressed[0] if pressed else ""
+        yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -18,6 +18,7 @@ from jaxrl_up import envs
 from jaxrl_up._version import __version__
 from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.config import check_support, did_you_mean
+from jaxrl_up.files import expand, write_atomically
 from jaxrl_up.types import Algorithm
 
 HEADER = """\
@@ -60,7 +61,7 @@ def eject(algo: Algorithm, path: str | Path, env: str | None = None, force: bool
     be imported or hides another module, `FileExistsError` for a file that is there already, and `OSError` for one that
     cannot be written. Nothing is written then.
     """
-    path = Path(path)
+    path = expand(path)
     env = env or ("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
     _check_name(algo, path)
     if env not in envs.names():
@@ -70,8 +71,7 @@ def eject(algo: Algorithm, path: str | Path, env: str | None = None, force: bool
     check_support(algo, envs.make(env))
     text = script(algo, path.stem, env)
     try:
-        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        write_atomically(path, text, replace=force)
     except FileExistsError:
         raise FileExistsError(f"{path} exists already; choose another name, or overwrite it with --force") from None
     except OSError as error:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from jaxrl_up import numpy_policy
 from jaxrl_up._version import __version__
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Discrete, Env
+from jaxrl_up.files import expand, write_atomically
 from jaxrl_up.numpy_policy import BATCH, CONSTANT, FORMAT, OPERATIONS, Program
 from jaxrl_up.types import Algorithm, Array, PyTree
 
@@ -109,22 +109,20 @@ def save_policy(
         contents["program.json"] = json.dumps(listed).encode()
         contents |= {CONSTANT.format(i): _npy(constant) for i, constant in enumerate(program.constants)}
     contents = {"about.json": json.dumps(described, indent=1).encode(), **contents}
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as file:
+        for name, data in contents.items():
+            file.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # without the time of day
     try:
-        with zipfile.ZipFile(part, "w") as file:
-            for name, data in contents.items():
-                file.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # without the time of day
-        os.replace(part, path)
+        write_atomically(path, whole.getvalue())
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
 def check_path(path: str | Path, overwrite: bool = False) -> Path:
     """Raise what `save_policy` would raise for this path, before anything is computed."""
-    path = Path(path)
+    path = expand(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory: name the file, as in {path / 'policy.bin'}")
     if not path.parent.is_dir():

@@ -15,6 +15,7 @@ from jaxrl_up.liveness import working_bytes
 from jaxrl_up.training import begin, update
 from jaxrl_up.types import Algorithm, PyTree
 
+CHECKPOINTS = 3  # on the disk at most: the last two, and one that is being written
 COPIES = 2  # of the state: where the devices do not divide the seeds, the lanes are fetched at the end
 KEPT_COPIES = 4  # a checkpoint is fetched, encoded and written; what does not compress is there each time
 PACKING = 2  # XLA's arrays for an update take up to about so many times what lives at once
@@ -109,6 +110,8 @@ def memory_lines(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> list[
     lines.append(f"an update      {readable(needed.working)} a seed, estimated")
     lines.append(f"all seeds      {readable(seeds * needed.per_seed)}")
     lines.append(f"at the start   {readable(at_start(needed, seeds))}, with copies, updates and compiling")
+    disk = readable(CHECKPOINTS * seeds * needed.per_seed)
+    lines.append(f"on disk        {disk} at most, uncompressed: two checkpoints, and one that is being written")
     lines.append("free           " + ("not known" if free is None else readable(free)))
     return lines
 

@@ -180,7 +180,7 @@ def load_policy(path: str | Path) -> Policy:
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What a policy file says about itself, and its contents by name; raises as `load_policy`."""
     try:
-        with zipfile.ZipFile(path) as file:
+        with zipfile.ZipFile(Path(path).expanduser()) as file:
             contents = {name: file.read(name) for name in file.namelist()}
         about = json.loads(contents["about.json"])
         form = about["jaxrl_up policy"]

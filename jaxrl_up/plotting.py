@@ -1,4 +1,4 @@
-"""Learning curves: the IQM over seeds with its bootstrap band, and every seed as a thin line.
+"""Learning curves: the IQM over seeds with its 95% band, and every seed as a thin line.
 
 The pictures share one look: a panel for each environment, a colour and a line style for each label, both the same in
 every panel, and sizes that can still be read at half size. matplotlib.pyplot is not used: no window, no shared state.
@@ -6,17 +6,18 @@ every panel, and sizes that can still be read at half size. matplotlib.pyplot is
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jaxrl_up.curves import Panels, gather, pool
+from jaxrl_up.files import expand, table_text, write_atomically
 from jaxrl_up.scores import bootstrap
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -66,9 +67,10 @@ def plot_curves(
     run is a `RunResult` or the directory of one. `column` is the column of progress.csv to draw, `x` "steps" or
     "seconds", `smooth` the number of evaluations in a trailing moving average of each seed, and `group` what runs are
     labelled and pooled by ("algorithm", "run", "environment", a field); see `jaxrl_up.curves.gather`. Environments get
-    a panel each. Bands are 95% stratified bootstrap intervals of the IQM over seeds. `numbers` is a CSV file to write
-    with what is drawn: environment, label, column, seeds, env_steps or seconds, iqm, low, high. Raises `ValueError`
-    for no run, an unknown column or runs that cannot be pooled, and `FileNotFoundError` for a directory without one.
+    a panel each. Bands are 95% intervals of the IQM over seeds (see `jaxrl_up.scores.bootstrap`). `numbers` is a CSV
+    file to write with what is drawn: environment, label, column, seeds, env_steps or seconds, iqm, low, high. Raises
+    `ValueError` for no run, an unknown column or runs that cannot be pooled, and `FileNotFoundError` for a directory
+    without one.
     """
     bands = curve_bands(gather(runs, column, x, smooth, group))
     y_label = f"{Y_LABELS.get(column, column.replace('_', ' '))}\nIQM, 95% band"
@@ -98,6 +100,7 @@ def draw_bands(bands: Bands, title: str | None, x_label: str, y_label: str, step
     if max(map(len, bands.values())) > MAX_INSIDE:
         figure.set_figwidth(figure.get_figwidth() + 4 * min(len(bands), COLUMNS))  # room for legends beside the panels
     for environment, axes in panels.items():
+        lines = {}
         for label, band in bands[environment].items():
             colour = looks[label]["color"]
             marker = "o" if len(band.x) == 1 else None
@@ -108,9 +111,9 @@ def draw_bands(bands: Bands, title: str | None, x_label: str, y_label: str, step
             if band.num_seeds > 1:
                 where = "post" if steps else None
                 axes.fill_between(band.x, band.low, band.high, step=where, color=colour, alpha=0.2, linewidth=0)
-            axes.plot(band.x, band.middle, linewidth=2.2, label=band.legend, marker=marker, drawstyle=drawing,
-                      **looks[label])  # fmt: skip
-        finish_axes(axes, x_label, y_label)
+            lines[band.legend] = axes.plot(band.x, band.middle, linewidth=2.2, marker=marker, drawstyle=drawing,
+                                           **looks[label])[0]  # fmt: skip
+        finish_axes(axes, x_label, y_label, lines)
     return figure
 
 
@@ -127,9 +130,9 @@ def panel_figure(names: Iterable[str], title: str | None) -> tuple[Figure, dict[
     FigureCanvasAgg(figure)
     panels = {name: figure.add_subplot(rows, columns, i + 1) for i, name in enumerate(names)}
     for name, axes in panels.items():
-        axes.set_title(title if title and len(names) == 1 else name, fontsize=14)
+        write(axes.set_title, title if title and len(names) == 1 else name, fontsize=14)
     if title and len(names) > 1:
-        figure.suptitle(title, fontsize=15)
+        write(figure.suptitle, title, fontsize=15)
     return figure, panels
 
 
@@ -142,27 +145,45 @@ def label_looks(panels: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
     }
 
 
-def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
-    """Labels, ticks and legend in sizes that can be read at half size."""
+def write(method: Callable[..., Any], *texts: Any, **looks: Any) -> None:
+    """Call what draws texts so that they are drawn as written: to matplotlib a pair of `$` is mathematics."""
+    method(*map(printable, texts), parse_math=False, **looks)
+
+
+def printable(text: Any) -> Any:
+    """A text, or a list of texts, without what stands for bytes of a file name that are no UTF-8."""
+    if not isinstance(text, str):
+        return [printable(item) for item in text] if isinstance(text, list) else text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def finish_axes(axes: Axes, x_label: str, y_label: str, lines: Mapping[str, Artist]) -> None:
+    """Labels, ticks and the legend of some lines in sizes that can be read at half size."""
     from matplotlib.ticker import EngFormatter
 
-    axes.set_xlabel(x_label, fontsize=14)
-    axes.set_ylabel(y_label, fontsize=14)
+    write(axes.set_xlabel, x_label, fontsize=14)
+    write(axes.set_ylabel, y_label, fontsize=14)
     if axes.dataLim.x1 >= 10_000:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(labelsize=12)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(axes.get_legend_handles_labels()[1]) <= MAX_INSIDE:
-        axes.legend(fontsize=11, framealpha=0.8)
+    # texts come later: matplotlib leaves those out of a legend that begin with an underscore
+    numbered = [*lines.values()], [str(i) for i in range(len(lines))]
+    if len(lines) <= MAX_INSIDE:
+        legend = axes.legend(*numbered, fontsize=11, framealpha=0.8)
     else:
-        axes.legend(fontsize=10, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        legend = axes.legend(*numbered, fontsize=10, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    for entry, text in zip(legend.get_texts(), lines, strict=True):
+        entry.set_parse_math(False)
+        entry.set_text(printable(text))
 
 
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure in the format that its suffix says."""
+    path = expand(path)
     figure.savefig(path, dpi=150)
-    return Path(path)
+    return path
 
 
 def write_bands(bands: Bands, path: str | Path, column: str, x_name: str, middle: str) -> None:
@@ -174,13 +195,7 @@ def write_bands(bands: Bands, path: str | Path, column: str, x_name: str, middle
         for label, band in groups.items()
         for point in zip(*(a.tolist() for a in (band.x, band.middle, band.low, band.high)), strict=True)
     ]
-    write_table(path, header, rows)
-
-
-def write_table(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A CSV file; numbers are written so that they read back the same."""
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    write_atomically(expand(path), table_text(header, rows))
 
 
 def count_seeds(number: int) -> str:

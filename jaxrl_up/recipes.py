@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.config import did_you_mean, make_config
+from jaxrl_up.files import expand, read_text
 from jaxrl_up.scores import Score
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -78,12 +79,12 @@ def recipe_path(name: str | Path) -> Path:
     known = recipe_names()
     if Path(name).as_posix() in known:
         return FOLDER / f"{name}.toml"
-    if not Path(name).exists():
+    if not name or not expand(name).exists():
         raise ValueError(
             f"there is no recipe and no file {str(name)!r}.{did_you_mean(str(name), known)} "
             "`jaxrl-up recipes` lists the recipes"
         )
-    return Path(name)
+    return expand(name)
 
 
 def load_recipe(name: str | Path) -> Recipe:
@@ -107,7 +108,7 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
     """The table of a recipe, all of it checked but its environment; raises as `load_recipe` does."""
     path = recipe_path(name)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not readable as TOML: {error}") from None
     try:

@@ -10,6 +10,7 @@ runs write equal bytes. Its columns, in this order (in a sweep the swept names c
     return_std      its standard deviation over the episodes
     length          their mean length, environment steps
     unfinished      how many met the step cap, counted with the return until then
+    distinct        how many differ from one another in an action or a reward; -1 where that is not known
     train_return    mean return of the training episodes that ended since the last row; nan if none did
     train_episodes  how many did
     failed_at       the update whose loss or learner was not finite; -1 for none
@@ -23,7 +24,9 @@ took over; `compile`, `checkpoint` and `train` rows say how long that took.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import os
 import platform
@@ -47,6 +50,7 @@ except ImportError:  # Windows
 from jaxrl_up import checkpoint
 from jaxrl_up._version import __version__
 from jaxrl_up.envs import Env
+from jaxrl_up.files import LONGEST, clear_parts, expand, flush, make_directory, read_text, table_text, write_atomically
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -63,6 +67,7 @@ COLUMNS = (
     "return_std",
     "length",
     "unfinished",
+    "distinct",
     "train_return",
     "train_episodes",
     "failed_at",
@@ -74,10 +79,10 @@ def create(directory: str | Path, tables: Mapping[str, Mapping[str, Any]], force
 
     Raises `FileExistsError` for a directory that holds a run, and `OSError` for one that cannot be written.
     """
-    directory = Path(directory)
+    directory = expand(directory)
     check_directory(directory, force)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         held = force and (directory / "config.toml").exists()  # removed last: until then the next --force knows it
         for name in reversed((*FILES, *(SINKS if held else ()))) if force else ():
             path = directory / name
@@ -93,7 +98,7 @@ def reserve(place: str | Path) -> Path:
     """Make a directory at `place`, or at `place-2`, `place-3`, ... where there is one already. Raises `OSError`."""
     number = 1
     while True:
-        directory = Path(place if number == 1 else f"{place}-{number}")
+        directory = expand(place if number == 1 else f"{place}-{number}")
         try:
             directory.mkdir(parents=True)
         except FileExistsError:
@@ -122,6 +127,7 @@ class Recorder:
 
     def begin(self, logs: Sequence[Log] = (), seconds: float = 0.0) -> None:
         """Start the tables, or leave in them what `logs`, each `[L]`, hold: later rows are of a process that ended."""
+        clear_parts(self.directory)
         if not logs:
             (self.directory / "progress.csv").unlink(missing_ok=True)
             write_atomically(self.directory / "timing.csv", TIMING + "\n")
@@ -129,8 +135,9 @@ class Recorder:
         rows = "".join(self._rows(log) for log in logs)
         write_atomically(self.directory / "progress.csv", self._header(logs[0]) + rows)
         steps, timing = int(logs[-1].env_steps[0]), self.directory / "timing.csv"
-        lines = timing.read_text(encoding="utf-8").splitlines()[1:] if timing.exists() else []
-        kept = [line for line in lines if line.count(",") == 2 and int(line.split(",")[1]) <= steps]
+        lines = read_text(timing).splitlines()[1:] if timing.exists() else []
+        whole = [line for line in lines if re.fullmatch(r"\w+,\d+,\d+\.\d+", line)]
+        kept = [line for line in whole if int(line.split(",")[1]) <= steps]
         write_atomically(timing, "\n".join([TIMING, *kept]) + "\n")
         self.time("resume", steps, seconds)
 
@@ -144,8 +151,13 @@ class Recorder:
         """Add a row to timing.csv."""
         _append(self.directory / "timing.csv", f"{event},{env_steps},{seconds:.3f}\n")
 
+    def flush(self) -> None:
+        """Return when the tables are on the disk."""
+        for path in (self.directory / "progress.csv", self.directory / "timing.csv", self.directory):
+            flush(path)
+
     def _header(self, log: Log) -> str:
-        return ",".join([*self.labels, *COLUMNS[1:], *sorted(log.learned)]) + "\n"
+        return table_text([*self.labels, *COLUMNS[1:], *sorted(log.learned)], [])
 
     def _rows(self, log: Log) -> str:
         steps = np.asarray(log.env_steps)
@@ -157,6 +169,7 @@ class Recorder:
             log.returns_std,
             log.lengths,
             log.unfinished,
+            log.distinct,
             log.train_returns,
             log.train_episodes,
             log.failed_at,
@@ -165,31 +178,6 @@ class Recorder:
         for _, mean in sorted(log.learned.items()):
             cells.append([number(x) if count else "" for x, count in zip(mean.value, mean.count, strict=True)])
         return "".join(",".join(row) + "\n" for row in zip(*cells, strict=True))
-
-
-def write_atomically(path: Path, text: str, replace: bool = True) -> None:
-    """Write a text file so that it is there whole or not at all. Raises `FileExistsError` unless it may be replaced."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        if replace:
-            os.replace(part, path)
-        else:
-            _link(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _link(part: Path, path: Path) -> None:
-    """Give a file its name; fails where there is one, also on a file system without hard links."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:
-        if path.exists():
-            raise FileExistsError(path) from None
-        os.replace(part, path)
 
 
 @contextmanager
@@ -221,7 +209,9 @@ def check_directory(directory: str | Path, force: bool = False) -> None:
 
     With `force`, a run that is there may be replaced.
     """
-    directory = Path(directory)
+    directory = expand(directory)
+    if len(os.fsencode(directory.absolute())) > LONGEST:
+        raise OSError(f"cannot write a run to {directory}: the path is longer than {LONGEST} bytes")
     for part in (directory, *directory.parents):
         if part.exists() and not part.is_dir():
             raise NotADirectoryError(f"cannot write a run to {directory}: {part} is not a directory")
@@ -244,13 +234,13 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
     A last evaluation that was not written for every seed is left out. Raises `FileNotFoundError` if there is no
     progress.csv and `ValueError` if it holds no evaluation.
     """
-    path = Path(directory) / "progress.csv"
+    path = expand(directory) / "progress.csv"
     if not path.exists():
         raise FileNotFoundError(f"{directory} holds no run: there is no progress.csv")
-    text = path.read_text(encoding="utf-8")
-    header, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]  # a torn last line is left out
-    names = header.split(",")
-    rows = [line.split(",") for line in lines if line.count(",") == len(names) - 1]
+    text = read_text(path)
+    whole = text[: text.rfind("\n") + 1]  # without a torn last line
+    names, *rows = [*csv.reader(io.StringIO(whole))] or [[]]
+    rows = [row for row in rows if len(row) == len(names)]
     steps = names.index("env_steps") if "env_steps" in names else 0
     num_seeds = next((i for i, row in enumerate(rows) if row[steps] != rows[0][steps]), len(rows))
     num_evals = len(rows) // num_seeds if num_seeds else 0
@@ -263,7 +253,7 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
 
 def is_part(directory: str | Path) -> bool:
     """Whether a run is a part of a sweep, which is resumed as a whole."""
-    return (Path(directory).absolute().parent.parent / SWEEP).is_file()
+    return (expand(directory).absolute().parent.parent / SWEEP).is_file()
 
 
 def number(value: Any) -> str:

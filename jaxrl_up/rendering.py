@@ -22,6 +22,7 @@ from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Env
 from jaxrl_up.envs.core import as_action
 from jaxrl_up.envs.wrappers import Counted, Limited, Sticky
+from jaxrl_up.files import expand, write_atomically
 from jaxrl_up.rollout import DEFAULT_STEP_CAP
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -205,7 +206,7 @@ def write_gif(frames: Iterable[Image], path: str | Path, fps: float, hold: float
     another suffix than .gif or `fps` outside (0, 50], which viewers do not keep, and `OSError` where it cannot be
     written.
     """
-    path, (first, *others) = Path(path), [*frames] or [None]
+    path, (first, *others) = expand(path), [*frames] or [None]
     if path.suffix.lower() != ".gif":
         raise ValueError(f"{path} must end in .gif")
     if not 0 < fps <= 50:
@@ -218,7 +219,7 @@ def write_gif(frames: Iterable[Image], path: str | Path, fps: float, hold: float
     durations = [10 * int(tick) for tick in ticks]
     first.save(content, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
     try:
-        path.write_bytes(content.getvalue())
+        write_atomically(path, content.getvalue())
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}") from error
     return path

@@ -19,9 +19,10 @@ import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS
+from jaxrl_up.files import expand, read_text, write_atomically
 from jaxrl_up.plotting import plot_curves
-from jaxrl_up.records import COLUMNS, is_part, read_progress, write_atomically
-from jaxrl_up.reporting import clock, count
+from jaxrl_up.records import COLUMNS, is_part, read_progress
+from jaxrl_up.reporting import clock, count, repeats
 from jaxrl_up.scores import bootstrap, score
 
 NAME = "report.html"
@@ -54,7 +55,7 @@ def write_report(directory: str | Path) -> Path:
     A report that was there is replaced, all at once. Raises `FileNotFoundError` for a directory without a run,
     `ValueError` for files that are not a run's, and `OSError` if it cannot be written.
     """
-    run = _read(Path(directory))
+    run = _read(expand(directory))
     path = run.directory / NAME
     with np.errstate(invalid="ignore"):  # the interval of infinite numbers
         page = _page(run)
@@ -67,12 +68,13 @@ def write_report(directory: str | Path) -> Path:
 
 def _read(directory: Path) -> Run:
     columns = read_progress(directory)
+    columns.setdefault("distinct", np.full_like(columns.get("unfinished", np.empty(0)), -1))  # in version 0.1
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise ValueError(f"{directory / 'progress.csv'} is not of a run: it has no column {missing[0]!r}")
     path = directory / "config.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        tables = tomllib.loads(read_text(path)) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not readable as TOML: {error}") from None
     return Run(directory, tables, columns, _read_timing(directory / "timing.csv"))
@@ -81,7 +83,7 @@ def _read(directory: Path) -> Run:
 def _read_timing(path: Path) -> list[tuple[str, int, float]]:
     """The rows of timing.csv, but for a last one that was not written whole; none where there is no file."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []:
+    for line in read_text(path).splitlines()[1:] if path.exists() else []:
         try:
             event, steps, seconds = line.split(",")
             rows.append((event, int(steps), float(seconds)))
@@ -168,6 +170,7 @@ def _concerns(run: Run) -> str:
             f"{count(unfinished, 'episode')} of the last evaluation met the step cap unfinished, counted with the "
             "return until then."
         )
+    lines += repeats(columns["distinct"][:, -1], _get(run.tables, "run", "num_episodes", 0))
     if not run.axes and len(_final(run)) == 1:
         lines.append("There is one seed: nothing here says how far another one would be from it.")
     if not lines:
@@ -177,14 +180,17 @@ def _concerns(run: Run) -> str:
 
 
 def _scores(run: Run) -> str:
-    final = _final(run)
+    final, note = _final(run), envs.caution(_get(run.tables, "environment", "name"))
+    note = f"\n<p>{escape(note[0].upper() + note[1:])}.</p>" if note else ""
     if not run.axes:
         worst = int(np.argmin(final))  # one that is not a number, if there is one
-        about = f"IQM of {count(len(final), 'seed')} with a 95% stratified bootstrap interval; final policies"
+        about = f"IQM of {count(len(final), 'seed')} with a 95% interval; final policies"
         worst = f"{_lane(run, worst)}: {final[worst]:.1f}"
-        return f'<p class="score">{escape(str(score(final)))}</p>\n<p>{escape(about)}. Worst is {escape(worst)}.</p>'
+        return (
+            f'<p class="score">{escape(str(score(final)))}</p>\n<p>{escape(about)}. Worst is {escape(worst)}.</p>{note}'
+        )
     rows = [(point, str(score(final[lanes])), _number(final[lanes].min())) for point, lanes in _points(run).items()]
-    return "<h2>Scores</h2>" + _table(("grid point", "IQM, 95% interval", "worst seed"), rows)
+    return "<h2>Scores</h2>" + _table(("grid point", "IQM, 95% interval", "worst seed"), rows) + note
 
 
 def _curves(run: Run) -> str:
@@ -209,7 +215,7 @@ def _figure(run: Run, column: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
             picture = plot_curves({run.directory.resolve().name: run.directory}, Path(folder) / "c.png", column=column)
-        except (OSError, ImportError, ValueError) as error:  # ValueError: a name that matplotlib reads as TeX
+        except (OSError, ImportError, ValueError) as error:
             return f"<p>{escape(f'The curve of {column} was not drawn: {error}')}</p>"
         data = base64.b64encode(picture.read_bytes()).decode("ascii")
     alt = f"{column} over environment steps: every seed, the IQM and its 95% band"
@@ -281,8 +287,8 @@ def _commands(run: Run) -> str:
     named = _get(run.tables, "run", "algorithm") in ALGORITHMS and environment.get("name") in envs.names()
     if not named or environment.get("wrappers"):
         return "<p>Its algorithm or environment is not one that is built by name: resume it from Python.</p>"
-    place = shlex.quote(str(run.directory))
-    launch = f"jaxrl-up train --from {shlex.quote(str(run.directory / 'config.toml'))}"
+    place = shlex.quote(str(run.directory.absolute()))
+    launch = f"jaxrl-up train --from {shlex.quote(str(run.directory.absolute() / 'config.toml'))}"
     return (
         f"<p>From the start, and from where it stopped:</p>\n<pre>{escape(launch)}\n"
         f"{escape(f'jaxrl-up resume {place}')}</pre>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -146,7 +147,7 @@ def summary(result: RunResult) -> list[str]:
     worst = int(np.argmin(final))
     trained = f"trained in {result.train_seconds:.1f} s ({result.steps_per_second:,.0f} env steps/s, all seeds)"
     return [
-        f"score {result.score} (IQM of {count(len(result.seeds), 'seed')}, 95% stratified bootstrap interval, "
+        f"score {result.score} (IQM of {count(len(result.seeds), 'seed')}, 95% interval, "
         f"{int(result.env_steps[-1]):,} steps)",
         f"worst seed {result.seeds[worst]}: {final[worst]:.1f}",
         f"compiled in {result.compile_seconds:.1f} s, {trained}",
@@ -155,7 +156,7 @@ def summary(result: RunResult) -> list[str]:
 
 
 def concerns(result: RunResult) -> list[str]:
-    """What a reader of the score must know: failed seeds, an early stop, unfinished episodes. Often empty."""
+    """What a reader of the score must know: failed seeds, an early stop, unfinished or repeated episodes."""
     lines = [
         f"seed {seed} failed at update {update}: its loss or parameters were not finite; "
         "its last finite policy was kept and scored"
@@ -165,14 +166,28 @@ def concerns(result: RunResult) -> list[str]:
         total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
         lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
         if result.directory is not None:
-            lines.append(f"go on with: jaxrl-up resume {result.directory}")
+            lines.append(f"go on with: jaxrl-up resume {shlex.quote(str(result.directory))}")
     unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
     if unfinished:
         lines.append(
             f"{count(unfinished, 'episode')} of the last evaluation met the step cap unfinished, "
             "counted with the return until then"
         )
+    if result.num_episodes is not None:
+        lines += repeats(np.asarray(result.log.distinct)[:, -1], result.num_episodes)
     return lines
+
+
+def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
+    """A sentence where the episodes of an evaluation repeat one another: `distinct [S]`, -1 where it is not known."""
+    fewest = int(np.min(distinct))
+    if not 0 <= fewest < episodes:
+        return []
+    seeds = "" if np.all(distinct == fewest) else ", in the seed with the fewest"
+    return [
+        f"of the {episodes} episodes of the last evaluation only {fewest} differ{seeds}: hardly anything is drawn at "
+        "random after the start, and episodes that repeat others say nothing more"
+    ]
 
 
 def spread(returns: Any) -> str:

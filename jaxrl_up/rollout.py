@@ -135,6 +135,7 @@ class Episodes(NamedTuple):
     returns: Array  # [N], undiscounted
     lengths: Array  # [N], environment steps
     finished: Array  # [N], bool; false where the step cap came first
+    mark: Array  # [N], uint32; equal in episodes of equal actions and rewards, and else hardly ever
 
 
 DEFAULT_STEP_CAP = 10_000
@@ -165,14 +166,44 @@ def play(
         act_key, env_key = jax.random.split(jax.random.fold_in(loop_key, time))
         env_keys = jax.random.split(env_key, num_episodes)
         stay = (env_state, obs)  # a finished episode is not played on, so no reset is needed
-        env_state, step = jax.vmap(env.step_or_restart)(env_keys, env_state, act(obs, act_key), stay)
+        action = act(obs, act_key)
+        env_state, step = jax.vmap(env.step_or_restart)(env_keys, env_state, action, stay)
         playing = ~episodes.finished
         episodes = Episodes(
             episodes.returns + jnp.where(playing, step.reward, 0.0),
             episodes.lengths + playing,
             episodes.finished | step.terminated | step.truncated,
+            jnp.where(playing, _mixed(episodes.mark, action, step.reward), episodes.mark),
         )
         return time + 1, env_state, step.obs, episodes
 
-    zero = Episodes(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
+    zero = Episodes(
+        jnp.zeros(num_episodes),
+        jnp.zeros(num_episodes, jnp.int32),
+        jnp.zeros(num_episodes, bool),
+        jnp.zeros(num_episodes, jnp.uint32),
+    )
     return jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, zero))[-1]
+
+
+def distinct(episodes: Episodes) -> Array:
+    """How many episodes differ from one another in an action or a reward, int32."""
+    marks = jnp.sort(episodes.mark)
+    return 1 + jnp.sum(marks[1:] != marks[:-1])
+
+
+def _mixed(mark: Array, action: Array, reward: Array) -> Array:
+    """The mark `[N]` after a step of these actions `[N, ...]` and rewards `[N]`: a step of FNV-1a on their bits."""
+    bits = jnp.concatenate([_bits(action), _bits(reward)], axis=1)
+    place = 2 * jnp.arange(bits.shape[1], dtype=jnp.uint32) + 1
+    word = jnp.sum(bits * (place * jnp.uint32(0x9E3779B1))[None], axis=1, dtype=jnp.uint32)
+    mark = (mark ^ word) * jnp.uint32(0x01000193)
+    return mark ^ (mark >> 15)
+
+
+def _bits(x: Array) -> Array:
+    """`[N, ...]` as words, uint32 `[N, K]`."""
+    x = x.reshape(x.shape[0], -1)
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return x.astype(jnp.uint32)
+    return jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)

@@ -15,6 +15,7 @@ from jaxrl_up import records
 from jaxrl_up.config import canonical, check, check_support
 from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive
 from jaxrl_up.envs import Env
+from jaxrl_up.files import expand, make_directory, write_atomically
 from jaxrl_up.lanes import without_padding
 from jaxrl_up.memory import check_memory
 from jaxrl_up.records import Recorder
@@ -40,7 +41,8 @@ class RunResult(NamedTuple):
     compile_seconds: float
     train_seconds: float  # without compiling; of all processes that worked on it
     stopped: str  # what stopped it before total_steps: "Ctrl-C", "SIGTERM" or nothing
-    directory: Path | None = None  # where it is kept
+    directory: Path | None = None  # where it is kept, absolute
+    num_episodes: int | None = None  # of each evaluation
 
     @property
     def env_steps(self) -> np.ndarray:
@@ -54,7 +56,7 @@ class RunResult(NamedTuple):
 
     @property
     def score(self) -> Score:
-        """IQM over seeds of the final policies' returns, with a 95% stratified bootstrap interval."""
+        """IQM over seeds of the final policies' returns, with a 95% interval: see `jaxrl_up.scores.bootstrap`."""
         return score(self.returns[:, -1])
 
     @property
@@ -116,6 +118,7 @@ def run(
     directory that already holds a run.
     """
     config = algo.Config() if config is None else config
+    directory = None if directory is None else expand(directory).absolute()
     check_run(algo, env, config, seeds, directory, num_evals, num_episodes, deterministic, max_eval_steps, force)
     seeds = seed_list(seeds)
     if directory is None:
@@ -128,7 +131,7 @@ def run(
     settings["max_eval_steps"] = max_eval_steps
     if preset is not None:
         settings["preset"] = preset
-    Path(directory).mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     with records.alone(directory):
         records.create(directory, records.describe(algo, env, config, seeds, settings), force)
         return _go_on(load_run(directory, algo, env, config), [], progress, checkpoint_seconds, sinks)
@@ -204,7 +207,7 @@ def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) 
     state = without_padding(outcome.reached.progress.state, len(job.seeds))
     log = jax.tree.map(lambda *x: np.stack(x, axis=1), *outcome.reached.logs)
     what = (job.algo, job.env, job.config, job.seeds, state, log)
-    result = RunResult(*what, *outcome[1:], directory)
+    result = RunResult(*what, *outcome[1:], directory, job.evaluation.num_episodes)
     if directory is not None:
         draw(result, directory)
     Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)
@@ -253,7 +256,7 @@ def _longer(saved: SavedRun, total_steps: int | None, schedule_steps: int | None
         raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {saved.config.total_steps}")
     tables = records.describe(algo, saved.env, config, saved.seeds, how)
     tables |= {name: saved.tables[name] for name in ("versions", "code", "device") if name in saved.tables}
-    records.write_atomically(saved.directory / "config.toml", records.to_toml(tables))
+    write_atomically(saved.directory / "config.toml", records.to_toml(tables))
     return load_run(saved.directory, algo, saved.env)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +20,7 @@ from jaxrl_up import checkpoint, envs, records
 from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.config import canonical, did_you_mean, make_config
 from jaxrl_up.envs import Env
+from jaxrl_up.files import expand, read_text
 from jaxrl_up.training import Log, Progress, begin, lane_axes
 from jaxrl_up.types import Algorithm, Mean, PyTree
 
@@ -113,7 +116,7 @@ def read_config(directory: str | Path) -> dict[str, Any]:
     """The tables of a run's config.toml; raises as `load_run` does for one that cannot be read."""
     path = _config_path(directory)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{path.parent} holds no run: there is no {path.name}") from None
     except IsADirectoryError:
@@ -156,7 +159,7 @@ def _text(value: Any) -> str:
 
 
 def save_reached(run: SavedRun, reached: Reached) -> Path:
-    """Write a checkpoint, and remove the older ones. Raises `OSError`."""
+    """Write a checkpoint; the one before it stays. Raises `OSError`."""
     log = reached.logs[-1]
     logs = {name: np.stack(values) for name, values in _columns(reached.logs).items()}
     policy = {
@@ -181,11 +184,37 @@ def save_reached(run: SavedRun, reached: Reached) -> Path:
 def load_reached(run: SavedRun) -> tuple[Reached, list[str]] | None:
     """The newest checkpoint, with what may keep the run from going on bit for bit; None if there is none yet.
 
-    Raises `ValueError`, in one line, for a checkpoint that is damaged, or not of this run as config.toml has it now.
+    Of a damaged one a warning says what is lost, and the one before is taken. Raises `ValueError`, in one line, where
+    all are damaged, and for one that is not of this run as config.toml has it now.
     """
-    place = checkpoint.latest(run.directory)
-    if place is None:
-        return None
+    return _newest(run, partial(_read_reached, run))
+
+
+def _newest(run: SavedRun, read: Callable[[Path], Any]) -> Any:
+    """What `read` makes of the newest checkpoint that is not damaged; None where there is none at all."""
+    damage = None
+    for place in checkpoint.places(run.directory):
+        try:
+            found = read(place)
+        except checkpoint.Damaged as error:
+            damage = damage or error
+            continue
+        if damage is not None:
+            warnings.warn(
+                f"{damage}; taken is the checkpoint before it, of {checkpoint.updates_of(place):,} updates, and what "
+                "was trained after that is lost",
+                stacklevel=3,
+            )
+        return found
+    if damage is not None:
+        raise ValueError(
+            f"{damage}; none before it is whole: remove {run.directory / checkpoint.FOLDER} to begin again"
+        )
+    return None
+
+
+def _read_reached(run: SavedRun, place: Path) -> tuple[Reached, list[str]]:
+    checkpoint.check(place, "policy")  # the others are checked where they are read
     about = checkpoint.about(place)
     try:
         _check_same(place, about["run"], _plain(run.tables))
@@ -206,24 +235,33 @@ def load_reached(run: SavedRun) -> tuple[Reached, list[str]] | None:
     found = checkpoint.restore(place, "state", like)
     logs = tuple(_log(found["logs"], i) for i in range(len(found["logs"]["returns"])))
     now = [jax.default_backend(), len(jax.local_devices())]
-    warnings = []
+    doubts = []
     if devices != now:
-        warnings.append(f"the run was on {devices[1]} {devices[0]} device(s) and goes on with {now[1]} {now[0]}")
+        doubts.append(f"the run was on {devices[1]} {devices[0]} device(s) and goes on with {now[1]} {now[0]}")
     kind = run.tables.get("device", {}).get("kind")
     if kind not in (None, jax.devices()[0].device_kind):
-        warnings.append(f"the run was on {kind} and goes on with {jax.devices()[0].device_kind}")
+        doubts.append(f"the run was on {kind} and goes on with {jax.devices()[0].device_kind}")
     versions = run.tables.get("versions", {})
     for name, version in records.versions().items():
         if versions.get(name, version) != version:
-            warnings.append(f"the run was begun with {name} {versions[name]} and goes on with {version}")
-    return Reached(found["progress"], logs, found["best"], seconds, train_seconds), warnings
+            doubts.append(f"the run was begun with {name} {versions[name]} and goes on with {version}")
+    return Reached(found["progress"], logs, found["best"], seconds, train_seconds), doubts
 
 
 def load_policies(run: SavedRun) -> Policies:
-    """The last and the best policies of a run. Raises `ValueError` where there is no checkpoint, or a damaged one."""
-    place = checkpoint.latest(run.directory)
-    if place is None:
-        raise ValueError(f"{run.directory} holds no checkpoint yet: finish it with `jaxrl-up resume {run.directory}`")
+    """The last and the best policies of a run.
+
+    Of a damaged checkpoint a warning says what is lost, and the one before is taken. Raises `ValueError` where there is
+    no checkpoint, or none that is whole.
+    """
+    found = _newest(run, partial(_read_policies, run))
+    if found is None:
+        way = f"jaxrl-up resume {shlex.quote(str(run.directory))}"
+        raise ValueError(f"{run.directory} holds no checkpoint yet: finish it with `{way}`")
+    return found
+
+
+def _read_policies(run: SavedRun, place: Path) -> Policies:
     lanes = len(run.seeds) * _points(run.grid)
     policy = _shapes(run, lanes).state.policy
     number, whole = jax.ShapeDtypeStruct((lanes,), "float32"), jax.ShapeDtypeStruct((lanes,), "int32")
@@ -274,8 +312,8 @@ def _log(columns: Mapping[str, np.ndarray], evaluation: int) -> Log:
 
 
 def _config_path(directory: str | Path) -> Path:
-    path = Path(directory)
-    return path if path.suffix == ".toml" else path / "config.toml"
+    path = expand(directory).absolute()
+    return path if path.suffix == ".toml" and not path.is_dir() else path / "config.toml"
 
 
 def _algorithm(name: str) -> Algorithm:

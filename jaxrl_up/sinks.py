@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxrl_up.files import expand
 from jaxrl_up.records import to_toml
 from jaxrl_up.scores import iqm, score
 from jaxrl_up.training import Log
@@ -85,7 +86,7 @@ def _steps(log: Log) -> int:
 def scalars(seeds: Sequence[int], log: Log) -> dict[str, float]:
     """The series of one evaluation, `log [S]`, by name.
 
-    `return/iqm`, `return/low`, `return/high` (95% stratified bootstrap interval) and `return/seed_K` for each seed;
+    `return/iqm`, `return/low`, `return/high` (95% interval) and `return/seed_K` for each seed;
     `NAME/iqm` over the seeds that have a finite value for `length`, `train_return` and every loss, left out where
     none has; `failed_seeds`, how many.
     """
@@ -122,9 +123,9 @@ def tensorboard(directory: str | Path) -> Sink:
         nonlocal writer, seeds
         seeds = description["run"]["seeds"]
         try:
-            Path(directory).mkdir(parents=True, exist_ok=True)
+            expand(directory).mkdir(parents=True, exist_ok=True)
             # synchronous: SummaryWriter's thread dies of a full disk, and the run would wait for its queue for ever
-            writer = EventsWriter(str(Path(directory) / "events"), f".{os.getpid()}")
+            writer = EventsWriter(str(expand(directory) / "events"), f".{os.getpid()}")
         except OSError as error:
             raise OSError(f"cannot write TensorBoard's events to {directory}: {error.strerror}") from error
         settings = "".join(f"    {line}\n" for line in to_toml(description).splitlines())  # Markdown's code
@@ -175,10 +176,10 @@ def wandb(project: str, directory: str | Path | None = None, name: str | None = 
         seeds = description["run"]["seeds"]
         try:
             if directory is not None:
-                Path(directory).mkdir(parents=True, exist_ok=True)
+                expand(directory).mkdir(parents=True, exist_ok=True)
             run = client.init(
                 project=project,
-                dir=None if directory is None else str(directory),
+                dir=None if directory is None else str(expand(directory)),
                 name=name,
                 config=tomllib.loads(to_toml(description)),  # plain values, those of config.toml
                 settings=client.Settings(console="off"),  # standard output and error are the run's own

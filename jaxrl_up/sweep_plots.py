@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxrl_up.plotting import COLOURS, panel_figure, save
+from jaxrl_up.plotting import COLOURS, panel_figure, save, write
 from jaxrl_up.points import Point, short, values_of
 from jaxrl_up.scores import Score
 
@@ -88,10 +88,10 @@ def _heat_map(
     figure.set_size_inches(max(7.0, 2.5 + 0.85 * len(columns)), max(4.5, 1.8 + 0.5 * len(rows)))
     axes = panels[""]
     image = axes.imshow(table, cmap=COLOUR_MAP, origin="lower", aspect="auto")
-    axes.set_xticks(range(len(columns)), [short(value) for value in columns], rotation=_turn(columns))
-    axes.set_yticks(range(len(rows)), [short(value) for value in rows])
-    axes.set_xlabel(across, fontsize=14)
-    axes.set_ylabel(down, fontsize=14)
+    write(axes.set_xticks, range(len(columns)), [short(value) for value in columns], rotation=_turn(columns))
+    write(axes.set_yticks, range(len(rows)), [short(value) for value in rows])
+    write(axes.set_xlabel, across, fontsize=14)
+    write(axes.set_ylabel, down, fontsize=14)
     axes.tick_params(labelsize=12)
     if max(table.shape) <= MAX_CELLS:
         low, high = np.nanmin(table), np.nanmax(table)
@@ -138,7 +138,7 @@ def _positions(axes: Axes, points: Sequence[Point], name: str) -> np.ndarray:
         _ticks(axes, values)
         return np.array(values)
     values = values_of(points, name)
-    axes.set_xticks(range(len(values)), [short(value) for value in values], rotation=_turn(values))
+    write(axes.set_xticks, range(len(values)), [short(value) for value in values], rotation=_turn(values))
     return np.array([float(values.index(point[name])) for point in points])
 
 
@@ -168,8 +168,8 @@ def _mark(axes: Axes, x: float, y: float) -> None:
 
 
 def _finish(axes: Axes, x_label: str, y_label: str) -> None:
-    axes.set_xlabel(x_label, fontsize=14)
-    axes.set_ylabel(y_label, fontsize=14)
+    write(axes.set_xlabel, x_label, fontsize=14)
+    write(axes.set_ylabel, y_label, fontsize=14)
     axes.tick_params(labelsize=12)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import itertools
+import shlex
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -30,6 +30,7 @@ import numpy as np
 from jaxrl_up import checkpoint, envs, records
 from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.envs import Env
+from jaxrl_up.files import expand, make_directory, table_text, write_atomically
 from jaxrl_up.points import Group, Point, configure, describe, group, options, spell, text
 from jaxrl_up.reporting import count
 from jaxrl_up.saved_runs import SavedRun, load_run
@@ -178,7 +179,7 @@ def rung_ends(ends: Sequence[int], halving: int, eta: int) -> list[int]:
 
 def is_sweep(directory: str | Path) -> bool:
     """Whether a directory holds a sweep."""
-    return (Path(directory) / FILE).is_file()
+    return (expand(directory) / FILE).is_file()
 
 
 def check_place(directory: str | Path, force: bool = False) -> None:
@@ -186,8 +187,8 @@ def check_place(directory: str | Path, force: bool = False) -> None:
     if not is_sweep(directory):
         records.check_directory(directory)
     for name in FILES:
-        if (Path(directory) / name).exists() and not force:
-            ways = [", replace it with --force", f" or go on with `jaxrl-up resume {directory}`"]
+        if (expand(directory) / name).exists() and not force:
+            ways = [", replace it with --force", f" or go on with `jaxrl-up resume {shlex.quote(str(directory))}`"]
             advice = ",".join(ways) if is_sweep(directory) else " or replace it with --force"
             raise FileExistsError(f"{directory} already holds a sweep ({name}); choose another directory{advice}")
 
@@ -198,7 +199,7 @@ def create(directory: Path, force: bool) -> None:
         for name in FILES if force else ():
             path = directory / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        (directory / CELLS).mkdir(parents=True)
+        make_directory(directory / CELLS)
     except OSError as error:
         raise OSError(f"cannot write a sweep to {directory}: {error.strerror or error}") from error
 
@@ -229,7 +230,7 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
         "points": {name: [point[name] for point in sweep.points] for name in sweep.points[0]},
         "cells": {str(k): cell._asdict() for k, cell in enumerate(sweep.cells)},
     }
-    records.write_atomically(base.directory / FILE, records.to_toml(tables))
+    write_atomically(base.directory / FILE, records.to_toml(tables))
     return sweep
 
 
@@ -238,7 +239,7 @@ def load_plan(directory: str | Path, algo: Algorithm | None = None, env: Env | N
 
     Raises `FileNotFoundError` where there is no sweep, and `ValueError` for a file that is damaged.
     """
-    path = Path(directory) / FILE
+    path = expand(directory) / FILE
     if not path.exists():
         raise FileNotFoundError(f"{directory} holds no sweep: there is no {FILE}")
     base = load_run(path, algo, env)
@@ -273,9 +274,10 @@ def ends_of(sweep: Sweep, cell: Cell) -> tuple[int, ...]:
 
 
 def is_done(sweep: Sweep, k: int) -> bool:
-    """Whether a part has come to the end of its rung: its newest checkpoint says how many updates are done."""
-    newest = checkpoint.latest(cell_directory(sweep, k))
-    return newest is not None and int(newest.name) >= ends_of(sweep, sweep.cells[k])[-1]
+    """Whether a part has come to the end of its rung: whether it has a checkpoint from there that is not damaged."""
+    end = ends_of(sweep, sweep.cells[k])[-1]
+    places = checkpoint.places(cell_directory(sweep, k))
+    return any(checkpoint.updates_of(place) >= end and checkpoint.is_undamaged(place) for place in places)
 
 
 def _rows(sweep: Sweep) -> dict[tuple[int, int], list[dict[str, str]]]:
@@ -285,7 +287,7 @@ def _rows(sweep: Sweep) -> dict[tuple[int, int], list[dict[str, str]]]:
         path = cell_directory(sweep, k) / "progress.csv"
         if not path.exists():
             continue
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             table = [row for row in csv.DictReader(file) if None not in row.values()]
         whole = len(table) - len(table) % len(cell.lanes)
         for i, lane in enumerate(cell.lanes):
@@ -300,7 +302,7 @@ def read_results(sweep: Sweep) -> SweepResult:
     shape = len(sweep.points), len(base.seeds), max(map(len, rows.values()), default=0)
     steps, returns = np.full((shape[0], shape[2]), np.nan), np.full(shape, np.nan)
     failed_at, rungs = np.full(shape[:2], -1), np.zeros(shape[0], int)
-    finished = np.zeros(shape[0], bool)
+    finished, done = np.zeros(shape[0], bool), [is_done(sweep, k) for k in range(len(sweep.cells))]
     for (point, seed), table in rows.items():
         s, e = base.seeds.index(seed), len(table)
         steps[point, :e] = [int(row["env_steps"]) for row in table]
@@ -309,7 +311,7 @@ def read_results(sweep: Sweep) -> SweepResult:
     for point in range(shape[0]):
         rungs[point] = max((cell.rung for cell in sweep.cells if point in cell.points), default=0)
         parts = [k for k, cell in enumerate(sweep.cells) if point in cell.points and cell.rung == rungs[point]]
-        finished[point] = all(is_done(sweep, k) for k in parts)
+        finished[point] = all(done[k] for k in parts)
     values = (sweep.points, base.seeds, steps, returns, failed_at, rungs, finished)
     return SweepResult(base.directory, base.algo, base.env, base.config, *values)
 
@@ -326,24 +328,17 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     for table in rows.values():
         losses |= {name for name in table[-1] if name not in (*records.COLUMNS, *axes)}
     columns = [*records.COLUMNS, *sorted(losses)]
-    _write_table(
-        directory / "results.csv",
-        ["point", *axes, *halved, *columns],
-        [
-            [*labels[lane[0]], *(row.get(name, "nan") for name in columns)]
-            for lane in sorted(rows)
-            for row in rows[lane]
-        ],
-    )
+    table = [
+        [*labels[lane[0]], *(row.get(name, "nan") for name in columns)] for lane in sorted(rows) for row in rows[lane]
+    ]
+    write_atomically(directory / "results.csv", table_text(["point", *axes, *halved, *columns], table))
     ranking = result.ranking
-    _write_table(
-        directory / "ranking.csv",
-        ["rank", "point", *axes, *halved, "env_steps", "seeds", "iqm", "low", "high", "worst", "worst_seed", "failed"],
-        [
-            [i, *labels[r.point], r.env_steps, len(result.seeds), *r.score[:3], r.worst, r.worst_seed, len(r.failed)]
-            for i, r in enumerate(ranking, 1)
-        ],
-    )
+    header = ["rank", "point", *axes, *halved, "env_steps", "seeds", "iqm", "low", "high", "worst", "worst_seed"]
+    table = [
+        [i, *labels[r.point], r.env_steps, len(result.seeds), *r.score[:3], r.worst, r.worst_seed, len(r.failed)]
+        for i, r in enumerate(ranking, 1)
+    ]
+    write_atomically(directory / "ranking.csv", table_text([*header, "failed"], table))
     if not ranking:
         return
     from jaxrl_up.sweep_plots import plot_scores
@@ -357,7 +352,7 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     except (OSError, ImportError, ValueError) as error:
         warnings.warn(f"{directory / 'sweep.png'} was not written: {error}", stacklevel=2)
     try:
-        records.write_atomically(directory / "best.toml", best_recipe(result))
+        write_atomically(directory / "best.toml", best_recipe(result))
     except ValueError as error:
         warnings.warn(f"{directory / 'best.toml'} was not written: {error}", stacklevel=2)
 
@@ -387,9 +382,3 @@ def best_recipe(result: SweepResult) -> str:
         f"seeds = {len(result.seeds)}",
     ]
     return "\n".join(head) + "\n\n" + records.to_toml({name: table for name, table in tables.items() if table})
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    records.write_atomically(path, file.getvalue())

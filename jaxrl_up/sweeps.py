@@ -20,6 +20,7 @@ import numpy as np
 from jaxrl_up import checkpoint, memory, records
 from jaxrl_up.driving import Job, Keeper, Start, drive, stoppable
 from jaxrl_up.envs import Env
+from jaxrl_up.files import expand, make_directory
 from jaxrl_up.lanes import OnDevices, choose, gather, to_devices
 from jaxrl_up.points import Point, describe, group, product, spell
 from jaxrl_up.records import Recorder
@@ -79,16 +80,17 @@ def run_sweep(
     anything is compiled or written, and `FileExistsError` for a directory that holds a sweep or a run.
     """
     if directory is not None:
+        directory = expand(directory).absolute()
         check_place(directory, force)
     sweep, cells = _planned(
         algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
     )
     if directory is None:
-        directory = records.reserve(records.RUNS / f"sweep-{algo.name}-{env.name}")
-    sweep = sweep._replace(base=sweep.base._replace(directory=Path(directory)))
-    Path(directory).mkdir(parents=True, exist_ok=True)
+        directory = records.reserve(records.RUNS / f"sweep-{algo.name}-{env.name}").absolute()
+    sweep = sweep._replace(base=sweep.base._replace(directory=directory))
+    make_directory(directory)
     with records.alone(directory):
-        create(Path(directory), force)
+        create(directory, force)
         return _go_on(add_cells(sweep, cells), progress, checkpoint_seconds)
 
 
@@ -138,7 +140,7 @@ def resume_sweep(
     is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
     plan = load_plan(directory, algo, env)
-    with records.alone(directory):
+    with records.alone(plan.base.directory):
         return _go_on(plan, progress, checkpoint_seconds)
 
 
@@ -224,7 +226,7 @@ def _go_on(sweep: Sweep, progress: bool, checkpoint_seconds: float | None) -> Sw
     with stoppable() as stop:
         while not stopped:
             rung = sweep.cells[-1].rung
-            todo = [k for k, cell in enumerate(sweep.cells) if cell.rung == rung and not is_done(sweep, k)]
+            todo = [k for k in range(len(sweep.cells)) if not is_done(sweep, k)]  # of earlier rungs: what was damaged
             for line in announcement(sweep, rung, todo, programs):
                 say(line)
             stopped = _train_cells(sweep, todo, say, stop, checkpoint_seconds, programs, held)
@@ -308,7 +310,7 @@ def _train(
     cell, base = sweep.cells[k], sweep.base
     saved, ends = _load_cell(sweep, k), ends_of(sweep, cell)
     reached: Reached | OnDevices | None
-    if checkpoint.latest(saved.directory) is None and cell.rung:
+    if not checkpoint.places(saved.directory) and cell.rung:
         reached, doubts = _survivors(sweep, cell, saved.directory, held)
     else:
         reached, doubts = load_reached(saved) or (None, [])

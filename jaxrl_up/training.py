@@ -19,7 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxrl_up.config import canonical, check_support, did_you_mean, traced_fields
 from jaxrl_up.envs import Env
 from jaxrl_up.ops import centred
-from jaxrl_up.rollout import Episodes, play
+from jaxrl_up.rollout import Episodes, distinct, play
 from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree
 
 
@@ -43,6 +43,7 @@ class Log(NamedTuple):
     returns_std: Array  # over the episodes
     lengths: Array  # mean episode length, environment steps
     unfinished: Array  # episodes that met the step cap, counted with what they had earned
+    distinct: Array  # episodes that differ from one another in an action or a reward
     trained: Mean  # returns of the training episodes that ended since the last one
     learned: dict[str, Mean]  # losses over the gradient steps since the last one
     failed_at: Array  # see `Progress`
@@ -156,6 +157,7 @@ def advance(
         returns_std=jnp.sqrt(jnp.mean(jnp.square(centred(episodes.returns)[1]))),
         lengths=jnp.mean(episodes.lengths),
         unfinished=jnp.sum(~episodes.finished),
+        distinct=distinct(episodes),
         trained=Mean(total.episode_return, total.episode_count),
         learned=total.losses,
         failed_at=progress.failed_at,

@@ -33,6 +33,7 @@ def make_log(failed_at=(-1, -1, -1), unfinished=(0, 0, 0), returns=RETURNS) -> L
         returns_std=np.full(shape, 0.5, np.float32),
         lengths=returns,
         unfinished=np.where(last, np.array(unfinished)[:, None], 0),
+        distinct=np.full(shape, 16),
         trained=Mean(4 * np.where(last, np.float32(np.nan), returns), np.full(shape, 4, np.int32)),
         learned={"loss": mean(shape, 1e-7), "entropy": mean(shape, 0.25)},
         failed_at=np.where(last, np.array(failed_at)[:, None], -1),

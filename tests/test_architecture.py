@@ -20,6 +20,7 @@ FLOORS = {
     "_version": 0,
     "compiler": 0,
     "numpy_policy": 0,
+    "files": 0,
     "devices": 0,
     "compiling": 0,
     "compilation_cache": 0,

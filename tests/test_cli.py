@@ -393,3 +393,24 @@ def test_the_command_line_is_light_and_leaves_the_devices_to_choose():
         "assert not heavy, heavy; assert not xla_bridge._backends, 'importing started a JAX backend'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+TWICE = """
+import os, signal, time
+from jaxrl_up.cli import _at_once_if_pressed_twice
+from jaxrl_up.driving import stoppable
+
+with _at_once_if_pressed_twice(), stoppable():
+    for _ in range(2):
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(0.2)
+    time.sleep(60)  # as XLA, which lets no handler of Python run while it compiles
+"""
+
+
+@pytest.mark.parametrize(("name", "code", "said"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 143, "SIGTERM")])
+def test_a_second_signal_ends_the_process_at_once(name, code, said):
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE.format(name=name)], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, f"jaxrl-up: stopped by {said}, at once\n")

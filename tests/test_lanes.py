@@ -31,7 +31,7 @@ def reached(lanes, first=0):
     weights = np.roll(np.resize(ODD, lanes), first).reshape(-1, 1) * np.ones((1, 2), np.float32)
     keys = jax.vmap(jax.random.key)(jnp.asarray(number, jnp.uint32))
     state = State({"w": weights}, keys, {"updates": np.int32(3)})
-    log = Log(*(number.astype(np.float32) + i for i in range(7)), {"loss": -number.astype(np.float32)}, number)
+    log = Log(*(number.astype(np.float32) + i for i in range(8)), {"loss": -number.astype(np.float32)}, number)
     progress = Progress(state, number.astype(np.int32), keys)
     best = Best({"w": -weights}, number.astype(np.float32), number.astype(np.int32))
     return Reached(progress, (log, log), best, 5.0, 4.0)

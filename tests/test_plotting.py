@@ -8,12 +8,16 @@ import jax
 import numpy as np
 import pytest
 from fake_runs import RETURNS, STEPS, make_log, make_result
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from written_runs import write_run, write_sweep
 
 from jaxrl_up.comparison import efficiency_bands, improvements, plot_efficiency, plot_improvement, plot_profiles
 from jaxrl_up.curves import final_scores, find_runs, gather, notes, pool
 from jaxrl_up.plotting import plot_curves
-from jaxrl_up.scores import bootstrap, probability_of_improvement
+from jaxrl_up.points import product
+from jaxrl_up.scores import Score, bootstrap, probability_of_improvement
+from jaxrl_up.sweep_plots import plot_scores
 
 ONE = np.array([[1.0, 2.0, 3.0], [3.0, 6.0, 9.0]])
 TWO = np.array([[0.0, 4.0, 8.0], [2.0, 4.0, 10.0], [6.0, 6.0, 6.0]])
@@ -65,6 +69,44 @@ def test_pictures_and_their_numbers(runs, tmp_path):
         np.testing.assert_array_equal(found, bootstrap(values))
     assert b"<svg" in plot_curves([runs[0], runs[0]], tmp_path / "curve.svg").read_bytes()
     assert plot_curves([make_result(), runs[0]], tmp_path / "loss.png", column="loss").exists()
+
+
+ODD = ("_old", "cost $5_$6^", r"a\$b", "50% {x} \\frac", "$")
+
+
+def test_every_text_of_a_user_is_drawn_as_written(runs, tmp_path, monkeypatch):
+    """Matplotlib leaves labels out that begin with an underscore, and takes what is between dollars for mathematics."""
+    figures, savefig = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *args, **more: figures.append(self) or savefig(self, *args, **more)
+    )
+    labelled = {odd: write_run(tmp_path / "odd" / str(i), ONE, environment=ODD[1]) for i, odd in enumerate(ODD)}
+    for title in (None, *ODD):
+        plot_curves(labelled, tmp_path / "c.svg", title=title)
+        assert drawn(figures[-1]) >= {f"{odd} (2 seeds)" for odd in ODD} | {title or ODD[1]}
+    plot_profiles({odd: labelled[odd] for odd in ODD[:2]}, tmp_path / "p.svg")
+    assert drawn(figures[-1]) >= {f"{odd} (2 seeds)" for odd in ODD[:2]}
+    plot_efficiency(labelled, tmp_path / "e.svg", 5.0)
+    assert drawn(figures[-1]) >= {f"{odd}: 1 of 2 seeds" for odd in ODD}
+    plot_improvement({odd: labelled[odd] for odd in ODD[:3]}, tmp_path / "i.svg")
+    assert drawn(figures[-1]) >= {f"{ODD[0]} > {ODD[1]}", f"{ODD[1]} > {ODD[2]}"}
+    for grid in ({"$a_$b^": ["$x_$y^", "_z"]}, {"$a_$b^": ["$x_$y^", "_z"], "_c": ["$", "$$"]}):
+        points = product(grid)
+        plot_scores(points, [Score(1.0, 0.0, 2.0)] * len(points), tmp_path / "s.svg", ODD[1])
+        assert drawn(figures[-1]) >= {*grid, *(value for values in grid.values() for value in values), ODD[1]}
+    many = {f"_{i}": labelled["_old"] for i in range(8)}
+    plot_curves(many, tmp_path / "m.svg")  # the legend is beside the panel
+    assert drawn(figures[-1]) >= {f"_{i} (2 seeds)" for i in range(8)}
+
+
+def drawn(figure):
+    """The texts of a picture that are drawn as they are."""
+    return {text.get_text() for text in figure.findobj(Text) if not text.get_parse_math()}
+
+
+def test_a_name_that_is_no_text_is_drawn_with_a_mark(runs, tmp_path):
+    assert plot_curves({"caf\udce9": runs[0]}, tmp_path / "c.png", numbers=tmp_path / "c.csv").exists()
+    assert b"caf\xe9" in (tmp_path / "c.csv").read_bytes()
 
 
 def test_a_panel_for_each_environment_and_never_their_mean(tmp_path):

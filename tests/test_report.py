@@ -9,8 +9,9 @@ import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, mean
 
 from jaxrl_up import PPO, cli
-from jaxrl_up.records import Recorder, create, describe
+from jaxrl_up.records import COLUMNS, Recorder, create, describe
 from jaxrl_up.report import write_report
+from jaxrl_up.scores import score
 
 VOID = {"meta", "img", "br"}
 
@@ -91,7 +92,7 @@ def page(tmp_path_factory):
 def test_it_says_what_was_run_and_its_score(page):
     assert page.texts["h1"] == page.texts["title"] == ["ppo on Fake-v0"]
     assert "3 seeds, 3,072 steps each" in page.text
-    assert "33.5 [0.3, 60.0]" in page.text  # (40.25 + 1/3 + 60) / 3
+    assert "33.5 [-41.4, 108.5]" in page.text  # (40.25 + 1/3 + 60) / 3
     assert "Worst is seed 3: 0.3." in page.text
 
 
@@ -109,8 +110,7 @@ def test_the_curve_is_there_as_numbers_too(page):
     rows = page.table("steps", "IQM", "low", "high")[1:]
     assert [row[:2] for row in rows] == [["1,024", "17.4"], ["2,048", "38.5"], ["3,072", "33.5"]]
     for evaluation, row in enumerate(rows):
-        ends = RETURNS[:, evaluation].min(), RETURNS[:, evaluation].max()  # of three seeds
-        assert tuple(map(float, row[2:])) == pytest.approx(ends, abs=0.05)
+        assert tuple(map(float, row[2:])) == pytest.approx(score(RETURNS[:, evaluation])[1:3], abs=0.05)
 
 
 def test_times_are_apart(page):
@@ -159,13 +159,39 @@ def test_what_went_wrong_comes_first(undrawn, tmp_path):
     assert "none failed" not in page.text
 
 
+def test_episodes_that_repeat_others_are_said(undrawn, tmp_path):
+    directory = write(tmp_path / "run", make_log()._replace(distinct=np.full((3, 3), 2)))
+    assert read(directory).texts.get("li", []) == []  # how many episodes there were is not said in config.toml
+    config = directory / "config.toml"
+    config.write_text(config.read_text().replace("num_evals = 3", "num_evals = 3\nnum_episodes = 16"))
+    (line,) = read(directory).texts["li"]
+    assert line.startswith("Of the 16 episodes of the last evaluation only 2 differ")
+
+
+def test_scores_on_minatar_say_that_it_is_not_the_original(undrawn, tmp_path):
+    directory = write(tmp_path / "run")
+    assert "not the original" not in read(directory).text
+    config = directory / "config.toml"
+    config.write_text(config.read_text().replace("Fake-v0", "Breakout-MinAtar"))
+    assert "Gymnax's MinAtar is not the original" in read(directory).text
+
+
+def test_a_run_of_before_they_were_counted_is_read(undrawn, tmp_path):
+    directory = write(tmp_path / "run")
+    path, column = directory / "progress.csv", COLUMNS.index("distinct")
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    path.write_text("".join(",".join(row[:column] + row[column + 1 :]) + "\n" for row in rows))
+    assert "distinct" not in path.read_text()
+    assert read(directory).texts.get("li", []) == []
+
+
 def test_a_run_under_way(undrawn, tmp_path):
     directory = write(tmp_path / "run", evaluations=2, timing=False)
     with (directory / "timing.csv").open("a") as file:
         file.write("checkpo")  # not written whole
     page = read(directory)
     assert page.texts["li"] == ["The run is not finished: it was at 2,048 of 3,072 steps when this was written."]
-    assert "38.5 [30.5, 50.0]" in page.text
+    assert str(score(RETURNS[:, 1])) in page.text
     assert [row[0] for row in page.table("", "time")[1:]] == [
         "compiling, and setting up",
         "until the last evaluation, compiling included",
@@ -239,7 +265,7 @@ def test_a_sweep_is_scored_by_grid_point(tmp_path):
     page = read(write(tmp_path / "run", swept={"learning_rate": [1e-3, 1e-3, 1e-2]}))
     assert "2 grid points, 3 seeds" in page.text
     assert page.table("grid point")[1:] == [
-        ["learning_rate=0.001", "20.3 [0.3, 40.2]", "0.333"],
+        ["learning_rate=0.001", str(score(RETURNS[:2, -1])), "0.333"],
         ["learning_rate=0.01", "60.0 [60.0, 60.0]", "60.0"],
     ]
     assert [row[:3] for row in page.table("learning_rate", "seed")[1:]] == [

@@ -31,7 +31,7 @@ def test_plain_lines():
     assert lines[0].startswith("ppo on Fake-v0: 3 seeds x 3,072 steps on ")
     assert lines[1] == "compiled in 2.0 s, training"
     assert lines[2] == "1,024/3,072 steps   3,072 steps/s   0:02 left   return 17.4 (sd 6.5, 10.0..22.1)"
-    assert lines[5].startswith("score 33.5 [0.3, 60.0] (IQM of 3 seeds")
+    assert lines[5].startswith("score 33.5 [-41.4, 108.5] (IQM of 3 seeds")
     assert lines[6:] == ["worst seed 3: 0.3", "compiled in 2.0 s, trained in 4.0 s (2,304 env steps/s, all seeds)"]
 
 
@@ -51,6 +51,21 @@ def test_an_early_stop_and_unfinished_episodes_are_said():
     lines = summary(make_result(make_log(unfinished=(0, 2, 1)), stopped="Ctrl-C"))
     assert "stopped by Ctrl-C at 3,072 of 3,072 steps" in lines
     assert lines[-1].startswith("3 episodes of the last evaluation met the step cap unfinished")
+
+
+def test_episodes_that_repeat_others_are_said():
+    log = make_log()
+    for last, said in (
+        ((16, 16, 16), None),
+        ((2, 2, 2), "only 2 differ: "),
+        ((16, 3, 9), "only 3 differ, in the seed"),
+    ):
+        found = make_result(log._replace(distinct=np.array([[16, 16, x] for x in last])))._replace(num_episodes=16)
+        lines = [line for line in summary(found) if "16 episodes" in line]
+        assert len(lines) == (said is not None)
+        assert all(said in line for line in lines)
+    unknown = make_result(log._replace(distinct=np.full((3, 3), -1)))._replace(num_episodes=16)
+    assert not any("differ" in line for line in summary(unknown))
 
 
 def test_a_seed_without_a_number_is_the_worst():

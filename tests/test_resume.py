@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import tomllib
+import warnings
 
 import flax.linen as nn
 import jax
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from tiny import assert_equal, breaking, cartpole, clock, tiny
 
-from jaxrl_up import A2C, DQN, Evaluation, envs, load_policies, load_run, records, resume, run
+from jaxrl_up import A2C, DQN, Evaluation, cli, envs, load_policies, load_run, records, resume, run, saved_runs
 from jaxrl_up.config import canonical
+from jaxrl_up.curves import gather
 from jaxrl_up.driving import STOPS
 from jaxrl_up.lanes import to_devices
+from jaxrl_up.report import write_report
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.saved_runs import environment_options, load_reached
 from jaxrl_up.training import advance_lanes, lane_mesh
@@ -202,6 +205,73 @@ def test_a_damaged_checkpoint_is_refused_and_nothing_is_lost(stopped):
     with pytest.raises(ValueError, match="damaged"):
         resume(stopped, progress=False)
     assert files(stopped) == before
+
+
+def test_of_a_damaged_checkpoint_the_one_before_is_taken(stopped, whole):
+    """Each file in turn: cut, changed in one bit, or gone; nothing that acting or going on needs goes unseen."""
+    end = resume(stopped, progress=False, checkpoint_seconds=0.0).directory / "checkpoints" / "4"
+    saved = load_run(stopped)
+    for i, path in enumerate(path for path in end.rglob("*") if path.is_file() and path.stat().st_size):
+        data = path.read_bytes()
+        damaged = (data[:-1], bytes([data[0] ^ 1]) + data[1:], None)[i % 3]
+        path.unlink()
+        if damaged is not None:
+            path.write_bytes(damaged)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            reached, _ = load_reached(saved)
+            policies = load_policies(saved)
+        assert len(reached.logs) == 3
+        assert len(caught) == 1 + (policies.env_steps == 48)  # acting does not need the state
+        said = [str(warning.message) for warning in caught]
+        assert all(re.search(r"checkpoints/4 is .*; taken is .* of 3 updates.* is lost", line) for line in said)
+        path.write_bytes(data)
+    (end / "seal.json").unlink()
+    with pytest.warns(UserWarning, match="checkpoints/4 is"):
+        same_end(resume(stopped, progress=False), whole)
+
+
+@pytest.mark.parametrize("name", ["lr=[1e-3,1e-4] $5_$6^ {a}*?", "x.toml"])
+def test_a_directory_of_any_name(stopped, whole, tmp_path, monkeypatch, capsys, name):
+    """Also given with the home directory as ~, or as it is seen from where one is."""
+    shutil.move(stopped, tmp_path / "home" / name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "home")
+    result = resume(f"~/{name}", progress=False)
+    same_end(result, whole)
+    assert result.directory == tmp_path / "home" / name == load_run(name).directory
+    for command in (["report", f"~/{name}"], ["export", f"~/{name}", "~/policy.bin"], ["plot", name]):
+        assert cli.main(command) == 0
+    assert (tmp_path / "home" / "policy.bin").exists()
+    assert capsys.readouterr().err.startswith("seed ")
+
+
+def test_a_file_saved_by_an_editor_of_windows_is_read(whole, tmp_path):
+    directory = shutil.copytree(whole.directory, tmp_path / "run")
+    for name in ("config.toml", "progress.csv", "timing.csv"):
+        text = (directory / name).read_bytes()
+        (directory / name).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    assert load_run(directory).tables == load_run(whole.directory).tables
+    ours, theirs = (gather([place], x="seconds") for place in (directory, whole.directory))
+    np.testing.assert_array_equal(ours["CartPole-v1"]["run"][0].values, theirs["CartPole-v1"]["run"][0].values)
+    report = write_report(directory).read_text()
+    assert "compiling, and setting up" in report
+
+
+def test_a_checkpoint_of_before_distinct_episodes_were_counted_is_read(stopped, whole, monkeypatch):
+    columns = saved_runs._columns
+
+    def as_before(logs):
+        return {name: values for name, values in columns(logs).items() if name != "distinct"}
+
+    saved = load_run(stopped)
+    with monkeypatch.context() as patch:
+        patch.setattr(saved_runs, "_columns", as_before)
+        saved_runs.save_reached(saved, load_reached(saved)[0])
+    result = resume(stopped, progress=False)
+    np.testing.assert_array_equal(result.log.distinct[:, :2], -1)
+    np.testing.assert_array_equal(result.log.distinct[:, 2:], whole.log.distinct[:, 2:])
+    np.testing.assert_array_equal(records.read_progress(stopped)["distinct"], result.log.distinct)
 
 
 def test_other_devices_are_named(stopped, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrl_up.envs import Box, Discrete, from_functions, probes
-from jaxrl_up.rollout import play, start, unroll
+from jaxrl_up.rollout import distinct, play, start, unroll
 
 
 def walk(max_steps=4):
@@ -93,6 +93,18 @@ def test_play_stops_at_the_end_or_the_cap(cap, length, finished):
     np.testing.assert_array_equal(episodes.lengths, [length] * 3)
     np.testing.assert_array_equal(episodes.returns, [length] * 3)
     np.testing.assert_array_equal(episodes.finished, [finished] * 3)
+
+
+def test_episodes_that_repeat_others_are_told():
+    """By their actions and rewards, to the last bit, for as long as they go on."""
+    env, key = probes.count_steps(max_steps=5), jax.random.key(0)
+    assert int(distinct(play(env, stay, key, 6))) == 1
+    assert int(distinct(play(env, lambda obs, _: jnp.arange(6, dtype=jnp.int32) % 3, key, 6))) == 3
+    assert int(distinct(play(env, lambda obs, _: stay(obs, _) + (obs[:, 0] > 8), key, 6))) == 1
+    close = jnp.float32([0.1, 0.1, np.nextafter(np.float32(0.1), np.float32(1)), -0.1])[:, None]
+    assert int(distinct(play(probes.continuous_action_reward(), lambda *_: close, key, 4))) == 3
+    drawn = play(walk(30), lambda o, k: jnp.zeros_like(policy(o, k)[0]), key, 20)
+    assert int(distinct(drawn)) == len(set(np.asarray(drawn.returns).tolist())) > 10  # rewards alone
 
 
 def test_play_counts_one_episode_of_each_environment():

@@ -125,6 +125,21 @@ def test_ctrl_c_returns_what_was_reached_and_twice_means_it(monkeypatch, presses
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_ctrl_c_twice_while_compiling_raises_once_that_is_done(monkeypatch):
+    reporter = Interrupting(monkeypatch, lambda: None)
+    compiled = Reporter.compiled
+
+    def press_twice(self, seconds):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        compiled(self, seconds)  # nothing is raised within
+
+    monkeypatch.setattr(Reporter, "compiled", press_twice)
+    with pytest.raises(KeyboardInterrupt):
+        run(A2C, cartpole(), CONFIG, 2, **SETTINGS)
+    assert not reporter.seen
+
+
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
 def test_signals_from_outside(monkeypatch, number, name):
     pid = os.getpid()

@@ -47,8 +47,12 @@ def test_bootstrap_equals_a_naive_loop():
         for draw in draws:
             resampled = [scores[task, seed, e] for task in range(2) for seed in draw[task]]
             estimates.append(stats.trim_mean(resampled, 0.25))
-        assert value[e] == pytest.approx(stats.trim_mean(scores[:, :, e].ravel(), 0.25))
-        assert (low[e], high[e]) == pytest.approx(tuple(np.percentile(estimates, [2.5, 97.5])))
+        iqm_of_all = stats.trim_mean(scores[:, :, e].ravel(), 0.25)
+        error = stats.t(2 * 4).ppf(0.975) * np.std(estimates) * np.sqrt(5 / 4)
+        percentiles = np.percentile(estimates, [2.5, 97.5])
+        assert value[e] == pytest.approx(iqm_of_all)
+        assert low[e] == pytest.approx(min(percentiles[0], iqm_of_all - error))
+        assert high[e] == pytest.approx(max(percentiles[1], iqm_of_all + error))
 
 
 def test_shapes_agree():
@@ -58,10 +62,45 @@ def test_shapes_agree():
     np.testing.assert_array_equal(bootstrap(scores), bootstrap(scores[None]))
 
 
-def test_interval_covers_about_as_often_as_it_says():
+def test_up_to_three_seeds_have_the_t_interval_of_the_mean():
+    for number in (2, 3):
+        scores = np.random.default_rng(number).normal(size=number)
+        interval = stats.t.interval(0.95, number - 1, scores.mean(), stats.sem(scores))
+        np.testing.assert_allclose(score(scores)[:3], (scores.mean(), *interval), rtol=0.05)  # but for drawing
+
+
+DRAWS = {  # of scores, with how often the interval holds what it should in 3, 5, 8 and 16 seeds, at least
+    "normal": (lambda rng, shape: rng.normal(size=shape), (0.93, 0.95, 0.94, 0.94)),
+    "uniform": (lambda rng, shape: rng.uniform(size=shape), (0.89, 0.92, 0.93, 0.93)),
+    "lognormal": (lambda rng, shape: np.exp(rng.normal(size=shape)), (0.89, 0.94, 0.95, 0.94)),
+    "heavy tails": (lambda rng, shape: rng.standard_t(2, size=shape), (0.94, 0.95, 0.95, 0.95)),
+    "a ceiling": (lambda rng, shape: np.minimum(500, 480 + 40 * rng.normal(size=shape)), (0.85, 0.91, 0.92, 0.93)),
+    "one in five fails": (
+        lambda rng, shape: 450 + 20 * rng.normal(size=shape) - 400 * (rng.uniform(size=shape) < 0.2),
+        (0.92, 0.94, 0.95, 0.95),
+    ),
+    "half fail": (
+        lambda rng, shape: 450 + 20 * rng.normal(size=shape) - 400 * (rng.uniform(size=shape) < 0.5),
+        (0.71, 0.89, 0.88, 0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+def test_the_interval_holds_the_iqm_of_ever_more_seeds_as_often_as_it_says(kind):
+    draw, at_least = DRAWS[kind]
     rng = np.random.default_rng(2)
-    covered = [low <= 0 <= high for _, low, high in (bootstrap(rng.normal(size=32), resamples=500) for _ in range(200))]
-    assert 0.88 <= np.mean(covered) <= 0.99
+    truth = iqm(draw(rng, 2_000_000))
+    covered = []
+    for number in (3, 5, 8, 16):
+        _, low, high = bootstrap(draw(rng, (number, 1000)), resamples=300)
+        covered.append(np.mean((low <= truth) & (truth <= high)))
+    assert np.all(covered >= np.array(at_least))
+
+
+def test_an_infinite_score_leaves_an_end_open():
+    value, low, high, _ = score(np.array([1.0, 2.0, 3.0, 4.0, 5.0, np.inf, 6.0, 7.0]))
+    assert np.isfinite([value, low, high]).tolist() == [True, True, False]
 
 
 def test_one_seed_and_equal_seeds_have_no_width():

@@ -274,6 +274,27 @@ def test_survivors_read_from_checkpoints_end_as_those_that_stayed(halved, stops,
     assert_same_files(directory, halved[0])
 
 
+def test_parts_whose_newest_checkpoint_is_damaged_are_trained_again(halved, tmp_path, monkeypatch):
+    """At the end of the first rung, of which some points survive; they are not ranked before."""
+    directory = tmp_path / "sweep"
+    stop_after(monkeypatch, 8)
+    sweep(directory, HALVED, halving=2, eta=2, max_lanes=4, progress=False, checkpoint_seconds=0.0)
+    before = load_sweep(directory)
+    for newest in directory.glob("cells/*/checkpoints/2"):
+        flip(max((newest / "state").rglob("*"), key=lambda path: path.stat().st_size))
+    assert len(load_sweep(directory).ranking) < len(before.ranking)
+    with pytest.warns(UserWarning, match=r"checkpoints/2 is damaged: .*taken is .* of 1 updates, .*is lost"):
+        resume_sweep(directory, progress=False)
+    assert_same_files(directory, halved[0])
+
+
+def flip(path):
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def test_survivors_go_by_checkpoints_where_memory_is_short(halved, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM)
     monkeypatch.setattr(sweeps, "check_run", lambda *_: None)

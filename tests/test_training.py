@@ -112,6 +112,7 @@ def test_log_of_a_run():
     np.testing.assert_array_equal(log.returns_std, [0, 0])
     np.testing.assert_array_equal(log.lengths, [5, 5])
     np.testing.assert_array_equal(log.unfinished, [0, 0])
+    assert np.all((log.distinct >= 1) & (log.distinct <= 3))
     np.testing.assert_array_equal(log.train_returns, [5, 5])
     np.testing.assert_array_equal(log.train_episodes, [6, 6])  # 16 and then 32 steps each
     np.testing.assert_array_equal(log.failed_at, [-1, -1])

@@ -76,7 +76,7 @@ def _parser() -> Parser:
         usage="jaxrl-up evaluate RUN [--episodes N] [--best] [--stochastic] [--seeds N] [--env.NAME VALUE ...]",
         description="Play fresh episodes of every seed's policy. They share no random key with training or its "
         "evaluations, so the score of the best policies is not flattered by their choice. The last line is the score: "
-        "the interquartile mean over the seeds of their mean returns, with a 95% stratified bootstrap interval.",
+        "the interquartile mean over the seeds of their mean returns, with a 95% interval.",
     )
     parser.add_argument("run", metavar="RUN", help="the directory of a run")
     parser.add(parser, "--episodes", type=whole, default=32, metavar="N", help="episodes of each seed (default 32)")
@@ -169,12 +169,15 @@ def _report(chosen: tuple[int, ...], episodes: Episodes, steps: np.ndarray, best
 
     returns = np.asarray(episodes.returns, np.float64)
     means, digits = returns.mean(axis=1), 1 if np.max(np.abs(returns)) >= 10 else 3  # as in a score
-    rows: list[tuple[str, ...]] = [("seed", "mean", "sd", "min", "max", "length", "unfinished", "policy at step")]
+    rows: list[tuple[str, ...]] = [
+        ("seed", "mean", "sd", "min", "max", "length", "unfinished", "distinct", "policy at step")
+    ]
     for i, seed in enumerate(chosen):
         numbers = (means[i], returns[i].std(), returns[i].min(), returns[i].max())
         length, unfinished = np.mean(episodes.lengths[i]), int(np.sum(~np.asarray(episodes.finished[i])))
         cells = [f"{x:.{digits}f}" for x in numbers]
-        rows.append((str(seed), *cells, f"{length:.1f}", str(unfinished), str(int(steps[i]))))
+        marks = len(np.unique(episodes.mark[i]))
+        rows.append((str(seed), *cells, f"{length:.1f}", str(unfinished), str(marks), str(int(steps[i]))))
     print("\n".join(table(rows)))
     which = "best policies" if best else "last policies"
     print(

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from jaxrl_up.cli_options import Parser, UsageError, real, whole
+from jaxrl_up.cli_options import Parser, UsageError, path, real, whole
 
 KINDS = ("curves", "profiles", "improvement", "efficiency")
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     if options is None:
         return 0
     kinds = _kinds(options)
-    out = Path(options.out)
+    out = options.out
     pictures = {kind: out.with_stem(f"{out.stem}-{kind}") if options.kind == "all" else out for kind in kinds}
     for picture in pictures.values():
         _check_out(picture)
@@ -89,11 +89,11 @@ def _check_out(picture: Path) -> None:
     if not picture.parent.is_dir():
         raise UsageError(f"--out {picture}: there is no directory {picture.parent}")
     numbers = picture.with_suffix(".csv")
-    for path in (picture, numbers):
-        if path.is_dir():
-            raise UsageError(f"--out {picture}: {path} is a directory")
+    for file in (picture, numbers):
+        if file.is_dir():
+            raise UsageError(f"--out {picture}: {file} is a directory")
     if numbers.exists():
-        with numbers.open(encoding="utf-8", errors="replace") as file:
+        with numbers.open(encoding="utf-8-sig", errors="replace") as file:
             header = file.readline().rstrip()
         if not (header.startswith("environment") and header.endswith(",low,high")):
             raise UsageError(f"--out {picture}: {numbers} is there and holds something else; choose another name")
@@ -109,7 +109,7 @@ def _parser() -> Parser:
     parser.add_argument("runs", nargs="*", metavar="RUNS", help="directories of runs, or directories that hold them")
     options = parser.add_argument_group("options")
     parser.add(options, "--kind", default="curves", metavar="KIND",
-               help="curves: IQM over seeds with 95%% bootstrap band; profiles: fraction of seeds above each score; "
+               help="curves: IQM over seeds with 95%% band; profiles: fraction of seeds above each score; "
                "improvement: P(a run of X scores above one of Y); efficiency: fraction of seeds that reached "
                "--threshold; all (default curves)")  # fmt: skip
     parser.add(options, "--x", default="steps", metavar="X",
@@ -122,6 +122,6 @@ def _parser() -> Parser:
                "in config.toml; several with commas: algorithm,learning_rate (default run)")  # fmt: skip
     parser.add(options, "--threshold", type=real, metavar="Y", help="what seeds should reach, for efficiency")
     parser.add(options, "--title", metavar="TEXT", help="title (default: the environment)")
-    parser.add(options, "--out", default="plot.png", metavar="FILE",
+    parser.add(options, "--out", type=path, default=Path("plot.png"), metavar="FILE",
                help="picture, .png, .svg or .pdf, replaced if there (default plot.png)")  # fmt: skip
     return parser

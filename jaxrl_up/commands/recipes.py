@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from jaxrl_up.cli_options import Parser, UsageError, table
 
 
@@ -14,6 +16,7 @@ def main(arguments: list[str]) -> int:
     )
     if parser.parse(arguments) is None:
         return 0
+    from jaxrl_up import envs
     from jaxrl_up.recipes import SEEDS, read_recipe, recipe_config, recipe_expected, recipe_names
 
     rows = [("name", "environment", "steps", "score", "worst seed", "seeds")]
@@ -30,4 +33,6 @@ def main(arguments: list[str]) -> int:
             reached = (str(found.score), f"{found.worst:.1f}", str(found.seeds))
             rows.append((name, recipe["environment"], f"{found.env_steps:,}", *reached))
     print("\n".join(table(rows)))
+    for note in sorted({envs.caution(row[1]) for row in rows} - {""}):
+        print(f"note: {note}", file=sys.stderr)
     return 0

@@ -7,7 +7,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from jaxrl_up.cli_options import Parser, UsageError, add_keeping, make_sinks, report, whole
+from jaxrl_up.cli_options import Parser, UsageError, add_keeping, make_sinks, path, report, whole
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
         description="Go on with a run from its newest checkpoint, as if it had never stopped: on the same machine the "
         "same progress.csv, byte for byte. The last line, on standard output, is the score.",
     )
-    parser.add_argument("directory", metavar="DIR", type=Path, help="the directory of the run, or of a sweep")
+    parser.add_argument("directory", metavar="DIR", type=path, help="the directory of the run, or of a sweep")
     options = parser.add_argument_group("options")
     parser.add(options, "--total-steps", type=whole, metavar="N", help="make the run longer, also a finished one")
     parser.add(options, "--schedule-steps", type=whole, metavar="N",
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse(arguments)
     if given is None:
         return 0
-    if given.directory.name in ("config.toml", "sweep.toml"):
+    if given.directory.name in ("config.toml", "sweep.toml") and not given.directory.is_dir():
         given.directory = given.directory.parent
     if is_sweep(given.directory):
         return _resume_sweep(given)

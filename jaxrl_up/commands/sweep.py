@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import shlex
 import sys
 from typing import Any
 
@@ -104,7 +105,7 @@ def report(result: Any) -> int:
     left = len(result.points) - len(ranking)
     if left:
         print(f"{count(left, 'point')} of {len(result.points)} not finished; go on with: "
-              f"jaxrl-up resume {result.directory}", file=sys.stderr)  # fmt: skip
+              f"jaxrl-up resume {shlex.quote(str(result.directory))}", file=sys.stderr)  # fmt: skip
     failed = sum(len(ranked.failed) for ranked in ranking)
     if failed:
         print(

@@ -111,8 +111,8 @@ def _train_parser(algo: Any) -> Parser:
         prog="jaxrl-up train",
         usage="jaxrl-up train [ALGO] [--env ENV] [--seeds N] [--directory DIR] [--FIELD VALUE ...]",
         description="Train an algorithm on an environment, many seeds at once. The last line, on standard output, is "
-        "the score: the interquartile mean over the seeds of the final policies' mean returns, with a 95% stratified "
-        "bootstrap interval.",
+        "the score: the interquartile mean over the seeds of the final policies' mean returns, with a 95% "
+        "interval.",
     )
     parser.add_argument("algo", nargs="?", type=algo_name, metavar="ALGO", help=", ".join(ALGORITHMS))
     options = parser.add_argument_group("run options")

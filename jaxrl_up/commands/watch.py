@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.cli_options import Parser, UsageError, whole
+from jaxrl_up.cli_options import Parser, UsageError, path, whole
 from jaxrl_up.commands.evaluate import choose_seeds, episode_key, num_points, swept_values
 from jaxrl_up.config import canonical
 from jaxrl_up.rendering import can_draw, draw_episode, episode_table, gif_steps, record_episode, write_gif
@@ -57,7 +57,7 @@ def _out(run: SavedRun, options: argparse.Namespace) -> Path | None:
         return None
     if not can_draw(run.env):
         raise ValueError(f"there is no drawing of {run.env.name}: leave --out away to read the steps")
-    out = run.directory / "episode.gif" if options.out is None else Path(options.out)
+    out = run.directory / "episode.gif" if options.out is None else options.out
     if out.suffix.lower() != ".gif":
         raise ValueError(f"--out={out} must end in .gif")
     if not out.parent.is_dir():
@@ -78,7 +78,7 @@ def _parser() -> Parser:
     parser.add(parser, "--best", action="store_true",
                help="the seed's best policy, by its evaluations, instead of the last")  # fmt: skip
     parser.add(parser, "--stochastic", action="store_true", help="sampled actions instead of the policy's mode")
-    parser.add(parser, "--out", metavar="FILE.gif", help="where to write the GIF (default: RUN/episode.gif)")
+    parser.add(parser, "--out", type=path, metavar="FILE.gif", help="where to write the GIF (default: RUN/episode.gif)")
     parser.add(parser, "--text", action="store_true", help="print a table of steps instead")
     parser.add(parser, "--episode-seed", type=whole, default=0, metavar="N",
                help="another number draws another episode (default 0)")  # fmt: skip

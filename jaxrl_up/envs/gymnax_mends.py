@@ -30,7 +30,8 @@
 Left as they are, to be known: DeepSea ends terminated *and* truncated at once (its depth is its limit), and
 its statistics across episodes are reset with the rest; DiscountingChain and Freeway end truncated where the
 originals terminate; PointRobot pays for the position before the move; Asterix never fills the first slot it
-draws, and a spawn without a free slot empties one; Reacher cannot be traced with num_joints other than 2.
+draws, and a spawn without a free slot empties one; Reacher cannot be traced with num_joints other than 2. What MinAtar
+lacks is in `caution`.
 """
 
 from __future__ import annotations
@@ -62,6 +63,17 @@ class Mend(NamedTuple):
     binary: Callable[[Any], bool] = lambda environment: False  # observations are zeros and ones
     deterministic: Callable[[dict[str, Any]], bool] = lambda fixed: False  # one first state for all keys
     derived: Mapping[str, tuple[str, Callable[[Any], Any]]] = {}  # parameter -> what it follows, how
+
+
+def caution(name: str) -> str:
+    """A sentence that belongs beside scores on an environment; empty for most."""
+    if not name.endswith("-MinAtar"):
+        return ""
+    return (
+        "gymnax's MinAtar is not the original (Young and Tian 2019), so scores of papers do not compare: it has no "
+        "sticky actions (there the last action is repeated with probability 0.1), minimal action sets (there all six), "
+        "and cuts episodes at 1,000 steps (Freeway at 2,500; there at none)"
+    )
 
 
 def _always(_: Any) -> bool:
