@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.keys import wrap_as
 from jaxrl_up.types import PyTree
 
 FORMAT = 1
@@ -116,7 +117,7 @@ def from_arrays(arrays: Mapping[str, Any], like: PyTree) -> PyTree:
         if name not in arrays:
             return np.zeros(old.shape, old.dtype)
         if _is_key(old):
-            return jax.random.wrap_key_data(jnp.asarray(arrays[name]))
+            return wrap_as(arrays[name], old.dtype)
         return np.asarray(arrays[name])
 
     return jax.tree.map_with_path(leaf, like)

@@ -19,6 +19,7 @@ from jaxrl_up.config import schedule_steps
 from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box, Discrete
 from jaxrl_up.gradients import descend as descend
+from jaxrl_up.keys import as_key
 from jaxrl_up.networks import ActorCritic, action_noise, actor_critic, rescale_value, value_scale
 from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
 from jaxrl_up.types import Array, Counters, Key, Metrics, PyTree
@@ -105,7 +106,7 @@ def init(
             f"normalize_observations=True needs observations in a Box, but {env.name} shows {env.observation_space}, "
             "which the network sees one-hot; set it to False"
         )
-    params_key, env_key, state_key = jax.random.split(key, 3)
+    params_key, env_key, state_key = jax.random.split(as_key(key), 3)
     params = network(config, env).init(params_key, config.initial_log_std)
     opt_state = {part: optimizer.init(params[part]) for part in parts}
     statistics = ops.init_statistics(env.observation_space.shape) if config.normalize_observations else None
@@ -256,7 +257,7 @@ def finish(
 def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = None) -> Array:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the mode."""
     distribution = network(config, env).policy(policy.params, normalize(policy.statistics, obs))
-    action = distribution.mode() if key is None else distribution.sample(key)
+    action = distribution.mode() if key is None else distribution.sample(as_key(key))
     return to_bounds(action, env.action_space) if isinstance(env.action_space, Box) else action
 
 

@@ -22,6 +22,7 @@ from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Env
 from jaxrl_up.envs.core import as_action
 from jaxrl_up.envs.wrappers import Counted, Limited, Sticky
+from jaxrl_up.keys import as_key
 from jaxrl_up.rollout import DEFAULT_STEP_CAP
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -110,7 +111,7 @@ def record_episode(
     if max_steps is not None and max_steps < 1:
         raise ValueError(f"max_steps={max_steps} must be at least 1, or None")
     cap = max_steps or env.max_steps or DEFAULT_STEP_CAP
-    recorded = _record(algo, env, canonical(config), policy, key, deterministic, cap)
+    recorded = _record(algo, env, canonical(config), policy, as_key(key), deterministic, cap)
     states, observations, actions, rewards, terminated, truncated = jax.tree.map(_to_host, recorded)
     done = terminated | truncated
     length = int(np.argmax(done)) + 1 if done.any() else cap

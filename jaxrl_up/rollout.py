@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.envs import Env
+from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
 
 
@@ -44,7 +45,7 @@ class EpisodeSums(NamedTuple):
 
 def start(env: Env, num_envs: int, key: Key) -> Interaction:
     """Reset `num_envs` environments."""
-    env_state, obs = jax.vmap(env.reset)(jax.random.split(key, num_envs))
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(as_key(key), num_envs))
     return Interaction(env_state, obs, jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
 
 
@@ -112,7 +113,7 @@ def unroll(
     operation and not many small ones: all keys, and all resets as long as they take under 16 MiB.
     """
     num_envs = interaction.episode_return.shape[0]
-    policy_key, env_key = jax.random.split(key)
+    policy_key, env_key = jax.random.split(as_key(key))
     noise = jax.random.split(policy_key, length) if noise is None else noise
 
     def step(carry: tuple[Interaction, EpisodeSums], rows: tuple[PyTree, Ahead]) -> Any:
@@ -153,7 +154,7 @@ def play(
     10,000 steps where it has none. The loop ends as soon as all episodes have.
     """
     cap = max_steps or env.max_steps or DEFAULT_STEP_CAP
-    reset_key, loop_key = jax.random.split(key)
+    reset_key, loop_key = jax.random.split(as_key(key))
     env_state, obs = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
 
     def unfinished(carry: Any) -> Array:

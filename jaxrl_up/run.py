@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up import records
 from jaxrl_up.config import canonical, check, check_support
 from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive
 from jaxrl_up.envs import Env
+from jaxrl_up.keys import as_key
 from jaxrl_up.lanes import without_padding
 from jaxrl_up.memory import check_memory
 from jaxrl_up.records import Recorder
@@ -71,7 +73,8 @@ class RunResult(NamedTuple):
     def policy(self, seed: int | None = None, deterministic: bool = True) -> Callable[..., Array]:
         """The final policy of one seed (default: the first) as `(obs [..., *shape], key=None) -> action`.
 
-        A stochastic policy needs a key. Raises `ValueError` for a seed that was not run.
+        A stochastic policy needs a key. Raises `ValueError` for a seed that was not run, and the policy for what is
+        no observation of the space.
         """
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:
@@ -81,12 +84,15 @@ class RunResult(NamedTuple):
         config = canonical(self.config)
 
         @jax.jit
-        def act(obs: Array, key: Key | None = None) -> Array:
+        def act(obs: Array, key: Key | None) -> Array:
+            return self.algo.act(config, self.env, params, obs, key)
+
+        def policy(obs: Any, key: Key | None = None) -> Array:
             if key is None and not deterministic:
                 raise ValueError("a stochastic policy needs a key: policy(obs, jax.random.key(0))")
-            return self.algo.act(config, self.env, params, obs, None if deterministic else key)
+            return act(jnp.asarray(obs), None if deterministic else as_key(key))
 
-        return act
+        return policy
 
 
 def run(

@@ -24,6 +24,7 @@ from flax import struct
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
 from jaxrl_up.gradients import track
+from jaxrl_up.keys import as_key
 from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
 from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -120,7 +121,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
 
 def init(config: Config, env: Env, key: Key) -> State:
     """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
-    params_key, noise_key, state_key = jax.random.split(key, 3)
+    params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
     params = network(config, env).init(params_key)
     if config.learn_alpha:
         params["log_alpha"] = jnp.log(jnp.maximum(config.alpha, 1e-8))
@@ -217,7 +218,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the squashed mean."""
     distribution = policy(config, env, actor, obs)
-    return off_policy.to_env(distribution.mode() if key is None else distribution.sample(key), env)
+    return off_policy.to_env(distribution.mode() if key is None else distribution.sample(as_key(key)), env)
 
 
 SAC = Algorithm(

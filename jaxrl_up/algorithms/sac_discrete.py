@@ -24,6 +24,7 @@ from flax import struct
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
 from jaxrl_up.gradients import track
+from jaxrl_up.keys import as_key
 from jaxrl_up.networks import action_dims, q_network
 from jaxrl_up.off_policy import Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -97,7 +98,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
 
 def init(config: Config, env: Env, key: Key) -> State:
     """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
-    actor_key, critic_key, state_key = jax.random.split(key, 3)
+    actor_key, critic_key, state_key = jax.random.split(as_key(key), 3)
     space = env.observation_space
     obs = jnp.zeros((1, *space.shape), space.dtype)
     net = q_network(config, env)
@@ -188,7 +189,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
     """Actions for `obs [..., *shape]`; `key=None` gives the most probable one."""
     distribution = policy(config, env, actor, obs)
-    return distribution.mode() if key is None else distribution.sample(key)
+    return distribution.mode() if key is None else distribution.sample(as_key(key))
 
 
 SAC_DISCRETE = Algorithm(
