@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up import records
@@ -19,6 +18,7 @@ from jaxrl_up.envs import Env
 from jaxrl_up.keys import as_key
 from jaxrl_up.lanes import without_padding
 from jaxrl_up.memory import check_memory
+from jaxrl_up.networks import as_observation
 from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.saved_runs import SavedRun, load_reached, load_run
@@ -90,7 +90,7 @@ class RunResult(NamedTuple):
         def policy(obs: Any, key: Key | None = None) -> Array:
             if key is None and not deterministic:
                 raise ValueError("a stochastic policy needs a key: policy(obs, jax.random.key(0))")
-            return act(jnp.asarray(obs), None if deterministic else as_key(key))
+            return act(as_observation(self.env.observation_space, obs), None if deterministic else as_key(key))
 
         return policy
 
