@@ -97,7 +97,8 @@ def greedy_noise(env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Arr
     coin_key, action_key, tie_key = jax.random.split(key, 3)
     number = action_dims(env.action_space)
     action = jax.random.randint(action_key, shape, 0, number, jnp.int32)
-    return jax.random.uniform(coin_key, shape), action, jax.random.uniform(tie_key, (*shape, number))
+    coin = jax.random.uniform(coin_key, shape, jnp.float32)
+    return coin, action, jax.random.uniform(tie_key, (*shape, number), jnp.float32)
 
 
 def epsilon_greedy(q_values: Array, epsilon: Array, noise: tuple[Array, Array, Array]) -> Array:

@@ -147,7 +147,7 @@ def _record(
         )
         return (state, obs), ((state, obs), action, reward, terminated, truncated)
 
-    _, (reached, *rest) = jax.lax.scan(step, first, jnp.arange(cap))
+    _, (reached, *rest) = jax.lax.scan(step, first, jnp.arange(cap, dtype=jnp.int32))
     states, observations = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), first, reached)
     return states, observations, *rest
 

@@ -46,7 +46,7 @@ class EpisodeSums(NamedTuple):
 def start(env: Env, num_envs: int, key: Key) -> Interaction:
     """Reset `num_envs` environments."""
     env_state, obs = jax.vmap(env.reset)(jax.random.split(as_key(key), num_envs))
-    return Interaction(env_state, obs, jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
+    return Interaction(env_state, obs, jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32))
 
 
 RESETS_AHEAD = 16 * 2**20  # bytes of resets that may be drawn before a loop begins
@@ -80,9 +80,9 @@ def env_step(
     episode_return = interaction.episode_return + step.reward
     episode_length = interaction.episode_length + 1
     sums = EpisodeSums(
-        sums.count + jnp.sum(done),
+        sums.count + jnp.sum(done, dtype=jnp.int32),
         sums.total_return + jnp.sum(jnp.where(done, episode_return, 0.0)),
-        sums.total_length + jnp.sum(jnp.where(done, episode_length, 0)),
+        sums.total_length + jnp.sum(jnp.where(done, episode_length, 0), dtype=jnp.int32),
     )
     interaction = Interaction(
         env_state,
@@ -175,5 +175,5 @@ def play(
         )
         return time + 1, env_state, step.obs, episodes
 
-    zero = Episodes(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
+    zero = Episodes(*(jnp.zeros(num_episodes, dtype) for dtype in (jnp.float32, jnp.int32, bool)))
     return jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, zero))[-1]

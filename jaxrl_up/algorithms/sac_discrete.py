@@ -105,14 +105,14 @@ def init(config: Config, env: Env, key: Key) -> State:
     critic = jax.vmap(lambda key: net.init(key, obs))(jax.random.split(critic_key, 2))
     params: dict[str, Any] = {"actor": net.init(actor_key, obs), "critic": critic}
     if config.learn_alpha:
-        params["log_alpha"] = jnp.log(jnp.maximum(config.alpha, 1e-8))
+        params["log_alpha"] = jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))
     opt_state = {part: optimizer(config).init(params[part]) for part in params}
     return off_policy.init(config, env, state_key, Learner(params, {"critic": critic}, opt_state))
 
 
 def temperature(config: Config, params: PyTree) -> Array:
     """alpha, learned or given."""
-    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha)
+    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha, jnp.float32)
 
 
 def critic_loss(
@@ -173,7 +173,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     def noise(memory: PyTree, key: Key, shape: tuple[int, ...]) -> tuple[PyTree, PyTree]:
         gumbel_key, uniform_key = jax.random.split(key)
         uniform = jax.random.randint(uniform_key, shape, 0, number, jnp.int32)
-        return (jax.random.gumbel(gumbel_key, (*shape, number)), uniform), memory
+        return (jax.random.gumbel(gumbel_key, (*shape, number), jnp.float32), uniform), memory
 
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         gumbel, uniform = noise

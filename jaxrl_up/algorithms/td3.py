@@ -187,7 +187,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         state,
         noise=lambda memory, key, shape: off_policy.action_noise(config, env, memory, key, shape),
         explore=explore,
-        learning_noise=lambda key, shape: jax.random.normal(key, (*shape, size)),
+        learning_noise=lambda key, shape: jax.random.normal(key, (*shape, size), jnp.float32),
         learn=learn,
     )
 
@@ -196,7 +196,9 @@ def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = N
     """Actions in the environment's own bounds for `obs [..., *shape]`; with a key, exploration noise is added."""
     action = policy(config, env, actor, obs)
     if key is not None:
-        action = jnp.clip(action + config.noise_scale * jax.random.normal(as_key(key), action.shape), -1.0, 1.0)
+        action = jnp.clip(
+            action + config.noise_scale * jax.random.normal(as_key(key), action.shape, jnp.float32), -1.0, 1.0
+        )
     return off_policy.to_env(action, env)
 
 

@@ -129,7 +129,7 @@ class Box:
         uniform_key, exponential_key, normal_key = jax.random.split(as_key(key), 3)
         low, high = self.bounds()
         if self.dtype == np.bool_:
-            drawn = jax.random.bernoulli(uniform_key, 0.5, self.shape)
+            drawn = jax.random.bernoulli(uniform_key, np.float32(0.5), self.shape)
             return jnp.where(low == high, low, drawn)
         if not jnp.issubdtype(self.dtype, jnp.floating):
             return _whole_numbers(uniform_key, low, high)
