@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ FORMAT = 1
 FOLDER = "checkpoints"
 SEAL = "seal.json"
 PART = ".part"  # ends the name of a checkpoint that is not whole
+ORBAX = threading.Lock()  # two threads that save at once find one another's temporary folders
 
 
 def save(directory: str | Path, updates: int, state: PyTree, policy: PyTree, about: Mapping[str, Any]) -> Path:
@@ -47,7 +49,7 @@ def save(directory: str | Path, updates: int, state: PyTree, policy: PyTree, abo
         about=ocp.args.JsonSave({"format": FORMAT, "updates": updates, **about}),
     )
     try:
-        with _quiet(), _checkpointer() as checkpointer:
+        with ORBAX, _quiet(), _checkpointer() as checkpointer:
             checkpointer.save(part, args=items)
     except OSError:
         raise
@@ -155,7 +157,7 @@ def _restore(checkpoint: Path, item: str, arguments: Any) -> Any:
 
     _check_seal(checkpoint, item)
     try:
-        with _quiet(), _checkpointer() as checkpointer:
+        with ORBAX, _quiet(), _checkpointer() as checkpointer:
             return checkpointer.restore(checkpoint, args=ocp.args.Composite(**{item: arguments}))[item]
     except Exception as error:  # whatever orbax, its storage or JSON say of files that are not what they were
         raise ValueError(f"{checkpoint} cannot be read: {_first_line(error)}") from error
@@ -192,11 +194,14 @@ def _print(path: Path) -> list[int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, orbax says nothing about itself on standard error."""
+    """Within, orbax says nothing about itself on standard error. A filter of its own each time: threads do not meet."""
     logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+
+    def only_failures(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL
+
+    logger.addFilter(only_failures)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(only_failures)

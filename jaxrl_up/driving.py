@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ def drive(
             arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
             shape = (job.algo, job.evaluation, mesh, *_shape(arguments[1:6]))
             if shape not in programs:
-                programs[shape] = advance_lanes.lower(*arguments).compile()
+                programs[shape] = _program(*arguments)
             compiled = programs[shape]
             del arguments
             jax.block_until_ready(progress)
@@ -137,6 +137,14 @@ def drive(
     if keeper is not None and len(updates):
         keeper.recorder.time("train", _steps(logs), train_seconds)
     return Outcome(OnDevices(progress, tuple(logs), best, *seconds), compile_seconds, train_seconds, stopped)
+
+
+def _program(algo: Algorithm, *arguments: Any) -> Callable[..., Any]:
+    """`advance_lanes`, compiled for such arguments, as a function of the arrays among them."""
+    if cast(Any, jax.config).jax_disable_jit:  # then nothing can be compiled
+        *_, evaluation, mesh = arguments
+        return lambda *arrays: advance_lanes(algo, *arrays, evaluation, mesh)
+    return advance_lanes.lower(algo, *arguments).compile()
 
 
 def _description(job: Job, keeper: Keeper | None) -> dict[str, Any]:
@@ -180,6 +188,16 @@ def _choose(chosen: Array, new: PyTree, old: PyTree) -> PyTree:
         return jnp.where(chosen.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
     return jax.tree.map(leaf, new, old)
+
+
+@contextmanager
+def transfers() -> Iterator[None]:
+    """Within, and in a function decorated with it, what is driven from the host sends arrays to and fro.
+
+    It does so at evaluations only, and means it, whatever `jax_transfer_guard` says.
+    """
+    with jax.transfer_guard("allow"):
+        yield
 
 
 @contextmanager

@@ -127,7 +127,7 @@ def init(
 
 
 def normalize(env: Env, statistics: ops.RunningStatistics | None, obs: Array) -> Array:
-    """Observations of `env` as the networks get them: as they are, or whitened. Statistics are of what `to_float` gives."""
+    """Observations of `env` as the networks get them: as they are, or what `to_float` gives, whitened."""
     return obs if statistics is None else ops.normalize(statistics, to_float(cast(Box, env.observation_space), obs))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxrl_up import records
 from jaxrl_up.config import canonical, check, check_support
-from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive
+from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive, transfers
 from jaxrl_up.envs import Env
 from jaxrl_up.keys import as_key
 from jaxrl_up.lanes import without_padding
@@ -95,6 +95,7 @@ class RunResult(NamedTuple):
         return policy
 
 
+@transfers()
 def run(
     algo: Algorithm,
     env: Env,
@@ -140,6 +141,7 @@ def run(
         return _go_on(load_run(directory, algo, env, config), [], progress, checkpoint_seconds, sinks)
 
 
+@transfers()
 def resume(
     directory: str | Path,
     total_steps: int | None = None,

@@ -156,7 +156,7 @@ def num_updates(algo: Algorithm, config: PyTree) -> int:
 
 def schedule(algo: Algorithm, config: PyTree, num_evals: int) -> Array:
     """How many updates go before each evaluation `[E]`, E = `num_evals` or fewer; the last is at the end."""
-    return jnp.asarray(np.diff((0, *evaluation_ends(algo, config, num_evals))), jnp.int32)
+    return jax.device_put(np.diff((0, *evaluation_ends(algo, config, num_evals))).astype(np.int32))
 
 
 def evaluation_ends(

@@ -1,28 +1,36 @@
 """JAX's modes: the same programs and numbers under each of them."""
 
+import logging
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, assert_close, task, tiny
+from tiny import EVALUATION, assert_close, assert_equal, cartpole, task, tiny
 
 from jaxrl_up import (
     ALGORITHMS,
     DQN,
     PPO,
     SAC,
+    VPG,
     envs,
     evaluate,
     exporting,
     load_policies,
     load_run,
+    make_config,
     numpy_policy,
     resume,
     run,
     sweep,
     train,
 )
-from jaxrl_up.envs import Box, Discrete, from_functions
+from jaxrl_up.config import canonical
+from jaxrl_up.driving import STOPS
+from jaxrl_up.envs import Box, Discrete, from_functions, probes
 
 FULL = {
     "n_step": 2,
@@ -127,3 +135,58 @@ def test_64_bits_change_no_environment():
         for one, other in zip(*map(jax.tree.leaves, outcomes), strict=True):
             assert one.dtype == other.dtype
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+SMALL = {"total_steps": 8, "num_envs": 2, "rollout_length": 2, "value_steps": 1, "hidden": (4,)}
+OPTIONS = {"num_evals": 2, "num_episodes": 1, "max_eval_steps": 2, "progress": False}
+
+
+def small(seeds=1, directory=None, **fields):
+    """A run of two updates."""
+    config = make_config(VPG, **{**SMALL, **fields})
+    return run(VPG, probes.matched_action_reward(), config, seeds, directory, **OPTIONS)
+
+
+def test_nothing_is_compiled_without_jit():
+    expected = small(total_steps=4)
+    with jax.disable_jit():
+        found = small(total_steps=4)
+    assert_close(found.log, expected.log)
+
+
+def test_transfers_of_our_own_are_no_offence(tmp_path):
+    env, config, key = cartpole(), canonical(tiny(VPG)), jax.random.key(0)
+    train(VPG, env, config, key, 2, EVALUATION)  # what it is compiled with may come from the host
+    with jax.transfer_guard("disallow"):
+        train(VPG, env, config, key, 2, EVALUATION)
+        canonical(tiny(VPG, gamma=0.5))
+        small(2, tmp_path / "run")
+        resume(tmp_path / "run", 12, 8, env=probes.matched_action_reward(), progress=False)
+
+
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
+def test_a_run_goes_on_with_random_keys_of_its_kind(kind, tmp_path):
+    with jax.default_prng_impl(kind):
+        whole = small(schedule_steps=8)
+        small(directory=tmp_path / "run", total_steps=4, schedule_steps=8)
+    # where keys are of another kind by default
+    longer = resume(tmp_path / "run", 8, env=probes.matched_action_reward(), progress=False)
+    assert jax.random.key_impl(longer.state.key) == kind
+    assert_equal(longer.state, whole.state)
+
+
+def test_runs_in_threads_do_not_meet(tmp_path):
+    logger, handlers = logging.getLogger("absl"), [signal.getsignal(number) for number in STOPS]
+    before = logger.level, list(logger.filters)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda seed: small([seed], tmp_path / str(seed)), (0, 1)))
+    assert (logger.level, logger.filters) == before
+    assert handlers == [signal.getsignal(number) for number in STOPS]
+    for seed, result in enumerate(results):
+        assert_equal(result.state, small([seed]).state)
+
+
+@pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
+def test_no_tracer_leaks(algo):
+    with jax.checking_leaks():
+        jax.eval_shape(lambda key: train(algo, task(algo), tiny(algo), key, 1, EVALUATION), jax.random.key(0))
