@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.files import expand, flush, flush_tree
+from jaxrl_up.keys import wrap_as
 from jaxrl_up.types import PyTree
 
 FORMAT = 2  # since 2 the evaluations so far hold totals and counts in place of means
@@ -36,6 +38,7 @@ SEAL = "seal.json"
 PART = ".part"  # ends the name of a checkpoint that is not whole
 OLD = ".old"  # and of one that is being replaced
 KEPT = 2
+ORBAX = threading.Lock()  # two threads that save at once find one another's temporary folders
 
 
 class Damaged(ValueError):
@@ -59,7 +62,7 @@ def save(directory: str | Path, updates: int, state: PyTree, policy: PyTree, abo
         about=ocp.args.JsonSave({"format": FORMAT, "updates": updates, **about}),
     )
     try:
-        with _quiet(), _harmless(folder) as same, _checkpointer() as checkpointer:
+        with ORBAX, _quiet(), _harmless(folder) as same, _checkpointer() as checkpointer:
             checkpointer.save(same / part.name, args=items)
     except OSError:
         raise
@@ -160,7 +163,7 @@ def from_arrays(arrays: Mapping[str, Any], like: PyTree) -> PyTree:
         if name not in arrays:
             return np.zeros(old.shape, old.dtype)
         if _is_key(old):
-            return jax.random.wrap_key_data(jnp.asarray(arrays[name]))
+            return wrap_as(arrays[name], old.dtype)
         return np.asarray(arrays[name])
 
     return jax.tree.map_with_path(leaf, like)
@@ -194,7 +197,7 @@ def _restore(checkpoint: Path, item: str, arguments: Any) -> Any:
 
     check(checkpoint, item)
     try:
-        with _quiet(), _harmless(checkpoint) as same, _checkpointer() as checkpointer:
+        with ORBAX, _quiet(), _harmless(checkpoint) as same, _checkpointer() as checkpointer:
             return checkpointer.restore(same, args=ocp.args.Composite(**{item: arguments}))[item]
     except Exception as error:  # whatever orbax, its storage or JSON say of files that are not what they were
         raise ValueError(f"{checkpoint} cannot be read: {_first_line(error)}") from error
@@ -251,11 +254,14 @@ def _harmless(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, orbax says nothing about itself on standard error."""
+    """Within, orbax says nothing about itself on standard error. A filter of its own each time: threads do not meet."""
     logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+
+    def only_failures(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL
+
+    logger.addFilter(only_failures)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(only_failures)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -183,4 +184,9 @@ def canonical(config: PyTree) -> PyTree:
         for f in dataclasses.fields(config)
         if isinstance(getattr(config, f.name), list)
     }
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), config.replace(**static))
+    return jax.tree.map(_leaf, config.replace(**static))
+
+
+def _leaf(x: Any) -> Any:
+    """A strong float32, which is sent to the device by name where it is on the host (`jax_transfer_guard`)."""
+    return jnp.asarray(x if isinstance(x, jax.Array) else jax.device_put(np.asarray(x, np.float32)), jnp.float32)

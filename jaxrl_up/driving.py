@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -108,8 +108,7 @@ def drive(
                 shape = (job.algo, job.evaluation, mesh, *_shape(arguments[1:6]))
                 source = ""
                 if shape not in programs:
-                    lowered = advance_lanes.lower(*arguments)
-                    programs[shape], source = compilation_cache.compiled(lowered, compiling.options())
+                    programs[shape], source = _program(*arguments)
                 compiled = programs[shape]
                 del arguments
                 jax.block_until_ready(progress)
@@ -143,6 +142,14 @@ def drive(
     if keeper is not None and len(updates):
         keeper.recorder.time("train", _steps(logs), train_seconds)
     return Outcome(OnDevices(progress, tuple(logs), best, *seconds), compile_seconds, train_seconds, stopped)
+
+
+def _program(algo: Algorithm, *arguments: Any) -> tuple[Callable[..., Any], str]:
+    """`advance_lanes`, compiled for such arguments, as a function of the arrays among them, and where it came from."""
+    if cast(Any, jax.config).jax_disable_jit:  # then nothing can be compiled
+        *_, evaluation, mesh = arguments
+        return lambda *arrays: advance_lanes(algo, *arrays, evaluation, mesh), ""
+    return compilation_cache.compiled(advance_lanes.lower(algo, *arguments), compiling.options())
 
 
 def _description(job: Job, keeper: Keeper | None) -> dict[str, Any]:
@@ -186,6 +193,16 @@ def _choose(chosen: Array, new: PyTree, old: PyTree) -> PyTree:
         return jnp.where(chosen.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
     return jax.tree.map(leaf, new, old)
+
+
+@contextmanager
+def transfers() -> Iterator[None]:
+    """Within, and in a function decorated with it, what is driven from the host sends arrays to and fro.
+
+    It does so at evaluations only, and means it, whatever `jax_transfer_guard` says.
+    """
+    with jax.transfer_guard("allow"):
+        yield
 
 
 @contextmanager

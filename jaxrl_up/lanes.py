@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.keys import wrap_as
 from jaxrl_up.saved_runs import Best, Reached
 from jaxrl_up.training import Log, Progress, join, lane_mesh, place, shares
 from jaxrl_up.types import Array, PyTree
@@ -163,7 +164,7 @@ def _fetch(x: Array, lanes: int) -> Any:
     Device by device: of an array on many, NumPy's copy of the whole stays as long as the array does.
     """
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(jax.device_get(jax.random.key_data(x))[:lanes]))
+        return wrap_as(jax.device_get(jax.random.key_data(x))[:lanes], x.dtype)
     if len(x.addressable_shards) == 1:
         return np.asarray(x)[:lanes]
     whole = np.empty((lanes, *x.shape[1:]), x.dtype)

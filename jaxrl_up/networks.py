@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxrl_up import numpy_policy
 from jaxrl_up.envs.spaces import Box, Discrete
 from jaxrl_up.ops.bellman import dueling_q_values
 from jaxrl_up.ops.policies import Categorical, DiagonalGaussian
@@ -184,10 +186,26 @@ class CNN(nn.Module):
         return MLP(self.hidden, self.activation, self.initializer, event_ndim=3)(x)
 
 
+def as_observation(space: Box | Discrete, obs: Any) -> Array:
+    """Observations `[..., *shape]` in the dtype of their space; raises `ValueError` if they are not of it."""
+    obs = jnp.asarray(obs)
+    try:
+        numpy_policy.check_observations(obs.shape, obs.dtype, space.shape, space.dtype)
+    except ValueError as error:
+        raise ValueError(f"{error}: the observation space is {space}") from None
+    return obs.astype(space.dtype)
+
+
 def to_float(space: Box, obs: Array) -> Array:
-    """Observations as float32; uint8 pixels are divided by 255, unless they were whitened and are floats."""
-    x = jnp.asarray(obs, jnp.float32)
-    return x / 255.0 if space.dtype == jnp.uint8 and jnp.issubdtype(obs.dtype, jnp.integer) else x
+    """Observations as float32; pixels, which are those of a space of uint8 that reaches 255, from 0 to 1."""
+    x = as_observation(space, obs).astype(jnp.float32)
+    pixels = space.dtype == np.uint8 and bool((space.bounds()[1] == 255).any())
+    return x / 255.0 if pixels else x
+
+
+def is_image(space: Box | Discrete) -> bool:
+    """Whether a convolution fits on observations: `[H, W]` or `[H, W, C]` with 3 pixels a side or more."""
+    return len(space.shape) in (2, 3) and min(space.shape[:2]) >= 3
 
 
 class Torso(nn.Module):
@@ -205,13 +223,13 @@ class Torso(nn.Module):
     @nn.compact
     def __call__(self, obs: Array) -> Array:
         if isinstance(self.space, Discrete):
-            x, ndim = jax.nn.one_hot(obs, self.space.n), 1
+            x, ndim = jax.nn.one_hot(as_observation(self.space, obs), self.space.n, dtype=jnp.float32), 1
         else:
             x, ndim = to_float(self.space, obs), len(self.space.shape)
             x, ndim = (x[..., None], ndim + 1) if ndim in (0, 2) else (x, ndim)
         if isinstance(self.network, nn.Module):
             return self.network(x)
-        if self.network == "cnn" or (self.network == "auto" and ndim == 3):
+        if self.network == "cnn" or (self.network == "auto" and is_image(self.space)):
             return CNN(self.hidden, self.activation, self.initializer)(x)
         return MLP(self.hidden, self.activation, self.initializer, event_ndim=ndim)(x)
 
@@ -239,7 +257,7 @@ class ValueHead(nn.Module):
 
     @nn.compact
     def __call__(self, features: Array) -> Array:
-        scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, ()))
+        scale = jax.lax.stop_gradient(self.param("scale", nn.initializers.ones, (), jnp.float32))
         return scale * Dense(1, self.initializer, 1.0, name="value")(features).squeeze(-1)
 
 
@@ -293,8 +311,7 @@ def actor_critic(config: Any, env: Any) -> ActorCritic:
     `hidden`, `activation`, `initializer` and `shared`: with `shared` the critic is a head on the actor's
     features, and the torso belongs to `params["actor"]`.
     """
-    check_network(config)
-    torso = Torso(env.observation_space, config.network, tuple(config.hidden), config.activation, config.initializer)
+    torso = make_torso(config, env, config.hidden)
     actor = Actor(torso, PolicyHead(env.action_space, config.initializer))
     critic = Critic(None if config.shared else torso, ValueHead(config.initializer))
 
@@ -375,11 +392,10 @@ def q_network(config: Any, env: Any, atoms: int | None = None) -> QFunction:
     Reads `network`, `hidden`, `activation`, `initializer` and, where there is one, `dueling`; with it the last hidden
     layer is there twice, in either stream, and not in the torso (unless it is the only one).
     """
-    check_network(config)
     hidden = list(config.hidden)
     dueling = getattr(config, "dueling", False)
     torso_hidden = hidden[:-1] if dueling and len(hidden) > 1 else hidden
-    torso = Torso(env.observation_space, config.network, tuple(torso_hidden), config.activation, config.initializer)
+    torso = make_torso(config, env, torso_hidden)
     head = QHead(action_dims(env.action_space), atoms, dueling, hidden[-1], config.activation, config.initializer)
     net = QNetwork(torso, head)
     return QFunction(net.init, cast(Any, net.apply))
@@ -434,14 +450,13 @@ def actor_critics(config: Any, env: Any, outputs: tuple[str, ...], number: int) 
     Reads `network`, `hidden`, `activation` and `initializer`. The critics' parameters are stacked, so that they are
     computed together. Raises `ValueError` for an action space without finite bounds.
     """
-    check_network(config)
+    torso = make_torso(config, env, config.hidden)
     if not env.action_space.bounded:
         raise ValueError(
             f"{env.name} has the action space {env.action_space}: give every dimension finite bounds, which the "
             "policy's output is mapped onto"
         )
     size, hidden = action_dims(env.action_space), tuple(config.hidden)
-    torso = Torso(env.observation_space, config.network, hidden, config.activation, config.initializer)
     actor = ContinuousActor(torso, size, outputs, config.initializer)
     critic = ActionCritic(torso, hidden, config.activation, config.initializer)
     space = env.observation_space
@@ -449,7 +464,7 @@ def actor_critics(config: Any, env: Any, outputs: tuple[str, ...], number: int) 
 
     def init(key: Key) -> PyTree:
         actor_key, critic_key = jax.random.split(key)
-        init_critic = jax.vmap(lambda key: critic.init(key, obs, jnp.zeros((1, size))))
+        init_critic = jax.vmap(lambda key: critic.init(key, obs, jnp.zeros((1, size), jnp.float32)))
         return {"actor": actor.init(actor_key, obs), "critic": init_critic(jax.random.split(critic_key, number))}
 
     def critics(params: PyTree, obs: Array, action: Array) -> Array:
@@ -462,6 +477,23 @@ def actor_critics(config: Any, env: Any, outputs: tuple[str, ...], number: int) 
         return cast(Array, jax.vmap(critic.apply, in_axes=(0, axis, axis))(params, obs, action))
 
     return ActorCritics(init, lambda params, obs: cast(Any, actor.apply(params, obs)), critics)
+
+
+def make_torso(config: Any, env: Any, hidden: Sequence[int]) -> Torso:
+    """The torso of a config for observations of `env`, with layers of so many `hidden` units.
+
+    Raises `ValueError` as `check_network`, for observations without numbers, and for a cnn on what is no image.
+    """
+    check_network(config)
+    space = env.observation_space
+    if 0 in space.shape:
+        raise ValueError(f"the observation space {space} holds no number: there is nothing that a network could see")
+    if config.network == "cnn" and not is_image(space):
+        raise ValueError(
+            f"network='cnn' needs images [H, W] or [H, W, C] of 3 pixels a side or more, but observations are {space}, "
+            f"of shape {space.shape}: choose network='mlp'"
+        )
+    return Torso(space, config.network, tuple(hidden), config.activation, config.initializer)
 
 
 def check_network(config: Any) -> None:
@@ -481,7 +513,7 @@ def check_network(config: Any) -> None:
 def action_noise(space: Box | Discrete, key: Key, shape: tuple[int, ...]) -> Array:
     """Noise for `sample_with` of a policy over `space`: Gumbel `[*shape, A]` or normal `[*shape, D]`."""
     draw = jax.random.gumbel if isinstance(space, Discrete) else jax.random.normal
-    return draw(key, (*shape, action_dims(space)))
+    return draw(key, (*shape, action_dims(space)), jnp.float32)
 
 
 def action_dims(space: Box | Discrete) -> int:

@@ -199,13 +199,21 @@ def leading_axes(
     shape: tuple[int, ...], dtype: Any, space_shape: tuple[int, ...], space_dtype: np.dtype
 ) -> tuple[int, ...]:
     """The axes of observations before those of the space; raises `ValueError` if they are not of the space."""
+    check_observations(shape, dtype, space_shape, space_dtype)
     lead = shape[: len(shape) - len(space_shape)]
-    if shape[len(lead) :] != space_shape or 0 in lead:
+    if 0 in lead:
+        raise ValueError(f"observations of shape {shape} are not one or more of shape {space_shape}")
+    return lead
+
+
+def check_observations(shape: tuple[int, ...], dtype: Any, space_shape: tuple[int, ...], space_dtype: np.dtype) -> None:
+    """Raise `ValueError` for observations `[..., *shape]` of another shape, or floats where the space has integers."""
+    axes = len(shape) - len(space_shape)
+    if axes < 0 or shape[axes:] != space_shape:
         raise ValueError(f"observations of shape {shape} are not one or more of shape {space_shape}")
     whole = np.issubdtype(dtype, np.integer) or dtype == np.bool_
     if not (whole or (np.issubdtype(dtype, np.floating) and np.issubdtype(space_dtype, np.floating))):
         raise ValueError(f"observations of dtype {np.dtype(dtype)} are not of the space's, {space_dtype}")
-    return lead
 
 
 def _array(data: bytes) -> np.ndarray:

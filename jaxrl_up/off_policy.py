@@ -178,7 +178,9 @@ def update(
         def gradient_step(i: Array, carry: tuple[Learner, PyTree, dict[str, Array | Mean]]) -> Any:
             learner, priorities, losses = carry
             batch = draw(config, env, replay, priorities, time, bits[p, i])
-            learner, new, error = learn(learner, batch, _row(learning_noises, (p, i)), done - learns + i)
+            learner, new, error = learn(
+                learner, batch, _row(learning_noises, (p, i)), (done - learns + i).astype(jnp.int32)
+            )
             return learner, rank(config, priorities, batch, error), jax.tree.map(jnp.add, losses, new)
 
         carry = learner, priorities, losses
@@ -271,7 +273,7 @@ def draw_index(config: Any, key: Key, shape: tuple[int, ...]) -> Array:
     """Randomness for batches of `shape`: bits `[*shape, N]`, or numbers `[*shape, levels, N]`."""
     if not prioritized(config):
         return jax.random.bits(key, (*shape, config.batch_size), jnp.uint32)
-    return jax.random.uniform(key, (*shape, sum_tree.num_levels(capacity(config)), config.batch_size))
+    return jax.random.uniform(key, (*shape, sum_tree.num_levels(capacity(config)), config.batch_size), jnp.float32)
 
 
 def draw(config: Any, env: Env, replay: Replay, priorities: PyTree, time: Array, drawn: Array) -> Transitions:
@@ -280,7 +282,7 @@ def draw(config: Any, env: Env, replay: Replay, priorities: PyTree, time: Array,
         return replay_buffer.sample(env, replay, time, drawn, config.gamma, n_step(config))
     index, probability = sum_tree.sample(priorities.tree, drawn)
     batch = replay_buffer.at(env, replay, index, config.gamma, n_step(config))
-    progress = jnp.minimum(time * config.num_envs / schedule_steps(config), 1.0)
+    progress = jnp.minimum((time * config.num_envs).astype(jnp.float32) / schedule_steps(config), 1.0)
     beta = config.importance_exponent + progress * (1.0 - config.importance_exponent)
     return batch._replace(weight=batch.weight * sum_tree.importance_weights(probability, beta))
 
@@ -291,10 +293,10 @@ def rank_new(config: Any, priorities: PyTree, time: Array) -> PyTree:
         return priorities
     num_envs, rows = config.num_envs, config.buffer_size // config.num_envs
     written, complete = time % rows, (time - n_step(config)) % rows
-    columns = jnp.arange(num_envs)
+    columns = jnp.arange(num_envs, dtype=jnp.int32)
     index = jnp.concatenate([written * num_envs + columns, complete * num_envs + columns])
     value = jnp.where(time >= n_step(config), priorities.highest, 0.0)
-    values = jnp.concatenate([jnp.zeros(num_envs), jnp.broadcast_to(value, (num_envs,))])
+    values = jnp.concatenate([jnp.zeros(num_envs, jnp.float32), jnp.broadcast_to(value, (num_envs,))])
     return priorities._replace(tree=sum_tree.set(priorities.tree, index, values))
 
 
@@ -321,7 +323,7 @@ def init_noise(config: Any, env: Env, key: Key) -> PyTree:
     number = len(COLOURS[config.exploration_noise])
     if number == 0:
         return ()
-    return jax.random.normal(key, (number, config.num_envs, action_dims(env.action_space)))
+    return jax.random.normal(key, (number, config.num_envs, action_dims(env.action_space)), jnp.float32)
 
 
 def action_noise(config: Any, env: Env, memory: PyTree, key: Key, shape: tuple[int, ...]) -> tuple[PyTree, PyTree]:
@@ -334,12 +336,12 @@ def action_noise(config: Any, env: Env, memory: PyTree, key: Key, shape: tuple[i
     """
     uniform_key, normal_key = jax.random.split(key)
     size = action_dims(env.action_space)
-    uniform = jax.random.uniform(uniform_key, (*shape, size), minval=-1.0, maxval=1.0)
+    uniform = jax.random.uniform(uniform_key, (*shape, size), jnp.float32, -1.0, 1.0)
     taus = COLOURS[config.exploration_noise]
     if not taus:
-        return (jax.random.normal(normal_key, (*shape, size)), uniform), memory
+        return (jax.random.normal(normal_key, (*shape, size), jnp.float32), uniform), memory
     decay = jnp.exp(-1.0 / jnp.asarray(taus, jnp.float32))[:, None, None]
-    drawn = jax.random.normal(normal_key, (shape[0], *memory.shape))
+    drawn = jax.random.normal(normal_key, (shape[0], *memory.shape), jnp.float32)
 
     def step(memory: Array, drawn: Array) -> tuple[Array, Array]:
         memory = decay * memory + jnp.sqrt(1.0 - decay**2) * drawn

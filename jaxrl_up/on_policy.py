@@ -8,10 +8,11 @@ rows away. What differs, the learning, is in `algorithms/`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxrl_up import ops
@@ -19,7 +20,8 @@ from jaxrl_up.config import schedule_steps
 from jaxrl_up.envs import Env, rescale_action, to_bounds
 from jaxrl_up.envs.spaces import Box, Discrete
 from jaxrl_up.gradients import descend as descend
-from jaxrl_up.networks import ActorCritic, action_noise, actor_critic, rescale_value, value_scale
+from jaxrl_up.keys import as_key
+from jaxrl_up.networks import ActorCritic, action_noise, actor_critic, rescale_value, to_float, value_scale
 from jaxrl_up.rollout import EpisodeSums, Interaction, start, unroll
 from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means
 
@@ -80,8 +82,14 @@ class Collected(NamedTuple):
 
 
 def network(config: Any, env: Env) -> ActorCritic:
-    """The actor-critic of a config; continuous actions live in [-1, 1] per bounded dimension."""
-    return actor_critic(config, training_env(env))
+    """The actor-critic of a config; continuous actions live in [-1, 1] per bounded dimension.
+
+    Its observations are those that `normalize` gives: floats where they are normalised, whatever their space.
+    """
+    env, space = training_env(env), env.observation_space
+    if config.normalize_observations and isinstance(space, Box):
+        env = env.replace(spec=env.spec._replace(observation_space=Box(-np.inf, np.inf, space.shape)))
+    return actor_critic(config, env)
 
 
 def training_env(env: Env) -> Env:
@@ -105,7 +113,7 @@ def init(
             f"normalize_observations=True needs observations in a Box, but {env.name} shows {env.observation_space}, "
             "which the network sees one-hot; set it to False"
         )
-    params_key, env_key, state_key = jax.random.split(key, 3)
+    params_key, env_key, state_key = jax.random.split(as_key(key), 3)
     params = network(config, env).init(params_key, config.initial_log_std)
     opt_state = {part: optimizer.init(params[part]) for part in parts}
     statistics = ops.init_statistics(env.observation_space.shape) if config.normalize_observations else None
@@ -118,9 +126,9 @@ def init(
     )
 
 
-def normalize(statistics: ops.RunningStatistics | None, obs: Array) -> Array:
-    """Observations as the networks see them."""
-    return obs if statistics is None else ops.normalize(statistics, obs)
+def normalize(env: Env, statistics: ops.RunningStatistics | None, obs: Array) -> Array:
+    """Observations of `env` as the networks get them: as they are, or what `to_float` gives, whitened."""
+    return obs if statistics is None else ops.normalize(statistics, to_float(cast(Box, env.observation_space), obs))
 
 
 def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
@@ -132,18 +140,18 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     noise = action_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
 
     def policy(obs: Array, noise: Array) -> tuple[Array, Array]:
-        distribution = net.policy(params["actor"], normalize(statistics, obs))
+        distribution = net.policy(params["actor"], normalize(env, statistics, obs))
         action = distribution.sample_with(noise)
         return action, distribution.log_prob(action)
 
     interaction, rows, episodes = unroll(
         training_env(env), policy, state.interaction, config.rollout_length, unroll_key, noise
     )
-    obs = normalize(statistics, rows.obs)
+    obs = normalize(env, statistics, rows.obs)
     value = net.value(params, obs)
-    next_value = net.value(params, normalize(statistics, rows.next_obs))
-    discount = config.gamma * (1.0 - rows.terminated)
-    going = 1.0 - (rows.terminated | rows.truncated)
+    next_value = net.value(params, normalize(env, statistics, rows.next_obs))
+    discount = config.gamma * (1.0 - rows.terminated.astype(jnp.float32))
+    going = 1.0 - (rows.terminated | rows.truncated).astype(jnp.float32)
     advantage = ops.gae(rows.reward, discount, config.gae_lambda * going, value, next_value)
     if config.value_target == "lambda_return":
         target = advantage + value
@@ -151,7 +159,7 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
         target = ops.discounted_returns(rows.reward, discount, going, next_value)
     batch = Batch(obs, rows.action, rows.extras, value, advantage, target)
     if statistics is not None:
-        statistics = ops.update_statistics(statistics, rows.obs)
+        statistics = ops.update_statistics(statistics, to_float(cast(Box, env.observation_space), rows.obs))
     if return_statistics is not None:
         return_statistics = ops.update_statistics(return_statistics, target)
         params = {**params, "critic": rescale_value(params["critic"], root_mean_square(return_statistics))}
@@ -203,7 +211,7 @@ def shuffled(key: Key, n: int) -> Array:
     """
     width = max(n - 1, 1).bit_length()
     if width > 16:
-        return jax.random.permutation(key, n)
+        return jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32))
     below = jnp.uint32(2**width - 1)
     words = (jax.random.bits(key, (n,), jnp.uint32) & ~below) | jnp.arange(n, dtype=jnp.uint32)
     return (jnp.sort(words) & below).astype(jnp.int32)
@@ -258,8 +266,8 @@ def finish(
 
 def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = None) -> Array:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the mode."""
-    distribution = network(config, env).policy(policy.params, normalize(policy.statistics, obs))
-    action = distribution.mode() if key is None else distribution.sample(key)
+    distribution = network(config, env).policy(policy.params, normalize(env, policy.statistics, obs))
+    action = distribution.mode() if key is None else distribution.sample(as_key(key))
     return to_bounds(action, env.action_space) if isinstance(env.action_space, Box) else action
 
 
@@ -270,7 +278,7 @@ def steps_per_update(config: Any) -> int:
 
 def remaining(config: Any, state: State) -> Array:
     """Fraction of the schedules' steps to go, in [0, 1]."""
-    return jnp.maximum(1.0 - state.counters.env_steps / schedule_steps(config), 0.0)
+    return jnp.maximum(1.0 - state.counters.env_steps.astype(jnp.float32) / schedule_steps(config), 0.0)
 
 
 def anneals(config: Any) -> bool:

@@ -35,7 +35,7 @@ def init(capacity: int) -> Priorities:
     nodes = [math.ceil(capacity / WIDTH)]
     while nodes[0] > 1:
         nodes.insert(0, math.ceil(nodes[0] / WIDTH))
-    return Priorities(tuple(jnp.zeros((number, WIDTH)) for number in nodes))
+    return Priorities(tuple(jnp.zeros((number, WIDTH), jnp.float32) for number in nodes))
 
 
 def num_levels(capacity: int) -> int:
@@ -76,9 +76,11 @@ def sample(priorities: Priorities, uniform: Array) -> tuple[Array, Array]:
     bits. So on the way down each level adds a number of its own to what is left, as large as what rounding took.
     """
     size = uniform.shape[1]
-    node, order = jnp.zeros(size, jnp.int32), jnp.arange(WIDTH)[None]
-    place = jnp.minimum((jnp.arange(size) + uniform[0]) / size, 1.0 - 2.0**-24)  # in the node, from 0 to below 1
-    addends = jnp.triu(jnp.ones((WIDTH, WIDTH)))
+    node, order = jnp.zeros(size, jnp.int32), jnp.arange(WIDTH, dtype=jnp.int32)[None]
+    place = jnp.minimum(
+        (jnp.arange(size, dtype=jnp.int32) + uniform[0]) / size, 1.0 - 2.0**-24
+    )  # in the node, from 0 to below 1
+    addends = jnp.triu(jnp.ones((WIDTH, WIDTH), jnp.float32))
     for depth, level in enumerate(priorities.levels):
         children = level[node]  # [N, WIDTH]
         ends = jnp.dot(children, addends, precision=jax.lax.Precision.HIGHEST)  # cumulative sums

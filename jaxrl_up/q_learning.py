@@ -18,6 +18,7 @@ from jaxrl_up import off_policy, ops
 from jaxrl_up.config import schedule_steps
 from jaxrl_up.envs import Env
 from jaxrl_up.gradients import descend, track
+from jaxrl_up.keys import as_key
 from jaxrl_up.networks import action_dims, q_network
 from jaxrl_up.off_policy import Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -31,7 +32,7 @@ def optimizer(config: Any) -> optax.GradientTransformation:
 
 def init(config: Any, env: Env, key: Key, atoms: int | None = None) -> State:
     """A fresh network, its copy as target, an empty replay and fresh environments."""
-    params_key, state_key = jax.random.split(key)
+    params_key, state_key = jax.random.split(as_key(key))
     space = env.observation_space
     obs = jnp.zeros((1, *space.shape), space.dtype)
     params = {"q": q_network(config, env, atoms).init(params_key, obs)}
@@ -76,7 +77,7 @@ def act(config: Any, env: Env, policy: PyTree, obs: Array, key: Key | None, q_va
     values = q_values(config, env, policy, obs)
     if key is None:
         return jnp.argmax(values, axis=-1).astype(jnp.int32)
-    return ops.EpsilonGreedy(values, config.epsilon_end).sample(key)
+    return ops.EpsilonGreedy(values, config.epsilon_end).sample(as_key(key))
 
 
 def epsilon(config: Any, env_steps: Array) -> Array:
@@ -96,7 +97,8 @@ def greedy_noise(env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Arr
     coin_key, action_key, tie_key = jax.random.split(key, 3)
     number = action_dims(env.action_space)
     action = jax.random.randint(action_key, shape, 0, number, jnp.int32)
-    return jax.random.uniform(coin_key, shape), action, jax.random.uniform(tie_key, (*shape, number))
+    coin = jax.random.uniform(coin_key, shape, jnp.float32)
+    return coin, action, jax.random.uniform(tie_key, (*shape, number), jnp.float32)
 
 
 def epsilon_greedy(q_values: Array, epsilon: Array, noise: tuple[Array, Array, Array]) -> Array:

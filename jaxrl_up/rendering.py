@@ -23,6 +23,7 @@ from jaxrl_up.envs import Box, Env
 from jaxrl_up.envs.core import as_action
 from jaxrl_up.envs.wrappers import Counted, Limited, Sticky
 from jaxrl_up.files import expand, write_atomically
+from jaxrl_up.keys import as_key
 from jaxrl_up.rollout import DEFAULT_STEP_CAP
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -111,7 +112,7 @@ def record_episode(
     if max_steps is not None and max_steps < 1:
         raise ValueError(f"max_steps={max_steps} must be at least 1, or None")
     cap = max_steps or env.max_steps or DEFAULT_STEP_CAP
-    recorded = _record(algo, env, canonical(config), policy, key, deterministic, cap)
+    recorded = _record(algo, env, canonical(config), policy, as_key(key), deterministic, cap)
     states, observations, actions, rewards, terminated, truncated = jax.tree.map(_to_host, recorded)
     done = terminated | truncated
     length = int(np.argmax(done)) + 1 if done.any() else cap
@@ -147,7 +148,7 @@ def _record(
         )
         return (state, obs), ((state, obs), action, reward, terminated, truncated)
 
-    _, (reached, *rest) = jax.lax.scan(step, first, jnp.arange(cap))
+    _, (reached, *rest) = jax.lax.scan(step, first, jnp.arange(cap, dtype=jnp.int32))
     states, observations = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), first, reached)
     return states, observations, *rest
 

@@ -93,7 +93,7 @@ def add(
     slot = rows + replay.truncations % (replay.obs.shape[0] - rows)
     stored = jax.lax.dynamic_update_index_in_dim(replay.obs, pack(env, obs).astype(replay.obs.dtype), row, 0)
     # the next final's place is written on at every step, and passed only when an episode was cut
-    stored = stored.at[slot, jnp.arange(slot.shape[0])].set(pack(env, next_obs).astype(stored.dtype))
+    stored = stored.at[slot, jnp.arange(slot.shape[0], dtype=jnp.int32)].set(pack(env, next_obs).astype(stored.dtype))
     action = action.astype(env.action_space.dtype).reshape(action.shape[0], -1)
     outcome = jnp.concatenate([_bits(reward)[:, None], ending[:, None], _bits(action)], axis=-1)
     outcome = jax.lax.dynamic_update_index_in_dim(replay.outcome, outcome, row, 0)
@@ -149,11 +149,11 @@ def at(env: Env, replay: Replay, index: Array, gamma: Array | float, n_step: int
     space = env.action_space
     action = _from_bits(outcome[:, 2:], space.dtype).reshape(-1, *space.shape)
 
-    reward, discount, going = jnp.zeros(index.shape), jnp.ones(index.shape), jnp.bool_(True)
-    ending = jnp.full(index.shape, GOING_ON)
-    ahead = jnp.broadcast_to(jnp.arange(1, n_step), (*index.shape, n_step - 1))
+    reward, discount = jnp.zeros(index.shape, jnp.float32), jnp.ones(index.shape, jnp.float32)
+    going, ending = jnp.bool_(True), jnp.full(index.shape, GOING_ON, jnp.int32)
+    ahead = jnp.broadcast_to(jnp.arange(1, n_step, dtype=jnp.int32), (*index.shape, n_step - 1))
     inner = (start[:, None] + ahead) % rows * num_envs + column[:, None]
-    inner_discount = jnp.zeros(inner.shape)
+    inner_discount = jnp.zeros(inner.shape, jnp.float32)
     for i in range(n_step):
         here = outcome if i == 0 else stored_outcome[inner[:, i - 1], :2]
         if i > 0:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.envs import Env
+from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
 
 
@@ -44,8 +45,8 @@ class EpisodeSums(NamedTuple):
 
 def start(env: Env, num_envs: int, key: Key) -> Interaction:
     """Reset `num_envs` environments."""
-    env_state, obs = jax.vmap(env.reset)(jax.random.split(key, num_envs))
-    return Interaction(env_state, obs, jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(as_key(key), num_envs))
+    return Interaction(env_state, obs, jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32))
 
 
 RESETS_AHEAD = 16 * 2**20  # bytes of resets that may be drawn before a loop begins
@@ -79,9 +80,9 @@ def env_step(
     episode_return = interaction.episode_return + step.reward
     episode_length = interaction.episode_length + 1
     sums = EpisodeSums(
-        sums.count + jnp.sum(done),
+        sums.count + jnp.sum(done, dtype=jnp.int32),
         sums.total_return + jnp.sum(jnp.where(done, episode_return, 0.0)),
-        sums.total_length + jnp.sum(jnp.where(done, episode_length, 0)),
+        sums.total_length + jnp.sum(jnp.where(done, episode_length, 0), dtype=jnp.int32),
     )
     interaction = Interaction(
         env_state,
@@ -112,7 +113,7 @@ def unroll(
     operation and not many small ones: all keys, and all resets as long as they take under 16 MiB.
     """
     num_envs = interaction.episode_return.shape[0]
-    policy_key, env_key = jax.random.split(key)
+    policy_key, env_key = jax.random.split(as_key(key))
     noise = jax.random.split(policy_key, length) if noise is None else noise
 
     def step(carry: tuple[Interaction, EpisodeSums], rows: tuple[PyTree, Ahead]) -> Any:
@@ -154,7 +155,7 @@ def play(
     10,000 steps where it has none. The loop ends as soon as all episodes have.
     """
     cap = max_steps or env.max_steps or DEFAULT_STEP_CAP
-    reset_key, loop_key = jax.random.split(key)
+    reset_key, loop_key = jax.random.split(as_key(key))
     env_state, obs = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
 
     def unfinished(carry: Any) -> Array:
@@ -177,19 +178,15 @@ def play(
         )
         return time + 1, env_state, step.obs, episodes
 
-    zero = Episodes(
-        jnp.zeros(num_episodes),
-        jnp.zeros(num_episodes, jnp.int32),
-        jnp.zeros(num_episodes, bool),
-        jnp.zeros(num_episodes, jnp.uint32),
-    )
+    dtypes = (jnp.float32, jnp.int32, bool, jnp.uint32)
+    zero = Episodes(*(jnp.zeros(num_episodes, dtype) for dtype in dtypes))
     return jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, zero))[-1]
 
 
 def distinct(episodes: Episodes) -> Array:
     """How many episodes differ from one another in an action or a reward, int32."""
     marks = jnp.sort(episodes.mark)
-    return 1 + jnp.sum(marks[1:] != marks[:-1])
+    return 1 + jnp.sum(marks[1:] != marks[:-1], dtype=jnp.int32)
 
 
 def _mixed(mark: Array, action: Array, reward: Array) -> Array:

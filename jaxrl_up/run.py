@@ -13,11 +13,13 @@ import numpy as np
 
 from jaxrl_up import records
 from jaxrl_up.config import canonical, check, check_support
-from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive
+from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive, transfers
 from jaxrl_up.envs import Env
 from jaxrl_up.files import expand, make_directory, write_atomically
+from jaxrl_up.keys import as_key
 from jaxrl_up.lanes import without_padding
 from jaxrl_up.memory import check_memory
+from jaxrl_up.networks import as_observation
 from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.saved_runs import SavedRun, load_reached, load_run
@@ -73,7 +75,8 @@ class RunResult(NamedTuple):
     def policy(self, seed: int | None = None, deterministic: bool = True) -> Callable[..., Array]:
         """The final policy of one seed (default: the first) as `(obs [..., *shape], key=None) -> action`.
 
-        A stochastic policy needs a key. Raises `ValueError` for a seed that was not run.
+        A stochastic policy needs a key. Raises `ValueError` for a seed that was not run, and the policy for what is
+        no observation of the space.
         """
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:
@@ -83,14 +86,18 @@ class RunResult(NamedTuple):
         config = canonical(self.config)
 
         @jax.jit
-        def act(obs: Array, key: Key | None = None) -> Array:
+        def act(obs: Array, key: Key | None) -> Array:
+            return self.algo.act(config, self.env, params, obs, key)
+
+        def policy(obs: Any, key: Key | None = None) -> Array:
             if key is None and not deterministic:
                 raise ValueError("a stochastic policy needs a key: policy(obs, jax.random.key(0))")
-            return self.algo.act(config, self.env, params, obs, None if deterministic else key)
+            return act(as_observation(self.env.observation_space, obs), None if deterministic else as_key(key))
 
-        return act
+        return policy
 
 
+@transfers()
 def run(
     algo: Algorithm,
     env: Env,
@@ -137,6 +144,7 @@ def run(
         return _go_on(load_run(directory, algo, env, config), [], progress, checkpoint_seconds, sinks)
 
 
+@transfers()
 def resume(
     directory: str | Path,
     total_steps: int | None = None,

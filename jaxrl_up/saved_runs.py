@@ -176,6 +176,7 @@ def save_reached(run: SavedRun, reached: Reached) -> Path:
         "seconds": reached.seconds,
         "train_seconds": reached.train_seconds,
         "devices": [jax.default_backend(), len(jax.local_devices())],
+        "keys": str(jax.random.key_impl(reached.progress.evaluation_key)),
     }
     state = {"progress": reached.progress, "logs": logs, "best": reached.best}
     return checkpoint.save(run.directory, int(reached.progress.state.counters.updates), state, policy, about)
@@ -219,7 +220,7 @@ def _read_reached(run: SavedRun, place: Path) -> tuple[Reached, list[str]]:
     try:
         _check_same(place, about["run"], _plain(run.tables))
         lanes = len(run.seeds) * _points(run.grid)
-        progress = _shapes(run, lanes)
+        progress = _shapes(run, lanes, about.get("keys"))
         like = {
             "progress": progress,
             "logs": {name: jax.ShapeDtypeStruct(shape[:-1], shape[-1]) for name, shape in about["logs"].items()},
@@ -277,9 +278,9 @@ def _read_policies(run: SavedRun, place: Path) -> Policies:
     return Policies(**{**found, "env_steps": int(found["env_steps"])})
 
 
-def _shapes(run: SavedRun, lanes: int) -> Progress:
-    """Shapes and dtypes of the progress of so many lanes."""
-    one = jax.eval_shape(partial(begin, run.algo), run.env, canonical(run.config), jax.random.key(0))
+def _shapes(run: SavedRun, lanes: int, keys: str | None = None) -> Progress:
+    """Shapes and dtypes of the progress of so many lanes, with random keys of a kind (None: the default one)."""
+    one = jax.eval_shape(partial(begin, run.algo), run.env, canonical(run.config), jax.random.key(0, impl=keys))
 
     def batched(axis: int | None, tree: PyTree) -> PyTree:
         lead = () if axis is None else (lanes,)

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from jaxrl_up import checkpoint, memory, records
-from jaxrl_up.driving import Job, Keeper, Start, drive, stoppable
+from jaxrl_up.driving import Job, Keeper, Start, drive, stoppable, transfers
 from jaxrl_up.envs import Env
 from jaxrl_up.files import expand, make_directory
 from jaxrl_up.lanes import OnDevices, choose, gather, to_devices
@@ -52,6 +52,7 @@ ETA = 3
 Programs = dict[tuple[int, int], dict[Any, Any]]  # of each group and width, once compiled; see `drive`
 
 
+@transfers()
 def run_sweep(
     algo: Algorithm,
     env: Env,
@@ -126,6 +127,7 @@ def plan_lines(
     return lines
 
 
+@transfers()
 def resume_sweep(
     directory: str | Path,
     algo: Algorithm | None = None,

@@ -18,6 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxrl_up.config import canonical, check_support, did_you_mean, traced_fields
 from jaxrl_up.envs import Env
+from jaxrl_up.keys import as_key, as_keys
 from jaxrl_up.ops import centred
 from jaxrl_up.rollout import Episodes, distinct, play
 from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree
@@ -84,7 +85,7 @@ def update(algo: Algorithm, env: Env, config: PyTree, state: PyTree) -> tuple[Py
 @partial(jax.jit, static_argnames=("algo",))
 def begin(algo: Algorithm, env: Env, config: PyTree, key: Key) -> Progress:
     """The state before the first update."""
-    init_key, evaluation_key = jax.random.split(key)
+    init_key, evaluation_key = jax.random.split(as_key(key))
     return Progress(algo.init(config, env, init_key), jnp.int32(-1), evaluation_key)
 
 
@@ -155,8 +156,8 @@ def advance(
         env_steps=counters.env_steps,
         returns=jnp.mean(episodes.returns),
         returns_std=jnp.sqrt(jnp.mean(jnp.square(centred(episodes.returns)[1]))),
-        lengths=jnp.mean(episodes.lengths),
-        unfinished=jnp.sum(~episodes.finished),
+        lengths=jnp.mean(episodes.lengths, dtype=jnp.float32),
+        unfinished=jnp.sum(~episodes.finished, dtype=jnp.int32),
         distinct=distinct(episodes),
         trained=Mean(total.episode_return, total.episode_count),
         learned=total.losses,
@@ -191,7 +192,7 @@ def num_updates(algo: Algorithm, config: PyTree) -> int:
 
 def schedule(algo: Algorithm, config: PyTree, num_evals: int) -> Array:
     """How many updates go before each evaluation `[E]`, E = `num_evals` or fewer; the last is at the end."""
-    return jnp.asarray(np.diff((0, *evaluation_ends(algo, config, num_evals))), jnp.int32)
+    return jax.device_put(np.diff((0, *evaluation_ends(algo, config, num_evals))).astype(np.int32))
 
 
 def evaluation_ends(
@@ -219,13 +220,13 @@ def train(
     num_evals: int = 20,
     evaluation: Evaluation = Evaluation(),
 ) -> tuple[PyTree, Log]:
-    """Train one seed from start to end as one program; vmap over `key` for many.
+    """Train one seed from start to end as one program; vmap over `key` for many. A whole number n is its key too.
 
     Returns the final state and the log `[E]`. Raises `ValueError` for a config out of range.
     """
     check_support(algo, env)
     config = canonical(config)
-    return _train(algo, env, config, key, schedule(algo, config, num_evals), evaluation)
+    return _train(algo, env, config, as_key(key), schedule(algo, config, num_evals), evaluation)
 
 
 @partial(jax.jit, static_argnames=("algo", "evaluation"))
@@ -260,7 +261,7 @@ def sweep(
     num_evals: int = 20,
     evaluation: Evaluation = Evaluation(),
 ) -> tuple[PyTree, Log]:
-    """Train every one of C grid points on every one of S keys `[S]`, as one program on all devices.
+    """Train every one of C grid points on every one of S keys (or whole numbers) `[S]`, as one program on all devices.
 
     `grid` maps traced config fields, or environment parameters (`gravity`, or `env.gravity` where a config
     field has that name too), to values `[C]`; they vary together. Returns states and logs `[C, S, ...]`.
@@ -268,7 +269,7 @@ def sweep(
     of unequal length.
     """
     check_support(algo, env)
-    config = canonical(config)
+    config, keys = canonical(config), as_keys(keys)
     swept = {k: jnp.asarray(v, jnp.float32) for k, v in resolve(env, config, grid).items()}
     lengths = {name: np.shape(value)[:1] for name, value in swept.items()}
     if len(set(lengths.values())) != 1 or () in lengths.values():

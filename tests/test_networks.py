@@ -1,6 +1,7 @@
 """Torsos, heads and initialisers, against flax, lax and jax.nn."""
 
 import math
+import re
 from types import SimpleNamespace
 
 import flax.linen as nn
@@ -20,9 +21,12 @@ from jaxrl_up.networks import (
     action_dims,
     actor_critic,
     actor_critics,
+    as_observation,
     check_network,
     orthogonal,
+    q_network,
     rescale_value,
+    to_float,
     value_scale,
 )
 from jaxrl_up.ops import Categorical, DiagonalGaussian
@@ -191,7 +195,9 @@ def test_pixels_are_scaled_once_and_numbers_are_one_hot():
     torso = Torso(Box(0, 255, (2, 2, 1), np.uint8), "mlp", (3,), "relu", "flax")
     whole, white = jnp.full((1, 2, 2, 1), 255, jnp.uint8), jnp.ones((1, 2, 2, 1))
     params = torso.init(jax.random.key(0), whole)
-    np.testing.assert_allclose(torso.apply(params, whole), torso.apply(params, white))  # floats are whitened already
+    floats = Torso(Box(0, 1, (2, 2, 1)), "mlp", (3,), "relu", "flax")
+    np.testing.assert_allclose(torso.apply(params, whole), floats.apply(params, white))
+    np.testing.assert_array_equal(torso.apply(params, whole), torso.apply(params, whole.astype(jnp.int32)))
     torso = Torso(Discrete(3), "auto", (4,), "relu", "flax")
     params = torso.init(jax.random.key(0), jnp.zeros((1,), jnp.int32))
     kernel = params["params"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"]
@@ -199,13 +205,77 @@ def test_pixels_are_scaled_once_and_numbers_are_one_hot():
 
 
 def test_a_critic_of_actions_scales_pixels_too():
-    env = SimpleNamespace(observation_space=Box(0, 255, (3,), np.uint8), action_space=Box(-1, 1, (2,)))
-    net = actor_critics(config(activation="relu"), env, ("action",), 2)
+    action_space = Box(-1, 1, (2,))
+    net, floats = (
+        actor_critics(config(activation="relu"), spaces(space, action_space), ("action",), 2)
+        for space in (Box(0, 255, (3,), np.uint8), Box(0, 1, (3,)))
+    )
     params, action = net.init(jax.random.key(0)), jnp.ones((1, 2))
     whole, white = jnp.full((1, 3), 255, jnp.uint8), jnp.ones((1, 3))
     np.testing.assert_allclose(
-        net.critics(params["critic"], whole, action), net.critics(params["critic"], white, action), rtol=1e-6
+        net.critics(params["critic"], whole, action), floats.critics(params["critic"], white, action), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("space", "seen"),
+    [
+        (Box(0, 255, (2,), np.uint8), [1 / 255, 0.2]),
+        (Box(-np.inf, np.inf, (2,), np.uint8), [1 / 255, 0.2]),
+        (Box(0, [255, 51], (2,), np.uint8), [1 / 255, 0.2]),
+        (Box(0, 51, (2,), np.uint8), [1, 51]),  # numbers, no pixels
+        (Box(0, 255, (2,), np.int32), [1, 51]),
+        (Box(0, 1, (2,), np.bool_), [1, 1]),
+        (Box(0, 255, (2,)), [1, 51]),
+    ],
+)
+def test_the_space_says_what_pixels_are(space, seen):
+    for dtype in (np.uint8, np.int32, np.int64):
+        np.testing.assert_allclose(to_float(space, np.array([1, 51], dtype)), np.float32(seen), rtol=1e-6)
+    np.testing.assert_allclose(to_float(space, [1, 51]), np.float32(seen), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("space", "obs", "message"),
+    [
+        (Box(0, 255, (2,), np.uint8), np.zeros(2, np.float32), r"float32 .* uint8.*Box\(0, 255, \(2,\), uint8\)"),
+        (Box(0, 1, (2,), np.bool_), np.zeros(2), "not of the space's, bool"),
+        (Box(-1, 1, (2,)), np.zeros((2, 3)), r"shape \(2, 3\) .* one or more of shape \(2,\): .* Box\(-1, 1"),
+        (Box(-1, 1, (2, 2)), np.zeros(2), "one or more of shape"),
+        (Box(-1, 1, (2,)), np.zeros(2, np.complex64), "dtype complex64"),
+        (Discrete(3), np.zeros(4), "dtype float32"),
+    ],
+)
+def test_observations_of_another_space_are_refused(space, obs, message):
+    with pytest.raises(ValueError, match=message):
+        as_observation(space, obs)
+    torso = Torso(space, "mlp", (3,))
+    params = torso.init(jax.random.key(0), jnp.zeros((1, *space.shape), space.dtype))
+    with pytest.raises(ValueError, match=message):
+        torso.apply(params, jnp.asarray(obs))
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (1, 7), (2, 2), (2, 5, 3), (5, 2, 3), (1, 1)])
+def test_what_no_convolution_fits_on_is_a_list_of_numbers(shape):
+    env = spaces(Box(0, 1, shape), Discrete(3))
+    params = jax.eval_shape(q_network(config(), env).init, jax.random.key(0), jnp.zeros((1, *shape)))
+    kernel = params["params"]["torso"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"]
+    assert kernel.shape[0] == math.prod(shape)
+    with pytest.raises(ValueError, match=rf"{re.escape(str(shape))}: choose network='mlp'"):
+        q_network(config(network="cnn"), env)
+
+
+def test_a_cnn_needs_images_and_every_network_needs_numbers():
+    for space in (Box(0, 1, (4,)), Box(0, 1, ()), Box(0, 1, (9, 9, 9, 3)), Discrete(3)):
+        with pytest.raises(ValueError, match="choose network='mlp'"):
+            actor_critic(config(network="cnn"), spaces(space, Discrete(2)))
+    for shape in ((0,), (3, 0), (9, 9, 0)):
+        with pytest.raises(ValueError, match="holds no number"):
+            actor_critic(config(), spaces(Box(0, 1, shape), Discrete(2)))
+    for shape in ((3, 3), (3, 40, 1), (36, 36, 2), (40, 36)):  # those that a convolution just fits on
+        env = spaces(Box(0, 1, shape), Discrete(2))
+        params = jax.eval_shape(q_network(config(), env).init, jax.random.key(0), jnp.zeros((1, *shape)))
+        assert "CNN_0" in params["params"]["torso"]
 
 
 def test_policy_needs_the_actor_alone_and_shared_features_are_shared():

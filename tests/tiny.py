@@ -114,7 +114,7 @@ def values(algo, config, env, state, obs):
     params = state.learner.params
     module = sys.modules[algo.update.__module__]
     if hasattr(state.learner, "return_statistics"):
-        obs = on_policy.normalize(state.learner.statistics, obs)
+        obs = on_policy.normalize(env, state.learner.statistics, obs)
         return on_policy.network(config, env).value(params, obs)
     if "q" in params:
         return jnp.max(module.q_values(config, env, params["q"], obs), axis=-1)

@@ -105,7 +105,7 @@ def network(config: Config, env: Env) -> QFunction:
 
 def support(config: Config) -> Array:
     """The returns z `[num_atoms]` that the probabilities belong to."""
-    return jnp.linspace(config.v_min, config.v_max, config.num_atoms)
+    return jnp.linspace(config.v_min, config.v_max, config.num_atoms, dtype=jnp.float32)
 
 
 def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:

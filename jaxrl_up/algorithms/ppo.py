@@ -159,7 +159,7 @@ def loss(
         "value_loss": value_loss,
         "entropy": entropy,
         "kl": jnp.mean(ops.kl_k1(batch.log_prob, log_prob)),
-        "clip_fraction": jnp.mean(jnp.abs(jnp.exp(log_ratio) - 1.0) > clip_epsilon),
+        "clip_fraction": jnp.mean(jnp.abs(jnp.exp(log_ratio) - 1.0) > clip_epsilon, dtype=jnp.float32),
     }
 
 

@@ -24,6 +24,7 @@ from flax import struct
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
 from jaxrl_up.gradients import track
+from jaxrl_up.keys import as_key
 from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
 from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -120,10 +121,10 @@ def optimizer(config: Config) -> optax.GradientTransformation:
 
 def init(config: Config, env: Env, key: Key) -> State:
     """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
-    params_key, noise_key, state_key = jax.random.split(key, 3)
+    params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
     params = network(config, env).init(params_key)
     if config.learn_alpha:
-        params["log_alpha"] = jnp.log(jnp.maximum(config.alpha, 1e-8))
+        params["log_alpha"] = jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))
     opt_state = {part: optimizer(config).init(params[part]) for part in params}
     learner = Learner(params, {"critic": params["critic"]}, opt_state)
     return off_policy.init(config, env, state_key, learner, off_policy.init_noise(config, env, noise_key))
@@ -131,7 +132,7 @@ def init(config: Config, env: Env, key: Key) -> State:
 
 def temperature(config: Config, params: PyTree) -> Array:
     """alpha, learned or given."""
-    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha)
+    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha, jnp.float32)
 
 
 def critic_loss(
@@ -200,8 +201,8 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 
     def learning_noise(key: Key, shape: tuple[int, ...]) -> tuple[Array, Array]:
         critic_key, actor_key = jax.random.split(key)
-        critic_noise = jax.random.normal(critic_key, (*shape, config.n_step, size))
-        return critic_noise, jax.random.normal(actor_key, (*shape, size))
+        critic_noise = jax.random.normal(critic_key, (*shape, config.n_step, size), jnp.float32)
+        return critic_noise, jax.random.normal(actor_key, (*shape, size), jnp.float32)
 
     return off_policy.update(
         config,
@@ -217,7 +218,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the squashed mean."""
     distribution = policy(config, env, actor, obs)
-    return off_policy.to_env(distribution.mode() if key is None else distribution.sample(key), env)
+    return off_policy.to_env(distribution.mode() if key is None else distribution.sample(as_key(key)), env)
 
 
 SAC = Algorithm(

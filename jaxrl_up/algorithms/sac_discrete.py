@@ -24,6 +24,7 @@ from flax import struct
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
 from jaxrl_up.gradients import track
+from jaxrl_up.keys import as_key
 from jaxrl_up.networks import action_dims, q_network
 from jaxrl_up.off_policy import Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -97,21 +98,21 @@ def optimizer(config: Config) -> optax.GradientTransformation:
 
 def init(config: Config, env: Env, key: Key) -> State:
     """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
-    actor_key, critic_key, state_key = jax.random.split(key, 3)
+    actor_key, critic_key, state_key = jax.random.split(as_key(key), 3)
     space = env.observation_space
     obs = jnp.zeros((1, *space.shape), space.dtype)
     net = q_network(config, env)
     critic = jax.vmap(lambda key: net.init(key, obs))(jax.random.split(critic_key, 2))
     params: dict[str, Any] = {"actor": net.init(actor_key, obs), "critic": critic}
     if config.learn_alpha:
-        params["log_alpha"] = jnp.log(jnp.maximum(config.alpha, 1e-8))
+        params["log_alpha"] = jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))
     opt_state = {part: optimizer(config).init(params[part]) for part in params}
     return off_policy.init(config, env, state_key, Learner(params, {"critic": critic}, opt_state))
 
 
 def temperature(config: Config, params: PyTree) -> Array:
     """alpha, learned or given."""
-    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha)
+    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha, jnp.float32)
 
 
 def critic_loss(
@@ -172,7 +173,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     def noise(memory: PyTree, key: Key, shape: tuple[int, ...]) -> tuple[PyTree, PyTree]:
         gumbel_key, uniform_key = jax.random.split(key)
         uniform = jax.random.randint(uniform_key, shape, 0, number, jnp.int32)
-        return (jax.random.gumbel(gumbel_key, (*shape, number)), uniform), memory
+        return (jax.random.gumbel(gumbel_key, (*shape, number), jnp.float32), uniform), memory
 
     def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         gumbel, uniform = noise
@@ -188,7 +189,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
 def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
     """Actions for `obs [..., *shape]`; `key=None` gives the most probable one."""
     distribution = policy(config, env, actor, obs)
-    return distribution.mode() if key is None else distribution.sample(key)
+    return distribution.mode() if key is None else distribution.sample(as_key(key))
 
 
 SAC_DISCRETE = Algorithm(

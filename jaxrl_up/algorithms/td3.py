@@ -22,6 +22,7 @@ from flax import struct
 from jaxrl_up import off_policy, ops
 from jaxrl_up.envs import Env
 from jaxrl_up.gradients import track
+from jaxrl_up.keys import as_key
 from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
 from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
 from jaxrl_up.replay import Transitions
@@ -119,7 +120,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
 
 def init(config: Config, env: Env, key: Key) -> State:
     """Fresh networks, their copies as targets, an empty replay and fresh environments."""
-    params_key, noise_key, state_key = jax.random.split(key, 3)
+    params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
     params = network(config, env).init(params_key)
     learner = Learner(params, params, {part: optimizer(config).init(params[part]) for part in params})
     return off_policy.init(config, env, state_key, learner, off_policy.init_noise(config, env, noise_key))
@@ -188,7 +189,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         state,
         noise=lambda memory, key, shape: off_policy.action_noise(config, env, memory, key, shape),
         explore=explore,
-        learning_noise=lambda key, shape: jax.random.normal(key, (*shape, size)),
+        learning_noise=lambda key, shape: jax.random.normal(key, (*shape, size), jnp.float32),
         learn=learn,
     )
 
@@ -197,7 +198,9 @@ def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = N
     """Actions in the environment's own bounds for `obs [..., *shape]`; with a key, exploration noise is added."""
     action = policy(config, env, actor, obs)
     if key is not None:
-        action = jnp.clip(action + config.noise_scale * jax.random.normal(key, action.shape), -1.0, 1.0)
+        action = jnp.clip(
+            action + config.noise_scale * jax.random.normal(as_key(key), action.shape, jnp.float32), -1.0, 1.0
+        )
     return off_policy.to_env(action, env)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxrl_up.envs.core import Env, require_same_structure
 from jaxrl_up.envs.spaces import Box, Discrete, Space
+from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key, PyTree
 from jaxrl_up.waiting import counting
 
@@ -30,7 +31,7 @@ def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> Non
     at `max_steps`; resets that depend on the key unless the Spec says `deterministic_reset`; zeros and ones
     where it says `binary_observation`. What takes long counts its seconds on standard error.
     """
-    key = jax.random.key(0) if key is None else key
+    key = jax.random.key(0) if key is None else as_key(key)
     trace_key, play_key = jax.random.split(key)
     if not isinstance(env, Env):
         raise ValueError(

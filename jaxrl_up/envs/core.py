@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxrl_up.envs.spaces import Space
+from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
 
 
@@ -54,7 +55,7 @@ class Env:
 
     def reset(self, key: Key) -> tuple[PyTree, Array]:
         """Start an episode: returns (state, obs)."""
-        return self.spec.reset(self.params, key)
+        return self.spec.reset(self.params, as_key(key))
 
     def step(self, key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
         """Take one action and, where the episode ends, go on from a fresh reset.
@@ -62,7 +63,7 @@ class Env:
         Raises ValueError for an action of the wrong shape or kind, or if reset and step disagree about the
         state.
         """
-        step_key, reset_key = jax.random.split(key)
+        step_key, reset_key = jax.random.split(as_key(key))
         return self.step_or_restart(step_key, state, action, self.reset(reset_key))
 
     def step_or_restart(
@@ -73,7 +74,7 @@ class Env:
         Many resets drawn at once, outside a loop, are cheaper than one inside each of its steps.
         """
         action = as_action(self.spec.action_space, action)
-        reached, next_obs, reward, terminated, truncated, info = self.spec.step(self.params, key, state, action)
+        reached, next_obs, reward, terminated, truncated, info = self.spec.step(self.params, as_key(key), state, action)
         fresh_state, fresh_obs = fresh
         require_same_structure(fresh_state, reached, f"the state of {self.name}")
         require_same_structure(fresh_obs, next_obs, f"the observation of {self.name}")

@@ -6,12 +6,14 @@ is done about it, is listed in `gymnax_mends`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
 import inspect
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -66,6 +68,16 @@ class Parts:
     mend: Mend
 
 
+@contextlib.contextmanager
+def narrow() -> Iterator[None]:
+    """Within, and in a function decorated with it, numbers have 32 bits whatever `jax_enable_x64` says.
+
+    gymnax leaves dtypes to JAX: with 64 bits it would draw other numbers and hand on arrays of other types.
+    """
+    with jax.enable_x64(False):
+        yield
+
+
 def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
     """Build a registered gymnax environment; see `jaxrl_up.envs.make`."""
     accepted = _constructor_options(name)
@@ -116,7 +128,7 @@ def _items(params: Any) -> tuple[tuple[str, Any], ...]:
 
 @functools.cache
 def _own(environment: Any, kind: type, values: tuple[tuple[str, Any], ...]) -> Parts:
-    with jax.ensure_compile_time_eval():
+    with jax.ensure_compile_time_eval(), narrow():
         params = kind(**{key: jnp.asarray(value) if isinstance(value, tuple) else value for key, value in values})
         return _take_apart(environment, params, NO_MEND)
 
@@ -166,7 +178,7 @@ def _import_gymnax() -> None:
 
 @functools.cache
 def _registered(name: str, constructor: tuple[tuple[str, Any], ...]) -> Parts:
-    with jax.ensure_compile_time_eval():  # else the arrays a constructor makes would be tracers under jit
+    with jax.ensure_compile_time_eval(), narrow():  # else arrays that a constructor makes are tracers under jit
         environment = _factory(name)(**dict(constructor))
         return _take_apart(environment, environment.default_params, MENDS.get(name, NO_MEND))
 
@@ -242,10 +254,12 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
         values = {**{key: jnp.asarray(value) for key, value in fixed}, **params}
         return kind(**values, **{key: compute(values) for key, (_, compute) in derived.items()})
 
+    @narrow()
     def raw_reset(params: Any, key: Any) -> Any:
         obs, state = environment.reset_env(mend.reset_key(key), complete(params))
         return state, mend.observe(environment, obs)
 
+    @narrow()
     def raw_step(params: Any, key: Any, state: Any, action: Any) -> Any:
         full = complete(params)
         obs, reached, reward, terminated, info = mend.step(environment, key, state, action, full)
@@ -253,7 +267,7 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
         info = {key: strong(value) for key, value in info.items() if key != "discount"}
         return reached, mend.observe(environment, obs), jnp.reshape(reward, ()), terminated, truncated, info
 
-    with jax.ensure_compile_time_eval():
+    with jax.ensure_compile_time_eval(), narrow():
         concrete = parts.params.replace(**dict(fixed))
         action_space = _space(environment.action_space(concrete), environment)
         if mend.observation_space is not None:
@@ -308,6 +322,7 @@ def _stable_dtypes(name: str, reset: Any, step: Any, params: Any, action_space: 
         return state
 
     try:
-        return jax.tree.map(lambda leaf: leaf.dtype, jax.eval_shape(settle, params, jax.random.key(0)))
+        with narrow():
+            return jax.tree.map(lambda leaf: leaf.dtype, jax.eval_shape(settle, params, jax.random.key(0)))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: its reset_env or step_env cannot be traced with these options: {error}") from error

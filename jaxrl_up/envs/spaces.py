@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key
 
 HUGE = 1e38  # a float bound beyond this means "no bound" (gymnax writes float32's largest number)
@@ -17,13 +18,13 @@ HUGE = 1e38  # a float bound beyond this means "no bound" (gymnax writes float32
 
 @dataclass(frozen=True)
 class Discrete:
-    """The integers 0, 1, ..., n - 1, as int32 scalars. Raises ValueError unless n is an int >= 1."""
+    """The integers 0, 1, ..., n - 1, as int32 scalars. Raises ValueError unless n is an int from 1 to 2^31 - 1."""
 
     n: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or self.n < 1:
-            raise ValueError(f"Discrete(n) needs an integer n >= 1, got n = {self.n!r}.")
+        if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or not 1 <= self.n < 2**31:
+            raise ValueError(f"Discrete(n) needs an integer n >= 1, and below 2^31 (int32), got n = {self.n!r}.")
         object.__setattr__(self, "n", int(self.n))
 
     @property
@@ -38,7 +39,7 @@ class Discrete:
 
     def sample(self, key: Key) -> Array:
         """Draw one element uniformly: int32 []."""
-        return jax.random.randint(key, (), 0, self.n, dtype=jnp.int32)
+        return jax.random.randint(as_key(key), (), 0, self.n, dtype=jnp.int32)
 
     def contains(self, x: Any) -> Array:
         """Say whether x is an element: bool [], false for another shape or a non-integer dtype."""
@@ -56,8 +57,9 @@ class Box:
     """Arrays of one shape and dtype between two bounds, which may differ per element and be infinite.
 
     `low` and `high` are kept as a float where all elements share it, else as nested tuples of the space's
-    shape; `bounds()` gives them as arrays. Raises ValueError for bounds that do not fit the shape or are
-    out of order.
+    shape; `bounds()` gives them as arrays. A dtype of 64 bits is one of 32 where JAX has no other
+    (`jax_enable_x64`). Raises ValueError for bounds that do not fit the shape, are out of order, or have no
+    whole number between them in a space of integers.
     """
 
     low: Any
@@ -80,19 +82,29 @@ class Box:
                 ) from None
         if (low > high).any():
             raise ValueError(f"Box(low, high) needs low <= high everywhere, got low={low}, high={high}.")
-        object.__setattr__(self, "low", _hashable(low, shape))
-        object.__setattr__(self, "high", _hashable(high, shape))
+        dtype = jax.dtypes.canonicalize_dtype(dtype)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            low, high = np.ceil(low), np.floor(high)
+            if (low > high).any():
+                raise ValueError("Box(low, high) of integers needs a whole number from low to high everywhere.")
+        object.__setattr__(self, "low", _hashable(low, shape, dtype))
+        object.__setattr__(self, "high", _hashable(high, shape, dtype))
         object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "dtype", np.dtype(dtype))
+        object.__setattr__(self, "dtype", dtype)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Give (low, high) as NumPy arrays of the space's shape and dtype; float bounds may be infinite."""
-        if np.issubdtype(self.dtype, np.floating):
+        if jnp.issubdtype(self.dtype, jnp.floating):
             return self._array(self.low, self.dtype), self._array(self.high, self.dtype)
         limits = np.iinfo(self.dtype) if self.dtype != np.bool_ else np.iinfo(np.uint8)
-        low, high = self._array(self.low, np.float64), self._array(self.high, np.float64)
-        low, high = (np.clip(bound, limits.min, limits.max).astype(self.dtype) for bound in (low, high))
-        return low, high
+        return self._whole(self.low, limits), self._whole(self.high, limits)
+
+    def _whole(self, bound: Any, limits: np.iinfo) -> np.ndarray:
+        """A bound within what the dtype holds; as floats the ends of 64 bits are beyond it."""
+        bound = self._array(bound, np.float64)
+        inside = (bound > limits.min) & (bound < limits.max)
+        ends = np.where(bound > 0, np.asarray(limits.max, self.dtype), np.asarray(limits.min, self.dtype))
+        return np.where(inside, np.where(inside, bound, 0).astype(self.dtype), ends)
 
     def _array(self, bound: Any, dtype: Any) -> np.ndarray:
         return np.array(np.broadcast_to(np.asarray(bound, dtype), self.shape))
@@ -114,18 +126,23 @@ class Box:
 
     def sample(self, key: Key) -> Array:
         """Draw one element: uniform if bounded, exponential from a single bound, else standard normal."""
-        uniform_key, exponential_key, normal_key = jax.random.split(key, 3)
+        uniform_key, exponential_key, normal_key = jax.random.split(as_key(key), 3)
         low, high = self.bounds()
         if self.dtype == np.bool_:
-            drawn = jax.random.bernoulli(uniform_key, 0.5, self.shape)
+            drawn = jax.random.bernoulli(uniform_key, np.float32(0.5), self.shape)
             return jnp.where(low == high, low, drawn)
-        if not np.issubdtype(self.dtype, np.floating):
-            return jax.random.randint(
-                uniform_key, self.shape, low.astype(np.int32), high.astype(np.int64) + 1, jnp.int32
-            ).astype(self.dtype)
+        if not jnp.issubdtype(self.dtype, jnp.floating):
+            return _whole_numbers(uniform_key, low, high)
         below, above = self.bounded_below, self.bounded_above
         low, high = np.where(below, low, 0).astype(self.dtype), np.where(above, high, 0).astype(self.dtype)
-        sample = jax.random.uniform(uniform_key, self.shape, self.dtype, low, np.where(below & above, high, low + 1))
+        end = np.where(below & above, high, low + 1).astype(self.dtype)
+        with np.errstate(over="ignore"):
+            span_is_finite = np.isfinite((end - low).astype(np.float64)).all()
+        if span_is_finite:
+            sample = jax.random.uniform(uniform_key, self.shape, self.dtype, low, end)
+        else:
+            share = jax.random.uniform(uniform_key, self.shape, self.dtype)
+            sample = low * (1 - share) + end * share
         if not self.bounded:
             distance = jax.random.exponential(exponential_key, self.shape, self.dtype)
             sample = jnp.where(below & ~above, low + distance, sample)
@@ -138,7 +155,7 @@ class Box:
         """Say whether x is an element: bool []; false for another shape, NaN, floats in an integer space."""
         x = jnp.asarray(x)
         is_float = jnp.issubdtype(x.dtype, jnp.floating)
-        if x.shape != self.shape or (is_float and not np.issubdtype(self.dtype, np.floating)):
+        if x.shape != self.shape or (is_float and not jnp.issubdtype(self.dtype, jnp.floating)):
             return jnp.asarray(False)
         low, high = self.bounds()
         return jnp.all((x >= low) & (x <= high))
@@ -150,8 +167,24 @@ class Box:
 Space = Discrete | Box
 
 
-def _hashable(bound: np.ndarray, shape: tuple[int, ...]) -> Any:
-    bound = np.where(bound >= HUGE, np.inf, np.where(bound <= -HUGE, -np.inf, bound))
+def _whole_numbers(key: Key, low: np.ndarray, high: np.ndarray) -> Array:
+    """Whole numbers from `low` to `high`, both included, of their shape and dtype, uniformly."""
+    dtype = low.dtype
+    if (low >= -(2**31)).all() and (high < 2**31 - 1).all():
+        return jax.random.randint(key, low.shape, low.astype(np.int32), high.astype(np.int32) + 1, jnp.int32).astype(
+            dtype
+        )
+    unsigned = np.dtype(f"uint{max(8 * dtype.itemsize, 32)}")
+    with np.errstate(over="ignore"):  # modulo 2^bits, as unsigned numbers count
+        number = high.astype(unsigned) - low.astype(unsigned) + np.ones((), unsigned)  # 0: all that there are
+    below = jax.random.randint(key, low.shape, np.zeros_like(number), np.where(number == 0, 1, number), unsigned)
+    offset = jnp.where(number == 0, jax.random.bits(key, low.shape, unsigned), below)
+    return (low.astype(unsigned) + offset).astype(dtype)
+
+
+def _hashable(bound: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    huge = min(HUGE, float(jnp.finfo(dtype).max)) if jnp.issubdtype(dtype, jnp.floating) else HUGE
+    bound = np.where(bound >= huge, np.inf, np.where(bound <= -huge, -np.inf, bound))
     if bound.size == 0 or (bound == bound.flat[0]).all():
         return float(bound.flat[0]) if bound.size else 0.0
     return _nested(np.broadcast_to(bound, shape).tolist())

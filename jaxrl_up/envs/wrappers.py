@@ -285,7 +285,7 @@ def _sticky_actions(spec: Spec, probability: float) -> Spec:
 
     def step(params: Any, key: Key, state: Sticky, action: Array) -> Any:
         sticky_key, inner_key = jax.random.split(key)
-        repeat = jax.random.bernoulli(sticky_key, probability) & state.started
+        repeat = jax.random.bernoulli(sticky_key, np.float32(probability)) & state.started
         action = jnp.where(repeat, state.previous, action)
         inner, *rest = spec.step(params, inner_key, state.inner, action)
         return Sticky(inner, action, jnp.bool_(True)), *rest

@@ -253,6 +253,7 @@ class EpsilonGreedy(NamedTuple):
     def probs(self) -> Array:
         """Probabilities of all actions `[..., A]`."""
         greedy = self.q_values == jnp.max(self.q_values, axis=-1, keepdims=True)
+        greedy = greedy.astype(self.q_values.dtype)
         share = greedy / jnp.sum(greedy, axis=-1, keepdims=True)
         epsilon = jnp.broadcast_to(self.epsilon, self.q_values.shape[:-1])[..., None]
         return epsilon / self.q_values.shape[-1] + (1.0 - epsilon) * share
@@ -305,11 +306,11 @@ class Deterministic(NamedTuple):
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
         """The action and 0."""
-        return self.sample(key), jnp.zeros(self.action.shape[:-1])
+        return self.sample(key), self.entropy()
 
     def entropy(self) -> Array:
         """0 `[...]`."""
-        return jnp.zeros(self.action.shape[:-1])
+        return jnp.zeros(self.action.shape[:-1], self.action.dtype)
 
     def kl(self, other: Deterministic) -> Array:
         """0 where the actions are equal, inf elsewhere; `[...]`."""

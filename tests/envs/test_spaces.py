@@ -67,3 +67,48 @@ def test_contains_refuses_other_shapes_kinds_and_nan():
 def test_nonsense_is_explained(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+def test_whole_numbers_are_drawn_from_all_the_range_and_from_its_very_ends(dtype):
+    with jax.enable_x64(np.dtype(dtype).itemsize == 8):
+        ends, keys = np.iinfo(dtype), jax.random.split(jax.random.key(0), 64)
+        for low, high in ((ends.min, ends.max), (-INF, INF), (0, ends.max)):
+            space = Box(low, high, (), dtype)
+            drawn = np.asarray(jax.vmap(space.sample)(keys))
+            assert drawn.dtype == space.dtype == dtype and space.bounds()[1] == ends.max
+            assert len(set(drawn.tolist())) > (63 if ends.bits >= 32 else 30)
+            assert np.mean(drawn > space.bounds()[0] / 2 + ends.max / 2) == pytest.approx(0.5, abs=0.2)
+        if ends.bits < 64:  # bounds are floats of 64 bits
+            for low in (ends.min, ends.max - 2):
+                drawn = np.asarray(jax.vmap(Box(low, low + 2, (), dtype).sample)(keys))
+                assert set(drawn.tolist()) == {low, low + 1, low + 2}
+
+
+def test_a_few_words_short_of_all_numbers_are_drawn_too():
+    drawn = np.asarray(Box(-(2**31) + 1, 2**31 - 1, (500,), np.int32).sample(jax.random.key(0)))
+    assert len(set(drawn.tolist())) == 500 and drawn.min() < -2e9 and drawn.max() > 2e9
+
+
+def test_bounds_of_whole_numbers_are_whole():
+    space = Box(-0.5, [0.5, 3.7], (2,), np.int32)
+    assert space.bounds()[0].tolist() == [0, 0] and space.bounds()[1].tolist() == [0, 3]
+    with pytest.raises(ValueError, match="a whole number from low to high"):
+        Box(0.2, 0.8, (2,), np.int32)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.float32])
+def test_wide_boxes_of_floats_are_drawn_from_evenly(dtype):
+    wide = 0.9 * min(float(jnp.finfo(dtype).max), 1e38)
+    drawn = np.asarray(Box(-wide, wide, (400,), dtype).sample(jax.random.key(0)), np.float64)
+    assert np.abs(drawn).max() <= wide and np.mean(drawn > 0) == pytest.approx(0.5, abs=0.1)
+    assert drawn.min() < -0.8 * wide and drawn.max() > 0.8 * wide
+
+
+def test_what_the_dtype_cannot_hold_is_no_bound():
+    assert Box(-1e6, 1e6, (2,), np.float16) == Box(-INF, INF, (2,), np.float16)
+    assert Box(0.0, 1.0, (2,), np.float64).dtype == np.float32  # JAX has no float64 here
+    with pytest.raises(ValueError, match="below 2\\^31"):
+        Discrete(2**31)
+    drawn = jax.vmap(Discrete(2**31 - 1).sample)(jax.random.split(jax.random.key(0), 64))
+    assert len(set(drawn.tolist())) == 64
