@@ -6,7 +6,8 @@ Products, what is computed from them elementwise, and reductions, at sizes aroun
 vmap over seeds too; gradients; softmax; convolutions, gathers, scans, and this library's networks, losses, returns and
 replay. A case is wrong if it differs from NumPy in float64, or from its own operations one by one, by more than
 rounding. Cases run in a process of their own, which is begun again behind a case that kills it or hangs. Prints each
-wrong case; exit code 1 if there is one. Flags are those of `XLA_FLAGS`; `--report` only prints what a report holds.
+wrong case; exit code 1 if there is one. A faulty jaxlib is mended by importing `jaxrl_up`; as it is without that:
+`XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=+reduce`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 import numpy as np
+
+from jaxrl_up import envs, networks, ops, replay
 
 TOLERANCE = 1e-4  # of the largest number that the same sum could have come to
 HANGS = 120.0  # seconds
@@ -266,8 +269,6 @@ OWN = (
 
 def own_case(rng: np.random.Generator) -> Case:
     """What this library compiles: networks and their gradients, losses, returns, projections, replay."""
-    from jaxrl_up import envs, networks, ops, replay
-
     kind = _choice(rng, OWN)
     n = int(_choice(rng, ROWS if rng.random() < 0.5 else SIZES))
     seeds = int(_choice(rng, (0, 0, 2, 3)))

@@ -2,7 +2,7 @@
 
 XLA hands products and reductions on CPU to the library YNNPACK, fused with what surrounds them. jaxlib 0.10.2 gets a
 row wrong at some sizes (https://github.com/jax-ml/jax/issues/39103), and both versions below end the process at arrays
-of rank 7 (https://github.com/jax-ml/jax/issues/39257). pip does not install them with this library; where one is
+of rank 7 or 8 (https://github.com/jax-ml/jax/issues/39257). pip does not install them with this library; where one is
 installed all the same, it works without the fusion.
 """
 
