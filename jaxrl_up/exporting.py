@@ -31,7 +31,9 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from jaxrl_up import numpy_policy
 from jaxrl_up._version import __version__
+from jaxrl_up.arguments import path as as_path
 from jaxrl_up.config import canonical
+from jaxrl_up.entries import check_policy, take
 from jaxrl_up.envs import Box, Discrete, Env
 from jaxrl_up.numpy_policy import BATCH, CONSTANT, FORMAT, OPERATIONS, Program
 from jaxrl_up.types import Algorithm, Array, PyTree
@@ -76,8 +78,8 @@ def load_policy(path: str | Path) -> Policy:
 
 def save_policy(
     path: str | Path,
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree,
     policy: PyTree,
     about: Mapping[str, Any] | None = None,
@@ -86,8 +88,11 @@ def save_policy(
     """Write the greedy policy of one seed (one of `state.policy [S, ...]`) for JAX and, where it can be, for NumPy.
 
     `about` is added to what the file says about itself: anything that JSON can hold. The file appears whole or not at
-    all. Raises `OSError` if it cannot be written, or exists and may not be overwritten.
+    all. Raises `OSError` if it cannot be written, or exists and may not be overwritten, and `ValueError` or `TypeError`
+    for a policy that is not of this algorithm, environment and config.
     """
+    algo, env, config = take(algo, env, config)
+    check_policy(algo, env, config, policy)
     path = check_path(path, overwrite)
     described = {
         "jaxrl_up policy": FORMAT,
@@ -124,7 +129,7 @@ def save_policy(
 
 def check_path(path: str | Path, overwrite: bool = False) -> Path:
     """Raise what `save_policy` would raise for this path, before anything is computed."""
-    path = Path(path)
+    path = as_path("path", path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory: name the file, as in {path / 'policy.bin'}")
     if not path.parent.is_dir():

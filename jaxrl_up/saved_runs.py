@@ -16,7 +16,10 @@ from flax import linen as nn
 
 from jaxrl_up import checkpoint, envs, records
 from jaxrl_up.algorithms import ALGORITHMS
-from jaxrl_up.config import canonical, did_you_mean, make_config
+from jaxrl_up.arguments import path as as_path
+from jaxrl_up.arguments import seed_list
+from jaxrl_up.config import canonical, did_you_mean, find_algorithm, make_config
+from jaxrl_up.entries import check_order, take_config
 from jaxrl_up.envs import Env
 from jaxrl_up.training import Log, Progress, begin, lane_axes
 from jaxrl_up.types import Algorithm, PyTree
@@ -74,7 +77,10 @@ class Policies(NamedTuple):
 
 
 def load_run(
-    directory: str | Path, algo: Algorithm | None = None, env: Env | None = None, config: PyTree | None = None
+    directory: str | Path,
+    algo: Algorithm | str | None = None,
+    env: Env | str | None = None,
+    config: PyTree | None = None,
 ) -> SavedRun:
     """Read what was run in a directory (or from its config.toml).
 
@@ -83,10 +89,13 @@ def load_run(
     there is no run, and `ValueError` for a config.toml that does not say what to run, or says other than what is given
     or can be built now.
     """
+    check_order(algo, env, config)
+    algo = None if algo is None else find_algorithm(algo)
+    env = None if env is None else envs.find(env)
     path, tables = _config_path(directory), read_config(directory)
     try:
         run, fields, given = dict(tables["run"]), dict(tables["config"]), config
-        name, seeds = run.pop("algorithm"), tuple(run.pop("seeds"))
+        name, seeds = run.pop("algorithm"), seed_list(run.pop("seeds"))
         algo = _algorithm(name) if algo is None else algo
         if algo.name != name:
             raise ValueError(f"the run is of {name}, not of {algo.name}")
@@ -94,7 +103,7 @@ def load_run(
         if given is None:
             config = make_config(algo, **{key: _python(value) for key, value in fields.items()})
         else:
-            config = given
+            config = take_config(algo, given)
             _check_config(config, fields)
         settings = {key: _python(run.pop(key, default)) for key, default in SETTINGS.items()}
         grid = {key: np.asarray(value, np.float32) for key, value in tables.get("grid", {}).items()}
@@ -219,8 +228,12 @@ def load_reached(run: SavedRun) -> tuple[Reached, list[str]] | None:
     return Reached(found["progress"], logs, found["best"], seconds, train_seconds), warnings
 
 
-def load_policies(run: SavedRun) -> Policies:
-    """The last and the best policies of a run. Raises `ValueError` where there is no checkpoint, or a damaged one."""
+def load_policies(run: SavedRun | str | Path) -> Policies:
+    """The last and the best policies of a run, or of that in a directory.
+
+    Raises `ValueError` where there is no checkpoint, or a damaged one, and what `load_run` raises.
+    """
+    run = run if isinstance(run, SavedRun) else load_run(run)
     place = checkpoint.latest(run.directory)
     if place is None:
         raise ValueError(f"{run.directory} holds no checkpoint yet: finish it with `jaxrl-up resume {run.directory}`")
@@ -266,7 +279,7 @@ def _log(columns: Mapping[str, np.ndarray], evaluation: int) -> Log:
 
 
 def _config_path(directory: str | Path) -> Path:
-    path = Path(directory)
+    path = as_path("directory", directory)
     return path if path.suffix == ".toml" else path / "config.toml"
 
 

@@ -65,7 +65,7 @@ def test_canonical_leaves_the_rest_and_can_be_repeated():
         ({"rate": True}, "rate=True must be a number"),
         ({"rate": None}, "rate must be a number, not None"),
         ({"number": 0}, "number=0 is out of range: it must be at least 1"),
-        ({"number": 2.0}, "number=2.0 must be a whole number"),
+        ({"number": 2.5}, "number=2.5 must be a whole number"),
         ({"number": True}, "number=True must be a whole number"),
         ({"number": 2**31}, "counters hold at most 2147483647"),
         ({"on": 1}, "on=1 must be True or False"),

@@ -44,6 +44,15 @@ def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
     return gymnax_adapter.make(name, max_steps, options)
 
 
+def find(env: Env | str) -> Env:
+    """An environment, or what `make` builds of a name; raises `TypeError` for anything else, saying what to do."""
+    if isinstance(env, Env):
+        return env
+    if isinstance(env, str):
+        return make(env)
+    raise TypeError(gymnax_adapter.what_to_do(env))
+
+
 def names() -> tuple[str, ...]:
     """List the environments `make` builds without a download."""
     return gymnax_adapter.NAMES

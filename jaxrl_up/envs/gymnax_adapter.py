@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl_up.arguments import shown
 from jaxrl_up.envs.core import Env, Spec, as_parameter, did_you_mean, strong, strong_tree
 from jaxrl_up.envs.gymnax_mends import MENDS, NO_MEND, Mend
 from jaxrl_up.envs.spaces import Box, Discrete, Space
@@ -103,6 +104,21 @@ def from_gymnax(environment: Any, params: Any = None, name: str | None = None) -
     else:
         traced = {}
     return _env(name or str(environment.name), parts, traced)
+
+
+def what_to_do(given: Any) -> str:
+    """What an error says of something that is given for an Env and is none."""
+    environment = given[0] if isinstance(given, tuple) and given else given
+    kind = environment if isinstance(environment, type) else type(environment)
+    if any(base.__module__.split(".")[0] in ("gymnasium", "gym") for base in kind.__mro__):
+        return (
+            f"{kind.__name__} is an environment of gymnasium, which runs in Python and cannot be compiled: take one of "
+            "envs.make, or write its reset and step with jax.numpy for envs.from_functions"
+        )
+    if hasattr(kind, "step_env") or any(base.__module__.startswith("gymnax.") for base in kind.__mro__):
+        pair = " (and unpack the pair that gymnax.make returns)" if environment is not given else ""
+        return f"{kind.__name__} is an environment of gymnax: make an Env of it with envs.from_gymnax{pair}"
+    return f"env={shown(given)} must be an Env, as envs.make gives it, or a name that envs.make knows"
 
 
 def _items(params: Any) -> tuple[tuple[str, Any], ...]:
