@@ -72,7 +72,7 @@ def random_points(
     to 6 digits. No point comes twice. The same seed gives the same points. Raises `ValueError` for a range that is
     empty or not finite, a `log` range that is not positive, a name given twice, and more points than there are.
     """
-    num_points, seed = whole("num_points", num_points), whole("seed", seed, 0)
+    num_points, seed = whole("random", num_points), whole("seed", seed, 0)
     choices = dict(choices or {})
     uniform, log = ({name: _ends(name, given) for name, given in (x or {}).items()} for x in (uniform, log))
     names = [*choices, *uniform, *log]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.arguments import plain, shown
 from jaxrl_up.types import Array, Key
 
 HUGE = 1e38  # a float bound beyond this means "no bound" (gymnax writes float32's largest number)
@@ -22,9 +23,10 @@ class Discrete:
     n: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or self.n < 1:
-            raise ValueError(f"Discrete(n) needs an integer n >= 1, got n = {self.n!r}.")
-        object.__setattr__(self, "n", int(self.n))
+        n = plain(self.n)
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"Discrete(n) needs an integer n >= 1, got n = {shown(self.n)}.")
+        object.__setattr__(self, "n", n)
 
     @property
     def shape(self) -> tuple[int, ...]:

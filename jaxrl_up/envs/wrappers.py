@@ -7,7 +7,6 @@ equal and share a compile.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -15,9 +14,9 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from jaxrl_up.envs.core import Env, Spec
+from jaxrl_up.arguments import as_whole, is_number, plain, shown
+from jaxrl_up.envs.core import Env, Spec, builder
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.types import Array, Key
 
@@ -52,7 +51,7 @@ def flatten_observation(env: Env) -> Env:
     return env.replace(spec=_flatten_observation(env.spec))
 
 
-@functools.cache
+@builder
 def _flatten_observation(spec: Spec) -> Spec:
     space = cast(Box, spec.observation_space)
     low, high = (np.broadcast_to(bound, space.shape).ravel() for bound in (space.low, space.high))
@@ -70,7 +69,7 @@ def one_hot_observation(env: Env) -> Env:
     return env.replace(spec=_one_hot_observation(env.spec))
 
 
-@functools.cache
+@builder
 def _one_hot_observation(spec: Spec) -> Spec:
     n = cast(Discrete, spec.observation_space).n
     spec = _map_observation(
@@ -105,7 +104,7 @@ def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
     return env.replace(spec=_mask_observation(env.spec, tuple(given.tolist())))
 
 
-@functools.cache
+@builder
 def _mask_observation(spec: Spec, keep: tuple[int, ...]) -> Spec:
     space, index = cast(Box, spec.observation_space), np.asarray(keep)
     low, high = (np.broadcast_to(bound, space.shape)[index] for bound in (space.low, space.high))
@@ -139,7 +138,7 @@ def clip_reward(env: Env, low: float = -1.0, high: float = 1.0) -> Env:
     return env.replace(spec=_map_reward(env.spec, f"clip_reward({low:g}, {high:g})", ("clip", low, high)))
 
 
-@functools.cache
+@builder
 def _map_reward(spec: Spec, name: str, change: tuple[Any, ...]) -> Spec:
     def step(params: Any, key: Key, state: Any, action: Array) -> Any:
         state, obs, reward, *rest = spec.step(params, key, state, action)
@@ -151,9 +150,10 @@ def _map_reward(spec: Spec, name: str, change: tuple[Any, ...]) -> Spec:
 
 
 def _number(wrapper: str, name: str, value: Any) -> float:
-    if isinstance(value, bool | Tracer) or not np.isscalar(value) or not np.isfinite(cast(float, value)):
-        raise ValueError(f"{wrapper} needs a finite Python number as {name} (it is static), got {value!r}.")
-    return float(cast(float, value))
+    number = plain(value)
+    if not is_number(number) or not -np.inf < number < np.inf:
+        raise ValueError(f"{wrapper} needs a finite Python number as {name} (it is static), got {shown(value)}.")
+    return float(number)
 
 
 def rescale_action(env: Env) -> Env:
@@ -166,7 +166,7 @@ def rescale_action(env: Env) -> Env:
     return env.replace(spec=_rescale_action(env.spec))
 
 
-@functools.cache
+@builder
 def _rescale_action(spec: Spec) -> Spec:
     space = cast(Box, spec.action_space)
     low, high = space.bounds()
@@ -191,7 +191,7 @@ def clip_action(env: Env) -> Env:
     return env.replace(spec=_clip_action(env.spec))
 
 
-@functools.cache
+@builder
 def _clip_action(spec: Spec) -> Spec:
     low, high = cast(Box, spec.action_space).bounds()
     return _map_action(spec, "clip_action", spec.action_space, lambda action: jnp.clip(action, low, high))
@@ -215,17 +215,18 @@ def time_limit(env: Env, max_steps: int) -> Env:
 
     Raises ValueError unless `max_steps` is an integer from 1 to the limit the environment already has.
     """
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
-        raise ValueError(f"time_limit needs an integer max_steps >= 1, got {max_steps!r}.")
-    if env.max_steps is not None and max_steps > env.max_steps:
+    steps = as_whole(max_steps)
+    if steps is None or steps < 1:
+        raise ValueError(f"time_limit needs an integer max_steps >= 1, got {shown(max_steps)}.")
+    if env.max_steps is not None and steps > env.max_steps:
         raise ValueError(
-            f"time_limit({max_steps}) has no effect: {env.name} is already truncated at {env.max_steps}. "
-            f"Give the longer limit where it is built: max_steps={max_steps}."
+            f"time_limit({steps}) has no effect: {env.name} is already truncated at {env.max_steps}. "
+            f"Give the longer limit where it is built: max_steps={steps}."
         )
-    return env.replace(spec=_time_limit(env.spec, int(max_steps)))
+    return env.replace(spec=_time_limit(env.spec, steps))
 
 
-@functools.cache
+@builder
 def _time_limit(spec: Spec, max_steps: int) -> Spec:
     def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)
@@ -249,7 +250,7 @@ def episode_statistics(env: Env) -> Env:
     return env.replace(spec=_episode_statistics(env.spec))
 
 
-@functools.cache
+@builder
 def _episode_statistics(spec: Spec) -> Spec:
     def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)
@@ -275,7 +276,7 @@ def sticky_actions(env: Env, probability: float = 0.25) -> Env:
     return env.replace(spec=_sticky_actions(env.spec, probability))
 
 
-@functools.cache
+@builder
 def _sticky_actions(spec: Spec, probability: float) -> Spec:
     space = spec.action_space
 
