@@ -6,7 +6,8 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -88,7 +89,23 @@ class RunResult(NamedTuple):
                 raise ValueError("a stochastic policy needs a key: policy(obs, jax.random.key(0))")
             return self.algo.act(config, self.env, params, obs, None if deterministic else key)
 
-        return act
+        return Acting(act, self, seed, deterministic)
+
+
+class Acting:
+    """A policy of a run as a function; see `RunResult.policy`. Only what acting needs is pickled of it."""
+
+    def __init__(self, act: Callable[..., Array], result: RunResult, seed: int, deterministic: bool) -> None:
+        self.act, self.result, self.seed, self.deterministic = act, result, seed, deterministic
+
+    def __call__(self, obs: Array, key: Key | None = None) -> Array:
+        return self.act(obs, key)
+
+    def __reduce__(self) -> Any:
+        lane = self.result.seeds.index(self.seed)
+        policy = jax.tree.map(lambda x: x[lane : lane + 1], self.result.state.policy)
+        result = self.result._replace(seeds=(self.seed,), state=SimpleNamespace(policy=policy), log=None)
+        return RunResult.policy, (result, self.seed, self.deterministic)
 
 
 def run(
