@@ -101,10 +101,18 @@ def path(name: str, value: Any) -> Path:
     return Path(value)
 
 
+def shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of an array, a number or nested lists; None where their lengths differ."""
+    try:
+        return np.shape(value)
+    except ValueError:
+        return None
+
+
 def numbers(name: str, values: Any) -> np.ndarray:
     """Concrete numbers as an array of float64, in any shape. Raises `ValueError` for anything that is no number."""
     for value in values if isinstance(values, list | tuple) else ():
-        if not is_number(plain(value)) and np.ndim(value) == 0:
+        if not is_number(plain(value)) and shape(value) == ():
             raise ValueError(f"{name} has the value {shown(value)}, which must be a number")
     try:
         array = np.asarray(values)

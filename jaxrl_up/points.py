@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from jaxrl_up import envs
-from jaxrl_up.arguments import is_number, plain, shown, whole
+from jaxrl_up.arguments import is_number, plain, shape, shown, whole
 from jaxrl_up.config import canonical, check, did_you_mean, held, traced_fields
 from jaxrl_up.envs import Env
 from jaxrl_up.records import describe_environment, number, to_toml
@@ -49,7 +49,7 @@ def product(grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
         raise ValueError("a sweep needs at least one name with values, as in learning_rate=1e-4,1e-3")
     lists: dict[str, list[Any]] = {}
     for name, given in grid.items():
-        listed = isinstance(given, Iterable) and not isinstance(given, str | Mapping) and np.ndim(given) > 0
+        listed = isinstance(given, Iterable) and not isinstance(given, str | Mapping) and shape(given) != ()
         values = lists[name] = [_plain(value) for value in given] if listed else []
         if not values:
             raise ValueError(f"{name}={shown(given)}: give a list of at least one value")
@@ -136,7 +136,7 @@ def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
     for name, value in params.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"env.{name}={value:g} must be a finite number")
-        if name in env.params and np.shape(value) != np.shape(env.params[name]):
+        if name in env.params and shape(value) != np.shape(env.params[name]):
             wanted = (
                 f"an array of shape {list(np.shape(env.params[name]))}" if np.ndim(env.params[name]) else "one number"
             )

@@ -183,8 +183,8 @@ def resume(
     config.toml cannot name. Raises `FileNotFoundError` where there is no run, and `ValueError` for a damaged or foreign
     checkpoint, a config.toml or an environment other than the run had, and a run that another process is training.
     """
-    total_steps = whole_or_none("total_steps", total_steps)
-    schedule_steps = whole_or_none("schedule_steps", schedule_steps)
+    total_steps = whole_or_none("total_steps", total_steps, 0)
+    schedule_steps = whole_or_none("schedule_steps", schedule_steps, 0)
     progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
     sinks = as_sinks(sinks)
     saved = load_run(directory, algo, env, config)

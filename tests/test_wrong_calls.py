@@ -295,6 +295,7 @@ WRONG = {
         ValueError,
         "env.gravity=nan must be a finite",
     ),
+    "ragged physics": (lambda: searched({"gravity": [[[1], [2, 3]], 4]}), ValueError, "must be one number"),
     "a search's relation": (
         lambda: searched({"v_min": [0.0, 150.0]}, tiny(C51), C51),
         ValueError,
@@ -313,6 +314,7 @@ WRONG = {
     "a row number": (lambda: own({"row": 123456789}), ValueError, "'row' holds 123456789, which float32 does not"),
     "row numbers": (lambda: own({"row": np.array([1, 2**24 + 1])}), ValueError, "'row' holds 16777217"),
     "too large": (lambda: own({"row": 1e39}), ValueError, "'row' holds 1e+39, which float32 does not"),
+    "a ragged list": (lambda: own({"row": [[1], [2, 3]]}), ValueError, "'row' must be a number or an array"),
     "a tree": (lambda: own({"row": {"a": 1.0}}), ValueError, "'row' must be a number or an array, got {'a': 1.0}"),
     "a dataclass": (lambda: own(Physics()), TypeError, "give dataclasses.asdict(params)"),
     "a named tuple": (lambda: own(Pair()), TypeError, "of a named tuple params._asdict()"),

@@ -13,7 +13,7 @@ import numpy as np
 from flax import struct
 from jax.core import Tracer
 
-from jaxrl_up.arguments import shown
+from jaxrl_up.arguments import shape, shown
 from jaxrl_up.envs.spaces import Space
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
 
@@ -185,6 +185,8 @@ def as_parameter(name: str, value: Any) -> Array:
     """
     try:
         if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+            if shape(value) is None:
+                raise TypeError
             _check_held(name, np.asarray(value))
         return strong(jnp.asarray(value, jnp.float32))
     except (TypeError, OverflowError):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxrl_up.arguments import flag, shown
 from jaxrl_up.envs.core import Env, Origin, Spec, as_parameter, strong, strong_tree
-from jaxrl_up.envs.programs import digest
+from jaxrl_up.envs.programs import digest, version
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.envs.wrappers import time_limit
 
@@ -61,7 +61,7 @@ def from_functions(
 
 def _spec(*given: Any) -> Spec:
     """The Spec of functions and what they read now: a program of theirs that differs is another Spec."""
-    spec = _build(*given, None)
+    spec = _build(*given, -1)  # only to be traced
     keys, shapes = jax.eval_shape(jax.random.key, 0), given[4] or ()
 
     def program(params: Any, key: Any, action: Any) -> Any:
@@ -70,7 +70,7 @@ def _spec(*given: Any) -> Spec:
 
     params = {key: jax.ShapeDtypeStruct(shape, jnp.float32) for key, shape in shapes}
     action = jax.ShapeDtypeStruct(spec.action_space.shape, spec.action_space.dtype)
-    return _build(*given, digest(program, params, keys, action))
+    return _build(*given, version(given, digest(program, params, keys, action)))
 
 
 @functools.cache
@@ -83,7 +83,7 @@ def _build(
     name: str,
     binary_observation: bool,
     deterministic_reset: bool,
-    program: str | None,
+    number: int,
 ) -> Spec:
     takes_params = shapes is not None
 

@@ -20,7 +20,7 @@ from jax.core import Tracer
 from jaxrl_up.arguments import shown
 from jaxrl_up.envs.core import Env, Spec, as_parameter, builder, did_you_mean, strong, strong_tree
 from jaxrl_up.envs.gymnax_mends import MENDS, NO_MEND, Mend, differentiable
-from jaxrl_up.envs.programs import digest
+from jaxrl_up.envs.programs import digest, version
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.types import PyTree
 
@@ -115,7 +115,7 @@ def from_gymnax(environment: Any, params: Any = None, name: str | None = None) -
         raise TypeError(f"from_gymnax needs the environment's EnvParams as params, got {shown(params)}")
     name = name or str(environment.name)
     usual = default if type(default) is type(params) else params
-    program = _program(environment, usual)
+    program = version((environment, type(usual), _items(usual)), _program(environment, usual))
     parts, traced = _own(environment, type(params), _items(params), program), {}
     if usual is default:  # equal static values must give one Spec, whatever the traced ones are
         values = tuple({**dict(_items(default)), **parts.fixed}.items())
@@ -132,7 +132,7 @@ def _own_spec(
     environment: Any,
     kind: type,
     values: tuple[tuple[str, Any], ...],
-    program: str | None,
+    program: int,
     fixed: tuple[tuple[str, Any], ...],
     explicit: tuple[str, ...],
 ) -> Spec:
@@ -200,7 +200,7 @@ def _items(params: Any) -> tuple[tuple[str, Any], ...]:
 
 
 @functools.cache
-def _own(environment: Any, kind: type, values: tuple[tuple[str, Any], ...], program: str | None) -> Parts:
+def _own(environment: Any, kind: type, values: tuple[tuple[str, Any], ...], program: int) -> Parts:
     with jax.ensure_compile_time_eval():
         params = kind(**{key: jnp.asarray(value) if isinstance(value, tuple) else value for key, value in values})
         return _take_apart(differentiable(environment), params, _mend_of_space(environment))

@@ -44,6 +44,21 @@ def digest_of(closed: ClosedJaxpr) -> str | None:
     return total.hexdigest()
 
 
+_KNOWN: dict[Any, tuple[str | None, int]] = {}
+
+
+def version(of: Any, program: str | None) -> int:
+    """A number for the program that something hashable has now, another one whenever it differs from the one before.
+
+    One that had been left is not met again: what was made of it may have been traced after it had changed.
+    """
+    known, number = _KNOWN.get(of, (program, 0))
+    if known != program:
+        number += 1
+    _KNOWN[of] = program, number
+    return number
+
+
 def as_numpy(leaf: Array | np.ndarray | np.generic) -> np.ndarray:
     """An array on the host, keys as their data."""
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
