@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -23,7 +24,7 @@ def plain(value: Any) -> Any:
     """A number, boolean or text of NumPy or JAX as Python's; of float32 the shortest that rounds to it. Else itself."""
     if isinstance(value, Tracer) or not isinstance(value, np.generic | np.ndarray | jax.Array) or np.ndim(value):
         return value
-    if not isinstance(value, np.generic | np.ndarray) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if not isinstance(value, np.generic | np.ndarray) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return value
     scalar = np.asarray(value)[()]
     narrow = np.issubdtype(scalar.dtype, np.inexact) or scalar.dtype.kind == "V"  # bfloat16 is of kind V

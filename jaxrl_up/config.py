@@ -233,8 +233,9 @@ def _sizes(name: str, value: Any) -> tuple[int, ...]:
     sizes = [as_whole(size) for size in listed]
     if any(size is None or size < 1 for size in sizes):
         raise ValueError(f"{name}={shown(value)} must be whole numbers, each at least 1")
-    plain_already = isinstance(value, tuple) and all(type(size) is int for size in value)
-    return value if plain_already else tuple(size for size in sizes if size is not None)
+    if isinstance(value, tuple) and all(type(size) is int for size in value):
+        return value
+    return tuple(size for size in sizes if size is not None)
 
 
 def check_field(config: PyTree, name: str, values: Any) -> None:

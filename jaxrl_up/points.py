@@ -104,17 +104,19 @@ def spell(env: Env, config: PyTree, points: Iterable[Point]) -> tuple[Point, ...
     Raises `ValueError` for no points, points of unequal names, and a name that is unknown, unclear or given twice, and
     `TypeError` for what is no point.
     """
-    points = tuple(points) if isinstance(points, Iterable) and not isinstance(points, str) else (points,)
-    for point in points:
+    listed: tuple[Any, ...] = (
+        tuple(points) if isinstance(points, Iterable) and not isinstance(points, str) else (points,)
+    )
+    for point in listed:
         if not isinstance(point, Mapping) or not all(isinstance(name, str) for name in point):
             raise TypeError(
                 f"{shown(point)} is no point of a sweep: give lists of values, as {{'gamma': [0.9, 0.99]}}, or a list "
                 "of points, as [{'gamma': 0.9}, {'gamma': 0.99}]"
             )
-    if not points:
+    if not listed:
         raise ValueError("a sweep needs at least one point")
     labels: dict[str, str] = {}
-    for name in points[0]:
+    for name in listed[0]:
         label = _label(env, config, name)
         if label in labels.values():
             raise ValueError(f"{label} is given twice")
@@ -122,7 +124,7 @@ def spell(env: Env, config: PyTree, points: Iterable[Point]) -> tuple[Point, ...
     if not labels:
         raise ValueError("a point of a sweep needs at least one name with a value")
     spelt = []
-    for point in points:
+    for point in listed:
         if list(point) != list(labels):
             raise ValueError(f"all points need the same names: {', '.join(labels)} and {', '.join(point)} differ")
         spelt.append({labels[name]: _as_held(env, config, labels[name], value) for name, value in point.items()})

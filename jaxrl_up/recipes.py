@@ -139,7 +139,9 @@ def recipe_expected(table: Mapping[str, Any]) -> Expected | None:
     """What the table of a recipe expects; None if it has not been measured."""
     if "expected" not in table:
         return None
-    known = {key: as_whole(x) if EXPECTED_KEYS[key] is int else x for key, x in table["expected"].items()}
+    known: dict[str, Any] = {
+        key: as_whole(x) if EXPECTED_KEYS[key] is int else x for key, x in table["expected"].items()
+    }
     return Expected(Score(known.pop("iqm"), *known.pop("interval")), **known)
 
 

@@ -106,9 +106,9 @@ def from_gymnax(environment: Any, params: Any = None, name: str | None = None) -
     again. Raises TypeError for something else, and ValueError for gymnax's wrappers, a space other than Discrete and
     Box, observations that are not as their space says, or if reset or step cannot be traced.
     """
-    if isinstance(environment, tuple) and len(environment) == 2 and params is None:
-        environment, params = environment
-    _check_environment(environment)
+    if params is None and isinstance(environment, tuple) and len(environment) == 2:
+        return from_gymnax(*environment, name=name)
+    environment = _checked_environment(environment)
     default = environment.default_params
     params = default if params is None else params
     if not dataclasses.is_dataclass(params) or isinstance(params, type):
@@ -140,8 +140,8 @@ def _own_spec(
     return _spec(name, _own(environment, kind, values, program), fixed, explicit)
 
 
-def _check_environment(environment: Any) -> None:
-    """Raise TypeError for what is no environment of gymnax, and ValueError for one in a wrapper of gymnax's."""
+def _checked_environment(environment: Any) -> Any:
+    """The environment; raises TypeError for what is none of gymnax, and ValueError for one in a wrapper of gymnax's."""
     kind = type(environment)
     if isinstance(environment, type) or not hasattr(kind, "step_env"):
         if isinstance(environment, type) and hasattr(environment, "step_env"):
@@ -164,6 +164,7 @@ def _check_environment(environment: Any) -> None:
                 f"from_gymnax would pass over {kind.__name__}.{method}, as it uses step_env and reset_env only: write "
                 f"{method}_env in its place"
             )
+    return environment
 
 
 def _program(environment: Any, params: Any) -> str | None:

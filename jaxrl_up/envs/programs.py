@@ -13,8 +13,6 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from jaxrl_up.types import Array
-
 
 def digest(function: Callable[..., Any], *arguments: Any) -> str | None:
     """A digest of the program that a function is for these arguments (shapes are enough); None where it has none.
@@ -59,7 +57,7 @@ def version(of: Any, program: str | None) -> int:
     return number
 
 
-def as_numpy(leaf: Array | np.ndarray | np.generic) -> np.ndarray:
+def as_numpy(leaf: Any) -> np.ndarray:
     """An array on the host, keys as their data."""
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
