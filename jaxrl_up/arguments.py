@@ -159,7 +159,8 @@ def _listed(seeds: Any) -> list[Any]:
     if isinstance(seeds, str | Tracer) or not isinstance(seeds, Iterable):
         return []
     if isinstance(seeds, np.ndarray | jax.Array):
-        return [*np.asarray(seeds)] if seeds.ndim == 1 and seeds.dtype.kind in "iuf" else []
+        known = any(jnp.issubdtype(seeds.dtype, kind) for kind in (np.integer, np.floating))
+        return [*np.asarray(seeds)] if known and seeds.ndim == 1 else []
     return list(seeds)
 
 

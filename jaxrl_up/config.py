@@ -84,6 +84,11 @@ def check_support(algo: Algorithm, env: Any) -> None:
     Continuous actions have one axis.
     """
     space = type(env.action_space).__name__
+    if space == "Box" and not np.issubdtype(env.action_space.dtype, np.floating):
+        raise ValueError(
+            f"{env.name} has the action space {env.action_space} of {env.action_space.dtype.name}, in which no "
+            "algorithm acts: let it take floats and round them, or number its actions as Discrete(n)"
+        )
     if space not in algo.action_spaces:
         from jaxrl_up.algorithms import ALGORITHMS  # a higher floor: only to name the alternatives
 
@@ -91,11 +96,6 @@ def check_support(algo: Algorithm, env: Any) -> None:
         raise ValueError(
             f"{algo.name} acts in {' and '.join(algo.action_spaces)} spaces, but {env.name} has the action space "
             f"{env.action_space}; algorithms for {space}: {', '.join(able) or 'none'}"
-        )
-    if space == "Box" and not np.issubdtype(env.action_space.dtype, np.floating):
-        raise ValueError(
-            f"{env.name} has the action space {env.action_space} of {env.action_space.dtype.name}, in which no "
-            "algorithm acts: let it take floats and round them, or number its actions as Discrete(n)"
         )
     if space == "Box" and len(env.action_space.shape) != 1:
         raise ValueError(
@@ -208,6 +208,10 @@ def held(field: dataclasses.Field, given: Any) -> Any:
         return number
     if isinstance(field.default, tuple):
         return _sizes(name, value)
+    try:
+        hash(value)
+    except TypeError:
+        raise ValueError(f"{name}={shown(given)} is static, so it must be hashable") from None
     return value
 
 

@@ -22,6 +22,7 @@ from jaxrl_up import envs
 from jaxrl_up.arguments import is_number, plain, shape, shown, whole
 from jaxrl_up.config import canonical, check, did_you_mean, held, traced_fields
 from jaxrl_up.envs import Env
+from jaxrl_up.envs.core import as_parameter
 from jaxrl_up.records import describe_environment, number, to_toml
 from jaxrl_up.saved_runs import LIMITS, environment_options
 from jaxrl_up.types import PyTree
@@ -257,8 +258,9 @@ def _is_built_by_name(env: Env) -> bool:
 def _as_held(env: Env, config: PyTree, name: str, value: Any) -> Any:
     """A value as the config or environment holds it: Python numbers, tuples, floats for what is traced."""
     value = _plain(value)
-    if type(value) is int and (name in traced_fields(config) or name in {f"env.{param}" for param in env.params}):
-        return float(value)
+    parameter = name.startswith("env.") and name.removeprefix("env.") in env.params
+    if type(value) is int and (parameter or name in traced_fields(config)):
+        return float(as_parameter(name, value)) if parameter else float(value)
     field = next((field for field in dataclasses.fields(config) if field.name == name), None)
     return value if field is None else held(field, value)
 

@@ -19,6 +19,7 @@ from jaxrl_up.arguments import flag, numbers, shown, whole, whole_or_none
 from jaxrl_up.config import above_fields, canonical, check_above, check_field, did_you_mean, traced_fields
 from jaxrl_up.entries import check_policy, take
 from jaxrl_up.envs import Env
+from jaxrl_up.envs.core import as_parameter
 from jaxrl_up.rollout import Episodes, play
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree
 
@@ -283,7 +284,7 @@ def resolve(env: Env, config: PyTree, grid: Mapping[str, Any]) -> dict[str, Any]
     """The grid with every name spelt out: `config.name` or `env.name`."""
     fields = [f"config.{name}" for name in traced_fields(config)]
     params = [f"env.{name}" for name in env.params] if isinstance(env.params, dict) else []
-    if not isinstance(grid, Mapping):
+    if not isinstance(grid, Mapping) or not all(isinstance(name, str) for name in grid):
         raise TypeError(f"grid={shown(grid)} must be a dict of names and values, as {{'gamma': [0.9, 0.99]}}")
     resolved = {}
     for name, value in grid.items():
@@ -311,13 +312,15 @@ def check_grid(env: Env, config: PyTree, grid: Mapping[str, Any]) -> None:
 
     Values that are traced are known by their shapes only.
     """
-    for name, values in grid.items():
-        values = values if isinstance(values, Tracer) else numbers(name.removeprefix("config."), values)
+    for name, given in grid.items():
+        values = given if isinstance(given, Tracer) else numbers(name.removeprefix("config."), given)
         where, field = name.split(".", 1)
         if where == "config":
             check_field(config, field, values)
         elif not isinstance(values, Tracer) and np.isnan(values).any():
             raise ValueError(f"{name}=nan must be a number")
+        else:
+            as_parameter(name, given)
         wanted = () if where == "config" else np.shape(env.params[field])
         if np.shape(values)[1:] != wanted or not np.shape(values):
             each = f"an array of shape {list(wanted)}" if wanted else "one number"

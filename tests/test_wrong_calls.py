@@ -339,6 +339,13 @@ WRONG = {
         TypeError,
         "needs the environment's EnvParams",
     ),
+    "a wrapped number": (lambda: envs.time_limit(5, 3), TypeError, "env=5 must be an Env"),
+    "a row of a search": (lambda: searched({"gravity": [2**24 + 1]}), ValueError, "holds 16777217, which float32"),
+    "a row of a grid": (lambda: swept({"gravity": [1, 2**24 + 1]}), ValueError, "holds 16777217, which float32"),
+    "a number as name in a grid": (lambda: swept({5: [0.9]}), TypeError, "must be a dict of names and values"),
+    "keys as seeds": (lambda: run(PPO, cartpole(), CONFIG, keys()), ValueError, "give how many (at least 1)"),
+    "an array as network": (lambda: make_config(PPO, network=np.eye(2)), ValueError, "it must be hashable"),
+    "text as bounds": (lambda: envs.Box("a", 1), ValueError, "Box(low, high) needs numbers, got low='a', high=1"),
     "a scale of text": (lambda: envs.scale_reward(chain(), "x"), ValueError, "needs a finite Python number as scale"),
 }
 

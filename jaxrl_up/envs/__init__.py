@@ -16,6 +16,7 @@ from jaxrl_up.envs.check import check as check
 from jaxrl_up.envs.core import Env as Env
 from jaxrl_up.envs.core import Spec as Spec
 from jaxrl_up.envs.from_functions import from_functions as from_functions
+from jaxrl_up.envs.gymnax_adapter import find as find
 from jaxrl_up.envs.gymnax_adapter import from_gymnax as from_gymnax
 from jaxrl_up.envs.spaces import Box as Box
 from jaxrl_up.envs.spaces import Discrete as Discrete
@@ -42,15 +43,6 @@ def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
     follows them unless given here. Raises ValueError for an unknown name or option, naming the closest.
     """
     return gymnax_adapter.make(name, max_steps, options)
-
-
-def find(env: Env | str) -> Env:
-    """An environment, or what `make` builds of a name; raises `TypeError` for anything else, saying what to do."""
-    if isinstance(env, Env):
-        return env
-    if isinstance(env, str):
-        return make(env)
-    raise TypeError(gymnax_adapter.what_to_do(env))
 
 
 def names() -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -190,10 +190,8 @@ def as_parameter(name: str, value: Any) -> Array:
             _check_held(name, np.asarray(value))
         return strong(jnp.asarray(value, jnp.float32))
     except (TypeError, OverflowError):
-        raise ValueError(
-            f"The parameter {name!r} must be a number or an array, got {shown(value)}: give each number of a tree a "
-            "name of its own."
-        ) from None
+        advice = ": give each number in it a name of its own." if isinstance(value, Mapping) else "."
+        raise ValueError(f"The parameter {name!r} must be a number or an array, got {shown(value)}{advice}") from None
 
 
 def _check_held(name: str, given: np.ndarray) -> None:

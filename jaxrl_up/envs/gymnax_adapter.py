@@ -179,6 +179,15 @@ def _program(environment: Any, params: Any) -> str | None:
     return digest(program, jax.eval_shape(jax.random.key, 0))
 
 
+def find(env: Env | str) -> Env:
+    """An environment, or what `make` builds of a name; raises TypeError for anything else, saying what to do."""
+    if isinstance(env, Env):
+        return env
+    if isinstance(env, str):
+        return make(env, None, {})
+    raise TypeError(what_to_do(env))
+
+
 def what_to_do(given: Any) -> str:
     """What an error says of something that is given for an Env and is none."""
     environment = given[0] if isinstance(given, tuple) and given else given

@@ -68,7 +68,10 @@ class Box:
     dtype: np.dtype
 
     def __init__(self, low: Any, high: Any, shape: Any = None, dtype: Any = np.float32) -> None:
-        low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        try:
+            low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"Box(low, high) needs numbers, got low={shown(low)}, high={shown(high)}.") from None
         shape = np.broadcast_shapes(low.shape, high.shape) if shape is None else shape
         shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(size) for size in shape)
         for name, bound in (("low", low), ("high", high)):

@@ -7,9 +7,10 @@ equal and share a compile.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ import numpy as np
 
 from jaxrl_up.arguments import as_whole, is_number, plain, shown
 from jaxrl_up.envs.core import Env, Spec, builder
+from jaxrl_up.envs.gymnax_adapter import find
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.types import Array, Key
 
@@ -44,6 +46,20 @@ class Sticky(NamedTuple):
     started: Array
 
 
+Given = ParamSpec("Given")
+
+
+def wrapper(wrap: Callable[Concatenate[Env, Given], Env]) -> Callable[Concatenate[Env | str, Given], Env]:
+    """Let a wrapper take the name of an environment too; raises TypeError for what is none."""
+
+    @functools.wraps(wrap)
+    def named(env: Env | str, *arguments: Given.args, **options: Given.kwargs) -> Env:
+        return wrap(find(env), *arguments, **options)
+
+    return named
+
+
+@wrapper
 def flatten_observation(env: Env) -> Env:
     """Show observations as one vector [D]: a Box is ravelled (a scalar becomes [1]), a Discrete one-hot."""
     if isinstance(env.observation_space, Discrete):
@@ -59,6 +75,7 @@ def _flatten_observation(spec: Spec) -> Spec:
     return _map_observation(spec, "flatten_observation", flat, jnp.ravel)
 
 
+@wrapper
 def one_hot_observation(env: Env) -> Env:
     """Show a Discrete(n) observation as a one-hot float32 vector [n]; raises ValueError for a Box."""
     if not isinstance(env.observation_space, Discrete):
@@ -81,6 +98,7 @@ def _one_hot_observation(spec: Spec) -> Spec:
     return spec._replace(binary_observation=True)
 
 
+@wrapper
 def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
     """Show only some entries of a vector observation [D], which makes the environment partially observed.
 
@@ -124,12 +142,14 @@ def _map_observation(spec: Spec, name: str, space: Space, convert: Callable[[Arr
     return spec._replace(reset=reset, step=step, observation_space=space, wrappers=(*spec.wrappers, name))
 
 
+@wrapper
 def scale_reward(env: Env, scale: float) -> Env:
     """Multiply rewards by a finite number (static); raises ValueError for anything else."""
     scale = _number("scale_reward", "scale", scale)
     return env.replace(spec=_map_reward(env.spec, f"scale_reward({scale:g})", ("scale", scale)))
 
 
+@wrapper
 def clip_reward(env: Env, low: float = -1.0, high: float = 1.0) -> Env:
     """Clip rewards to [low, high] (static); raises ValueError unless low < high."""
     low, high = _number("clip_reward", "low", low), _number("clip_reward", "high", high)
@@ -156,6 +176,7 @@ def _number(wrapper: str, name: str, value: Any) -> float:
     return float(number)
 
 
+@wrapper
 def rescale_action(env: Env) -> Env:
     """Accept any float action: clip it to [-1, 1] and map that onto the bounds of each dimension.
 
@@ -185,6 +206,7 @@ def to_bounds(action: Array, space: Box) -> Array:
     return jnp.clip(jnp.where(bounded, scaled, action), low, high)  # rounding never leaves the bounds
 
 
+@wrapper
 def clip_action(env: Env) -> Env:
     """Accept any float action and clip it to the bounds; raises ValueError unless in a Box of floats."""
     _require_float_box(env, "clip_action")
@@ -210,6 +232,7 @@ def _require_float_box(env: Env, wrapper: str) -> None:
         raise ValueError(f"{wrapper} needs a Box action space of floats, {env.name} has {space}.")
 
 
+@wrapper
 def time_limit(env: Env, max_steps: int) -> Env:
     """Truncate episodes at `max_steps` steps; nothing is terminated by it.
 
@@ -241,6 +264,7 @@ def _time_limit(spec: Spec, max_steps: int) -> Spec:
     return spec._replace(reset=reset, step=step, max_steps=max_steps, wrappers=wrappers)
 
 
+@wrapper
 def episode_statistics(env: Env) -> Env:
     """Add info["episode_return"] (float32) and info["episode_length"] (int32): those of the episode so far.
 
@@ -265,6 +289,7 @@ def _episode_statistics(spec: Spec) -> Spec:
     return spec._replace(reset=reset, step=step, wrappers=(*spec.wrappers, "episode_statistics"))
 
 
+@wrapper
 def sticky_actions(env: Env, probability: float = 0.25) -> Env:
     """Repeat the action executed before, with a probability, at each step but an episode's first.
 
