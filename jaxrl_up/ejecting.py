@@ -17,7 +17,7 @@ from typing import cast
 from jaxrl_up import envs
 from jaxrl_up._version import __version__
 from jaxrl_up.algorithms import ALGORITHMS
-from jaxrl_up.config import check_support, did_you_mean
+from jaxrl_up.config import check_support, did_you_mean, find_algorithm
 from jaxrl_up.files import expand, write_atomically
 from jaxrl_up.types import Algorithm
 
@@ -52,7 +52,7 @@ if __name__ == "__main__":
 MAIN_IMPORTS = {"envs", "run", "use_all_cores"}
 
 
-def eject(algo: Algorithm, path: str | Path, env: str | None = None, force: bool = False) -> Path:
+def eject(algo: Algorithm | str, path: str | Path, env: str | None = None, force: bool = False) -> Path:
     """Write an algorithm of the package as a script that trains it on `env`, unless told otherwise when it runs.
 
     The script equals the algorithm's own file but for the name in the record, which is that of the script, and a
@@ -61,7 +61,7 @@ def eject(algo: Algorithm, path: str | Path, env: str | None = None, force: bool
     be imported or hides another module, `FileExistsError` for a file that is there already, and `OSError` for one that
     cannot be written. Nothing is written then.
     """
-    path = expand(path)
+    algo, path = find_algorithm(algo), expand(path)
     env = env or ("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
     _check_name(algo, path)
     if env not in envs.names():

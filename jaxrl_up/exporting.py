@@ -31,6 +31,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jaxrl_up import numpy_policy
 from jaxrl_up._version import __version__
 from jaxrl_up.config import canonical
+from jaxrl_up.entries import check_policy, take_config, take_names
 from jaxrl_up.envs import Box, Discrete, Env
 from jaxrl_up.files import expand, write_atomically
 from jaxrl_up.numpy_policy import BATCH, CONSTANT, FORMAT, OPERATIONS, Program
@@ -59,6 +60,20 @@ class Policy:
         return actions.reshape((*lead, *actions.shape[1:]))
 
 
+class Exported:
+    """A program from what `jax.export` serialised, which is what is pickled of it."""
+
+    def __init__(self, serialized: bytes) -> None:
+        self.serialized = serialized
+        self.call = jax.jit(jax.export.deserialize(bytearray(serialized)).call)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
+
+    def __reduce__(self) -> Any:
+        return Exported, (self.serialized,)
+
+
 def load_policy(path: str | Path) -> Policy:
     """Load what `save_policy` wrote, for JAX.
 
@@ -66,18 +81,18 @@ def load_policy(path: str | Path) -> Policy:
     """
     about, contents = numpy_policy.read(path)
     try:
-        program = jax.export.deserialize(bytearray(contents["policy.jax"]))
+        program = Exported(contents["policy.jax"])
         spaces = [_space(about[name]) for name in ("observation_space", "action_space")]
     except Exception as error:  # what flatbuffers, MLIR or JAX say of bytes that are not a program they know
         lines = str(error).strip().splitlines()
         raise ValueError(f"{path} cannot be read: {lines[0] if lines else type(error).__name__}") from None
-    return Policy(about, spaces[0], spaces[1], jax.jit(program.call))
+    return Policy(about, spaces[0], spaces[1], program)
 
 
 def save_policy(
     path: str | Path,
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree,
     policy: PyTree,
     about: Mapping[str, Any] | None = None,
@@ -86,8 +101,11 @@ def save_policy(
     """Write the greedy policy of one seed (one of `state.policy [S, ...]`) for JAX and, where it can be, for NumPy.
 
     `about` is added to what the file says about itself: anything that JSON can hold. The file appears whole or not at
-    all. Raises `OSError` if it cannot be written, or exists and may not be overwritten.
+    all. Raises `OSError` if it cannot be written, or exists and may not be overwritten, and `ValueError` or `TypeError`
+    for a policy that is not of this algorithm, environment and config.
     """
+    algo, env = take_names(algo, env, config)
+    config = take_config(algo, config)
     path = check_path(path, overwrite)
     described = {
         "jaxrl_up policy": FORMAT,
@@ -99,7 +117,11 @@ def save_policy(
         "action_space": _describe(env.action_space),
         **(about or {}),
     }
-    contents = {"policy.jax": export_policy(algo, env, config, policy)}
+    try:
+        contents = {"policy.jax": export_policy(algo, env, config, policy)}
+    except Exception:
+        check_policy(algo, env, config, policy)
+        raise
     try:
         program = numpy_program(algo, env, config, policy)
     except NotImplementedError as error:

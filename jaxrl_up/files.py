@@ -15,16 +15,19 @@ PART = "jaxrl_up.part"  # ends the name of a file that is being written
 LONGEST = 4096 - 256  # bytes of a directory's path: systems take 4096, and its files need some
 
 
-def expand(path: str | os.PathLike[str]) -> Path:
-    """A path with `~` as the home directory. Raises `ValueError` for an empty one, `TypeError` for what is no path."""
+def expand(path: str | os.PathLike[str], name: str = "path") -> Path:
+    """A path with `~` as the home directory. Raises `ValueError` for an empty one, `TypeError` for what is no path.
+
+    `name` is what the caller calls it.
+    """
     try:
         text = os.fspath(path)
     except TypeError:
         text = None
     if not isinstance(text, str):
-        raise TypeError(f"{path!r} is no path: give text, as in 'runs/one', or a pathlib.Path")
+        raise TypeError(f"{name}={path!r} must be a path, as text or as pathlib.Path")
     if not text or "\0" in text:
-        raise ValueError(f"{text!r} is no path: name a file or directory, as in 'runs/one', or '.' for this one")
+        raise ValueError(f"{name}={text!r} is no path: name a file or directory, as in 'runs/one', or '.' for this one")
     return Path(os.path.expanduser(text))
 
 

@@ -19,8 +19,10 @@ import jax
 import numpy as np
 
 from jaxrl_up import envs
-from jaxrl_up.config import canonical, check, did_you_mean, traced_fields
+from jaxrl_up.arguments import is_number, plain, shape, shown, whole
+from jaxrl_up.config import canonical, check, did_you_mean, held, traced_fields
 from jaxrl_up.envs import Env
+from jaxrl_up.envs.core import as_parameter
 from jaxrl_up.records import describe_environment, number, to_toml
 from jaxrl_up.saved_runs import LIMITS, environment_options
 from jaxrl_up.types import PyTree
@@ -46,13 +48,16 @@ def product(grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
     """
     if not grid:
         raise ValueError("a sweep needs at least one name with values, as in learning_rate=1e-4,1e-3")
-    for name, values in grid.items():
-        if isinstance(values, str) or len(values) == 0:
-            raise ValueError(f"{name}={values!r}: give a list of at least one value")
+    lists: dict[str, list[Any]] = {}
+    for name, given in grid.items():
+        listed = isinstance(given, Iterable) and not isinstance(given, str | Mapping) and shape(given) != ()
+        values = lists[name] = [_plain(value) for value in given] if listed else []
+        if not values:
+            raise ValueError(f"{name}={shown(given)}: give a list of at least one value")
         for i, value in enumerate(values):
-            if any(_key(value) == _key(other) for other in list(values)[:i]):
+            if any(_key(value) == _key(other) for other in values[:i]):
                 raise ValueError(f"{name} has {text(value)} twice")
-    return tuple(dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
+    return tuple(dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values()))
 
 
 def random_points(
@@ -68,7 +73,9 @@ def random_points(
     to 6 digits. No point comes twice. The same seed gives the same points. Raises `ValueError` for a range that is
     empty or not finite, a `log` range that is not positive, a name given twice, and more points than there are.
     """
-    choices, uniform, log = dict(choices or {}), dict(uniform or {}), dict(log or {})
+    num_points, seed = whole("random", num_points), whole("seed", seed, 0)
+    choices = dict(choices or {})
+    uniform, log = ({name: _ends(name, given) for name, given in (x or {}).items()} for x in (uniform, log))
     names = [*choices, *uniform, *log]
     for name in names:
         if names.count(name) > 1:
@@ -78,8 +85,6 @@ def random_points(
             raise ValueError(f"{name}={low:g}:{high:g} is no range: give two numbers, the lower first")
         if name in log and low <= 0:
             raise ValueError(f"{name}={low:g}:{high:g}: a logarithmic range is above 0")
-    if num_points < 1:
-        raise ValueError(f"random={num_points} must be at least 1: how many points to draw")
     listed, rng = product(choices) if choices or not names else ({},), np.random.default_rng(seed)
     if not uniform and not log:
         if num_points > len(listed):
@@ -94,15 +99,25 @@ def random_points(
     return tuple(points)
 
 
-def spell(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Point, ...]:
+def spell(env: Env, config: PyTree, points: Iterable[Point]) -> tuple[Point, ...]:
     """The points with each name spelt one way, `field` or `env.parameter`, and values as configs hold them.
 
-    Raises `ValueError` for no points, points of unequal names, and a name that is unknown, unclear or given twice.
+    Raises `ValueError` for no points, points of unequal names, and a name that is unknown, unclear or given twice, and
+    `TypeError` for what is no point.
     """
-    if not points:
+    listed: tuple[Any, ...] = (
+        tuple(points) if isinstance(points, Iterable) and not isinstance(points, str) else (points,)
+    )
+    for point in listed:
+        if not isinstance(point, Mapping) or not all(isinstance(name, str) for name in point):
+            raise TypeError(
+                f"{shown(point)} is no point of a sweep: give lists of values, as {{'gamma': [0.9, 0.99]}}, or a list "
+                "of points, as [{'gamma': 0.9}, {'gamma': 0.99}]"
+            )
+    if not listed:
         raise ValueError("a sweep needs at least one point")
     labels: dict[str, str] = {}
-    for name in points[0]:
+    for name in listed[0]:
         label = _label(env, config, name)
         if label in labels.values():
             raise ValueError(f"{label} is given twice")
@@ -110,7 +125,7 @@ def spell(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Point, ...
     if not labels:
         raise ValueError("a point of a sweep needs at least one name with a value")
     spelt = []
-    for point in points:
+    for point in listed:
         if list(point) != list(labels):
             raise ValueError(f"all points need the same names: {', '.join(labels)} and {', '.join(point)} differ")
         spelt.append({labels[name]: _as_held(env, config, labels[name], value) for name, value in point.items()})
@@ -120,11 +135,15 @@ def spell(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Point, ...
 def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
     """The environment and config of a point, its names spelt out. Raises `ValueError` for a value not allowed."""
     params = {name.removeprefix("env."): value for name, value in point.items() if name.startswith("env.")}
-    config = config.replace(**{name: value for name, value in point.items() if not name.startswith("env.")})
-    check(config)
+    config = check(config.replace(**{name: value for name, value in point.items() if not name.startswith("env.")}))
     for name, value in params.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"env.{name}={value:g} must be a finite number")
+        if name in env.params and shape(value) != np.shape(env.params[name]):
+            wanted = (
+                f"an array of shape {list(np.shape(env.params[name]))}" if np.ndim(env.params[name]) else "one number"
+            )
+            raise ValueError(f"env.{name}={shown(value)} must be {wanted}")
     if all(name in env.params for name in params):
         return (env.with_params(**params) if params else env), config
     return envs.make(env.name, **{**options(env), **params}), config
@@ -190,6 +209,13 @@ def _key(value: Any) -> Any:
     return isinstance(value, bool), tuple(value) if isinstance(value, list) else value
 
 
+def _ends(name: str, given: Any) -> tuple[float, float]:
+    ends = _plain(given)
+    if not isinstance(ends, tuple) or len(ends) != 2 or not all(is_number(end) for end in ends):
+        raise ValueError(f"{name}={shown(given)} is no range: give two numbers, the lower first")
+    return ends
+
+
 def _rounded(value: float, low: float, high: float) -> float:
     return min(max(float(f"{value:.{DIGITS}g}"), low), high)
 
@@ -231,10 +257,16 @@ def _is_built_by_name(env: Env) -> bool:
 
 def _as_held(env: Env, config: PyTree, name: str, value: Any) -> Any:
     """A value as the config or environment holds it: Python numbers, tuples, floats for what is traced."""
-    value = value.item() if isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0 else value
-    value = tuple(value) if isinstance(value, list | np.ndarray) else value
-    if type(value) is int and (name in traced_fields(config) or name in {f"env.{param}" for param in env.params}):
-        return float(value)
+    value = _plain(value)
+    parameter = name.startswith("env.") and name.removeprefix("env.") in env.params
+    if type(value) is int and (parameter or name in traced_fields(config)):
+        return float(as_parameter(name, value)) if parameter else float(value)
     field = next((field for field in dataclasses.fields(config) if field.name == name), None)
-    listed = field is not None and isinstance(field.default, tuple) and not isinstance(value, tuple)
-    return (value,) if listed else value
+    return value if field is None else held(field, value)
+
+
+def _plain(value: Any) -> Any:
+    """A value of Python: numbers, and tuples in place of lists and arrays."""
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim:
+        value = list(value)
+    return tuple(_plain(item) for item in value) if isinstance(value, list | tuple) else plain(value)

@@ -18,6 +18,7 @@ The tables may be left out.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS
+from jaxrl_up.arguments import as_whole, is_number, whole
 from jaxrl_up.config import did_you_mean, make_config
 from jaxrl_up.files import expand, read_text
 from jaxrl_up.scores import Score
@@ -76,22 +78,22 @@ def recipe_names() -> tuple[str, ...]:
 
 def recipe_path(name: str | Path) -> Path:
     """The file of a recipe, given by its name or itself as a path. Raises `ValueError` where there is neither."""
-    known = recipe_names()
-    if Path(name).as_posix() in known:
-        return FOLDER / f"{name}.toml"
-    if not name or not expand(name).exists():
+    known, path = recipe_names(), expand(name, "name")
+    if path.as_posix() in known:
+        return FOLDER / f"{path}.toml"
+    if not path.exists():
         raise ValueError(
             f"there is no recipe and no file {str(name)!r}.{did_you_mean(str(name), known)} "
             "`jaxrl-up recipes` lists the recipes"
         )
-    return expand(name)
+    return path
 
 
 def load_recipe(name: str | Path) -> Recipe:
     """Read a recipe, by its name or its path, and check it as a run would.
 
-    Raises `ValueError` for a recipe that does not exist, for unreadable TOML, and for a key or value that is not
-    known; `OSError` for a file that cannot be read.
+    Raises `TypeError` for what is no path, `ValueError` for a recipe that does not exist, for unreadable TOML, and for
+    a key or value that is not known; `OSError` for a file that cannot be read.
     """
     path = recipe_path(name)
     table = read_recipe(path)
@@ -116,8 +118,8 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
         if table["algorithm"] not in ALGORITHMS:
             known = did_you_mean(table["algorithm"], ALGORITHMS)
             raise ValueError(f"there is no algorithm {table['algorithm']!r}.{known}")
-        if table.get("seeds", SEEDS) < 1:
-            raise ValueError(f"seeds={table['seeds']} must be at least 1")
+        if "seeds" in table:
+            table["seeds"] = whole("seeds", table["seeds"])
         if "expected" in table:
             _check(table["expected"], EXPECTED_KEYS, EXPECTED_KEYS)
         recipe_config(table)
@@ -137,7 +139,9 @@ def recipe_expected(table: Mapping[str, Any]) -> Expected | None:
     """What the table of a recipe expects; None if it has not been measured."""
     if "expected" not in table:
         return None
-    known = dict(table["expected"])
+    known: dict[str, Any] = {
+        key: as_whole(x) if EXPECTED_KEYS[key] is int else x for key, x in table["expected"].items()
+    }
     return Expected(Score(known.pop("iqm"), *known.pop("interval")), **known)
 
 
@@ -174,4 +178,8 @@ def _check(table: Mapping[str, Any], kinds: Mapping[str, type], required: Any) -
 def _is_kind(value: Any, kind: type) -> bool:
     if kind is list:
         return isinstance(value, list) and len(value) == 2 and all(_is_kind(x, float) for x in value)
-    return isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
+    if kind is int:
+        return as_whole(value) is not None
+    if kind is float:
+        return is_number(value) and math.isfinite(value)
+    return isinstance(value, kind)

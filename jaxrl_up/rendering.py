@@ -18,7 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.arguments import flag, whole_or_none
 from jaxrl_up.config import canonical
+from jaxrl_up.entries import check_policy, take
 from jaxrl_up.envs import Box, Env
 from jaxrl_up.envs.core import as_action
 from jaxrl_up.envs.wrappers import Counted, Limited, Sticky
@@ -95,8 +97,8 @@ class Episode(NamedTuple):
 
 
 def record_episode(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree,
     policy: PyTree,
     key: Key,
@@ -107,10 +109,11 @@ def record_episode(
 
     It is the episode that `evaluate_episodes(algo, env, config, policy, key, 1, deterministic, max_steps)` plays.
     `max_steps` caps its length; None is the environment's time limit, or 10,000 steps where it has none. Raises
-    `ValueError` for a config out of range or `max_steps` below 1.
+    `ValueError` and `TypeError` as that does.
     """
-    if max_steps is not None and max_steps < 1:
-        raise ValueError(f"max_steps={max_steps} must be at least 1, or None")
+    algo, env, config = take(algo, env, config)
+    deterministic, max_steps = flag("deterministic", deterministic), whole_or_none("max_steps", max_steps)
+    check_policy(algo, env, config, policy)
     cap = max_steps or env.max_steps or DEFAULT_STEP_CAP
     recorded = _record(algo, env, canonical(config), policy, as_key(key), deterministic, cap)
     states, observations, actions, rewards, terminated, truncated = jax.tree.map(_to_host, recorded)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxrl_up import records
-from jaxrl_up.config import canonical, check, check_support
+from jaxrl_up.arguments import as_whole, flag, seconds_or_none, seed_list, whole, whole_or_none
+from jaxrl_up.config import canonical, check, make_config, preset_fields
 from jaxrl_up.driving import Job, Keeper, Outcome, Start, drive, transfers
+from jaxrl_up.entries import take, take_names
 from jaxrl_up.envs import Env
 from jaxrl_up.files import expand, make_directory, write_atomically
 from jaxrl_up.keys import as_key
@@ -24,7 +27,7 @@ from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import Reporter
 from jaxrl_up.saved_runs import SavedRun, load_reached, load_run
 from jaxrl_up.scores import Score, score
-from jaxrl_up.sinks import Sink
+from jaxrl_up.sinks import Sink, as_sinks
 from jaxrl_up.training import Evaluation, Log, evaluation_ends, num_updates
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -94,13 +97,29 @@ class RunResult(NamedTuple):
                 raise ValueError("a stochastic policy needs a key: policy(obs, jax.random.key(0))")
             return act(as_observation(self.env.observation_space, obs), None if deterministic else as_key(key))
 
-        return policy
+        return Acting(policy, self, seed, deterministic)
+
+
+class Acting:
+    """A policy of a run as a function; see `RunResult.policy`. Only what acting needs is pickled of it."""
+
+    def __init__(self, act: Callable[..., Array], result: RunResult, seed: int, deterministic: bool) -> None:
+        self.act, self.result, self.seed, self.deterministic = act, result, seed, deterministic
+
+    def __call__(self, obs: Array, key: Key | None = None) -> Array:
+        return self.act(obs, key)
+
+    def __reduce__(self) -> Any:
+        lane = self.result.seeds.index(self.seed)
+        policy = jax.tree.map(lambda x: x[lane : lane + 1], self.result.state.policy)
+        result = self.result._replace(seeds=(self.seed,), state=SimpleNamespace(policy=policy), log=None)
+        return RunResult.policy, (result, self.seed, self.deterministic)
 
 
 @transfers()
 def run(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree | None = None,
     seeds: int | Sequence[int] = 8,
     directory: str | Path | None = None,
@@ -111,23 +130,34 @@ def run(
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     force: bool = False,
-    sinks: Sequence[Sink] = (),
+    sinks: Sequence[Sink] | Sink = (),
     preset: str | None = None,
 ) -> RunResult:
     """Train many seeds together, on all devices, and report.
 
+    `algo` and `env` may be names, and `config` a dict of the fields that differ from the preset or the defaults.
     `seeds` is how many (0, 1, ...) or which. Between the evaluations the host draws progress on standard error
     and, with a `directory`, keeps the run there: config.toml, progress.csv, timing.csv, a checkpoint that `resume` goes
     on from (after an evaluation, at least `checkpoint_seconds` after the last; None: only at the end), and at the end
     curve.png and report.html. Ctrl-C or SIGTERM stops after the current part and returns what was reached. `force`
     replaces a run that is there. `sinks` get the same numbers (see `jaxrl_up.sinks`). `preset` is noted in config.toml:
-    where the config came from. Raises `ValueError` for a config or seeds out of range and `FileExistsError` for a
-    directory that already holds a run.
+    where the config came from, or comes from where none is given. Raises `ValueError` for a config, seeds or another
+    number out of range, `TypeError` for what is no algorithm, environment, config, path or sink, and `FileExistsError`
+    for a directory that already holds a run.
     """
-    config = algo.Config() if config is None else config
-    directory = None if directory is None else expand(directory).absolute()
+    algo, env = take_names(algo, env, config)
+    preset_fields(algo, preset)
+    if config is None or isinstance(config, dict):
+        config = make_config(algo, preset, **(config or {}))
+    algo, env, config = take(algo, env, config)
+    directory = None if directory is None else expand(directory, "directory").absolute()
+    seeds = seed_list(seeds) if as_whole(seeds) is None else seeds
+    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
+    sinks = as_sinks(sinks)
     check_run(algo, env, config, seeds, directory, num_evals, num_episodes, deterministic, max_eval_steps, force)
     seeds = seed_list(seeds)
+    num_evals, num_episodes = whole("num_evals", num_evals), whole("num_episodes", num_episodes)
+    deterministic, max_eval_steps = bool(deterministic), whole_or_none("max_eval_steps", max_eval_steps)
     if directory is None:
         evaluation = Evaluation(num_episodes, deterministic, max_eval_steps)
         job = Job(algo, env, config, seeds, {}, evaluation_ends(algo, config, num_evals), evaluation)
@@ -149,21 +179,25 @@ def resume(
     directory: str | Path,
     total_steps: int | None = None,
     schedule_steps: int | None = None,
-    algo: Algorithm | None = None,
-    env: Env | None = None,
+    algo: Algorithm | str | None = None,
+    env: Env | str | None = None,
     config: PyTree | None = None,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
-    sinks: Sequence[Sink] = (),
+    sinks: Sequence[Sink] | Sink = (),
 ) -> RunResult:
     """Go on with a run from its newest checkpoint, as if it had never stopped.
 
     On the same devices and versions the result is equal bit for bit, progress.csv included. A larger `total_steps`
     makes the run longer; where something is annealed, `schedule_steps` must then say over how many steps. An algorithm
-    or environment of your own cannot be found by its name: give it, and the config where its network is one that
+    or environment of your own cannot be found in config.toml: give it, and the config where its network is one that
     config.toml cannot name. Raises `FileNotFoundError` where there is no run, and `ValueError` for a damaged or foreign
     checkpoint, a config.toml or an environment other than the run had, and a run that another process is training.
     """
+    total_steps = whole_or_none("total_steps", total_steps, 0)
+    schedule_steps = whole_or_none("schedule_steps", schedule_steps, 0)
+    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
+    sinks = as_sinks(sinks)
     saved = load_run(directory, algo, env, config)
     with records.alone(saved.directory):
         return _resume(saved, total_steps, schedule_steps, progress, checkpoint_seconds, sinks)
@@ -255,8 +289,7 @@ def _longer(saved: SavedRun, total_steps: int | None, schedule_steps: int | None
             raise ValueError(f"{algo.name} anneals nothing: leave schedule_steps out")
         changes["schedule_steps"] = schedule_steps
     ends = evaluation_ends(algo, config, how["num_evals"], how["stages"])
-    config = config.replace(**changes)
-    check(config)
+    config = check(config.replace(**changes))
     more = num_updates(algo, config) - ends[-1]
     how["stages"] = (*how["stages"], (saved.config.total_steps, len(ends)))
     how["num_evals"] = len(ends) + max(round(more * len(ends) / ends[-1]), 1)
@@ -281,45 +314,21 @@ def check_run(
     force: bool = False,
 ) -> None:
     """Raise what `run` would raise for these arguments, before anything is compiled or written."""
-    check_support(algo, env)
-    check_steps(env)
-    canonical(config)
-    number = int(seeds) if isinstance(seeds, int | np.integer) else len(seed_list(seeds))
-    # of a number of seeds before a list of them is made
-    check_memory(algo, env, config, max(number, 1), kept=directory is not None)
-    seed_list(seeds)
-    evaluation_ends(algo, config, num_evals)
-    if num_episodes < 1:
-        raise ValueError(f"num_episodes={num_episodes} must be at least 1")
-    if max_eval_steps is not None and max_eval_steps < 1:
-        raise ValueError(f"max_eval_steps={max_eval_steps} must be at least 1, or None")
+    algo, env, config = take(algo, env, config)
+    whole("num_evals", num_evals)
+    whole("num_episodes", num_episodes)
+    flag("deterministic", deterministic)
+    whole_or_none("max_eval_steps", max_eval_steps)
+    force = flag("force", force)
     if directory is not None:
-        records.check_directory(directory, force)
+        records.check_directory(expand(directory, "directory"), force)
+    number = as_whole(seeds)
+    number = len(seed_list(seeds)) if number is None or number < 1 else number
+    # of a number of seeds before a list of them is made
+    check_memory(algo, env, config, number, kept=directory is not None)
+    seed_list(seeds)
 
 
-def check_steps(env: Env) -> None:
-    """Raise `ValueError` for an environment that cannot take a step, as with a parameter of the wrong shape."""
-
-    def step(env: Env, key: Key) -> Any:
-        state, _ = env.reset(key)
-        return env.step(key, state, env.action_space.sample(key))
-
-    try:
-        jax.eval_shape(step, env, jax.random.key(0))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{env.name} cannot take a step: {str(error).splitlines()[0]}") from error
-
-
-def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """The seeds as a tuple. Raises `ValueError` for none, negative, fractional or repeated ones."""
-    given = seeds
-    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
-        seeds = range(int(seeds))
-    seeds = tuple(seeds) if isinstance(seeds, Iterable) else ()
-    if not seeds or len(set(seeds)) < len(seeds) or not all(_is_seed(s) for s in seeds):
-        raise ValueError(f"seeds={given}: give how many (at least 1) or distinct whole numbers from 0 to 2^32 - 1")
-    return tuple(int(s) for s in seeds)
-
-
-def _is_seed(seed: Any) -> bool:
-    return isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= int(seed) < 2**32
+def check_driving(progress: bool, checkpoint_seconds: float | None) -> tuple[bool, float | None]:
+    """What says how a run is driven, with plain values. Raises `ValueError` for a wrong one."""
+    return flag("progress", progress), seconds_or_none("checkpoint_seconds", checkpoint_seconds)

@@ -18,7 +18,9 @@ from flax import linen as nn
 
 from jaxrl_up import checkpoint, envs, records
 from jaxrl_up.algorithms import ALGORITHMS
-from jaxrl_up.config import canonical, did_you_mean, make_config
+from jaxrl_up.arguments import seed_list
+from jaxrl_up.config import canonical, did_you_mean, find_algorithm, make_config
+from jaxrl_up.entries import check_order, take_config
 from jaxrl_up.envs import Env
 from jaxrl_up.files import expand, read_text
 from jaxrl_up.training import Log, Progress, begin, lane_axes
@@ -77,7 +79,10 @@ class Policies(NamedTuple):
 
 
 def load_run(
-    directory: str | Path, algo: Algorithm | None = None, env: Env | None = None, config: PyTree | None = None
+    directory: str | Path,
+    algo: Algorithm | str | None = None,
+    env: Env | str | None = None,
+    config: PyTree | None = None,
 ) -> SavedRun:
     """Read what was run in a directory (or from its config.toml).
 
@@ -86,10 +91,13 @@ def load_run(
     there is no run, and `ValueError` for a config.toml that does not say what to run, or says other than what is given
     or can be built now.
     """
+    check_order(algo, env, config)
+    algo = None if algo is None else find_algorithm(algo)
+    env = None if env is None else envs.find(env)
     path, tables = _config_path(directory), read_config(directory)
     try:
         run, fields, given = dict(tables["run"]), dict(tables["config"]), config
-        name, seeds = run.pop("algorithm"), tuple(run.pop("seeds"))
+        name, seeds = run.pop("algorithm"), seed_list(run.pop("seeds"))
         algo = _algorithm(name) if algo is None else algo
         if algo.name != name:
             raise ValueError(f"the run is of {name}, not of {algo.name}")
@@ -97,7 +105,7 @@ def load_run(
         if given is None:
             config = make_config(algo, **{key: _python(value) for key, value in fields.items()})
         else:
-            config = given
+            config = take_config(algo, given)
             _check_config(config, fields)
         settings = {key: _python(run.pop(key, default)) for key, default in SETTINGS.items()}
         grid = {key: np.asarray(value, np.float32) for key, value in tables.get("grid", {}).items()}
@@ -249,12 +257,13 @@ def _read_reached(run: SavedRun, place: Path) -> tuple[Reached, list[str]]:
     return Reached(found["progress"], logs, found["best"], seconds, train_seconds), doubts
 
 
-def load_policies(run: SavedRun) -> Policies:
-    """The last and the best policies of a run.
+def load_policies(run: SavedRun | str | Path) -> Policies:
+    """The last and the best policies of a run, or of that in a directory.
 
     Of a damaged checkpoint a warning says what is lost, and the one before is taken. Raises `ValueError` where there is
-    no checkpoint, or none that is whole.
+    no checkpoint, or none that is whole, and what `load_run` raises.
     """
+    run = run if isinstance(run, SavedRun) else load_run(run)
     found = _newest(run, partial(_read_policies, run))
     if found is None:
         way = f"jaxrl-up resume {shlex.quote(str(run.directory))}"
@@ -313,7 +322,7 @@ def _log(columns: Mapping[str, np.ndarray], evaluation: int) -> Log:
 
 
 def _config_path(directory: str | Path) -> Path:
-    path = expand(directory).absolute()
+    path = expand(directory, "directory").absolute()
     return path if path.suffix == ".toml" and not path.is_dir() else path / "config.toml"
 
 

@@ -15,13 +15,14 @@ import os
 import time
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxrl_up.arguments import shown
 from jaxrl_up.files import expand
 from jaxrl_up.records import to_toml
 from jaxrl_up.scores import iqm, score
@@ -35,6 +36,15 @@ class Sink(NamedTuple):
     start: Callable[[Mapping[str, Any]], None]
     append: Callable[[Log], None]
     finish: Callable[[bool], None]
+
+
+def as_sinks(sinks: Sequence[Sink] | Sink) -> tuple[Sink, ...]:
+    """Sinks as a tuple, also a single one. Raises `TypeError` for what is none."""
+    listed = [sinks] if isinstance(sinks, Sink) or not isinstance(sinks, Iterable) else list(sinks)
+    for sink in listed:
+        if not all(callable(getattr(sink, name, None)) for name in ("start", "append", "finish")):
+            raise TypeError(f"sinks has {shown(sink)}, which is no Sink: see jaxrl_up.sinks")
+    return tuple(listed)
 
 
 @contextmanager

@@ -234,12 +234,12 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
     return sweep
 
 
-def load_plan(directory: str | Path, algo: Algorithm | None = None, env: Env | None = None) -> Sweep:
+def load_plan(directory: str | Path, algo: Algorithm | str | None = None, env: Env | str | None = None) -> Sweep:
     """A sweep as its sweep.toml says it was asked for.
 
     Raises `FileNotFoundError` where there is no sweep, and `ValueError` for a file that is damaged.
     """
-    path = expand(directory) / FILE
+    path = expand(directory, "directory") / FILE
     if not path.exists():
         raise FileNotFoundError(f"{directory} holds no sweep: there is no {FILE}")
     base = load_run(path, algo, env)

@@ -18,14 +18,16 @@ import jax
 import numpy as np
 
 from jaxrl_up import checkpoint, memory, records
+from jaxrl_up.arguments import flag, seed_list, whole, whole_or_none
 from jaxrl_up.driving import Job, Keeper, Start, drive, stoppable, transfers
+from jaxrl_up.entries import take
 from jaxrl_up.envs import Env
 from jaxrl_up.files import expand, make_directory
 from jaxrl_up.lanes import OnDevices, choose, gather, to_devices
 from jaxrl_up.points import Point, describe, group, product, spell
 from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import clock, count
-from jaxrl_up.run import CHECKPOINT_SECONDS, check_run, seed_list
+from jaxrl_up.run import CHECKPOINT_SECONDS, check_driving, check_run
 from jaxrl_up.saved_runs import Reached, SavedRun, load_reached, load_run
 from jaxrl_up.scores import iqm
 from jaxrl_up.sweep_records import (
@@ -54,8 +56,8 @@ Programs = dict[tuple[int, int], dict[Any, Any]]  # of each group and width, onc
 
 @transfers()
 def run_sweep(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree | None,
     grid: Mapping[str, Sequence[Any]] | Sequence[Point],
     seeds: int | Sequence[int] = 8,
@@ -73,21 +75,24 @@ def run_sweep(
 ) -> SweepResult:
     """Train every point of a grid on every seed, and keep it all in a directory (default: a new one in runs).
 
-    `grid` maps names to lists of values, every combination of which is a point; or it is a list of points, as
-    `random_points` gives them. Config fields and environment parameters may be varied, static ones too. At most
-    `max_lanes` points times seeds are trained at once (default: as many as fit in memory). With `halving` above 1,
-    successive halving in so many rungs: see `keep`. The other arguments are as for `run`; Ctrl-C or SIGTERM stops
-    after the current evaluation and returns what was reached. Raises `ValueError` for anything out of range, before
-    anything is compiled or written, and `FileExistsError` for a directory that holds a sweep or a run.
+    `algo`, `env` and `config` are as for `run`. `grid` maps names to lists of values, every combination of which is a
+    point; or it is a list of points, as `random_points` gives them. Config fields and environment parameters may be
+    varied, static ones too. At most `max_lanes` points times seeds are trained at once (default: as many as fit in
+    memory). With `halving` above 1, successive halving in so many rungs: see `keep`. The other arguments are as for
+    `run`; Ctrl-C or SIGTERM stops after the current evaluation and returns what was reached. Raises `ValueError` for
+    anything out of range, before anything is compiled or written, and `FileExistsError` for a directory that holds a
+    sweep or a run.
     """
+    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
+    force = flag("force", force)
     if directory is not None:
-        directory = expand(directory).absolute()
+        directory = expand(directory, "directory").absolute()
         check_place(directory, force)
     sweep, cells = _planned(
         algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
     )
     if directory is None:
-        directory = records.reserve(records.RUNS / f"sweep-{algo.name}-{env.name}").absolute()
+        directory = records.reserve(records.RUNS / f"sweep-{sweep.base.algo.name}-{sweep.base.env.name}").absolute()
     sweep = sweep._replace(base=sweep.base._replace(directory=directory))
     make_directory(directory)
     with records.alone(directory):
@@ -96,8 +101,8 @@ def run_sweep(
 
 
 def plan_lines(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree | None,
     grid: Mapping[str, Sequence[Any]] | Sequence[Point],
     seeds: int | Sequence[int] = 8,
@@ -118,7 +123,7 @@ def plan_lines(
     for i, member in enumerate(sweep.groups):
         parts = [cell for cell in cells if cell.group == i]
         static = {name: value for name, value in sweep.points[member.points[0]].items() if name not in member.swept}
-        needed = memory.need(algo, member.env, member.config)
+        needed = memory.need(sweep.base.algo, member.env, member.config)
         lines.append(
             f"program {i + 1}: {describe(static) + ': ' if static else ''}{count(len(member.points), 'point')}, "
             f"{count(len(parts), 'part')} of {count(parts[0].width, 'run')}, {memory.readable(needed.per_seed)} each, "
@@ -130,8 +135,8 @@ def plan_lines(
 @transfers()
 def resume_sweep(
     directory: str | Path,
-    algo: Algorithm | None = None,
-    env: Env | None = None,
+    algo: Algorithm | str | None = None,
+    env: Env | str | None = None,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
 ) -> SweepResult:
@@ -141,12 +146,13 @@ def resume_sweep(
     algorithm or environment of your own cannot be found by its name: give it. Raises `FileNotFoundError` where there
     is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
+    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
     plan = load_plan(directory, algo, env)
     with records.alone(plan.base.directory):
         return _go_on(plan, progress, checkpoint_seconds)
 
 
-def load_sweep(directory: str | Path, algo: Algorithm | None = None, env: Env | None = None) -> SweepResult:
+def load_sweep(directory: str | Path, algo: Algorithm | str | None = None, env: Env | str | None = None) -> SweepResult:
     """What a sweep has reached so far, from its files; raises as `resume_sweep` does."""
     return read_results(load_plan(directory, algo, env))
 
@@ -161,8 +167,8 @@ def keep(final: Sequence[np.ndarray], eta: int = ETA) -> list[int]:
 
 
 def _planned(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree | None,
     grid: Mapping[str, Sequence[Any]] | Sequence[Point],
     seeds: int | Sequence[int],
@@ -175,11 +181,14 @@ def _planned(
     max_lanes: int | None,
 ) -> tuple[Sweep, list[Cell]]:
     """A sweep, checked, and its first parts; it has no directory yet."""
-    config = algo.Config() if config is None else config
-    points = spell(env, config, product(grid) if isinstance(grid, Mapping) else tuple(grid))
+    algo, env, config = take(algo, env, config)
+    points = spell(env, config, product(grid) if isinstance(grid, Mapping) else grid)
     groups, seeds = group(env, config, points), seed_list(seeds)
-    if max_lanes is not None and max_lanes < 1:
-        raise ValueError(f"max_lanes={max_lanes} must be at least 1, or None")
+    num_evals, num_episodes = whole("num_evals", num_evals), whole("num_episodes", num_episodes)
+    deterministic = flag("deterministic", deterministic)
+    max_eval_steps = whole_or_none("max_eval_steps", max_eval_steps)
+    halving, eta = whole("halving", halving), whole("eta", eta, 2)
+    max_lanes = whole_or_none("max_lanes", max_lanes)
     for member in groups:
         check_run(algo, member.env, member.config, 1, None, num_evals, num_episodes, deterministic, max_eval_steps)
         rung_ends(evaluation_ends(algo, member.config, num_evals), halving, eta)

@@ -16,8 +16,11 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxrl_up.config import canonical, check_support, did_you_mean, traced_fields
+from jaxrl_up.arguments import flag, numbers, shown, whole, whole_or_none
+from jaxrl_up.config import above_fields, canonical, check_above, check_field, did_you_mean, traced_fields
+from jaxrl_up.entries import check_policy, take
 from jaxrl_up.envs import Env
+from jaxrl_up.envs.core import as_parameter
 from jaxrl_up.keys import as_key, as_keys
 from jaxrl_up.ops import centred
 from jaxrl_up.rollout import Episodes, distinct, play
@@ -89,9 +92,21 @@ def begin(algo: Algorithm, env: Env, config: PyTree, key: Key) -> Progress:
     return Progress(algo.init(config, env, init_key), jnp.int32(-1), evaluation_key)
 
 
+def as_evaluation(evaluation: Evaluation) -> Evaluation:
+    """An Evaluation with plain values. Raises `TypeError` for something else and `ValueError` for counts below 1."""
+    if not isinstance(evaluation, tuple) or len(evaluation) > len(Evaluation._fields):
+        raise TypeError(f"evaluation={shown(evaluation)} must be an Evaluation, as in Evaluation(num_episodes=16)")
+    num_episodes, deterministic, max_steps = Evaluation(*evaluation)
+    return Evaluation(
+        whole("num_episodes", num_episodes),
+        flag("deterministic", deterministic),
+        whole_or_none("max_steps", max_steps),
+    )
+
+
 def evaluate(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree,
     policy: PyTree,
     key: Key,
@@ -103,14 +118,15 @@ def evaluate(
 
     Each episode has a fresh start. `max_steps` caps its length; None is the environment's own time limit, or
     10,000 steps where it has none. An episode that meets the cap reports what it earned until then; use
-    `evaluate_episodes` to see which did.
+    `evaluate_episodes` to see which did. `algo` and `env` may be names. Raises `ValueError` or `TypeError` for
+    arguments that are wrong or do not belong together, such as the policy of another algorithm.
     """
     return evaluate_episodes(algo, env, config, policy, key, num_episodes, deterministic, max_steps).returns
 
 
 def evaluate_episodes(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree,
     policy: PyTree,
     key: Key,
@@ -119,6 +135,14 @@ def evaluate_episodes(
     max_steps: int | None = None,
 ) -> Episodes:
     """As `evaluate`, with the lengths of the episodes and whether they finished."""
+    algo, env, config = take(algo, env, config)
+    evaluation = as_evaluation(Evaluation(num_episodes, deterministic, max_steps))
+    check_policy(algo, env, config, policy)
+    return _play(algo, env, config, policy, key, evaluation)
+
+
+def _play(algo: Algorithm, env: Env, config: PyTree, policy: PyTree, key: Key, evaluation: Evaluation) -> Episodes:
+    num_episodes, deterministic, max_steps = evaluation
 
     def act(obs: Array, key: Key) -> Array:
         return algo.act(config, env, policy, obs, None if deterministic else key)
@@ -151,7 +175,7 @@ def advance(
 
     counters = progress.state.counters
     key = jax.random.fold_in(progress.evaluation_key, counters.updates)
-    episodes = evaluate_episodes(algo, env, config, progress.state.policy, key, *evaluation)
+    episodes = _play(algo, env, config, progress.state.policy, key, evaluation)
     log = Log(
         env_steps=counters.env_steps,
         returns=jnp.mean(episodes.returns),
@@ -202,8 +226,7 @@ def evaluation_ends(
 
     A run that was made longer has `stages` before: total steps and number of evaluations until there of each.
     """
-    if num_evals < 1:
-        raise ValueError(f"num_evals={num_evals} must be at least 1")
+    num_evals = whole("num_evals", num_evals)
     ends: list[int] = []
     for total_steps, evals in (*stages, (config.total_steps, num_evals)):
         first, last = ends[-1] if ends else 0, num_updates(algo, config.replace(total_steps=total_steps))
@@ -213,8 +236,8 @@ def evaluation_ends(
 
 
 def train(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree,
     key: Key,
     num_evals: int = 20,
@@ -222,10 +245,11 @@ def train(
 ) -> tuple[PyTree, Log]:
     """Train one seed from start to end as one program; vmap over `key` for many. A whole number n is its key too.
 
-    Returns the final state and the log `[E]`. Raises `ValueError` for a config out of range.
+    `algo` and `env` may be names. Returns the final state and the log `[E]`. Raises `ValueError` for a config out of
+    range, and `TypeError` for arguments that are none or in another order.
     """
-    check_support(algo, env)
-    config = canonical(config)
+    algo, env, config = take(algo, env, config)
+    config, evaluation = canonical(config), as_evaluation(evaluation)
     return _train(algo, env, config, as_key(key), schedule(algo, config, num_evals), evaluation)
 
 
@@ -253,8 +277,8 @@ def run_schedule(
 
 
 def sweep(
-    algo: Algorithm,
-    env: Env,
+    algo: Algorithm | str,
+    env: Env | str,
     config: PyTree,
     grid: Mapping[str, Array],
     keys: Key,
@@ -265,15 +289,14 @@ def sweep(
 
     `grid` maps traced config fields, or environment parameters (`gravity`, or `env.gravity` where a config
     field has that name too), to values `[C]`; they vary together. Returns states and logs `[C, S, ...]`.
-    Called under `jit`, it stays on one device. Raises `ValueError` for a name that cannot be swept, or values
-    of unequal length.
+    Called under `jit`, it stays on one device. Raises `ValueError` for a name that cannot be swept, values that are
+    no numbers or out of range, and values of unequal length.
     """
-    check_support(algo, env)
-    config, keys = canonical(config), as_keys(keys)
-    swept = {k: jnp.asarray(v, jnp.float32) for k, v in resolve(env, config, grid).items()}
-    lengths = {name: np.shape(value)[:1] for name, value in swept.items()}
-    if len(set(lengths.values())) != 1 or () in lengths.values():
-        raise ValueError(f"the values of a grid need one length, got { ({k: np.shape(v) for k, v in grid.items()}) }")
+    algo, env, config = take(algo, env, config)
+    given = {name: _traced_or_given(values) for name, values in resolve(env, config, grid).items()}
+    check_grid(env, config, given)
+    config, evaluation, keys = canonical(config), as_evaluation(evaluation), as_keys(keys)
+    swept = {name: jnp.asarray(values, jnp.float32) for name, values in given.items()}
     points, seeds = next(iter(swept.values())).shape[0], keys.shape[0]
     lane_keys = jnp.tile(keys, points)
     lane_swept = {name: jnp.repeat(value, seeds, axis=0) for name, value in swept.items()}
@@ -298,6 +321,8 @@ def resolve(env: Env, config: PyTree, grid: Mapping[str, Any]) -> dict[str, Any]
     """The grid with every name spelt out: `config.name` or `env.name`."""
     fields = [f"config.{name}" for name in traced_fields(config)]
     params = [f"env.{name}" for name in env.params] if isinstance(env.params, dict) else []
+    if not isinstance(grid, Mapping) or not all(isinstance(name, str) for name in grid):
+        raise TypeError(f"grid={shown(grid)} must be a dict of names and values, as {{'gamma': [0.9, 0.99]}}")
     resolved = {}
     for name, value in grid.items():
         matches = [k for k in (name, f"config.{name}", f"env.{name}") if k in (*fields, *params)]
@@ -313,6 +338,39 @@ def resolve(env: Env, config: PyTree, grid: Mapping[str, Any]) -> dict[str, Any]
             raise ValueError(f"{name!r} is off (None) in this config; give it a number before sweeping it")
         resolved[matches[0]] = value
     return resolved
+
+
+def _traced_or_given(values: Any) -> Any:
+    return jnp.asarray(values) if any(isinstance(x, Tracer) for x in jax.tree.leaves(values)) else values
+
+
+def check_grid(env: Env, config: PyTree, grid: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for a grid, its names spelt out, with a value that `run` would refuse, or unequal lengths.
+
+    Values that are traced are known by their shapes only.
+    """
+    for name, given in grid.items():
+        values = given if isinstance(given, Tracer) else numbers(name.removeprefix("config."), given)
+        where, field = name.split(".", 1)
+        if where == "config":
+            check_field(config, field, values)
+        elif not isinstance(values, Tracer) and np.isnan(values).any():
+            raise ValueError(f"{name}=nan must be a number")
+        else:
+            as_parameter(name, given)
+        wanted = () if where == "config" else np.shape(env.params[field])
+        if np.shape(values)[1:] != wanted or not np.shape(values):
+            each = f"an array of shape {list(wanted)}" if wanted else "one number"
+            raise ValueError(
+                f"{name.removeprefix('config.')} has shape {list(np.shape(values))}: the values of a grid need one "
+                f"length, and each must be {each}"
+            )
+    lengths = {name.removeprefix("config."): len(values) for name, values in grid.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(f"the values of a grid need one length, at least 1; got {lengths or 'no names'}")
+    for name, other in above_fields(config).items():
+        value, least = (grid.get(f"config.{field}", getattr(config, field)) for field in (name, other))
+        check_above(name, value, other, least)
 
 
 def apply_swept(env: Env, config: PyTree, swept: Mapping[str, Array]) -> tuple[Env, PyTree]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -50,6 +52,24 @@ class Algorithm:
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     action_spaces: tuple[str, ...] = ("Discrete", "Box")
     anneals: Callable[[Any], bool] = lambda config: False  # whether anything is annealed over its `schedule_steps`
+
+    def __reduce__(self) -> Any:
+        """Pickled by name: as the variable of a module that it is."""
+        own = sys.modules.get(self.update.__module__)
+        for module in (own, *list(sys.modules.values())):
+            for name, value in list(getattr(module, "__dict__", {}).items()):
+                if value is self:
+                    return _variable, (getattr(module, "__name__", ""), name)
+        raise TypeError(
+            f"{self.name} cannot be pickled: it is no variable of a module, by whose name it could be found"
+        )
+
+    def __deepcopy__(self, memo: Any) -> Algorithm:
+        return self  # nothing in it changes
+
+
+def _variable(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
 
 
 class Mean(NamedTuple):

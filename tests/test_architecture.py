@@ -21,17 +21,19 @@ FLOORS = {
     "compiler": 0,
     "numpy_policy": 0,
     "files": 0,
-    "devices": 0,
     "compiling": 0,
     "compilation_cache": 0,
     "waiting": 0,
     "scores": 0,
+    "arguments": 0,
     "config": 1,
     "keys": 1,
+    "devices": 1,
     "liveness": 1,
     "checkpoint": 2,
     "ops": 1,
     "envs": 2,
+    "entries": 3,
     "networks": 3,
     "gradients": 3,
     "replay": 3,
@@ -70,7 +72,8 @@ FLOORS = {
 }
 # Imports of a higher floor inside a function, with the reason.
 EXEMPT = {
-    ("config", "algorithms"): "names the algorithms that could act, in an error message",
+    ("config", "algorithms"): "finds an algorithm by its name, and names those that could act",
+    ("entries", "algorithms"): "knows names and configs of algorithms in the wrong place",
     ("curves", "run"): "tells a RunResult, which is a tuple, from a sequence of runs",
 }
 HEAVY = (

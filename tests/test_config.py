@@ -11,7 +11,15 @@ from flax import struct
 from tiny import chain, tiny
 
 from jaxrl_up import ALGORITHMS, PPO, TRPO, make_config, train
-from jaxrl_up.config import canonical, check, check_support, did_you_mean, field_help, traced_fields
+from jaxrl_up.config import (
+    canonical,
+    check,
+    check_support,
+    did_you_mean,
+    field_help,
+    find_algorithm,
+    traced_fields,
+)
 from jaxrl_up.types import static, traced
 
 
@@ -65,7 +73,7 @@ def test_canonical_leaves_the_rest_and_can_be_repeated():
         ({"rate": True}, "rate=True must be a number"),
         ({"rate": None}, "rate must be a number, not None"),
         ({"number": 0}, "number=0 is out of range: it must be at least 1"),
-        ({"number": 2.0}, "number=2.0 must be a whole number"),
+        ({"number": 2.5}, "number=2.5 must be a whole number"),
         ({"number": True}, "number=True must be a whole number"),
         ({"number": 2**31}, "counters hold at most 2147483647"),
         ({"on": 1}, "on=1 must be True or False"),
@@ -84,6 +92,61 @@ def test_values_out_of_range_say_what_is_allowed(fields, message):
 )
 def test_the_ends_of_a_range_are_allowed(fields):
     check(Example(**fields))
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "held"),
+    [
+        ("rate", np.float32(0.1), 0.1),
+        ("rate", jnp.float32(0.5), 0.5),
+        ("rate", np.array(1), 1),
+        ("limit", np.int64(3), 3),
+        ("number", np.int64(8), 8),
+        ("number", 1e6, 1_000_000),
+        ("number", np.float32(8), 8),
+        ("number", jnp.int32(8), 8),
+        ("on", np.bool_(False), False),
+        ("on", jnp.bool_(True), True),
+        ("sizes", np.array([3, 2]), (3, 2)),
+        ("sizes", jnp.array([3, 2]), (3, 2)),
+        ("sizes", (np.int64(3), 2.0), (3, 2)),
+        ("sizes", [3, 2], (3, 2)),
+        ("sizes", 3, (3,)),
+        ("kind", np.str_("b"), "b"),
+    ],
+)
+def test_a_config_holds_plain_values(field, given, held):
+    """So that records, hashes and programs do not depend on what held them."""
+    found = getattr(check(Example(**{field: given})), field)
+    assert found == held
+    assert type(found) is type(held)
+    assert all(type(x) is int for x in found) if field == "sizes" else True
+    assert canonical(Example(**{field: given})) == canonical(Example(**{field: held}))
+
+
+@pytest.mark.parametrize("hold", [np.float32, np.float64, np.array, jnp.float32, jnp.asarray])
+@pytest.mark.parametrize("value", [1.5, -0.1, math.nan, math.inf])
+def test_ranges_hold_whatever_holds_the_number(hold, value):
+    with pytest.raises(ValueError, match=f"rate={value:g} is out of range: it must be between 0 and 1"):
+        check(Example(rate=hold(value)))
+
+
+def test_traced_values_pass():
+    def held(rate, limit):
+        return check(Example(rate=rate, limit=limit)).limit
+
+    assert jax.vmap(held)(jnp.array([1.5, 0.5]), jnp.array([-1.0, 2.0])).tolist() == [-1.0, 2.0]
+
+
+def test_an_unchanged_config_is_itself():
+    config = Example(rate=0.5, sizes=(3,))
+    assert check(config) is config
+
+
+def test_algorithms_by_name():
+    assert make_config("PPO", gamma=np.float32(0.5)) == make_config(PPO, gamma=0.5)
+    assert make_config("sac-discrete") == ALGORITHMS["sac_discrete"].Config()
+    assert find_algorithm(PPO) is find_algorithm("ppo") is PPO
 
 
 def test_field_help_is_read_from_the_source():

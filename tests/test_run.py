@@ -11,10 +11,10 @@ import pytest
 from tiny import breaking, cartpole, lane, tiny
 
 from jaxrl_up import A2C, iqm, run, train
+from jaxrl_up.arguments import seed_list
 from jaxrl_up.config import canonical
 from jaxrl_up.driving import stoppable
 from jaxrl_up.reporting import Reporter
-from jaxrl_up.run import seed_list
 
 CONFIG = tiny(A2C)
 SETTINGS = {"num_evals": 4, "num_episodes": 3, "max_eval_steps": 12, "progress": False}

@@ -11,5 +11,9 @@ from jaxrl_up.algorithms.sac_discrete import SAC_DISCRETE as SAC_DISCRETE
 from jaxrl_up.algorithms.td3 import TD3 as TD3
 from jaxrl_up.algorithms.trpo import TRPO as TRPO
 from jaxrl_up.algorithms.vpg import VPG as VPG
+from jaxrl_up.config import name_unknown_fields
 
-ALGORITHMS = {algo.name: algo for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE)}
+ALGORITHMS = {
+    algo.name: name_unknown_fields(algo)
+    for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE)
+}

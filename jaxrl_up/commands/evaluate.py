@@ -12,9 +12,9 @@ import numpy as np
 
 from jaxrl_up.cli_options import Parser, UsageError, seeds, table, take_env_options, whole
 from jaxrl_up.config import canonical
+from jaxrl_up.entries import check_steps
 from jaxrl_up.envs import Discrete, Env
 from jaxrl_up.rollout import Episodes
-from jaxrl_up.run import check_steps
 from jaxrl_up.saved_runs import SavedRun, environment_options, load_policies, load_run
 from jaxrl_up.training import apply_swept, evaluate_episodes, resolve
 from jaxrl_up.types import Algorithm, Key, PyTree

@@ -16,6 +16,7 @@ from jaxrl_up.envs.check import check as check
 from jaxrl_up.envs.core import Env as Env
 from jaxrl_up.envs.core import Spec as Spec
 from jaxrl_up.envs.from_functions import from_functions as from_functions
+from jaxrl_up.envs.gymnax_adapter import find as find
 from jaxrl_up.envs.gymnax_adapter import from_gymnax as from_gymnax
 from jaxrl_up.envs.gymnax_mends import caution as caution
 from jaxrl_up.envs.spaces import Box as Box

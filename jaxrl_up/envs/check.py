@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.envs.core import Env, require_same_structure
+from jaxrl_up.envs.programs import as_numpy, digest_of
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key, PyTree
@@ -123,7 +123,7 @@ def _trace_twice(name: str, what: str, function: Callable[..., Any], *arguments:
         return jax.make_jaxpr(lambda *given: function(*given), return_shape=True)(*arguments)
 
     (first, outputs), (second, _) = _traced(name, what, trace), _traced(name, what, trace)
-    if _program(first) != _program(second):
+    if digest_of(first) != digest_of(second):
         raise ValueError(
             f"{name}: two traces of {what} differ, so it reads something on the host that changes "
             "(NumPy random numbers, the clock, a counter on self): keep it in the state, draw from the key."
@@ -131,13 +131,8 @@ def _trace_twice(name: str, what: str, function: Callable[..., Any], *arguments:
     return outputs
 
 
-def _program(closed: Any) -> tuple[str, list[bytes]]:
-    constants = [_plain(constant).tobytes() for constant in map(jnp.asarray, closed.consts)]
-    return re.sub(r"0x[0-9a-f]+", "", str(closed.jaxpr)), constants
-
-
 def _check_resets(env: Env, first: PyTree) -> None:
-    constant = all((leaf == leaf[:1]).all() for leaf in map(_plain, jax.tree.leaves(first)))
+    constant = all((leaf == leaf[:1]).all() for leaf in map(as_numpy, jax.tree.leaves(first)))
     if constant and not env.spec.deterministic_reset:
         raise ValueError(
             f"{env.name}: reset gives one and the same state for {RESETS} keys. Draw it from the "
@@ -145,11 +140,6 @@ def _check_resets(env: Env, first: PyTree) -> None:
         )
     if env.spec.deterministic_reset and not constant:
         raise ValueError(f"{env.name}: it says deterministic_reset=True, but reset depends on the key: drop it.")
-
-
-def _plain(leaf: Array) -> np.ndarray:
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
 def _extreme(space: Space, high: Array, sample: Array) -> Array:

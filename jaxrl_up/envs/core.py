@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax.core import Tracer
 
+from jaxrl_up.arguments import shape, shown
 from jaxrl_up.envs.spaces import Space
 from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
@@ -21,7 +25,7 @@ class Spec(NamedTuple):
     `reset(params, key) -> (state, obs)` and `step(params, key, state, action) -> (state, obs, reward,
     terminated, truncated, info)`. Wrappers replace these two functions, so whatever state they add is reset
     with the rest. A Spec is hashable and compares equal to the Spec of another, equal construction, because
-    the functions that build one are cached.
+    the functions that build one are cached. It is pickled as the call that built it.
     """
 
     name: str
@@ -35,6 +39,46 @@ class Spec(NamedTuple):
     fixed: tuple[tuple[str, Any], ...] = ()  # parameters that are static here, with their values
     derived: tuple[tuple[str, str], ...] = ()  # parameters computed from others, with what from
     wrappers: tuple[str, ...] = ()
+    origin: Origin | None = None
+
+    def __reduce__(self) -> Any:
+        if self.origin is None or self.origin.build(*self.origin.arguments) != self:
+            raise TypeError(f"{self.name} cannot be pickled: its Spec was put together or changed by hand")
+        for argument in self.origin.arguments:
+            qualified = getattr(argument, "__qualname__", "")
+            if callable(argument) and "<" in qualified:
+                raise TypeError(
+                    f"{self.name} cannot be pickled: it is made of {qualified}, which Python finds by no name; define "
+                    "its functions at the top of a module"
+                )
+        return self.origin.build, self.origin.arguments
+
+    def __deepcopy__(self, memo: Any) -> Spec:
+        return self  # nothing in it changes
+
+
+class Origin:
+    """The call that builds a Spec. It says nothing that the Spec does not say, so all of them compare equal."""
+
+    def __init__(self, build: Callable[..., Spec], arguments: tuple[Any, ...]) -> None:
+        self.build, self.arguments = build, arguments
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origin)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def builder(build: Callable[..., Spec]) -> Callable[..., Spec]:
+    """Cache a function of hashable arguments that builds a Spec, which then knows what built it."""
+
+    @functools.cache
+    @functools.wraps(build)
+    def cached(*arguments: Any) -> Spec:
+        return build(*arguments)._replace(origin=Origin(cached, arguments))
+
+    return cached
 
 
 @struct.dataclass
@@ -136,11 +180,36 @@ def as_action(space: Space, action: Any) -> Array:
 
 
 def as_parameter(name: str, value: Any) -> Array:
-    """Make a strong float32 array of a number or an array; raises ValueError for anything else."""
+    """Make a strong float32 array of a number or an array, of which whole ones must be exact in float32.
+
+    Raises ValueError for anything else, and for NaN. Of a traced value only the type is known.
+    """
     try:
-        return strong(jnp.asarray(value), jnp.float32)
-    except TypeError:
-        raise ValueError(f"The parameter {name!r} must be a number or an array, got {value!r}.") from None
+        if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+            if shape(value) is None:
+                raise TypeError
+            _check_held(name, np.asarray(value))
+        return strong(jnp.asarray(value, jnp.float32))
+    except (TypeError, OverflowError):
+        advice = ": give each number in it a name of its own." if isinstance(value, Mapping) else "."
+        raise ValueError(f"The parameter {name!r} must be a number or an array, got {shown(value)}{advice}") from None
+
+
+def _check_held(name: str, given: np.ndarray) -> None:
+    """Raise ValueError for numbers that change when they become float32."""
+    if given.dtype.kind not in "biufV":
+        raise TypeError
+    with np.errstate(all="ignore"):
+        held = given.astype(np.float32)
+        whole = np.issubdtype(given.dtype, np.integer)
+        changed = held.astype(given.dtype) != given if whole else np.isinf(held) & ~np.isinf(given)
+    if np.isnan(held).any():
+        raise ValueError(f"The parameter {name!r} is not a number: {shown(given)}.")
+    if changed.any():
+        raise ValueError(
+            f"The parameter {name!r} holds {given[changed].flat[0]}, which float32 does not: parameters are float32. "
+            "Let the functions read it (it is then static), or put it in the state."
+        )
 
 
 def strong(x: Any, dtype: Any = None) -> Array:

@@ -6,9 +6,12 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from jaxrl_up.envs.core import Env, Spec, as_parameter, strong, strong_tree
+from jaxrl_up.arguments import flag, shown
+from jaxrl_up.envs.core import Env, Origin, Spec, as_parameter, strong, strong_tree
+from jaxrl_up.envs.programs import digest, version
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.envs.wrappers import time_limit
 
@@ -28,42 +31,62 @@ def from_functions(
 
     `reset(key) -> (state, obs)` and `step(key, state, action) -> (state, obs, reward, terminated,
     truncated)`, with a dict `info` of arrays as an optional sixth value; with `params` (a dict of numbers
-    or arrays, traced) both receive that dict as last argument. Neither resets nor counts steps: `max_steps`
-    truncates. Raises ValueError for something that is not a function or a space, or a name that is not a
-    parameter's.
+    or arrays, traced, which become float32) both receive that dict as last argument. Neither resets nor counts
+    steps: `max_steps` truncates. What they read besides, attributes and constants, is static: after a change of it
+    make the environment again, and programs are compiled anew. Raises ValueError for something that is not a
+    function or a space, a parameter that is no number or not exact in float32, and TypeError for `params` that are
+    no dict.
     """
     for what, function in (("reset", reset), ("step", step)):
         if not callable(function):
             raise ValueError(f"from_functions needs a function as {what}, got {function!r}.")
+        if getattr(function, "__hash__", None) is None:
+            raise ValueError(
+                f"from_functions needs a function or a method as {what}, got {shown(function)} without hash."
+            )
     for what, space in (("observation_space", observation_space), ("action_space", action_space)):
         if not isinstance(space, Discrete | Box):
             raise ValueError(f"from_functions needs an envs.Discrete or envs.Box as {what}, got {space!r}.")
-    spec = _spec(
-        reset,
-        step,
-        observation_space,
-        action_space,
-        params is not None,
-        name,
-        binary_observation,
-        deterministic_reset,
-    )
+    if not isinstance(params, Mapping | None) or not all(isinstance(key, str) for key in params or {}):
+        raise TypeError(
+            f"from_functions needs a dict of names and numbers as params, got {shown(params)}: of a dataclass give "
+            "dataclasses.asdict(params), of a named tuple params._asdict()."
+        )
     values = {key: as_parameter(key, value) for key, value in sorted((params or {}).items())}
-    env = Env(params=values, spec=spec)
+    shapes = None if params is None else tuple((key, value.shape) for key, value in values.items())
+    flags = (flag("binary_observation", binary_observation), flag("deterministic_reset", deterministic_reset))
+    env = Env(params=values, spec=_spec(reset, step, observation_space, action_space, shapes, str(name), *flags))
     return env if max_steps is None else time_limit(env, max_steps)
 
 
+def _spec(*given: Any) -> Spec:
+    """The Spec of functions and what they read now: a program of theirs that differs is another Spec."""
+    spec = _build(*given, -1)  # only to be traced
+    keys, shapes = jax.eval_shape(jax.random.key, 0), given[4] or ()
+
+    def program(params: Any, key: Any, action: Any) -> Any:
+        state, obs = spec.reset(params, key)
+        return obs, spec.step(params, key, state, action)
+
+    params = {key: jax.ShapeDtypeStruct(shape, jnp.float32) for key, shape in shapes}
+    action = jax.ShapeDtypeStruct(spec.action_space.shape, spec.action_space.dtype)
+    return _build(*given, version(given, digest(program, params, keys, action)))
+
+
 @functools.cache
-def _spec(
+def _build(
     reset: Callable[..., Any],
     step: Callable[..., Any],
     observation_space: Space,
     action_space: Space,
-    takes_params: bool,
+    shapes: tuple[Any, ...] | None,
     name: str,
     binary_observation: bool,
     deterministic_reset: bool,
+    number: int,
 ) -> Spec:
+    takes_params = shapes is not None
+
     def spec_reset(params: Any, key: Any) -> Any:
         returned = reset(key, params) if takes_params else reset(key)
         if not isinstance(returned, tuple) or len(returned) != 2:
@@ -92,6 +115,10 @@ def _spec(
         action_space,
         binary_observation=binary_observation,
         deterministic_reset=deterministic_reset,
+        origin=Origin(
+            _spec,
+            (reset, step, observation_space, action_space, shapes, name, binary_observation, deterministic_reset),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import math
 import sys
 import types
 from collections.abc import Iterator
@@ -21,12 +22,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl_up.envs.core import Env, Spec, as_parameter, did_you_mean, strong, strong_tree
-from jaxrl_up.envs.gymnax_mends import MENDS, NO_MEND, Mend
+from jaxrl_up.arguments import shown
+from jaxrl_up.envs.core import Env, Spec, as_parameter, builder, did_you_mean, strong, strong_tree
+from jaxrl_up.envs.gymnax_mends import MENDS, NO_MEND, Mend, differentiable
+from jaxrl_up.envs.programs import digest, version
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.types import PyTree
 
 LIMIT = "max_steps_in_episode"
+INSTEAD = {  # wrappers of gymnax, and what does the same here
+    "FlattenObservationWrapper": "envs.flatten_observation",
+    "StickyActionWrapper": "envs.sticky_actions",
+    "LogWrapper": "envs.episode_statistics",
+}
 
 ENVIRONMENTS = {  # name -> observations, actions, time limit; a list needs no gymnax
     "CartPole-v1": ("Box [4]", "Discrete(2)", 500),
@@ -80,6 +88,8 @@ def narrow() -> Iterator[None]:
 
 def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
     """Build a registered gymnax environment; see `jaxrl_up.envs.make`."""
+    if not isinstance(name, str):
+        raise TypeError(f"make needs the name of an environment, as 'CartPole-v1', got {shown(name)}")
     accepted = _constructor_options(name)
     constructor = {key: _hashable(key, options[key]) for key in options if key in accepted}
     parts = _registered(name, tuple(sorted(constructor.items())))
@@ -90,34 +100,122 @@ def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
     for key in rest:
         if key not in allowed:
             raise ValueError(f"{name} has no parameter {key!r}. {did_you_mean(key, allowed - {LIMIT})}")
-    env = _env(name, parts, rest)
-    return env.replace(spec=_also_fixed(env.spec, tuple(sorted(constructor.items()))))
+    fixed, explicit, params = _sorted_out(name, parts, rest)
+    return Env(params=params, spec=_registered_spec(name, tuple(sorted(constructor.items())), fixed, explicit))
 
 
-@functools.cache
-def _also_fixed(spec: Spec, options: tuple[tuple[str, Any], ...]) -> Spec:
-    """A spec that names what its constructor was told; one object for equal ones."""
-    return spec._replace(fixed=(*spec.fixed, *options)) if options else spec
+@builder
+def _registered_spec(
+    name: str, constructor: tuple[tuple[str, Any], ...], fixed: tuple[tuple[str, Any], ...], explicit: tuple[str, ...]
+) -> Spec:
+    """The Spec of a registered environment, which names what its constructor was told too."""
+    spec = _spec(name, _registered(name, constructor), fixed, explicit)
+    return spec._replace(fixed=(*spec.fixed, *constructor))
 
 
 def from_gymnax(environment: Any, params: Any = None, name: str | None = None) -> Env:
     """Turn a gymnax `Environment` object into an Env with its own time limit and auto-reset.
 
-    Float fields of `params` (default: the environment's own) become traced, unless they enter a space. Raises
-    ValueError for a space other than Discrete and Box, or if reset or step cannot be traced.
+    The pair that `gymnax.make` returns is taken too. Float fields of `params` (default: the environment's own) become
+    traced, unless they enter a space. What the environment reads besides is static: after a change of it make the Env
+    again. Raises TypeError for something else, and ValueError for gymnax's wrappers, a space other than Discrete and
+    Box, observations that are not as their space says, or if reset or step cannot be traced.
     """
-    params = environment.default_params if params is None else params
-    parts = _own(environment, type(params), _items(params))
+    if params is None and isinstance(environment, tuple) and len(environment) == 2:
+        return from_gymnax(*environment, name=name)
+    environment = _checked_environment(environment)
     default = environment.default_params
-    if type(default) is type(params):  # equal static values must give one Spec, whatever the traced ones are
-        defaults = dict(_items(default))
-        parts, traced = (
-            _own(environment, type(params), tuple({**defaults, **parts.fixed}.items())),
-            parts.traced,
-        )
+    params = default if params is None else params
+    if not dataclasses.is_dataclass(params) or isinstance(params, type):
+        raise TypeError(f"from_gymnax needs the environment's EnvParams as params, got {shown(params)}")
+    name = name or str(environment.name)
+    usual = default if type(default) is type(params) else params
+    program = version((environment, type(usual), _items(usual)), _program(environment, usual))
+    parts, traced = _own(environment, type(params), _items(params), program), {}
+    if usual is default:  # equal static values must give one Spec, whatever the traced ones are
+        values = tuple({**dict(_items(default)), **parts.fixed}.items())
+        traced = parts.traced
     else:
-        traced = {}
-    return _env(name or str(environment.name), parts, traced)
+        values = _items(params)
+    fixed, explicit, given = _sorted_out(name, _own(environment, type(params), values, program), traced)
+    return Env(params=given, spec=_own_spec(name, environment, type(params), values, program, fixed, explicit))
+
+
+@builder
+def _own_spec(
+    name: str,
+    environment: Any,
+    kind: type,
+    values: tuple[tuple[str, Any], ...],
+    program: int,
+    fixed: tuple[tuple[str, Any], ...],
+    explicit: tuple[str, ...],
+) -> Spec:
+    """The Spec of an environment object with a program: see `from_gymnax`."""
+    return _spec(name, _own(environment, kind, values, program), fixed, explicit)
+
+
+def _checked_environment(environment: Any) -> Any:
+    """The environment; raises TypeError for what is none of gymnax, and ValueError for one in a wrapper of gymnax's."""
+    kind = type(environment)
+    if isinstance(environment, type) or not hasattr(kind, "step_env"):
+        if isinstance(environment, type) and hasattr(environment, "step_env"):
+            raise TypeError(f"from_gymnax needs an environment, got its class {environment.__name__}: call it")
+        if hasattr(kind, "__getattr__") and hasattr(environment, "step_env"):
+            use = INSTEAD.get(kind.__name__, "a wrapper of jaxrl_up.envs")
+            raise ValueError(
+                f"from_gymnax would pass over {kind.__name__}, as it uses step_env and reset_env only: give it the "
+                f"environment within, and wrap the Env with {use}"
+            )
+        if isinstance(environment, str):
+            raise TypeError(
+                f"from_gymnax needs an environment of gymnax, got {environment!r}: use envs.make for a name"
+            )
+        raise TypeError(f"from_gymnax needs an environment of gymnax. {what_to_do(environment)}")
+    base = next((base for base in kind.__mro__ if base.__module__ == "gymnax.environments.environment"), None)
+    for method in ("step", "reset"):
+        if base is not None and getattr(kind, method) is not getattr(base, method):
+            raise ValueError(
+                f"from_gymnax would pass over {kind.__name__}.{method}, as it uses step_env and reset_env only: write "
+                f"{method}_env in its place"
+            )
+    return environment
+
+
+def _program(environment: Any, params: Any) -> str | None:
+    """A digest of what an environment does now; see `programs.digest`."""
+
+    def program(key: Any) -> Any:
+        obs, state = environment.reset_env(key, params)
+        action = _space(environment.action_space(params), environment).sample(key)
+        reached = environment.step_env(key, state, action, params)
+        return obs, reached, environment.is_truncated(reached[1], params)
+
+    return digest(program, jax.eval_shape(jax.random.key, 0))
+
+
+def find(env: Env | str) -> Env:
+    """An environment, or what `make` builds of a name; raises TypeError for anything else, saying what to do."""
+    if isinstance(env, Env):
+        return env
+    if isinstance(env, str):
+        return make(env, None, {})
+    raise TypeError(what_to_do(env))
+
+
+def what_to_do(given: Any) -> str:
+    """What an error says of something that is given for an Env and is none."""
+    environment = given[0] if isinstance(given, tuple) and given else given
+    kind = environment if isinstance(environment, type) else type(environment)
+    if any(base.__module__.split(".")[0] in ("gymnasium", "gym") for base in kind.__mro__):
+        return (
+            f"{kind.__name__} is an environment of gymnasium, which runs in Python and cannot be compiled: take one of "
+            "envs.make, or write its reset and step with jax.numpy for envs.from_functions"
+        )
+    if hasattr(kind, "step_env") or any(base.__module__.startswith("gymnax.") for base in kind.__mro__):
+        pair = " (and unpack the pair that gymnax.make returns)" if environment is not given else ""
+        return f"{kind.__name__} is an environment of gymnax: make an Env of it with envs.from_gymnax{pair}"
+    return f"env={shown(given)} must be an Env, as envs.make gives it, or a name that envs.make knows"
 
 
 def _items(params: Any) -> tuple[tuple[str, Any], ...]:
@@ -127,21 +225,32 @@ def _items(params: Any) -> tuple[tuple[str, Any], ...]:
 
 
 @functools.cache
-def _own(environment: Any, kind: type, values: tuple[tuple[str, Any], ...]) -> Parts:
+def _own(environment: Any, kind: type, values: tuple[tuple[str, Any], ...], program: int) -> Parts:
     with jax.ensure_compile_time_eval(), narrow():
         params = kind(**{key: jnp.asarray(value) if isinstance(value, tuple) else value for key, value in values})
-        return _take_apart(environment, params, NO_MEND)
+        return _take_apart(differentiable(environment), params, _mend_of_space(environment))
 
 
-def _env(name: str, parts: Parts, given: dict[str, Any]) -> Env:
+def _mend_of_space(environment: Any) -> Mend:
+    """What makes the observations of one of gymnax's own environments those of its space; of others nothing."""
+    from gymnax import registration
+
+    name = next((name for name, kind in registration._registry.items() if kind is type(environment)), None)
+    mend = MENDS.get(str(name), NO_MEND)
+    return NO_MEND._replace(observation_space=mend.observation_space, observe=mend.observe, clip=mend.clip)
+
+
+def _sorted_out(
+    name: str, parts: Parts, given: dict[str, Any]
+) -> tuple[tuple[tuple[str, Any], ...], tuple[str, ...], dict[str, jax.Array]]:
+    """Static parameters with their values, the derived ones that are given, and the traced ones."""
     fixed = {
         **parts.fixed,
         **{key: _fixed_value(name, key, parts, given[key]) for key in given if key in parts.fixed},
     }
     explicit = tuple(sorted(key for key in given if key in parts.mend.derived))
-    spec = _spec(name, parts, tuple(sorted(fixed.items())), explicit)
     values = {**parts.traced, **{key: given[key] for key in given if key not in fixed}}
-    return Env(params={key: as_parameter(key, values[key]) for key in sorted(values)}, spec=spec)
+    return tuple(sorted(fixed.items())), explicit, {key: as_parameter(key, values[key]) for key in sorted(values)}
 
 
 def _constructor_options(name: str) -> tuple[str, ...]:
@@ -179,7 +288,12 @@ def _import_gymnax() -> None:
 @functools.cache
 def _registered(name: str, constructor: tuple[tuple[str, Any], ...]) -> Parts:
     with jax.ensure_compile_time_eval(), narrow():  # else arrays that a constructor makes are tracers under jit
-        environment = _factory(name)(**dict(constructor))
+        try:
+            environment = differentiable(_factory(name)(**dict(constructor)))
+        except Exception as error:  # whatever its constructor says of its options
+            given = ", ".join(f"{key}={shown(value)}" for key, value in constructor)
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{name} cannot be built with {given}: {reason}") from error
         return _take_apart(environment, environment.default_params, MENDS.get(name, NO_MEND))
 
 
@@ -224,7 +338,9 @@ def _hashable(name: str, value: Any) -> Any:
 def _fixed_value(name: str, field: str, parts: Parts, value: Any) -> Any:
     value, kind = _hashable(field, value), type(parts.fixed[field])
     if kind in (bool, int, float):
-        if isinstance(value, tuple | str) or value is None or kind(value) != value:
+        known = isinstance(value, bool | int | float) and (kind is bool or not isinstance(value, bool))
+        if not known or not math.isfinite(value) or kind(value) != value:
+            field = "max_steps" if field == LIMIT else field
             raise ValueError(f"{field!r} of {name} must be of type {kind.__name__}, got {value!r}.")
         value = kind(value)
     if field == LIMIT and (value < 1 or value != int(value)):
@@ -275,7 +391,7 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
         else:
             observation_space = _space(environment.observation_space(concrete), environment)
     defaults = {**parts.traced, **{key: getattr(parts.params, key) for key in explicit}}
-    dtypes = _stable_dtypes(name, raw_reset, raw_step, defaults, action_space)
+    dtypes = _stable_dtypes(name, raw_reset, raw_step, defaults, action_space, observation_space)
 
     def cast(state: PyTree) -> PyTree:
         return jax.tree.map(strong, state, dtypes)
@@ -307,22 +423,41 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
     )
 
 
-def _stable_dtypes(name: str, reset: Any, step: Any, params: Any, action_space: Space) -> PyTree:
-    """Find a dtype per state leaf that fits both reset and step (0 after the one, 0.5 after the other)."""
+def _stable_dtypes(
+    name: str, reset: Any, step: Any, params: Any, action_space: Space, observation_space: Space
+) -> PyTree:
+    """Find a dtype per state leaf that fits both reset and step (0 after the one, 0.5 after the other).
+
+    Raises ValueError if they cannot be traced, or give observations that are not as the space says.
+    """
 
     def settle(params: Any, key: Any) -> Any:
         params = {key: as_parameter(key, value) for key, value in params.items()}
-        state = strong_tree(reset(params, key)[0])
+        state, first = reset(params, key)
+        state, observations = strong_tree(state), [first]
         for _ in range(2):
-            reached = step(params, key, state, action_space.sample(key))[0]
+            reached, obs, *_ = step(params, key, state, action_space.sample(key))
+            observations.append(obs)
             dtypes = jax.tree.map(
                 lambda a, b: jnp.promote_types(jnp.asarray(a).dtype, jnp.asarray(b).dtype), state, reached
             )
             state = jax.tree.map(strong, state, dtypes)
-        return state
+        return state, observations
 
     try:
         with narrow():
-            return jax.tree.map(lambda leaf: leaf.dtype, jax.eval_shape(settle, params, jax.random.key(0)))
+            state, observations = jax.eval_shape(settle, params, jax.random.key(0))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: its reset_env or step_env cannot be traced with these options: {error}") from error
+    for when, obs in zip(("reset_env", "step_env"), observations, strict=False):
+        if not hasattr(obs, "shape"):
+            raise ValueError(
+                f"{name}: {when} shows a {type(obs).__name__}, its space {observation_space}: give one array"
+            )
+        floats = jnp.issubdtype(obs.dtype, jnp.floating) and not jnp.issubdtype(observation_space.dtype, jnp.floating)
+        if obs.shape != observation_space.shape or floats:
+            raise ValueError(
+                f"{name}: the observation of {when} is {obs.dtype}{list(obs.shape)}, its space {observation_space} is "
+                f"{observation_space.dtype}{list(observation_space.shape)}: change one of them"
+            )
+    return jax.tree.map(lambda leaf: leaf.dtype, state)

@@ -26,12 +26,15 @@
     all                       weak Python numbers in the state, other dtypes after step than after reset
                                 ->  strong dtypes, the same after both
     all                       info["discount"], which repeats the flags  ->  dropped
+    Pendulum-v1, MountainCarContinuous-v0, PointRobot-misc, Reacher-misc, Swimmer-misc
+                              stop the gradient at every step  ->  differentiable, in states and parameters
 
-Left as they are, to be known: DeepSea ends terminated *and* truncated at once (its depth is its limit), and
-its statistics across episodes are reset with the rest; DiscountingChain and Freeway end truncated where the
-originals terminate; PointRobot pays for the position before the move; Asterix never fills the first slot it
-draws, and a spawn without a free slot empties one; Reacher cannot be traced with num_joints other than 2. What MinAtar
-lacks is in `caution`.
+Left as they are, to be known: all others stop the gradient at every step, so that the gradient of a return by a
+parameter leaves out what earlier steps did to the state, and is often 0, without a word; DeepSea ends terminated *and*
+truncated at once (its depth is its limit), and its statistics across episodes are reset with the rest;
+DiscountingChain and Freeway end truncated where the originals terminate; PointRobot pays for the position before the
+move; Asterix never fills the first slot it draws, and a spawn without a free slot empties one; Reacher cannot be
+traced with num_joints other than 2. What MinAtar lacks is in `caution`.
 """
 
 from __future__ import annotations
@@ -144,6 +147,12 @@ def _meta_maze_space(environment: Any, params: Any) -> Space:
     low, high = _time_bounds(params)
     cells = environment.rf_size**2 + environment.num_actions
     return Box([0.0] * cells + [-INFINITY, low], [1.0] * cells + [INFINITY, high], (cells + 2,))
+
+
+def differentiable(environment: Any) -> Any:
+    """The environment, its gradients no longer stopped where gymnax knows how."""
+    known = getattr(environment, "supports_transition_gradients", False)
+    return environment.with_transition_gradients() if known else environment
 
 
 NO_MEND = Mend()

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.arguments import plain, shown
 from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key
 
@@ -23,9 +24,10 @@ class Discrete:
     n: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or not 1 <= self.n < 2**31:
-            raise ValueError(f"Discrete(n) needs an integer n >= 1, and below 2^31 (int32), got n = {self.n!r}.")
-        object.__setattr__(self, "n", int(self.n))
+        n = plain(self.n)
+        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n < 2**31:
+            raise ValueError(f"Discrete(n) needs an integer n >= 1, and below 2^31 (int32), got n = {shown(self.n)}.")
+        object.__setattr__(self, "n", n)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,7 +70,10 @@ class Box:
     dtype: np.dtype
 
     def __init__(self, low: Any, high: Any, shape: Any = None, dtype: Any = np.float32) -> None:
-        low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        try:
+            low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"Box(low, high) needs numbers, got low={shown(low)}, high={shown(high)}.") from None
         shape = np.broadcast_shapes(low.shape, high.shape) if shape is None else shape
         shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(size) for size in shape)
         for name, bound in (("low", low), ("high", high)):

@@ -10,14 +10,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from jaxrl_up.envs.core import Env, Spec
+from jaxrl_up.arguments import as_whole, is_number, plain, shown
+from jaxrl_up.envs.core import Env, Spec, builder
+from jaxrl_up.envs.gymnax_adapter import find
 from jaxrl_up.envs.spaces import Box, Discrete, Space
 from jaxrl_up.types import Array, Key
 
@@ -45,6 +46,20 @@ class Sticky(NamedTuple):
     started: Array
 
 
+Given = ParamSpec("Given")
+
+
+def wrapper(wrap: Callable[Concatenate[Env, Given], Env]) -> Callable[Concatenate[Env | str, Given], Env]:
+    """Let a wrapper take the name of an environment too; raises TypeError for what is none."""
+
+    @functools.wraps(wrap)
+    def named(env: Env | str, *arguments: Given.args, **options: Given.kwargs) -> Env:
+        return wrap(find(env), *arguments, **options)
+
+    return named
+
+
+@wrapper
 def flatten_observation(env: Env) -> Env:
     """Show observations as one vector [D]: a Box is ravelled (a scalar becomes [1]), a Discrete one-hot."""
     if isinstance(env.observation_space, Discrete):
@@ -52,7 +67,7 @@ def flatten_observation(env: Env) -> Env:
     return env.replace(spec=_flatten_observation(env.spec))
 
 
-@functools.cache
+@builder
 def _flatten_observation(spec: Spec) -> Spec:
     space = cast(Box, spec.observation_space)
     low, high = (np.broadcast_to(bound, space.shape).ravel() for bound in (space.low, space.high))
@@ -60,6 +75,7 @@ def _flatten_observation(spec: Spec) -> Spec:
     return _map_observation(spec, "flatten_observation", flat, jnp.ravel)
 
 
+@wrapper
 def one_hot_observation(env: Env) -> Env:
     """Show a Discrete(n) observation as a one-hot float32 vector [n]; raises ValueError for a Box."""
     if not isinstance(env.observation_space, Discrete):
@@ -70,7 +86,7 @@ def one_hot_observation(env: Env) -> Env:
     return env.replace(spec=_one_hot_observation(env.spec))
 
 
-@functools.cache
+@builder
 def _one_hot_observation(spec: Spec) -> Spec:
     n = cast(Discrete, spec.observation_space).n
     spec = _map_observation(
@@ -82,6 +98,7 @@ def _one_hot_observation(spec: Spec) -> Spec:
     return spec._replace(binary_observation=True)
 
 
+@wrapper
 def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
     """Show only some entries of a vector observation [D], which makes the environment partially observed.
 
@@ -105,7 +122,7 @@ def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
     return env.replace(spec=_mask_observation(env.spec, tuple(given.tolist())))
 
 
-@functools.cache
+@builder
 def _mask_observation(spec: Spec, keep: tuple[int, ...]) -> Spec:
     space, index = cast(Box, spec.observation_space), np.asarray(keep)
     low, high = (np.broadcast_to(bound, space.shape)[index] for bound in (space.low, space.high))
@@ -125,12 +142,14 @@ def _map_observation(spec: Spec, name: str, space: Space, convert: Callable[[Arr
     return spec._replace(reset=reset, step=step, observation_space=space, wrappers=(*spec.wrappers, name))
 
 
+@wrapper
 def scale_reward(env: Env, scale: float) -> Env:
     """Multiply rewards by a finite number (static); raises ValueError for anything else."""
     scale = _number("scale_reward", "scale", scale)
     return env.replace(spec=_map_reward(env.spec, f"scale_reward({scale:g})", ("scale", scale)))
 
 
+@wrapper
 def clip_reward(env: Env, low: float = -1.0, high: float = 1.0) -> Env:
     """Clip rewards to [low, high] (static); raises ValueError unless low < high."""
     low, high = _number("clip_reward", "low", low), _number("clip_reward", "high", high)
@@ -139,7 +158,7 @@ def clip_reward(env: Env, low: float = -1.0, high: float = 1.0) -> Env:
     return env.replace(spec=_map_reward(env.spec, f"clip_reward({low:g}, {high:g})", ("clip", low, high)))
 
 
-@functools.cache
+@builder
 def _map_reward(spec: Spec, name: str, change: tuple[Any, ...]) -> Spec:
     def step(params: Any, key: Key, state: Any, action: Array) -> Any:
         state, obs, reward, *rest = spec.step(params, key, state, action)
@@ -151,11 +170,13 @@ def _map_reward(spec: Spec, name: str, change: tuple[Any, ...]) -> Spec:
 
 
 def _number(wrapper: str, name: str, value: Any) -> float:
-    if isinstance(value, bool | Tracer) or not np.isscalar(value) or not np.isfinite(cast(float, value)):
-        raise ValueError(f"{wrapper} needs a finite Python number as {name} (it is static), got {value!r}.")
-    return float(cast(float, value))
+    number = plain(value)
+    if not is_number(number) or not -np.inf < number < np.inf:
+        raise ValueError(f"{wrapper} needs a finite Python number as {name} (it is static), got {shown(value)}.")
+    return float(number)
 
 
+@wrapper
 def rescale_action(env: Env) -> Env:
     """Accept any float action: clip it to [-1, 1] and map that onto the bounds of each dimension.
 
@@ -166,7 +187,7 @@ def rescale_action(env: Env) -> Env:
     return env.replace(spec=_rescale_action(env.spec))
 
 
-@functools.cache
+@builder
 def _rescale_action(spec: Spec) -> Spec:
     space = cast(Box, spec.action_space)
     low, high = space.bounds()
@@ -185,13 +206,14 @@ def to_bounds(action: Array, space: Box) -> Array:
     return jnp.clip(jnp.where(bounded, scaled, action), low, high)  # rounding never leaves the bounds
 
 
+@wrapper
 def clip_action(env: Env) -> Env:
     """Accept any float action and clip it to the bounds; raises ValueError unless in a Box of floats."""
     _require_float_box(env, "clip_action")
     return env.replace(spec=_clip_action(env.spec))
 
 
-@functools.cache
+@builder
 def _clip_action(spec: Spec) -> Spec:
     low, high = cast(Box, spec.action_space).bounds()
     return _map_action(spec, "clip_action", spec.action_space, lambda action: jnp.clip(action, low, high))
@@ -210,22 +232,24 @@ def _require_float_box(env: Env, wrapper: str) -> None:
         raise ValueError(f"{wrapper} needs a Box action space of floats, {env.name} has {space}.")
 
 
+@wrapper
 def time_limit(env: Env, max_steps: int) -> Env:
     """Truncate episodes at `max_steps` steps; nothing is terminated by it.
 
     Raises ValueError unless `max_steps` is an integer from 1 to the limit the environment already has.
     """
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
-        raise ValueError(f"time_limit needs an integer max_steps >= 1, got {max_steps!r}.")
-    if env.max_steps is not None and max_steps > env.max_steps:
+    steps = as_whole(max_steps)
+    if steps is None or steps < 1:
+        raise ValueError(f"time_limit needs an integer max_steps >= 1, got {shown(max_steps)}.")
+    if env.max_steps is not None and steps > env.max_steps:
         raise ValueError(
-            f"time_limit({max_steps}) has no effect: {env.name} is already truncated at {env.max_steps}. "
-            f"Give the longer limit where it is built: max_steps={max_steps}."
+            f"time_limit({steps}) has no effect: {env.name} is already truncated at {env.max_steps}. "
+            f"Give the longer limit where it is built: max_steps={steps}."
         )
-    return env.replace(spec=_time_limit(env.spec, int(max_steps)))
+    return env.replace(spec=_time_limit(env.spec, steps))
 
 
-@functools.cache
+@builder
 def _time_limit(spec: Spec, max_steps: int) -> Spec:
     def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)
@@ -240,6 +264,7 @@ def _time_limit(spec: Spec, max_steps: int) -> Spec:
     return spec._replace(reset=reset, step=step, max_steps=max_steps, wrappers=wrappers)
 
 
+@wrapper
 def episode_statistics(env: Env) -> Env:
     """Add info["episode_return"] (float32) and info["episode_length"] (int32): those of the episode so far.
 
@@ -249,7 +274,7 @@ def episode_statistics(env: Env) -> Env:
     return env.replace(spec=_episode_statistics(env.spec))
 
 
-@functools.cache
+@builder
 def _episode_statistics(spec: Spec) -> Spec:
     def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)
@@ -264,6 +289,7 @@ def _episode_statistics(spec: Spec) -> Spec:
     return spec._replace(reset=reset, step=step, wrappers=(*spec.wrappers, "episode_statistics"))
 
 
+@wrapper
 def sticky_actions(env: Env, probability: float = 0.25) -> Env:
     """Repeat the action executed before, with a probability, at each step but an episode's first.
 
@@ -275,7 +301,7 @@ def sticky_actions(env: Env, probability: float = 0.25) -> Env:
     return env.replace(spec=_sticky_actions(env.spec, probability))
 
 
-@functools.cache
+@builder
 def _sticky_actions(spec: Spec, probability: float) -> Spec:
     space = spec.action_space
 

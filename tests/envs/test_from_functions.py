@@ -1,10 +1,16 @@
 """Bring your own environment, and what `Env.step` itself promises."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxrl_up import envs
+from jaxrl_up.envs.core import as_parameter
+from jaxrl_up.rollout import play
 
 
 def make_walk(max_steps=30):
@@ -108,3 +114,125 @@ def test_the_state_after_an_end_is_a_fresh_one():
     assert step.truncated and not step.terminated and (step.obs == obs).all()
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), state, fresh))
     assert not (step.obs == step.next_obs).all()
+
+
+class Corridor:
+    """Ends at `size`; what its functions read besides is in several places."""
+
+    def __init__(self, size):
+        self.size, self.table = size, np.arange(20.0)
+
+    def reset(self, key):
+        return jnp.int32(0), jnp.zeros(1)
+
+    def step(self, key, place, action):
+        return place + 1, jnp.zeros(1), jnp.asarray(self.table)[place], place + 1 >= self.size, False
+
+    def env(self):
+        return envs.from_functions(self.reset, self.step, envs.Box(-1, 1, (1,)), envs.Discrete(2), 12)
+
+
+@jax.jit
+def returned(env):
+    return play(env, lambda obs, key: jnp.zeros(len(obs), jnp.int32), jax.random.key(0), 1).returns[0]
+
+
+SCALE = 1.0
+
+
+def scaled_step(key, place, action):
+    return place + 1, jnp.zeros(1), SCALE, place >= 1, False
+
+
+def test_a_changed_object_is_another_environment():
+    corridor = Corridor(3)
+    before = corridor.env()
+    assert returned(before) == 0 + 1 + 2
+    corridor.size = 5
+    assert returned(corridor.env()) == 0 + 1 + 2 + 3 + 4
+    assert corridor.env().spec != before.spec
+    corridor.table = np.ones(20)
+    assert returned(corridor.env()) == 5
+    assert corridor.env().spec == corridor.env().spec
+
+
+def test_a_changed_constant_or_variable_is_another_environment(monkeypatch):
+    corridor, weight = Corridor(3), 1.0
+
+    def step(key, place, action):
+        return place + 1, jnp.zeros(1), weight, place >= 1, False
+
+    def build(function):
+        return envs.from_functions(corridor.reset, function, envs.Box(-1, 1, (1,)), envs.Discrete(2), 12)
+
+    assert returned(build(scaled_step)) == returned(build(step)) == 2
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 2.0)
+    weight = 3.0
+    assert returned(build(scaled_step)) == 4
+    assert returned(build(step)) == 6
+    wrapped = envs.episode_statistics(envs.scale_reward(build(step), 0.5))
+    assert returned(wrapped) == 3
+    weight = 5.0
+    assert returned(envs.episode_statistics(envs.scale_reward(build(step), 0.5))) == 5
+
+
+def test_a_program_that_was_left_is_not_met_again():
+    """The first of these environments is traced only after the change."""
+    corridor = Corridor(3)
+    late = corridor.env()
+    corridor.size = 5
+    assert returned(corridor.env()) == returned(late) == 10
+    corridor.size = 3
+    assert returned(corridor.env()) == 3
+
+
+def test_arrays_within_functions_that_are_compiled_by_themselves_count():
+    """Of two such functions of one text the arrays are all that tells them apart."""
+
+    class Lookup(Corridor):
+        def __init__(self, table):
+            super().__init__(3)
+            self.look = jax.jit(lambda place: jnp.asarray(table)[place])
+
+        def step(self, key, place, action):
+            return place + 1, jnp.zeros(1), self.look(place), place + 1 >= self.size, False
+
+    lookup = Lookup(np.arange(20.0))
+    assert returned(lookup.env()) == 0 + 1 + 2
+    lookup.look = Lookup(np.ones(20)).look
+    assert returned(lookup.env()) == 3
+
+
+def test_equal_programs_are_compiled_once():
+    corridor = Corridor(4)
+    traced = []
+
+    @jax.jit
+    def count(env):
+        traced.append(1)
+        return env.reset(jax.random.key(0))
+
+    for _ in range(3):
+        count(corridor.env())
+    assert len(traced) == 1
+
+
+def test_making_one_starts_no_backend_and_runs_nothing():
+    code = """
+from jax._src import xla_bridge
+from jaxrl_up.envs import Box, Discrete, from_functions
+import jax.numpy as jnp
+def step(key, state, action):
+    return state + 1, jnp.ones(1), 1.0, state > 3, False
+from_functions(lambda key: (jnp.int32(0), jnp.zeros(1)), step, Box(-1, 1, (1,)), Discrete(2), 5)
+assert not xla_bridge._backends
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_parameters_are_exact_in_float32():
+    for value in (16777216, 2**40, np.int8(3), True, np.bool_(False), jnp.int32(7), [1, 2], np.float64(0.1), np.inf):
+        held = as_parameter("x", value)
+        assert held.dtype == jnp.float32
+        np.testing.assert_array_equal(held, np.asarray(value, np.float32))
+    assert jax.jit(lambda n: as_parameter("x", n))(123456789).dtype == jnp.float32

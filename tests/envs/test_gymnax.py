@@ -286,3 +286,81 @@ def test_a_gymnax_space_that_is_not_one_array_is_refused():
 
     with pytest.raises(ValueError, match="Dict space; only Discrete and Box"):
         envs.from_gymnax(Split())
+
+
+def test_the_pair_of_gymnax_make_is_taken():
+    pair = gymnax.make("Catch-bsuite")
+    env = envs.from_gymnax(pair)
+    assert env.spec == envs.from_gymnax(*pair).spec
+    assert env.reset(jax.random.key(0))[1].shape == env.observation_space.shape
+    envs.check(env, num_steps=20)
+
+
+@pytest.mark.parametrize("name", ["Catch-bsuite", "MemoryChain-bsuite", "BernoulliBandit-misc", "Pong-misc"])
+def test_gymnaxs_own_objects_show_what_their_spaces_say(name):
+    assert envs.from_gymnax(*gymnax.make(name)).observation_space == envs.make(name).observation_space
+
+
+def test_a_changed_gymnax_object_is_another_environment():
+    from gymnax.environments.classic_control.pendulum import Pendulum
+
+    class Scaled(Pendulum):
+        scale = 1.0
+
+        def step_env(self, key, state, action, params):
+            obs, state, reward, terminated, info = super().step_env(key, state, action, params)
+            return obs, state, self.scale * reward, terminated, info
+
+    own, key, step = (
+        Scaled(),
+        jax.random.key(0),
+        jax.jit(lambda env, state: env.step(key, state, jnp.zeros(1))[1].reward),
+    )
+    env = envs.from_gymnax(own)
+    state, _ = env.reset(key)
+    paid = step(env, state)
+    assert envs.from_gymnax(own).spec == env.spec
+    own.scale = 2.0
+    np.testing.assert_allclose(step(envs.from_gymnax(own), state), 2 * paid, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"), [("Pendulum-v1", "g", 10.0), ("MountainCarContinuous-v0", "power", 0.0015)]
+)
+def test_gradients_go_through_continuous_physics(name, parameter, value):
+    """By central differences; of the state at the end, which no reward has cut."""
+    env = envs.make(name)
+
+    def reached(x):
+        other, key = env.with_params(**{parameter: x}), jax.random.key(0)
+        state, first = other.reset(key)
+        action = 0.3 * jnp.ones(env.action_space.shape)
+
+        def step(carry, key):
+            state, _ = carry
+            state, step = other.step(key, state, action)
+            return (state, step.next_obs), None
+
+        (_, obs), _ = jax.lax.scan(step, (state, first), jax.random.split(key, 6))
+        return jnp.sum(obs)
+
+    reached = jax.jit(reached)
+    step = 1e-2 * value
+    expected = (reached(value + step) - reached(value - step)) / (2 * step)
+    assert abs(expected) > 1e-4
+    np.testing.assert_allclose(jax.grad(reached)(value), expected, rtol=2e-2)
+
+
+def test_gradients_of_discrete_actions_are_stopped_as_is_said():
+    env, key = envs.make("CartPole-v1"), jax.random.key(0)
+
+    def reached(gravity):
+        other = env.with_params(gravity=gravity)
+        state, _ = other.reset(key)
+        return jnp.sum(other.step(key, other.step(key, state, 0)[0], 1)[1].next_obs)
+
+    assert reached(20.0) != reached(5.0)
+    assert jax.grad(reached)(9.8) == 0
+    from jaxrl_up.envs import gymnax_mends
+
+    assert "all others stop the gradient at every step" in gymnax_mends.__doc__

@@ -157,7 +157,7 @@ def test_sticky_actions_repeat_at_their_rate_but_not_across_episodes():
         (lambda: envs.mask_observation(envs.make("CartPole-v1"), [True, False]), "4 booleans"),
         (lambda: envs.mask_observation(envs.make("CartPole-v1"), [False] * 4), "keeps at least one"),
         (lambda: envs.time_limit(envs.make("CartPole-v1"), 501), "already truncated at 500"),
-        (lambda: envs.time_limit(envs.make("CartPole-v1"), 2.0), "integer max_steps"),
+        (lambda: envs.time_limit(envs.make("CartPole-v1"), 2.5), "integer max_steps"),
         (lambda: envs.sticky_actions(envs.make("CartPole-v1"), 1.0), "0 <= probability < 1"),
         (lambda: envs.scale_reward(envs.make("CartPole-v1"), INF), "finite Python number"),
         (lambda: envs.clip_reward(envs.make("CartPole-v1"), 1.0, 1.0), "low < high"),
