@@ -41,7 +41,7 @@ def leave_out_faulty_fusion() -> None:
 
 def _started() -> bool:
     """Whether JAX has begun to compute: then it lets the number of CPU devices be set no more."""
-    devices = jax.config.jax_num_cpu_devices
+    devices = jax.config.values["jax_num_cpu_devices"]
     try:
         jax.config.update("jax_num_cpu_devices", devices + 3)
     except RuntimeError:
