@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, cast
 
 import jax
 import jaxlib.version
@@ -42,7 +41,7 @@ def leave_out_faulty_fusion() -> None:
 
 def _started() -> bool:
     """Whether JAX has begun to compute: then it lets the number of CPU devices be set no more."""
-    devices = cast(Any, jax.config).jax_num_cpu_devices
+    devices = jax.config.values["jax_num_cpu_devices"]
     try:
         jax.config.update("jax_num_cpu_devices", devices + 3)
     except RuntimeError:

@@ -45,8 +45,12 @@ def _within(step: Any, dying: Collection[Any]) -> int:
     most = 0
     for name, part in _parts(step.params):
         if step.primitive.name in ("scan", "while"):
-            constants = step.params["num_consts" if name == "jaxpr" else name.replace("jaxpr", "nconsts")]
-            given = sum(map(_size, step.outvars[step.params.get("num_carry", len(step.outvars)) :]))
+            if step.primitive.name == "scan":  # how many there are of each kind is not named alike in all versions
+                carried = _unsliced(step.outvars, part.outvars)
+                constants = _unsliced(step.invars, part.invars) - carried
+            else:
+                carried, constants = len(step.outvars), step.params[name.replace("jaxpr", "nconsts")]
+            given = sum(map(_size, step.outvars[carried:]))
             most = max(most, given + working_bytes(part, part.invars[constants:]))
         else:  # a branch has an argument less than its step
             pairs = zip(part.invars[::-1], step.invars[::-1], strict=False)
@@ -54,6 +58,11 @@ def _within(step: Any, dying: Collection[Any]) -> int:
                 most, working_bytes(part, [v for v, outer in pairs if isinstance(outer, Var) and outer in dying])
             )
     return most
+
+
+def _unsliced(outer: Any, inner: Any) -> int:
+    """How many arrays a scan passes whole to its steps; the others have an axis less there."""
+    return sum(a.aval.shape == b.aval.shape for a, b in zip(outer, inner, strict=True))
 
 
 def _parts(params: dict[str, Any]) -> Iterator[tuple[str, Jaxpr]]:
