@@ -13,6 +13,7 @@ from jaxrl_up.config import canonical
 from jaxrl_up.lanes import choose, gather, to_devices, to_host, without_padding
 from jaxrl_up.saved_runs import Best, Reached
 from jaxrl_up.training import Log, Progress, begin_lanes, lane_mesh
+from jaxrl_up.types import Mean
 
 ODD = np.array([-0.0, np.nan, np.inf, 1e-45, -1.5], np.float32)  # what arithmetic would not leave alone
 
@@ -31,7 +32,8 @@ def reached(lanes, first=0):
     weights = np.roll(np.resize(ODD, lanes), first).reshape(-1, 1) * np.ones((1, 2), np.float32)
     keys = jax.vmap(jax.random.key)(jnp.asarray(number, jnp.uint32))
     state = State({"w": weights}, keys, {"updates": np.int32(3)})
-    log = Log(*(number.astype(np.float32) + i for i in range(8)), {"loss": -number.astype(np.float32)}, number)
+    floats = number.astype(np.float32)
+    log = Log(*(floats + i for i in range(6)), Mean(floats, number), {"loss": Mean(-floats, number)}, number)
     progress = Progress(state, number.astype(np.int32), keys)
     best = Best({"w": -weights}, number.astype(np.float32), number.astype(np.int32))
     return Reached(progress, (log, log), best, 5.0, 4.0)

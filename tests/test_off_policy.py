@@ -236,7 +236,7 @@ def test_gradient_steps_done(num_envs, done):
 
 def test_losses_are_means_over_the_gradient_steps_that_were_made():
     """None before learning starts, and for an actor that waits only those that moved it."""
-    config = tiny(TD3, total_steps=96, learning_starts=24, gradient_steps=3, policy_delay=4)
+    config = tiny(TD3, total_steps=96, learning_starts=24, buffer_size=96, gradient_steps=3, policy_delay=4)
     often, once = (train(TD3, breaking(TD3), config, jax.random.key(0), number, EVALUATION)[1] for number in (6, 1))
     made = np.diff([0, *off_policy.gradient_steps_done(config, 8 * np.arange(1, 7)).tolist()])
     np.testing.assert_array_equal(often.learned["critic_loss"].count, made)
