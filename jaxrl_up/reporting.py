@@ -185,8 +185,8 @@ def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
         return []
     seeds = "" if np.all(distinct == fewest) else ", in the seed with the fewest"
     return [
-        f"of the {episodes} episodes of the last evaluation only {fewest} differ{seeds}: hardly anything is drawn at "
-        "random after the start, and episodes that repeat others say nothing more"
+        f"of the {episodes} episodes of the last evaluation only {fewest} differ in an action or a reward{seeds}: the "
+        "others repeat them, and make the score no surer"
     ]
 
 

@@ -209,11 +209,8 @@ def _newest(run: SavedRun, read: Callable[[Path], Any]) -> Any:
             damage = damage or error
             continue
         if damage is not None:
-            warnings.warn(
-                f"{damage}; taken is the checkpoint before it, of {checkpoint.updates_of(place):,} updates, and what "
-                "was trained after that is lost",
-                stacklevel=3,
-            )
+            before = f"the checkpoint before it, of {checkpoint.updates_of(place):,} updates"
+            warnings.warn(f"{damage}; taken is {before}, and what was trained after that is lost", stacklevel=3)
         return found
     if damage is not None:
         raise ValueError(

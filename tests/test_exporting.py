@@ -343,7 +343,7 @@ def test_a_file_appears_whole_or_not_at_all(whole, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(exporting.os, "replace", full)
+        patch.setattr("os.replace", full)
         with pytest.raises(OSError, match=r"cannot write .*No space left on device"):
             save_policy(path, *settings, overwrite=True)
     assert [file.name for file in tmp_path.iterdir()] == ["policy.bin"]

@@ -57,8 +57,8 @@ def test_episodes_that_repeat_others_are_said():
     log = make_log()
     for last, said in (
         ((16, 16, 16), None),
-        ((2, 2, 2), "only 2 differ: "),
-        ((16, 3, 9), "only 3 differ, in the seed"),
+        ((2, 2, 2), "only 2 differ in an action or a reward: "),
+        ((16, 3, 9), "only 3 differ in an action or a reward, in the seed"),
     ):
         found = make_result(log._replace(distinct=np.array([[16, 16, x] for x in last])))._replace(num_episodes=16)
         lines = [line for line in summary(found) if "16 episodes" in line]
