@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxrl_up.types import Array, Key
 
@@ -27,10 +28,10 @@ def as_key(key: Any) -> Key:
         raise TypeError(f"key={_brief(key)} is not a random key: {ADVICE}")
     if key.ndim == 0 and _kind(key) == "number":
         return jax.random.key(key)
-    keys = key if _kind(key) == "typed" else _wrapped(key)
-    if keys is None or keys.ndim != 0:
+    typed = _typed(key)
+    if typed is None or typed.ndim != 0:
         raise ValueError(f"key={_brief(key)} is not one key: {ADVICE}; use jax.vmap for many")
-    return keys
+    return typed
 
 
 def as_keys(keys: Any) -> Key:
@@ -47,10 +48,10 @@ def as_keys(keys: Any) -> Key:
     if not isinstance(keys, jax.Array | np.ndarray) or _kind(keys) == "neither":
         raise TypeError(f"keys={_brief(keys)} are not random keys: {advice}")
     if _kind(keys) == "number" and keys.ndim == 1 and keys.dtype != jnp.uint32:
-        if not isinstance(keys, jax.core.Tracer):
+        if not isinstance(keys, Tracer):
             return as_keys(np.asarray(keys).tolist())
         return jax.vmap(jax.random.key)(keys)
-    typed = keys if _kind(keys) == "typed" else _wrapped(keys)
+    typed = _typed(keys)
     if typed is None or typed.ndim != 1 or typed.size == 0:
         what = "is one key" if typed is not None and typed.ndim == 0 else "are not keys [S]"
         raise ValueError(f"keys={_brief(keys)} {what}: {advice}")
@@ -68,8 +69,10 @@ def _kind(x: Array | np.ndarray) -> str:
     return "number" if jnp.issubdtype(x.dtype, jnp.integer) else "neither"
 
 
-def _wrapped(words: Array | np.ndarray) -> Key | None:
-    """Raw keys as typed ones of the default kind; None for what is no raw key."""
+def _typed(words: Array | np.ndarray) -> Key | None:
+    """Typed keys, and raw ones as those of the default kind; None for what is no key."""
+    if isinstance(words, jax.Array) and _kind(words) == "typed":
+        return words
     if words.dtype != jnp.uint32 or words.ndim == 0:
         return None
     try:

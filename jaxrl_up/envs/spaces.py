@@ -147,7 +147,7 @@ class Box:
             sample = jax.random.uniform(uniform_key, self.shape, self.dtype, low, end)
         else:
             share = jax.random.uniform(uniform_key, self.shape, self.dtype)
-            sample = low * (1 - share) + end * share
+            sample = share * end + (1 - share) * low
         if not self.bounded:
             distance = jax.random.exponential(exponential_key, self.shape, self.dtype)
             sample = jnp.where(below & ~above, low + distance, sample)
@@ -184,7 +184,7 @@ def _whole_numbers(key: Key, low: np.ndarray, high: np.ndarray) -> Array:
         number = high.astype(unsigned) - low.astype(unsigned) + np.ones((), unsigned)  # 0: all that there are
     below = jax.random.randint(key, low.shape, np.zeros_like(number), np.where(number == 0, 1, number), unsigned)
     offset = jnp.where(number == 0, jax.random.bits(key, low.shape, unsigned), below)
-    return (low.astype(unsigned) + offset).astype(dtype)
+    return (offset + low.astype(unsigned)).astype(dtype)
 
 
 def _hashable(bound: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> Any:
