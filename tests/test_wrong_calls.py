@@ -49,7 +49,7 @@ ENGINE = (  # what would compile or train
     *("jaxrl_up.training._train", "jaxrl_up.training._play", "jaxrl_up.training.begin_lanes"),
     *("jaxrl_up.driving.begin_lanes", "jaxrl_up.rendering._record", "jaxrl_up.exporting.export_policy"),
 )
-SECONDS = 5.0  # tracing an update to know its memory takes most of it, on a busy machine
+SECONDS = 30.0  # compiling an update takes longer than tracing one, also on a busy machine
 CONFIG = tiny(PPO)
 
 

@@ -199,8 +199,8 @@ def test_arrays_within_functions_that_are_compiled_by_themselves_count():
 
     lookup = Lookup(np.arange(20.0))
     assert returned(lookup.env()) == 0 + 1 + 2
-    lookup.look = Lookup(np.ones(20)).look
-    assert returned(lookup.env()) == 3
+    lookup.look = Lookup(np.full(20, 2.0)).look
+    assert returned(lookup.env()) == 6
 
 
 def test_equal_programs_are_compiled_once():
