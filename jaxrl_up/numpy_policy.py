@@ -179,14 +179,13 @@ def load_policy(path: str | Path) -> Policy:
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What a policy file says about itself, and its contents by name; raises as `load_policy`."""
+    data = Path(path).expanduser().read_bytes()
     try:
-        with zipfile.ZipFile(Path(path).expanduser()) as file:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
             contents = {name: file.read(name) for name in file.namelist()}
         about = json.loads(contents["about.json"])
         form = about["jaxrl_up policy"]
-    except OSError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise ValueError(f"{path} is not a policy file, or not a whole one: {_first_line(error)}") from None
     except (KeyError, TypeError, ValueError, RuntimeError, NotImplementedError):
         raise ValueError(f"{path} is not a policy file of jaxrl_up") from None

@@ -10,7 +10,7 @@ runs write equal bytes. Its columns, in this order (in a sweep the swept names c
     return_std      its standard deviation over the episodes
     length          their mean length, environment steps
     unfinished      how many met the step cap, counted with the return until then
-    distinct        how many differ from one another in an action or a reward; -1 where that is not known
+    distinct        how many differ from one another in an action or a reward
     train_return    mean return of the training episodes that ended since the last row; nan if none did
     train_episodes  how many did
     failed_at       the update whose loss or learner was not finite; -1 for none

@@ -89,7 +89,7 @@ def test_what_is_no_path_is_refused(call):
     for path in ("", "a\0b"):
         with pytest.raises(ValueError, match="is no path: name a file or directory"):
             call(path)
-    with pytest.raises(TypeError, match="path=3 must be a path, as text"):
+    with pytest.raises(TypeError, match="=3 must be a path, as text"):
         call(3)
 
 

@@ -113,7 +113,7 @@ def test_lanes_begin_on_their_devices_as_on_one(cpus):
 
 
 def test_never_more_than_a_share_begins_at_once(cpus, monkeypatch):
-    begin, widths = training._begin_lanes, []
-    monkeypatch.setattr(training, "_begin_lanes", lambda *args: widths.append(len(args[-1])) or begin(*args))
+    begin, widths = training._begin_lanes(), []
+    monkeypatch.setattr(training, "_begin_lanes", lambda: lambda *args: widths.append(len(args[-1])) or begin(*args))
     begin_lanes(DQN, cartpole(), canonical(tiny(DQN)), {}, keys_of((3, 4, 5)), lane_mesh(3))
     assert widths == [2, 2]

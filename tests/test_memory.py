@@ -54,6 +54,19 @@ def test_lanes_that_fill_up_the_devices_count(cpus):
     assert memory.most_seeds(needed, some[2] - 1) == 2
 
 
+def test_what_a_scan_works_with_counts_what_it_passes_whole():
+    rows, weights, start = jnp.ones((100, 8)), jnp.ones((8, 8)), jnp.zeros(8)
+
+    def scan(rows, weights, start):
+        return jax.lax.scan(lambda carry, row: (carry @ weights + row, carry[:2]), start, rows)
+
+    jaxpr = jax.make_jaxpr(scan)(rows, weights, start).jaxpr
+    inside = 4 * (8 + 8 + 8 + 2)  # a step: its product, the sum, what it was given, its output
+    assert (
+        4 * 100 * 2 < working_bytes(jaxpr, ()) <= 4 * 100 * 2 + 2 * inside
+    )  # the outputs, not the rows or the weights
+
+
 class Accelerator:
     """All that is asked of one."""
 

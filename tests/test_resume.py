@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny import assert_equal, breaking, cartpole, clock, tiny
 
-from jaxrl_up import A2C, DQN, Evaluation, cli, envs, load_policies, load_run, records, resume, run, saved_runs
+from jaxrl_up import A2C, DQN, Evaluation, cli, envs, load_policies, load_run, records, resume, run
 from jaxrl_up.config import canonical
 from jaxrl_up.curves import gather
 from jaxrl_up.driving import STOPS
@@ -256,22 +256,6 @@ def test_a_file_saved_by_an_editor_of_windows_is_read(whole, tmp_path):
     np.testing.assert_array_equal(ours["CartPole-v1"]["run"][0].values, theirs["CartPole-v1"]["run"][0].values)
     report = write_report(directory).read_text()
     assert "compiling, and setting up" in report
-
-
-def test_a_checkpoint_of_before_distinct_episodes_were_counted_is_read(stopped, whole, monkeypatch):
-    columns = saved_runs._columns
-
-    def as_before(logs):
-        return {name: values for name, values in columns(logs).items() if name != "distinct"}
-
-    saved = load_run(stopped)
-    with monkeypatch.context() as patch:
-        patch.setattr(saved_runs, "_columns", as_before)
-        saved_runs.save_reached(saved, load_reached(saved)[0])
-    result = resume(stopped, progress=False)
-    np.testing.assert_array_equal(result.log.distinct[:, :2], -1)
-    np.testing.assert_array_equal(result.log.distinct[:, 2:], whole.log.distinct[:, 2:])
-    np.testing.assert_array_equal(records.read_progress(stopped)["distinct"], result.log.distinct)
 
 
 def test_other_devices_are_named(stopped, monkeypatch):

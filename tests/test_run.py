@@ -129,10 +129,10 @@ def test_ctrl_c_twice_while_compiling_raises_once_that_is_done(monkeypatch):
     reporter = Interrupting(monkeypatch, lambda: None)
     compiled = Reporter.compiled
 
-    def press_twice(self, seconds):
+    def press_twice(self, *arguments):
         for _ in range(2):
             signal.raise_signal(signal.SIGINT)
-        compiled(self, seconds)  # nothing is raised within
+        compiled(self, *arguments)  # nothing is raised within
 
     monkeypatch.setattr(Reporter, "compiled", press_twice)
     with pytest.raises(KeyboardInterrupt):

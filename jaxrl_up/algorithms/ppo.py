@@ -200,7 +200,8 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
     (params, opt_state, _), losses = jax.lax.scan(epoch, carry, jax.random.split(shuffle_key, config.num_epochs))
 
     # theta_old <- theta
-    losses = means(jax.tree.map(jnp.sum, losses), config.num_epochs * config.num_minibatches)
+    losses = jax.tree.map(lambda x: jnp.sum(x, dtype=x.dtype), losses)
+    losses = means(losses, config.num_epochs * config.num_minibatches)
     return on_policy.finish(config, state, key, collected, params, opt_state, losses)
 
 

@@ -96,8 +96,12 @@ def categorical_divergence(target_probs: Array, logits: Array) -> Array:
     `categorical_cross_entropy`. Reference: Hessel et al. 2018, "Rainbow", eq. 3 and "Prioritized replay".
     """
     chex.assert_equal_shape([target_probs, logits])
-    surprise = weighted(target_probs, jax.nn.log_softmax(logits, axis=-1))
-    return jnp.sum(jax.scipy.special.xlogy(target_probs, target_probs) - surprise, axis=-1)
+    p, log_q = target_probs, jax.nn.log_softmax(logits, axis=-1)
+    q = jnp.sum(p, axis=-1, keepdims=True) * jnp.exp(log_q)
+    near = (q < 2 * p) & (p < 2 * q)
+    ratio = jnp.where(near, jnp.log1p((p - q) / jnp.where(near, q, 1.0)), jnp.log(jnp.where(p > 0, p, 1.0)) - log_q)
+    # no term is negative, so that a small divergence does not drown in the rounding of two entropies
+    return jnp.sum(jnp.where(p > 0, p * ratio, 0.0) - (p - q), axis=-1)
 
 
 def quantile_huber_loss(quantiles: Array, targets: Array, kappa: Array | float = 1.0) -> Array:

@@ -143,6 +143,7 @@ def grid(algo):
     config = config.replace(
         **{name: NEUTRAL[name] for name in fields if getattr(config, name) is None},
         **({"delta": 30.0} if "delta" in fields else {}),  # so large that the line search has to backtrack
+        **({"adam_epsilon": 1e-3} if "adam_epsilon" in fields else {}),  # less, and rounding near 0 becomes a step
     )
     swept = {}
     for i, name in enumerate(fields):
