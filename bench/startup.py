@@ -83,7 +83,9 @@ def measure_command(checkout: Path, cache: str) -> float:
     """Seconds from `jaxrl-up train` to the first line that shows an evaluation."""
     command = [sys.executable, "-m", "jaxrl_up", "train", "--directory", "none"]
     begun = time.perf_counter()
-    process = subprocess.Popen(command, env=surroundings(checkout, cache), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=checkout, env=surroundings(checkout, cache), stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "steps/s" in line:
