@@ -40,7 +40,13 @@ def start(arguments: list[str], cache: Path) -> subprocess.Popen:
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
     environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     command = [sys.executable, "-m", "jaxrl_up", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with said(cache).open("w") as error:  # a pipe that nobody reads would fill up, and stop it
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=error)
+
+
+def said(cache: Path) -> Path:
+    """Where the last process that was started says what it does."""
+    return cache.with_name("said.txt")
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> float:
@@ -50,11 +56,10 @@ def wait_for(path: Path, process: subprocess.Popen) -> float:
     return time.perf_counter()
 
 
-def finish(process: subprocess.Popen) -> None:
+def finish(process: subprocess.Popen, cache: Path) -> None:
     """Wait for a process. Raises `RuntimeError` with what it said if it failed."""
-    _, error = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"exit code {process.returncode}: {error[-2000:]}")
+    if process.wait():
+        raise RuntimeError(f"exit code {process.returncode}: {said(cache).read_text()[-2000:]}")
 
 
 def ends(directory: Path) -> tuple[bytes, list[np.ndarray]]:
@@ -81,7 +86,7 @@ def kill(process: subprocess.Popen, directory: Path, moment: float) -> dict:
     time.sleep(max(moment - time.perf_counter(), 0.0))
     alive = process.poll() is None
     process.kill()
-    process.communicate()
+    process.wait()
     rows = (directory / "progress.csv").read_text().count("\n") - 1 if (directory / "progress.csv").exists() else 0
     part = [path.name for path in directory.rglob("*.part*")]
     return {"alive": alive, "rows": rows, "part": bool(part)}
@@ -100,7 +105,7 @@ def main() -> None:
         process = start([*TRAIN, "--directory", str(work / name)], work / "cache")
         begun = wait_for(work / name / "config.toml", process)
         training = wait_for(work / name / "progress.csv", process) - begun
-        finish(process)
+        finish(process, work / "cache")
         whole = time.perf_counter() - begun
     expected = ends(work / "alone")
     print(f"left alone: {whole:.1f} s from config.toml to the end, of these {training:.1f} s until the first rows")
@@ -117,7 +122,7 @@ def main() -> None:
         if trial % 4 == 3:  # and once more, while it goes on
             process = start(["resume", str(directory), "--checkpoint-seconds", "0"], work / "cache")
             kills.append(kill(process, directory, time.perf_counter() + draw.uniform(3.0, 3.0 + whole)))
-        finish(start(["resume", str(directory), "--checkpoint-seconds", "0"], work / "cache"))
+        finish(start(["resume", str(directory), "--checkpoint-seconds", "0"], work / "cache"), work / "cache")
         same = equal(ends(directory), expected)
         trials.append({"kills": kills, "equal": same})
         print(f"{trial + 1:3}  {kills}  {'equal' if same else 'DIFFERENT'}", flush=True)

@@ -1,5 +1,6 @@
 """jaxrl_up: deep reinforcement learning as pure functions, whole training runs as one JAX program."""
 
+import jaxrl_up.logs  # first: it is to be before JAX
 from jaxrl_up import envs as envs
 from jaxrl_up import ops as ops
 from jaxrl_up._version import __version__ as __version__

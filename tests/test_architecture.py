@@ -19,6 +19,7 @@ FLOORS = {
     "types": 0,
     "_version": 0,
     "compiler": 0,
+    "logs": 0,
     "numpy_policy": 0,
     "files": 0,
     "compiling": 0,

@@ -42,7 +42,9 @@ def test_the_next_process_finds_the_programs_and_computes_the_same(cold):
     assert "compiled in" in said
     assert "from cache" not in said
     kept = entries(place)
-    assert "(from cache), training" in train(place, place / "warm")
+    warm = train(place, place / "warm")
+    assert "(from cache), training" in warm
+    assert "cpu_aot_loader" not in warm  # what XLA says of programs that it takes back, on some processors
     assert entries(place) == kept
     assert (place / "cold" / "progress.csv").read_bytes() == (place / "warm" / "progress.csv").read_bytes()
     assert all(path.stat().st_mode & 0o077 == 0 for path in (place / "jaxrl_up").iterdir())
