@@ -12,5 +12,6 @@ from importlib import metadata
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # 3: only what ends the process; read once, when XLA is imported
 
-if tuple(map(int, metadata.version("jaxlib").split(".")[:3])) < (0, 10, 2):
-    os.environ.setdefault(LEVEL, "3")
+NOISY = tuple(map(int, metadata.version("jaxlib").split(".")[:3])) < (0, 10, 2)
+if NOISY and os.environ.get(LEVEL, "1") == "1":  # which is what JAX sets, also for the processes that one starts
+    os.environ[LEVEL] = "3"
