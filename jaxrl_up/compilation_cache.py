@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 import jax
 from jax import monitoring
 
+from jaxrl_up.files import expand
+
 MOST_BYTES = 2**30
 JAXLIB = metadata.version("jaxlib")
 ENTRY, USED, LOCK = "-cache", "-atime", ".lockfile"  # JAX's names
@@ -56,7 +58,7 @@ def use_compilation_cache(directory: str | Path | None = None, max_bytes: int = 
     if _setting("jax_compilation_cache_dir"):
         return Path(_setting("jax_compilation_cache_dir"))
     try:
-        place = _private(Path(directory or _default()).expanduser() / _processor())
+        place = _private(expand(_default() if directory is None else directory, "directory") / _processor())
         if (place / REFUSED).exists():
             raise OSError(refusal())
         _sweep_up(place)

@@ -23,7 +23,7 @@ FLOORS = {
     "numpy_policy": 0,
     "files": 0,
     "compiling": 0,
-    "compilation_cache": 0,
+    "compilation_cache": 1,
     "waiting": 0,
     "scores": 0,
     "arguments": 0,

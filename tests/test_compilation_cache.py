@@ -102,6 +102,8 @@ def test_where_others_can_write_nothing_is_kept(tmp_path):
     jax.config.update("jax_compilation_cache_dir", None)
     with pytest.warns(UserWarning, match=r"compiled programs are not kept: others can write to"):
         assert use_compilation_cache(tmp_path) is None
+    with pytest.raises(ValueError, match="directory='' is no path"):
+        use_compilation_cache("")
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="compiled programs are not kept"):
         assert use_compilation_cache(tmp_path / "file") is None
