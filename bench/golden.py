@@ -74,6 +74,7 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
 def work(folder: Path, names: list[str]) -> None:
     """One checkout, the first on the path: a file of leaves for each case. Public names only, as both have them."""
     import jax
+
     import jaxrl_up
     from jaxrl_up import envs
 
