@@ -39,7 +39,7 @@ CASES |= {
     "ppo shared, clipped values, early stop": (
         "ppo",
         CLASSIC,
-        {**ON, "shared": True, "value_clip_epsilon": 0.2, "target_kl": 0.001},
+        {**ON, "shared": True, "value_clip": 0.2, "target_kl": 0.001},
     ),
     "a2c shared": ("a2c", SWINGING, {**ON, "shared": True}),
     "vpg values of returns": ("vpg", SWINGING, {**ON, "value_target": "reward_to_go"}),
