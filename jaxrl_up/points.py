@@ -173,12 +173,12 @@ def group(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Group, ...
         values = list(zip(*swept.values(), strict=True)) if swept else [()] * len(members)
         for i, value in enumerate(values):
             if value in values[:i]:
-                raise ValueError(f"the point {describe(points[members[i]])} is given twice")
+                raise ValueError(f"the point {describe_point(points[members[i]])} is given twice")
         groups.append(Group(here, fields, tuple(members), swept if len(members) > 1 else {}))
     return tuple(groups)
 
 
-def describe(point: Point) -> str:
+def describe_point(point: Point) -> str:
     """`learning_rate=0.001, hidden=64-64`."""
     return ", ".join(f"{name}={short(value)}" for name, value in point.items())
 

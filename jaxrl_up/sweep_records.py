@@ -31,7 +31,7 @@ from jaxrl_up import checkpoint, envs, records
 from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.envs import Env
 from jaxrl_up.files import expand, make_directory, table_text, write_atomically
-from jaxrl_up.points import Group, Point, configure, describe, group, options, spell, text
+from jaxrl_up.points import Group, Point, configure, describe_point, group, options, spell, text
 from jaxrl_up.reporting import count
 from jaxrl_up.saved_runs import SavedRun, load_run
 from jaxrl_up.scores import Score, iqm, score
@@ -193,7 +193,7 @@ def check_place(directory: str | Path, force: bool = False) -> None:
             raise FileExistsError(f"{directory} already holds a sweep ({name}); choose another directory{advice}")
 
 
-def create(directory: Path, force: bool) -> None:
+def create_sweep(directory: Path, force: bool) -> None:
     """Make a sweep's directory; with `force` a sweep that was there is removed. Raises `OSError`."""
     try:
         for name in FILES if force else ():
@@ -373,7 +373,7 @@ def best_recipe(result: SweepResult) -> str:
         "config": {name: value for name, value in fields.items() if value != getattr(default, name)},
     }
     head = [
-        f"# The best of {count(len(result.points), 'point')} of a sweep: {describe(best.values)}.",
+        f"# The best of {count(len(result.points), 'point')} of a sweep: {describe_point(best.values)}.",
         f"# It scored {best.score} (IQM of {count(len(result.seeds), 'seed')}, {best.env_steps} steps) and was chosen "
         "for it, so expect less:",
         "# train it with other seeds for a score of its own, as in --seeds 100,101,102,103,104,105,106,107.",

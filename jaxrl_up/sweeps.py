@@ -24,7 +24,7 @@ from jaxrl_up.entries import take
 from jaxrl_up.envs import Env
 from jaxrl_up.files import expand, make_directory
 from jaxrl_up.lanes import OnDevices, choose, gather, to_devices
-from jaxrl_up.points import Point, describe, group, product, spell
+from jaxrl_up.points import Point, describe_point, group, product, spell
 from jaxrl_up.records import Recorder
 from jaxrl_up.reporting import clock, count
 from jaxrl_up.run import CHECKPOINT_SECONDS, check_driving, check_run
@@ -37,7 +37,7 @@ from jaxrl_up.sweep_records import (
     add_cells,
     cell_directory,
     check_place,
-    create,
+    create_sweep,
     ends_of,
     is_done,
     load_plan,
@@ -96,7 +96,7 @@ def run_sweep(
     sweep = sweep._replace(base=sweep.base._replace(directory=directory))
     make_directory(directory)
     with records.alone(directory):
-        create(directory, force)
+        create_sweep(directory, force)
         return _go_on(add_cells(sweep, cells), progress, checkpoint_seconds)
 
 
@@ -125,7 +125,7 @@ def plan_lines(
         static = {name: value for name, value in sweep.points[member.points[0]].items() if name not in member.swept}
         needed = memory.need(sweep.base.algo, member.env, member.config)
         lines.append(
-            f"program {i + 1}: {describe(static) + ': ' if static else ''}{count(len(member.points), 'point')}, "
+            f"program {i + 1}: {describe_point(static) + ': ' if static else ''}{count(len(member.points), 'point')}, "
             f"{count(len(parts), 'part')} of {count(parts[0].width, 'run')}, {memory.readable(needed.per_seed)} each, "
             f"{memory.readable(memory.at_start(needed, parts[0].width))} at the start"
         )
@@ -361,7 +361,7 @@ class _Watcher:
 
     def __enter__(self) -> None:
         cell = self.cell
-        what = describe(self.points[cell.points[0]]) if len(cell.points) == 1 else count(len(cell.points), "point")
+        what = describe_point(self.points[cell.points[0]]) if len(cell.points) == 1 else count(len(cell.points), "point")
         doing = "compiling" if self.compiles else "training"
         self.say(f"{self.part}{what} x {count(len(cell.seeds), 'seed')}, {doing} ...")
         self.waiting.enter_context(counting(f"{self.part}{doing}", say=self.say))
@@ -383,7 +383,7 @@ class _Watcher:
                 self.named.add(lane)
                 point, seed = lanes[lane]
                 self.say(
-                    f"{describe(self.points[point])}, seed {seed} failed at update {int(log.failed_at[lane])}; it "
+                    f"{describe_point(self.points[point])}, seed {seed} failed at update {int(log.failed_at[lane])}; it "
                     "keeps its last finite policy"
                 )
         final = list(np.asarray(log.returns).reshape(len(self.cell.points), -1))
@@ -391,7 +391,7 @@ class _Watcher:
         self.say(
             f"{self.part}{steps:,}/{self.total_steps:,} steps   {len(lanes) * steps / max(seconds, 1e-9):,.0f} steps/s"
             f"   {clock(seconds * (self.total_steps - steps) / max(steps, 1))} left   "
-            f"best {float(iqm(final[best])):.1f} at {describe(self.points[self.cell.points[best]])}"
+            f"best {float(iqm(final[best])):.1f} at {describe_point(self.points[self.cell.points[best]])}"
         )
 
 

@@ -98,7 +98,7 @@ def report(result: Any) -> int:
 
     The last line is the best point with its score.
     """
-    from jaxrl_up.points import describe, short
+    from jaxrl_up.points import describe_point, short
     from jaxrl_up.reporting import count
 
     ranking, seeds = result.ranking, count(len(result.seeds), "seed")
@@ -132,7 +132,7 @@ def report(result: Any) -> int:
             print(f"... and {len(ranking) - ROWS} more in {result.directory / 'ranking.csv'}")
         best = ranking[0]
         print(
-            f"best {describe(best.values)}: score {best.score} (IQM of {seeds}, 95% interval, {best.env_steps} steps)",
+            f"best {describe_point(best.values)}: score {best.score} (IQM of {seeds}, 95% interval, {best.env_steps} steps)",
             flush=True,
         )
     print(f"tables, picture and recipe of the best are in {result.directory}", file=sys.stderr)
