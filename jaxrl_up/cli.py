@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's) and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _at_once_if_pressed_twice(), warnings.catch_warnings():
+        with at_once_if_pressed_twice(), warnings.catch_warnings():
             warnings.showwarning = _say
             return _main(arguments)
     except UsageError as error:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _at_once_if_pressed_twice() -> Iterator[None]:
+def at_once_if_pressed_twice() -> Iterator[None]:
     """Within, a second Ctrl-C or SIGTERM ends the process, whatever it does.
 
     By a thread: the handlers of Python wait while XLA compiles, and XLA does not survive that Python ends meanwhile.

@@ -147,7 +147,7 @@ def _field_help(field: dataclasses.Field, hint: Any, doc: str) -> FieldHelp:
     kind = next((a for a in args if a is not type(None)), Any) if optional else hint
     kind = typing.get_origin(kind) or kind
     kind = kind if kind in (bool, int, float, tuple) else str
-    low, high = _range(field)
+    low, high = field_range(field)
     default = field.default
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
     notes = [f"default {shown}"]
@@ -202,7 +202,7 @@ def held(field: dataclasses.Field, given: Any) -> Any:
         if number is None:
             traced = ": it is static, so it cannot be traced" if isinstance(value, Tracer) else ""
             raise ValueError(f"{name}={shown(given)} must be a whole number{traced}")
-        check_range(name, number, *_range(field))
+        check_range(name, number, *field_range(field))
         if number > LARGEST:
             raise ValueError(f"{name}={number} is out of range: counters hold at most {LARGEST}")
         return number
@@ -221,9 +221,9 @@ def _checked_number(field: dataclasses.Field, value: Any) -> Any:
     if value is None or isinstance(value, Tracer):
         return value
     if is_number(value):
-        check_range(field.name, value, *_range(field))
+        check_range(field.name, value, *field_range(field))
     elif isinstance(value, np.ndarray | jax.Array):
-        check_range(field.name, numbers(field.name, value), *_range(field))
+        check_range(field.name, numbers(field.name, value), *field_range(field))
     else:
         raise ValueError(f"{field.name}={shown(value)} must be a number")
     return value
@@ -246,7 +246,7 @@ def check_field(config: PyTree, name: str, values: Any) -> None:
     """Raise `ValueError` for values `[C]` of a traced field, some of which are out of its range; see `sweep`."""
     field = next(field for field in dataclasses.fields(config) if field.name == name)
     if not isinstance(values, Tracer):
-        check_range(name, numbers(name, values), *_range(field))
+        check_range(name, numbers(name, values), *field_range(field))
 
 
 def check_above(name: str, value: Any, other: str, least: Any) -> None:
@@ -264,7 +264,7 @@ def above_fields(config: PyTree) -> dict[str, str]:
     return {field.name: field.metadata["above"] for field in fields if field.metadata.get("above")}
 
 
-def _range(field: dataclasses.Field) -> tuple[float, float]:
+def field_range(field: dataclasses.Field) -> tuple[float, float]:
     return field.metadata.get("range") or (-math.inf, math.inf)
 
 

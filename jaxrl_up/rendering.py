@@ -158,10 +158,10 @@ def _record(
 
 def can_draw(env: Env) -> bool:
     """Whether there is a drawing of this environment: classic control, or a grid `[H, W]` or `[H, W, C]` in [0, 1]."""
-    return env.name in SCENES or _is_grid(env)
+    return env.name in SCENES or is_grid(env)
 
 
-def _is_grid(env: Env) -> bool:
+def is_grid(env: Env) -> bool:
     space = env.observation_space
     if not isinstance(space, Box) or len(space.shape) not in (2, 3) or (space.low, space.high) != (0.0, 1.0):
         return False
@@ -179,7 +179,7 @@ def draw_episode(env: Env, episode: Episode, title: str = "", steps: Iterable[in
     returns = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=np.float64)])
     scene = SCENES.get(env.name, _grid)
     for t in range(episode.length + 1) if steps is None else steps:
-        canvas = _Canvas()
+        canvas = Canvas()
         canvas.text((16, 8), f"{env.name}   {title}".strip(), 18)
         canvas.text((16, 38), f"step {t}", 22)
         canvas.text((140, 38), f"return {_number(returns[t])}", 22)
@@ -252,12 +252,12 @@ def action_text(env: Env, action: Any) -> str:
     """An action in words where it has any: `left`, `torque +1.20 N m`; else as numbers."""
     action = np.asarray(action)
     if isinstance(env.action_space, Box):
-        values = " ".join(f"{x:+.2f}" for x in _executed(env, action).ravel())
+        values = " ".join(f"{x:+.2f}" for x in executed_action(env, action).ravel())
         return {"Pendulum-v1": f"torque {values} N m", "MountainCarContinuous-v0": f"force {values}"}.get(
             env.name, f"action {values}"
         )
     if env.name == "Acrobot-v1":
-        return f"torque {_parameter(env, 'available_torque')[int(action)]:+g} N m"
+        return f"torque {parameter(env, 'available_torque')[int(action)]:+g} N m"
     names = ACTIONS.get(env.name, ())
     if "MinAtar" in env.name and env.action_space.n == len(MOVES):  # the full set of actions
         names = MOVES
@@ -267,9 +267,9 @@ def action_text(env: Env, action: Any) -> str:
 def observation_text(env: Env, observation: Any) -> str:
     """An observation in a few words: its first eight numbers, or how many cells each channel of a grid has set."""
     observation = np.asarray(observation)
-    if _is_grid(env):
-        counts = (observation > 0).reshape(-1, len(_channels(env))).sum(axis=0)
-        return ", ".join(f"{name} {count}" for name, count in zip(_channels(env), counts, strict=True) if count)
+    if is_grid(env):
+        counts = (observation > 0).reshape(-1, len(channels(env))).sum(axis=0)
+        return ", ".join(f"{name} {count}" for name, count in zip(channels(env), counts, strict=True) if count)
     values = observation.ravel()
     more = f" ... ({values.size} numbers)" if values.size > 8 else ""
     return " ".join(f"{float(x):.3g}" for x in values[:8]) + more
@@ -280,18 +280,18 @@ def _number(x: float) -> str:
     return str(int(x)) if float(x).is_integer() else f"{x:.2f}"
 
 
-def _parameter(env: Env, name: str) -> np.ndarray:
+def parameter(env: Env, name: str) -> np.ndarray:
     return np.asarray({**dict(env.spec.fixed), **env.params}[name])
 
 
-def _executed(env: Env, action: Any) -> np.ndarray:
+def executed_action(env: Env, action: Any) -> np.ndarray:
     """What the physics makes of an action: Pendulum and MountainCarContinuous clip it to its bounds."""
     if isinstance(env.action_space, Box) and env.name in SCENES:
         return np.clip(action, *map(np.asarray, env.action_space.bounds()))
     return np.asarray(action)
 
 
-def _state(episode: Episode, t: int) -> Any:
+def state_at(episode: Episode, t: int) -> Any:
     """State t, without those of wrappers."""
     state = episode.states
     while isinstance(state, Limited | Counted | Sticky):
@@ -299,7 +299,7 @@ def _state(episode: Episode, t: int) -> Any:
     return jax.tree.map(lambda x: x[t], state)
 
 
-class _Canvas:
+class Canvas:
     """A white picture to draw on in pixels; smoothed and given the common palette by `finish`."""
 
     def __init__(self) -> None:
@@ -311,7 +311,7 @@ class _Canvas:
     def finish(self) -> Image:
         from PIL.Image import Dither
 
-        return self.image.reduce(SMOOTH).quantize(palette=_palette(), dither=Dither.NONE)
+        return self.image.reduce(SMOOTH).quantize(palette=palette(), dither=Dither.NONE)
 
     def line(self, points: Sequence[Any], colour: str, width: float) -> None:
         self.draw.line(_scaled(points), colour, round(width * SMOOTH), joint="curve")
@@ -380,7 +380,7 @@ def _font(size: int) -> Any:
 
 
 @cache
-def _palette() -> Image:
+def palette() -> Image:
     """At most 256 colours, the same for all frames: the drawing's, and their blends at smoothed edges."""
     from PIL import Image, ImageColor
 
@@ -396,10 +396,10 @@ def _palette() -> Image:
     return image
 
 
-def _cartpole(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
-    state = _state(episode, t)
-    limit, pole = float(_parameter(env, "x_threshold")), 2 * float(_parameter(env, "length"))
-    lean = float(_parameter(env, "theta_threshold_radians"))
+def _cartpole(canvas: Canvas, env: Env, episode: Episode, t: int) -> None:
+    state = state_at(episode, t)
+    limit, pole = float(parameter(env, "x_threshold")), 2 * float(parameter(env, "length"))
+    lean = float(parameter(env, "theta_threshold_radians"))
     scale, floor, top = min((WIDTH / 2 - 30) / limit, 210 / pole), 350, 306
 
     def to_x(position: float) -> float:
@@ -424,23 +424,23 @@ def _cartpole(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
     canvas.text((WIDTH - 16, HEADER + 10), "dashes: where it ends", 18, "#555555", anchor="ra")
 
 
-def _pendulum(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
-    angle, centre, rod = float(_state(episode, t).theta), (WIDTH / 2, HEADER + 175), 130
+def _pendulum(canvas: Canvas, env: Env, episode: Episode, t: int) -> None:
+    angle, centre, rod = float(state_at(episode, t).theta), (WIDTH / 2, HEADER + 175), 130
     wrapped = (math.degrees(angle) + 180) % 360 - 180
     canvas.dashes(centre, (centre[0], centre[1] - rod - 20), GREY, 3)
     canvas.text((centre[0] + 12, centre[1] - rod - 28), "upright", 18, "#555555")
     canvas.rod(centre, (centre[0] - rod * math.sin(angle), centre[1] - rod * math.cos(angle)), VERMILLION, 18)
     if t < episode.length:
-        torque = _executed(env, episode.actions[t])[0] / float(_parameter(env, "max_torque"))
+        torque = executed_action(env, episode.actions[t])[0] / float(parameter(env, "max_torque"))
         canvas.arc(centre, 46, 2.4 * torque, BLUE, 6)
     canvas.circle(centre, 7, BLACK)
     canvas.text((16, HEADER + 10), f"angle {wrapped:+.0f}°", 18)
     canvas.text((16, HEIGHT - 30), "arrow: torque", 18, BLUE)
 
 
-def _acrobot(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
-    state = _state(episode, t)
-    upper, lower = float(_parameter(env, "link_length_1")), float(_parameter(env, "link_length_2"))
+def _acrobot(canvas: Canvas, env: Env, episode: Episode, t: int) -> None:
+    state = state_at(episode, t)
+    upper, lower = float(parameter(env, "link_length_1")), float(parameter(env, "link_length_2"))
     scale, pivot = 152 / (upper + lower), np.array([WIDTH / 2, HEADER + 175])
     a, b = float(state.joint_angle1), float(state.joint_angle1) + float(state.joint_angle2)
     elbow = pivot + scale * upper * np.array([math.sin(a), math.cos(a)])
@@ -453,13 +453,13 @@ def _acrobot(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
     for joint in (pivot, elbow):
         canvas.circle(joint, 5, BLACK)
     if t < episode.length:
-        torque = float(_parameter(env, "available_torque")[int(episode.actions[t])])
+        torque = float(parameter(env, "available_torque")[int(episode.actions[t])])
         canvas.arc(elbow, 30, 2.4 * np.sign(torque), BLACK, 5)
     canvas.text((16, HEIGHT - 30), "arrow: torque at the joint", 18)
 
 
-def _mountain_car(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
-    low, high, goal = (float(_parameter(env, f"{name}_position")) for name in ("min", "max", "goal"))
+def _mountain_car(canvas: Canvas, env: Env, episode: Episode, t: int) -> None:
+    low, high, goal = (float(parameter(env, f"{name}_position")) for name in ("min", "max", "goal"))
     scale, floor = (WIDTH - 90) / (high - low), 356
 
     def height(position: float) -> float:
@@ -478,7 +478,7 @@ def _mountain_car(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
     canvas.polygon([flag - (0, 66), flag - (-30, 55), flag - (0, 44)], GREEN)
     canvas.text((float(flag[0]) - 8, float(flag[1]) - 66), "goal", 18, GREEN, anchor="ra")
     canvas.text((16, HEADER + 10), "arrow: push", 18, VERMILLION)
-    position = float(_state(episode, t).position)
+    position = float(state_at(episode, t).position)
     along = at(position + 1e-3) - at(position - 1e-3)
     along = along / np.linalg.norm(along)
     up = np.array([along[1], -along[0]])
@@ -488,14 +488,14 @@ def _mountain_car(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
     for wheel in (-14, 14):
         canvas.circle(centre + wheel * along + 8 * up, 8, BLACK)
     if t < episode.length:
-        action = _executed(env, episode.actions[t])
+        action = executed_action(env, episode.actions[t])
         push = float(action) - 1 if env.name == "MountainCar-v0" else float(action[0])
         if abs(push) > 0.02:
             start = centre + 46 * up
             canvas.arrow([start - 40 * push * along / 2, start + 40 * push * along / 2], VERMILLION, 5)
 
 
-def _grid(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
+def _grid(canvas: Canvas, env: Env, episode: Episode, t: int) -> None:
     planes = np.asarray(episode.observations[t]) > 0
     planes = planes.reshape(*planes.shape[:2], -1)
     rows, columns = planes.shape[:2]
@@ -510,14 +510,14 @@ def _grid(canvas: _Canvas, env: Env, episode: Episode, t: int) -> None:
             inset = 1 + i * (cell / 2 - 1) / len(shown)
             canvas.rectangle(x + inset, y + inset, x + cell - inset, y + cell - inset, COLOURS[channel])
     left += columns * cell + 20
-    for channel, name in enumerate(_channels(env)):
+    for channel, name in enumerate(channels(env)):
         y = top + channel * 32
         canvas.rectangle(left - 1, y - 1, left + 23, y + 23, GREY)
         canvas.rectangle(left, y, left + 22, y + 22, COLOURS[channel])
         canvas.text((left + 32, y + 11), name, 18, anchor="lm")
 
 
-def _channels(env: Env) -> tuple[str, ...]:
+def channels(env: Env) -> tuple[str, ...]:
     """The names of a grid's channels."""
     shape = env.observation_space.shape
     number = shape[2] if len(shape) == 3 else 1
@@ -525,7 +525,7 @@ def _channels(env: Env) -> tuple[str, ...]:
     return names if len(names) == number else tuple(f"channel {i}" for i in range(number))
 
 
-SCENES: dict[str, Callable[[_Canvas, Env, Episode, int], None]] = {
+SCENES: dict[str, Callable[[Canvas, Env, Episode, int], None]] = {
     "CartPole-v1": _cartpole,
     "Pendulum-v1": _pendulum,
     "Acrobot-v1": _acrobot,

@@ -103,11 +103,11 @@ def load_run(
             raise ValueError(f"the run is of {name}, not of {algo.name}")
         env = _environment(tables["environment"]) if env is None else env
         if given is None:
-            config = make_config(algo, **{key: _python(value) for key, value in fields.items()})
+            config = make_config(algo, **{key: from_toml(value) for key, value in fields.items()})
         else:
             config = take_config(algo, given)
             _check_config(config, fields)
-        settings = {key: _python(run.pop(key, default)) for key, default in SETTINGS.items()}
+        settings = {key: from_toml(run.pop(key, default)) for key, default in SETTINGS.items()}
         grid = {key: np.asarray(value, np.float32) for key, value in tables.get("grid", {}).items()}
     except KeyError as error:
         raise ValueError(f"{path}: {error} is missing") from None
@@ -342,9 +342,9 @@ def _environment(table: Mapping[str, Any]) -> Env:
 
 def environment_options(table: Mapping[str, Any]) -> dict[str, Any]:
     """What `envs.make` needs beside the name to build the environment of a run again."""
-    static = {key: _python(value) for key, value in table.get("static", {}).items() if key not in LIMITS}
-    params = {key: _python(value) for key, value in table.get("params", {}).items()}
-    return {"max_steps": _python(table["max_steps"]), **static, **params}
+    static = {key: from_toml(value) for key, value in table.get("static", {}).items() if key not in LIMITS}
+    params = {key: from_toml(value) for key, value in table.get("params", {}).items()}
+    return {"max_steps": from_toml(table["max_steps"]), **static, **params}
 
 
 def _check_config(config: PyTree, fields: Mapping[str, Any]) -> None:
@@ -389,10 +389,10 @@ def _plain(tables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tables[name] for name in ("run", "config", "environment", "grid") if name in tables}
 
 
-def _python(value: Any) -> Any:
+def from_toml(value: Any) -> Any:
     """A value of config.toml: "none" is None, a list a tuple, and a table with an import path a linen module."""
     if isinstance(value, list):
-        return tuple(_python(item) for item in value)
+        return tuple(from_toml(item) for item in value)
     if isinstance(value, dict) and "import" in value:
         return _module(value)
     return None if value == "none" else value
@@ -408,7 +408,7 @@ def _module(table: Mapping[str, Any]) -> nn.Module:
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ValueError(f"the network {path} is not known here: import {module} first, from Python")
     known = {field.name for field in dataclasses.fields(found)}
-    fields = {key: _python(value) for key, value in table.get("fields", {}).items()}
+    fields = {key: from_toml(value) for key, value in table.get("fields", {}).items()}
     for key in fields:
         if key not in known:
             raise ValueError(f"the network {path} has no field {key!r}")

@@ -88,7 +88,7 @@ def run_sweep(
     if directory is not None:
         directory = expand(directory, "directory").absolute()
         check_place(directory, force)
-    sweep, cells = _planned(
+    sweep, cells = planned(
         algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
     )
     if directory is None:
@@ -115,7 +115,7 @@ def plan_lines(
     max_lanes: int | None = None,
 ) -> list[str]:
     """What `run_sweep` would train and compile, for people; raises what it would raise for these arguments."""
-    sweep, cells = _planned(
+    sweep, cells = planned(
         algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
     )
     sweep = sweep._replace(cells=tuple(cells))
@@ -147,9 +147,9 @@ def resume_sweep(
     is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
     progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
-    plan = load_plan(directory, algo, env)
-    with records.alone(plan.base.directory):
-        return _go_on(plan, progress, checkpoint_seconds)
+    asked = load_plan(directory, algo, env)
+    with records.alone(asked.base.directory):
+        return _go_on(asked, progress, checkpoint_seconds)
 
 
 def load_sweep(directory: str | Path, algo: Algorithm | str | None = None, env: Env | str | None = None) -> SweepResult:
@@ -166,7 +166,7 @@ def keep(final: Sequence[np.ndarray], eta: int = ETA) -> list[int]:
     return sorted(rank(final)[: max(len(final) // eta, 1)])
 
 
-def _planned(
+def planned(
     algo: Algorithm | str,
     env: Env | str,
     config: PyTree | None,
@@ -197,10 +197,10 @@ def _planned(
     tables = records.describe(algo, env, config, seeds, settings)
     base = SavedRun(records.RUNS, algo, env, config, seeds, settings, {}, tables)
     sweep = Sweep(base, points, groups, (), halving, eta, max_lanes)
-    return sweep, _plan(sweep, 0, range(len(points)))
+    return sweep, plan(sweep, 0, range(len(points)))
 
 
-def _plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
+def plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
     """The parts in which `points` are trained in a rung: those of a program together, cut to what fits in memory."""
     algo, seeds, cells = sweep.base.algo, sweep.base.seeds, []
     for i, member in enumerate(sweep.groups):
@@ -246,7 +246,7 @@ def _go_on(sweep: Sweep, progress: bool, checkpoint_seconds: float | None) -> Sw
             result = read_results(sweep)
             here = [c for c in range(len(sweep.points)) if result.rungs[c] == rung]
             kept = [here[i] for i in keep([result.final(c) for c in here], sweep.eta)]
-            sweep = add_cells(sweep, _plan(sweep, rung + 1, kept))
+            sweep = add_cells(sweep, plan(sweep, rung + 1, kept))
     result = read_results(sweep)._replace(stopped=stopped)
     write_results(sweep, result)
     return result
@@ -342,7 +342,7 @@ def _train(
     start: Start = [] if reached is None else [reached]
     del reached  # `drive` is then the only one that has it
     compiled = programs.setdefault((cell.group, cell.width), {})
-    watcher = _Watcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not compiled, say)
+    watcher = SweepWatcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not compiled, say)
     keeper = Keeper(saved, recorder, checkpoint_seconds)
     outcome = drive(job, watcher, keeper, start, programs=compiled, stop=stop)
     if cell.rung + 1 < sweep.halving:
@@ -350,7 +350,7 @@ def _train(
     return outcome.stopped
 
 
-class _Watcher:
+class SweepWatcher:
     """Says how a part of a sweep goes: a line for each evaluation."""
 
     def __init__(
@@ -361,7 +361,9 @@ class _Watcher:
 
     def __enter__(self) -> None:
         cell = self.cell
-        what = describe_point(self.points[cell.points[0]]) if len(cell.points) == 1 else count(len(cell.points), "point")
+        what = (
+            describe_point(self.points[cell.points[0]]) if len(cell.points) == 1 else count(len(cell.points), "point")
+        )
         doing = "compiling" if self.compiles else "training"
         self.say(f"{self.part}{what} x {count(len(cell.seeds), 'seed')}, {doing} ...")
         self.waiting.enter_context(counting(f"{self.part}{doing}", say=self.say))

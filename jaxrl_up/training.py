@@ -138,10 +138,12 @@ def evaluate_episodes(
     algo, env, config = take(algo, env, config)
     evaluation = as_evaluation(Evaluation(num_episodes, deterministic, max_steps))
     check_policy(algo, env, config, policy)
-    return _play(algo, env, config, policy, key, evaluation)
+    return play_policy(algo, env, config, policy, key, evaluation)
 
 
-def _play(algo: Algorithm, env: Env, config: PyTree, policy: PyTree, key: Key, evaluation: Evaluation) -> Episodes:
+def play_policy(
+    algo: Algorithm, env: Env, config: PyTree, policy: PyTree, key: Key, evaluation: Evaluation
+) -> Episodes:
     num_episodes, deterministic, max_steps = evaluation
 
     def act(obs: Array, key: Key) -> Array:
@@ -175,7 +177,7 @@ def advance(
 
     counters = progress.state.counters
     key = jax.random.fold_in(progress.evaluation_key, counters.updates)
-    episodes = _play(algo, env, config, progress.state.policy, key, evaluation)
+    episodes = play_policy(algo, env, config, progress.state.policy, key, evaluation)
     log = Log(
         env_steps=counters.env_steps,
         returns=jnp.mean(episodes.returns),

@@ -397,10 +397,10 @@ def test_the_command_line_is_light_and_leaves_the_devices_to_choose():
 
 TWICE = """
 import os, signal, time
-from jaxrl_up.cli import _at_once_if_pressed_twice
+from jaxrl_up.cli import at_once_if_pressed_twice
 from jaxrl_up.driving import stoppable
 
-with _at_once_if_pressed_twice(), stoppable():
+with at_once_if_pressed_twice(), stoppable():
     for _ in range(2):
         os.kill(os.getpid(), signal.{name})
         time.sleep(0.2)

@@ -256,7 +256,7 @@ def test_words_for_actions_and_observations():
 def test_only_what_has_a_drawing_is_drawn():
     for name, channels in rendering.CHANNELS.items():
         env = envs.make(name)
-        assert can_draw(env) and rendering._channels(env) == channels
+        assert can_draw(env) and rendering.channels(env) == channels
         assert len(rendering.ACTIONS.get(name, range(env.action_space.n))) == env.action_space.n
     assert all(can_draw(envs.make(name)) for name in rendering.SCENES)
     assert not can_draw(envs.make("FourRooms-misc"))

@@ -9,7 +9,7 @@ import pytest
 
 from jaxrl_up import envs
 from jaxrl_up.cli import main
-from jaxrl_up.sweeps import _Watcher
+from jaxrl_up.sweeps import SweepWatcher
 
 TINY = [
     *("a2c", "--total-steps", "64", "--num-envs", "2", "--rollout-length", "8", "--hidden", "8"),
@@ -23,14 +23,14 @@ BEST = re.compile(r"best learning_rate=\S+, env\.force_mag=\S+: score \S+ \[\S+,
 def stopped(cpus, tmp_path_factory):
     """A sweep stopped by SIGTERM after one of two evaluations: exit code, directory."""
     directory = tmp_path_factory.mktemp("sweep") / "sweep"
-    evaluated = _Watcher.evaluated
+    evaluated = SweepWatcher.evaluated
 
     def press(self, *arguments):
         evaluated(self, *arguments)
         signal.raise_signal(signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Watcher, "evaluated", press)
+        patch.setattr(SweepWatcher, "evaluated", press)
         return main(["sweep", *TINY, "--directory", str(directory)]), directory
 
 

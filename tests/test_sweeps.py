@@ -29,7 +29,7 @@ from jaxrl_up.saved_runs import load_reached, load_run
 from jaxrl_up.scores import Score, iqm
 from jaxrl_up.sweep_plots import is_logarithmic, plot_scores
 from jaxrl_up.sweep_records import FILES, rank, rung_ends
-from jaxrl_up.sweeps import _Watcher, keep, plan_lines
+from jaxrl_up.sweeps import SweepWatcher, keep, plan_lines
 
 CONFIG = tiny(A2C)  # 4 updates
 RATES = [1e-3, 3e-2, 1e-2]
@@ -76,7 +76,7 @@ class Compiles(logging.Handler):
 
 def stop_after(patch, *counts):
     """Raise SIGTERM once so many evaluations were shown, counted on over several calls."""
-    shown, evaluated = [], _Watcher.evaluated
+    shown, evaluated = [], SweepWatcher.evaluated
 
     def count(self, log, seconds):
         evaluated(self, log, seconds)
@@ -84,7 +84,7 @@ def stop_after(patch, *counts):
         if len(shown) in counts:
             signal.raise_signal(signal.SIGTERM)
 
-    patch.setattr(_Watcher, "evaluated", count)
+    patch.setattr(SweepWatcher, "evaluated", count)
 
 
 @pytest.fixture(scope="module")
@@ -300,8 +300,8 @@ def test_survivors_go_by_checkpoints_where_memory_is_short(halved, tmp_path, mon
     monkeypatch.setattr(sweeps, "check_run", lambda *_: None)
     read_back = []
     monkeypatch.setattr(sweeps, "load_reached", lambda saved: read_back.append(load_reached(saved)) or read_back[-1])
-    plan = sweeps._plan
-    monkeypatch.setattr(sweeps, "_plan", lambda *args: unhurried(plan, *args))
+    plan = sweeps.plan
+    monkeypatch.setattr(sweeps, "plan", lambda *args: unhurried(plan, *args))
     sweep(tmp_path / "sweep", HALVED, halving=2, eta=2, max_lanes=4, progress=False)
     assert sum(found is not None for found in read_back) >= 2
     assert_same_files(tmp_path / "sweep", halved[0])

@@ -46,7 +46,7 @@ from jaxrl_up.sinks import Sink
 
 ROOT = Path(jaxrl_up.__file__).parent
 ENGINE = (  # what would compile or train
-    *("jaxrl_up.training._train", "jaxrl_up.training._play", "jaxrl_up.training.begin_lanes"),
+    *("jaxrl_up.training._train", "jaxrl_up.training.play_policy", "jaxrl_up.training.begin_lanes"),
     *("jaxrl_up.driving.begin_lanes", "jaxrl_up.rendering._record", "jaxrl_up.exporting.export_policy"),
 )
 SECONDS = 30.0  # compiling an update takes longer than tracing one, also on a busy machine

@@ -391,7 +391,7 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
         else:
             observation_space = _space(environment.observation_space(concrete), environment)
     defaults = {**parts.traced, **{key: getattr(parts.params, key) for key in explicit}}
-    dtypes = _stable_dtypes(name, raw_reset, raw_step, defaults, action_space, observation_space)
+    dtypes = stable_dtypes(name, raw_reset, raw_step, defaults, action_space, observation_space)
 
     def cast(state: PyTree) -> PyTree:
         return jax.tree.map(strong, state, dtypes)
@@ -423,7 +423,7 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
     )
 
 
-def _stable_dtypes(
+def stable_dtypes(
     name: str, reset: Any, step: Any, params: Any, action_space: Space, observation_space: Space
 ) -> PyTree:
     """Find a dtype per state leaf that fits both reset and step (0 after the one, 0.5 after the other).
