@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from jaxrl_up.recipes import load_recipe
+from jaxrl_up.experiments import load_recipe
 from jaxrl_up.records import to_toml
 from jaxrl_up.training import num_updates
 

@@ -28,7 +28,7 @@ from jax.sharding import PartitionSpec
 from side_by_side import WORKS
 
 from jaxrl_up import use_all_cores
-from jaxrl_up.networks import product
+from jaxrl_up.learning import product
 from jaxrl_up.training import lane_mesh
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -30,7 +30,8 @@ import jax.numpy as jnp
 import jaxlib
 import numpy as np
 
-from jaxrl_up import envs, networks, ops, replay
+from jaxrl_up import envs, ops
+from jaxrl_up.learning import layers, replay
 
 TOLERANCE = 1e-4  # of the largest number that the same sum could have come to
 HANGS = 120.0  # seconds
@@ -280,7 +281,7 @@ def own_case(rng: np.random.Generator) -> Case:
         shapes, exact = [(n, size), (size, units), (units,)], True
 
         def run(xp: Any, x: Any, w: Any, b: Any) -> Any:
-            y = x @ w if xp is np else networks.product(x, w)
+            y = x @ w if xp is np else layers.product(x, w)
             return xp.sum(xp.maximum(y + b[None], 0.0) ** 2, axis=-1), xp.mean(xp.tanh(y), axis=0)
 
     elif kind in ("network", "critics"):
@@ -292,8 +293,8 @@ def own_case(rng: np.random.Generator) -> Case:
             def loss(layers: Any) -> Any:
                 h = x / 4
                 for w in layers[:-1]:
-                    h = jnp.tanh(networks.product(h, w / math.sqrt(w.shape[0])))
-                q = networks.product(h, layers[-1] / 8)
+                    h = jnp.tanh(layers.product(h, w / math.sqrt(w.shape[0])))
+                q = layers.product(h, layers[-1] / 8)
                 if kind == "critics":
                     return jnp.mean(jnp.square(jnp.min(q, axis=-1) - target)), q
                 logp = jax.nn.log_softmax(q)
@@ -307,7 +308,7 @@ def own_case(rng: np.random.Generator) -> Case:
         shapes = [(n, 10, 10, channels), (size, size, channels, 8), (8,)]
 
         def run(xp: Any, x: Any, w: Any, b: Any) -> Any:
-            module = networks.Conv(8, size, stride, lowering=("slices", "conv")[n % 2])
+            module = layers.Conv(8, size, stride, lowering=("slices", "conv")[n % 2])
 
             def loss(w: Any) -> Any:
                 return jnp.mean(jnp.square(jax.nn.relu(module.apply({"params": {"kernel": w, "bias": b}}, x))))

@@ -39,7 +39,7 @@ CASES |= {
     "ppo shared, clipped values, early stop": (
         "ppo",
         CLASSIC,
-        {**ON, "shared": True, "value_clip_epsilon": 0.2, "target_kl": 0.001},
+        {**ON, "shared": True, "value_clip": 0.2, "target_kl": 0.001},
     ),
     "a2c shared": ("a2c", SWINGING, {**ON, "shared": True}),
     "vpg values of returns": ("vpg", SWINGING, {**ON, "value_target": "reward_to_go"}),
@@ -74,6 +74,7 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
 def work(folder: Path, names: list[str]) -> None:
     """One checkout, the first on the path: a file of leaves for each case. Public names only, as both have them."""
     import jax
+
     import jaxrl_up
     from jaxrl_up import envs
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl_up import DQN, PPO, envs, resume, run, run_sweep, use_all_cores
-from jaxrl_up.reporting import Reporter
+from jaxrl_up.experiments import Reporter
 
 ROOT = Path(__file__).resolve().parent.parent
 

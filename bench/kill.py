@@ -26,7 +26,7 @@ import jax
 import numpy as np
 
 from jaxrl_up import load_run
-from jaxrl_up.saved_runs import load_reached
+from jaxrl_up.records import load_reached
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = [

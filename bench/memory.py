@@ -26,7 +26,7 @@ import numpy as np
 
 from jaxrl_up import SAC, run, use_all_cores
 from jaxrl_up.envs import Box, Env, from_functions
-from jaxrl_up.memory import at_start, memory_lines, need
+from jaxrl_up.experiments import at_start, memory_lines, need
 
 OBS, ACTION, CAPACITY, ENVS = 17, 6, 2_000_000, 64
 DEVICES = 2

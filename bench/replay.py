@@ -26,8 +26,8 @@ os.environ.setdefault("PJRT_NPROC", "1")
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up import priorities, replay
 from jaxrl_up.envs import Box, Discrete, Env, from_functions
+from jaxrl_up.learning import replay, sum_tree
 
 ITERATIONS, BATCH, ENVS, SEEDS, GAMMA = 200, 256, 4, 4, 0.99
 SMALL, LARGE = 10_000, 1_000_000
@@ -100,15 +100,15 @@ def adding(env: Env, features: int, capacity: int, seeds: int | None) -> Callabl
 
 def prioritised(capacity: int, rows: int, what: str, seeds: int | None) -> Callable[[], None]:
     """Draw rows by priority, give rows new ones, or both."""
-    levels = priorities.num_levels(capacity)
-    tree = batched(lambda: priorities.set(priorities.init(capacity), jnp.arange(capacity), jnp.ones(capacity)), seeds)
+    levels = sum_tree.num_levels(capacity)
+    tree = batched(lambda: sum_tree.set(sum_tree.init(capacity), jnp.arange(capacity), jnp.ones(capacity)), seeds)
     uniform = jax.random.uniform(jax.random.key(0), (ITERATIONS, *lead(seeds), levels, rows))
     fixed = jax.random.randint(jax.random.key(1), (ITERATIONS, *lead(seeds), rows), 0, capacity)
 
     def use(tree: Any, uniform: Any, fixed: Any) -> Any:
-        index, probability = (fixed, uniform[0]) if what == "set" else priorities.sample(tree, uniform)
+        index, probability = (fixed, uniform[0]) if what == "set" else sum_tree.sample(tree, uniform)
         if what != "sample":
-            tree = priorities.set(tree, index, uniform[0] + 0.1)
+            tree = sum_tree.set(tree, index, uniform[0] + 0.1)
         return tree, checksum(probability)
 
     use = use if seeds is None else jax.vmap(use)

@@ -15,8 +15,8 @@ import os
 from pathlib import Path
 
 from jaxrl_up import run, use_all_cores
-from jaxrl_up.plotting import plot_curves
-from jaxrl_up.recipes import load_recipe
+from jaxrl_up.analysis import plot_curves
+from jaxrl_up.experiments import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -41,8 +41,9 @@ def stages(name: str, seeds: int) -> dict[str, float]:
     import jax.numpy as jnp
     import numpy as np
 
-    from jaxrl_up import ALGORITHMS, Evaluation, compiling, envs, use_all_cores, use_compilation_cache
+    from jaxrl_up import ALGORITHMS, Evaluation, envs, use_all_cores, use_compilation_cache
     from jaxrl_up.config import canonical
+    from jaxrl_up.experiments import compiler
     from jaxrl_up.training import advance_lanes, begin_lanes, lane_mesh
 
     lap("import")
@@ -53,14 +54,14 @@ def stages(name: str, seeds: int) -> dict[str, float]:
     lap("make")
     keys = jax.vmap(jax.random.key)(jnp.asarray(np.arange(seeds), jnp.uint32))
     mesh = lane_mesh(seeds)
-    progress = begin_lanes(algo, env, config, {}, keys, mesh, compiling.options(once=True))
+    progress = begin_lanes(algo, env, config, {}, keys, mesh, compiler.options(once=True))
     jax.block_until_ready(progress)
     lap("begin")
     traced = advance_lanes.trace(algo, env, config, {}, progress, jnp.int32(1), Evaluation(), mesh)
     lap("trace")
     lowered = traced.lower()
     lap("lower")
-    program = lowered.compile(compiler_options=compiling.options())
+    program = lowered.compile(compiler_options=compiler.options())
     lap("compile")
     jax.block_until_ready(program(env, config, {}, progress, jnp.int32(1)))
     lap("first part")

@@ -18,7 +18,7 @@ import pytest
 
 import jaxrl_up
 
-MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/test_cli.py")
+MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/cli/test_cli.py")
 FORGET_EVERY = 40  # tests
 TESTS_RUN = pytest.StashKey[int]()
 PROGRAMS = pytest.StashKey[str]()  # where compiled programs are shared, if it is to be removed

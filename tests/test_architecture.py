@@ -14,69 +14,23 @@ import jaxrl_up
 
 ROOT = Path(jaxrl_up.__file__).parent
 
-# A module imports from lower floors only, or from its own package.
+# A room imports from the faces of lower rooms only, inside functions and for type checkers too.
 FLOORS = {
     "types": 0,
-    "_version": 0,
-    "compiler": 0,
-    "logs": 0,
-    "numpy_policy": 0,
-    "files": 0,
-    "compiling": 0,
-    "compilation_cache": 1,
-    "waiting": 0,
-    "scores": 0,
-    "arguments": 0,
     "config": 1,
-    "keys": 1,
-    "devices": 1,
-    "liveness": 1,
-    "checkpoint": 2,
     "ops": 1,
     "envs": 2,
-    "entries": 3,
-    "networks": 3,
-    "gradients": 3,
-    "replay": 3,
-    "priorities": 3,
-    "rollout": 3,
-    "on_policy": 4,
-    "off_policy": 4,
-    "q_learning": 5,
-    "algorithms": 6,
-    "training": 7,
-    "recipes": 7,
-    "ejecting": 7,
-    "memory": 8,
-    "records": 8,
-    "exporting": 8,
-    "reporting": 8,
-    "curves": 9,
-    "plotting": 10,
-    "comparison": 11,
-    "rendering": 9,
-    "sinks": 9,
-    "report": 11,
-    "saved_runs": 9,
-    "lanes": 10,
-    "driving": 11,
-    "points": 10,
-    "sweep_plots": 11,
-    "sweep_records": 12,
-    "run": 12,
-    "sweeps": 13,
-    "cli_options": 14,
-    "commands": 15,
-    "cli": 16,
-    "__main__": 17,
-    "__init__": 17,
+    "learning": 3,
+    "algorithms": 4,
+    "training": 5,
+    "records": 6,
+    "analysis": 7,
+    "experiments": 8,
+    "deploy": 8,
+    "cli": 9,
 }
-# Imports of a higher floor inside a function, with the reason.
-EXEMPT = {
-    ("config", "algorithms"): "finds an algorithm by its name, and names those that could act",
-    ("entries", "algorithms"): "knows names and configs of algorithms in the wrong place",
-    ("curves", "run"): "tells a RunResult, which is a tuple, from a sequence of runs",
-}
+BESIDE = {"__init__.py", "__main__.py", "_version.py", "py.typed", "configs"}  # the last a link to the recipes
+LONGEST = 400  # lines of a file
 HEAVY = (
     "gymnax",
     "gymnasium",
@@ -93,67 +47,102 @@ HEAVY = (
     "tensorflow_probability",
 )
 
+BUILDING = ("__init__.py", "registry.py")  # of algorithms
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-def module_of(path):
-    """The room of a file: `ops` for ops/returns.py, `run` for run.py."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[0]
+def module(path):
+    """The name of a file's module, that of a face without its `__init__`."""
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module(path): path for path in FILES}
 
 
 def imports(path):
-    """(room imported, whether at the top of the file, full name), without those for type checkers."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        for inner in ast.walk(node)
-    }
-    top = {id(node) for node in tree.body}
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    """(what stands after `from`, the module or face that something of it is), anywhere in a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from ((alias.name, alias.name) for alias in node.names if alias.name.split(".")[0] == "jaxrl_up")
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports in full, from jaxrl_up..."
-            base = node.module or ""
-            names = [f"{base}.{alias.name}" for alias in node.names] if base == "jaxrl_up" else [base]
-        else:
-            continue
-        for name in names:
-            if name.split(".")[0] == "jaxrl_up" and "." in name:
-                yield name.split(".")[1], id(node) in top, name
+            if (node.module or "").split(".")[0] == "jaxrl_up":
+                for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                    yield node.module, name if name in MODULES else node.module
+
+
+def test_nothing_stands_beside_the_rooms():
+    rooms = {path.stem for path in ROOT.iterdir() if path.name not in BESIDE and path.name != "__pycache__"}
+    assert rooms == set(FLOORS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_come_from_lower_floors(path):
-    room = module_of(path)
-    assert room in FLOORS, f"give {room} a floor in FLOORS"
-    for other, at_top, name in imports(path):
-        if other == room or other not in FLOORS:  # its own package, or a name of the face
-            assert other == room or other.startswith("__version"), f"{path.name} imports {name}"
-        elif (room, other) in EXEMPT:
-            assert not at_top, f"{path.name}: import {name} inside the function that needs it"
-        else:
-            assert FLOORS[other] < FLOORS[room], f"{path.name} (floor {FLOORS[room]}) imports {name} ({FLOORS[other]})"
+def test_imports_are_of_faces_of_lower_rooms(path):
+    here = module(path).split(".")
+    for face, name in imports(path):
+        there = name.split(".")
+        if name == "jaxrl_up._version" or here[1:2] == there[1:2]:
+            continue
+        assert face.count(".") <= 1, f"{module(path)} imports from {face}, which is no face"
+        if len(here) > 1 and here[1] != "__main__":
+            assert FLOORS[there[1]] < FLOORS[here[1]], f"{module(path)} imports {name}, of no lower room"
 
 
-def test_exemptions_are_needed():
-    used = {(module_of(path), other) for path in FILES for other, _, _ in imports(path)}
-    assert set(EXEMPT) <= used
+def test_no_module_imports_itself_by_way_of_others():
+    edges = {name: {other for _, other in imports(path) if other in MODULES} for name, path in MODULES.items()}
+    done = set()
+
+    def visit(name, way):
+        assert name not in way, " -> ".join([*way[way.index(name) :], name])
+        if name not in done:
+            for other in sorted(edges[name]):
+                visit(other, [*way, name])
+            done.add(name)
+
+    for name in sorted(edges):
+        visit(name, [])
+
+
+def test_files_are_short():
+    lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: number for name, number in lines.items() if number > LONGEST} == {}
+
+
+def test_all_else_imports_faces():
+    """Tests, benches and the code in documents; modules of a room by the name that its face has for them."""
+    pattern = re.compile(r"^\s*from (jaxrl_up[\w.]*) import|^\s*import (jaxrl_up\.[\w.]+)", re.MULTILINE)
+    project = ROOT.parent
+    places = [*project.glob("tests/**/*.py"), *project.glob("bench/*.py"), *project.glob("docs/**/*.md")]
+    deep = [
+        f"{path.name}: {name}"
+        for path in [*places, project / "README.md"]
+        for names in pattern.findall(path.read_text(encoding="utf-8"))
+        for name in names
+        if name.count(".") > 1
+    ]
+    assert deep == []
 
 
 def test_algorithms_do_not_import_each_other():
     for path in (ROOT / "algorithms").glob("*.py"):
-        if path.name != "__init__.py":
-            assert not [name for other, _, name in imports(path) if other == "algorithms"], path.name
+        if path.name not in BUILDING:
+            assert not [name for _, name in imports(path) if name.startswith("jaxrl_up.algorithms")], path.name
 
 
 def test_operations_import_nothing_but_types_and_mathematics():
-    allowed = {"jax", "numpy", "chex", "math", "typing", "collections", "__future__", "jaxrl_up", "dataclasses"}
+    allowed = {
+        "jax",
+        "numpy",
+        "chex",
+        "math",
+        "typing",
+        "collections",
+        "__future__",
+        "jaxrl_up",
+        "dataclasses",
+        "scipy",
+    }
     for path in (ROOT / "ops").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -217,7 +206,7 @@ def test_config_fields_are_documented_and_of_a_kind():
 def test_algorithm_files_keep_their_order():
     """Docstring, Config, optimizer, init, loss(es), update, act, record."""
     for path in (ROOT / "algorithms").glob("*.py"):
-        if path.name == "__init__.py":
+        if path.name in BUILDING:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert re.search(r"[\w.] \d{4}\b", ast.get_docstring(tree) or ""), f"{path.name}: name the paper and its year"
@@ -241,7 +230,7 @@ def test_nothing_is_left_to_do():
 
 
 def test_registry_lists_each_algorithm_by_its_name():
-    names = {path.stem for path in (ROOT / "algorithms").glob("*.py")} - {"__init__"}
+    names = {path.stem for path in (ROOT / "algorithms").glob("*.py") if path.name not in BUILDING}
     assert set(jaxrl_up.ALGORITHMS) == names
     for name, algo in jaxrl_up.ALGORITHMS.items():
         assert algo.name == name

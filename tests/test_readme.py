@@ -11,7 +11,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxrl_up import cli
+from jaxrl_up.cli import COMMANDS as CLI_COMMANDS
+from jaxrl_up.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,12 +44,12 @@ def test_python_runs(name, i, code, tmp_path):
 
 
 WORKERS = {  # what commands call once they have understood their arguments
-    "run": ("run", "resume"),
-    "sweeps": ("run_sweep",),
-    "saved_runs": ("load_run", "read_config", "run_arguments"),
-    "curves": ("find_runs",),
-    "report": ("write_report",),
-    "ejecting": ("eject",),
+    "experiments": ("run", "resume", "run_sweep"),
+    "records": ("load_run", "read_config", "run_arguments"),
+    "analysis": ("find_runs", "write_report"),
+    "deploy": ("eject",),
+    "cli.commands.evaluate": ("load_run",),
+    "cli.commands.watch": ("load_run",),
 }
 
 
@@ -70,10 +71,10 @@ def test_commands_are_understood(command, monkeypatch, tmp_path, capsys):
         for name in names:
             monkeypatch.setattr(importlib.import_module(f"jaxrl_up.{module}"), name, stop)
     words = shlex.split(command)[1:]
-    if words in [[name] for name in cli.COMMANDS if name not in ("train", "algos", "envs", "recipes")]:
+    if words in [[name] for name in CLI_COMMANDS if name not in ("train", "algos", "envs", "recipes")]:
         return  # the name of a command
     try:
-        code = cli.main(words)
+        code = main(words)
     except Understood:
         return
     assert code == 0, capsys.readouterr().err

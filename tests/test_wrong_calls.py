@@ -40,14 +40,15 @@ from jaxrl_up import (
     train,
     use_all_cores,
 )
-from jaxrl_up.exporting import save_policy
-from jaxrl_up.rendering import record_episode
-from jaxrl_up.sinks import Sink
+from jaxrl_up.analysis import record_episode
+from jaxrl_up.deploy import save_policy
+from jaxrl_up.experiments import Sink
 
 ROOT = Path(jaxrl_up.__file__).parent
 ENGINE = (  # what would compile or train
-    *("jaxrl_up.training._train", "jaxrl_up.training.play_policy", "jaxrl_up.training.begin_lanes"),
-    *("jaxrl_up.driving.begin_lanes", "jaxrl_up.rendering._record", "jaxrl_up.exporting.export_policy"),
+    *("jaxrl_up.training.compiled.train_program", "jaxrl_up.training.evaluation.play_policy"),
+    *("jaxrl_up.training.swept.begin_lanes", "jaxrl_up.experiments.drive.begin_lanes"),
+    *("jaxrl_up.analysis.drawing.record._record", "jaxrl_up.deploy.export.export_policy"),
 )
 SECONDS = 30.0  # compiling an update takes longer than tracing one, also on a busy machine
 CONFIG = tiny(PPO)

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up import Evaluation, envs, make_config, on_policy, ops
+from jaxrl_up import Evaluation, envs, make_config, ops
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Discrete, from_functions, probes
+from jaxrl_up.learning import on_policy
 from jaxrl_up.training import advance_lanes, begin_lanes, lane_axes, lane_mesh, place
 
 EVALUATION = Evaluation(num_episodes=2, max_steps=12)

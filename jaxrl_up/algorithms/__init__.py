@@ -1,19 +1,26 @@
 """The algorithms, one file each; `ALGORITHMS` lists them by name."""
 
+from jaxrl_up.algorithms import ppo as ppo
+from jaxrl_up.algorithms import vpg as vpg
 from jaxrl_up.algorithms.a2c import A2C as A2C
 from jaxrl_up.algorithms.c51 import C51 as C51
 from jaxrl_up.algorithms.ddpg import DDPG as DDPG
 from jaxrl_up.algorithms.dqn import DQN as DQN
 from jaxrl_up.algorithms.ppo import PPO as PPO
 from jaxrl_up.algorithms.qr_dqn import QR_DQN as QR_DQN
+from jaxrl_up.algorithms.registry import ALGORITHMS as ALGORITHMS
+from jaxrl_up.algorithms.registry import check_order as check_order
+from jaxrl_up.algorithms.registry import check_policy as check_policy
+from jaxrl_up.algorithms.registry import check_steps as check_steps
+from jaxrl_up.algorithms.registry import check_support as check_support
+from jaxrl_up.algorithms.registry import find_algorithm as find_algorithm
+from jaxrl_up.algorithms.registry import make_config as make_config
+from jaxrl_up.algorithms.registry import preset_fields as preset_fields
+from jaxrl_up.algorithms.registry import take as take
+from jaxrl_up.algorithms.registry import take_config as take_config
+from jaxrl_up.algorithms.registry import take_names as take_names
 from jaxrl_up.algorithms.sac import SAC as SAC
 from jaxrl_up.algorithms.sac_discrete import SAC_DISCRETE as SAC_DISCRETE
 from jaxrl_up.algorithms.td3 import TD3 as TD3
 from jaxrl_up.algorithms.trpo import TRPO as TRPO
 from jaxrl_up.algorithms.vpg import VPG as VPG
-from jaxrl_up.config import name_unknown_fields
-
-ALGORITHMS = {
-    algo.name: name_unknown_fields(algo)
-    for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE)
-}

@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl_up import on_policy, ops
+from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.on_policy import Batch, State
+from jaxrl_up.learning import Batch, on_policy
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
@@ -89,7 +89,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     return optax.scale_by_rms(decay=config.rms_decay, eps=config.epsilon)
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> on_policy.State:
     """Fresh networks, optimisers and environments."""
     return on_policy.init(config, env, key, optimizer(config))
 
@@ -109,7 +109,7 @@ def loss(config: Config, env: Env, params: PyTree, batch: Batch) -> tuple[Array,
     }
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.State, Metrics]:
     """One thread's loop of algorithm S3, all environments at once."""
     key, rollout_key = jax.random.split(state.key)
     rates = on_policy.rates(config, state)

@@ -18,11 +18,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl_up import off_policy, ops, q_learning
+from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.networks import q_network
-from jaxrl_up.off_policy import State
-from jaxrl_up.replay import Transitions
+from jaxrl_up.learning import Transitions, off_policy, q_learning, q_network
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
@@ -98,7 +96,7 @@ def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
     return q_network(config, env).apply(params, obs)
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> off_policy.State:
     """A fresh network, its copy as target, an empty replay and fresh environments."""
     return q_learning.init(config, env, key)
 
@@ -120,7 +118,7 @@ def loss(
     return total, ({"loss": total, "q_value": jnp.mean(value), "td_error": jnp.mean(jnp.abs(error))}, error)
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: off_policy.State) -> tuple[off_policy.State, Metrics]:
     """Algorithm 1: act epsilon-greedily into the replay, and after each step learn from a batch of it."""
     return q_learning.update(config, env, state, q_values, loss)
 

@@ -24,10 +24,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl_up import on_policy, ops
+from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.networks import value_scale
-from jaxrl_up.on_policy import Batch, State
+from jaxrl_up.learning import Batch, on_policy, value_scale
 from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree, means, static, traced
 
 
@@ -124,7 +123,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     return optax.scale_by_adam(eps=config.adam_epsilon)
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> on_policy.State:
     """Fresh networks, optimisers and environments."""
     batch_size = config.num_envs * config.rollout_length
     if batch_size % config.num_minibatches:
@@ -163,7 +162,7 @@ def loss(
     }
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.State, Metrics]:
     """Algorithm 1: collect, estimate advantages, optimise the surrogate for several epochs."""
     key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
     rates = on_policy.rates(config, state)

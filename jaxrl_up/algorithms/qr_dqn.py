@@ -20,11 +20,9 @@ from typing import Any
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl_up import off_policy, ops, q_learning
+from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.networks import QFunction, q_network
-from jaxrl_up.off_policy import State
-from jaxrl_up.replay import Transitions
+from jaxrl_up.learning import QFunction, Transitions, off_policy, q_learning, q_network
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
@@ -104,7 +102,7 @@ def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
     return jnp.mean(network(config, env).apply(params, obs), axis=-1)
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> off_policy.State:
     """A fresh network, its copy as target, an empty replay and fresh environments."""
     return q_learning.init(config, env, key, config.num_quantiles)
 
@@ -129,7 +127,7 @@ def loss(
     return total, ({"loss": total, "q_value": jnp.mean(value), "td_error": jnp.mean(jnp.abs(error))}, error)
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: off_policy.State) -> tuple[off_policy.State, Metrics]:
     """Act epsilon-greedily into the replay, and after each step learn from a batch of it by algorithm 1."""
     return q_learning.update(config, env, state, q_values, loss)
 

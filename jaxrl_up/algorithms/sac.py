@@ -21,13 +21,18 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl_up import off_policy, ops
+from jaxrl_up import ops
+from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.gradients import track
-from jaxrl_up.keys import as_key
-from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
-from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
-from jaxrl_up.replay import Transitions
+from jaxrl_up.learning import (
+    EXPLORATION_NOISES,
+    ActorCritics,
+    Transitions,
+    action_dims,
+    actor_critics,
+    off_policy,
+    track,
+)
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 LOG_STD_RANGE = (-20.0, 2.0)
@@ -119,14 +124,14 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     return optax.scale_by_adam()
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> off_policy.State:
     """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
     params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
     params = network(config, env).init(params_key)
     if config.learn_alpha:
         params["log_alpha"] = jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))
     opt_state = {part: optimizer(config).init(params[part]) for part in params}
-    learner = Learner(params, {"critic": params["critic"]}, opt_state)
+    learner = off_policy.Learner(params, {"critic": params["critic"]}, opt_state)
     return off_policy.init(config, env, state_key, learner, off_policy.init_noise(config, env, noise_key))
 
 
@@ -162,12 +167,14 @@ def actor_loss(config: Config, env: Env, params: PyTree, batch: Transitions, noi
     return loss, jnp.mean(log_prob)
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: off_policy.State) -> tuple[off_policy.State, Metrics]:
     """Algorithm 1: act into the replay, and after each step learn from a batch of it."""
     size = action_dims(env.action_space)
     target_entropy = -float(size) if config.target_entropy is None else config.target_entropy
 
-    def learn(learner: Learner, batch: Transitions, noise: tuple[Array, Array], step: Array) -> Learned:
+    def learn(
+        learner: off_policy.Learner, batch: Transitions, noise: tuple[Array, Array], step: Array
+    ) -> off_policy.Learned:
         alpha = temperature(config, learner.params)
         # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
         gradient, losses = jax.grad(
@@ -193,7 +200,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         losses |= {"alpha": alpha, "entropy": -log_prob}
         return learner._replace(target_params=target_params), losses, None
 
-    def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
+    def explore(learner: off_policy.Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         normal, uniform = noise
         return off_policy.random_first(
             config, env_steps, uniform, lambda: policy(config, env, learner.params["actor"], obs).sample_with(normal)

@@ -21,13 +21,10 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl_up import off_policy, ops
+from jaxrl_up import ops
+from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.gradients import track
-from jaxrl_up.keys import as_key
-from jaxrl_up.networks import action_dims, q_network
-from jaxrl_up.off_policy import Learned, Learner, State
-from jaxrl_up.replay import Transitions
+from jaxrl_up.learning import Transitions, action_dims, off_policy, q_network, track
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
@@ -96,7 +93,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     return optax.scale_by_adam()
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> off_policy.State:
     """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
     actor_key, critic_key, state_key = jax.random.split(as_key(key), 3)
     space = env.observation_space
@@ -107,7 +104,7 @@ def init(config: Config, env: Env, key: Key) -> State:
     if config.learn_alpha:
         params["log_alpha"] = jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))
     opt_state = {part: optimizer(config).init(params[part]) for part in params}
-    return off_policy.init(config, env, state_key, Learner(params, {"critic": critic}, opt_state))
+    return off_policy.init(config, env, state_key, off_policy.Learner(params, {"critic": critic}, opt_state))
 
 
 def temperature(config: Config, params: PyTree) -> Array:
@@ -141,12 +138,12 @@ def actor_loss(config: Config, env: Env, params: PyTree, batch: Transitions) -> 
     return jnp.mean(batch.weight * losses), jnp.mean(distribution.entropy())
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: off_policy.State) -> tuple[off_policy.State, Metrics]:
     """Algorithm 1: act into the replay, and after each step learn from a batch of it."""
     number = action_dims(env.action_space)
     target_entropy = 0.5 * math.log(number) if config.target_entropy is None else config.target_entropy
 
-    def learn(learner: Learner, batch: Transitions, noise: Any, step: Array) -> Learned:
+    def learn(learner: off_policy.Learner, batch: Transitions, noise: Any, step: Array) -> off_policy.Learned:
         alpha = temperature(config, learner.params)
         # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
         gradient, losses = jax.grad(
@@ -175,7 +172,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         uniform = jax.random.randint(uniform_key, shape, 0, number, jnp.int32)
         return (jax.random.gumbel(gumbel_key, (*shape, number), jnp.float32), uniform), memory
 
-    def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
+    def explore(learner: off_policy.Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         gumbel, uniform = noise
         return off_policy.random_first(
             config, env_steps, uniform, lambda: policy(config, env, learner.params["actor"], obs).sample_with(gumbel)

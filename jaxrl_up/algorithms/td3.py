@@ -19,13 +19,18 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl_up import off_policy, ops
+from jaxrl_up import ops
+from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.gradients import track
-from jaxrl_up.keys import as_key
-from jaxrl_up.networks import ActorCritics, action_dims, actor_critics
-from jaxrl_up.off_policy import EXPLORATION_NOISES, Learned, Learner, State
-from jaxrl_up.replay import Transitions
+from jaxrl_up.learning import (
+    EXPLORATION_NOISES,
+    ActorCritics,
+    Transitions,
+    action_dims,
+    actor_critics,
+    off_policy,
+    track,
+)
 from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree, static, traced
 
 
@@ -118,11 +123,11 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     return optax.scale_by_adam()
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> off_policy.State:
     """Fresh networks, their copies as targets, an empty replay and fresh environments."""
     params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
     params = network(config, env).init(params_key)
-    learner = Learner(params, params, {part: optimizer(config).init(params[part]) for part in params})
+    learner = off_policy.Learner(params, params, {part: optimizer(config).init(params[part]) for part in params})
     return off_policy.init(config, env, state_key, learner, off_policy.init_noise(config, env, noise_key))
 
 
@@ -147,10 +152,10 @@ def actor_loss(config: Config, env: Env, actor: PyTree, critic: PyTree, batch: T
     return -jnp.mean(batch.weight * network(config, env).critics(first, batch.obs, action)[0])
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: off_policy.State) -> tuple[off_policy.State, Metrics]:
     """Algorithm 1: act with noise into the replay, and after each step learn from a batch of it."""
 
-    def learn(learner: Learner, batch: Transitions, noise: Array, step: Array) -> Learned:
+    def learn(learner: off_policy.Learner, batch: Transitions, noise: Array, step: Array) -> off_policy.Learned:
         # update the critics by minimising (y - Q_i(s, a))^2
         gradient, losses = jax.grad(
             lambda critic: critic_loss(config, env, critic, learner.target_params, batch, noise), has_aux=True
@@ -158,7 +163,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         learner = off_policy.step_along(config, optimizer(config), learner, {"critic": gradient})
 
         # every d steps: update the actor by the deterministic policy gradient, and the targets
-        def delayed(learner: Learner) -> tuple[Learner, Mean]:
+        def delayed(learner: off_policy.Learner) -> tuple[off_policy.Learner, Mean]:
             params = learner.params
             loss, gradient = jax.value_and_grad(lambda actor: actor_loss(config, env, actor, params["critic"], batch))(
                 params["actor"]
@@ -174,7 +179,7 @@ def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
         total = losses["critic_loss"] + config.policy_delay * loss.total  # on average, one actor's loss a step
         return learner, {"loss": total, "actor_loss": loss, **losses}, None
 
-    def explore(learner: Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
+    def explore(learner: off_policy.Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
         normal, uniform = noise
 
         def action() -> Array:

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl_up import on_policy, ops
+from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.on_policy import State
+from jaxrl_up.learning import on_policy
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
@@ -94,12 +94,12 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     return optax.scale_by_adam(eps=config.adam_epsilon)
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> on_policy.State:
     """Fresh networks, the critic's optimiser and environments."""
     return on_policy.init(config, env, key, optimizer(config), ("critic",))
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.State, Metrics]:
     """Algorithm 1 of Spinning Up's TRPO."""
     key, rollout_key = jax.random.split(state.key)
 

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl_up import on_policy, ops
+from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.on_policy import Batch, Collected, State
+from jaxrl_up.learning import Batch, Collected, on_policy
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
@@ -103,7 +103,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     return optax.scale_by_adam(eps=config.adam_epsilon)
 
 
-def init(config: Config, env: Env, key: Key) -> State:
+def init(config: Config, env: Env, key: Key) -> on_policy.State:
     """Fresh networks, optimisers and environments."""
     return on_policy.init(config, env, key, optimizer(config))
 
@@ -130,7 +130,7 @@ def weight(config: Config, collected: Collected) -> Array:
     return collected.batch.advantage
 
 
-def update(config: Config, env: Env, state: State) -> tuple[State, Metrics]:
+def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.State, Metrics]:
     """Algorithm 1 of Spinning Up's vanilla policy gradient."""
     key, rollout_key = jax.random.split(state.key)
     rates = on_policy.rates(config, state)

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.config import as_key
 from jaxrl_up.envs.core import Env, require_same_structure
 from jaxrl_up.envs.programs import as_numpy, digest_of
 from jaxrl_up.envs.spaces import Box, Discrete, Space
-from jaxrl_up.keys import as_key
+from jaxrl_up.envs.waiting import counting
 from jaxrl_up.types import Array, Key, PyTree
-from jaxrl_up.waiting import counting
 
 LANES, RESETS = 4, 16
 MOST_STEPS = 5_000

@@ -13,9 +13,8 @@ import numpy as np
 from flax import struct
 from jax.core import Tracer
 
-from jaxrl_up.arguments import shape, shown
+from jaxrl_up.config import as_key, shape, shown
 from jaxrl_up.envs.spaces import Space
-from jaxrl_up.keys import as_key
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
 
 

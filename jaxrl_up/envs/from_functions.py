@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.arguments import flag, shown
+from jaxrl_up.config import flag, shown
 from jaxrl_up.envs.core import Env, Origin, Spec, as_parameter, strong, strong_tree
 from jaxrl_up.envs.programs import digest, version
 from jaxrl_up.envs.spaces import Box, Discrete, Space

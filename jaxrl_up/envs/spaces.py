@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up.arguments import plain, shown
-from jaxrl_up.keys import as_key
+from jaxrl_up.config import as_key, plain, shown
 from jaxrl_up.types import Array, Key
 
 HUGE = 1e38  # a float bound beyond this means "no bound" (gymnax writes float32's largest number)

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up.arguments import as_whole, is_number, plain, shown
+from jaxrl_up.config import as_whole, is_number, plain, shown
 from jaxrl_up.envs.core import Env, Spec, builder
-from jaxrl_up.envs.gymnax_adapter import find
 from jaxrl_up.envs.spaces import Box, Discrete, Space
+from jaxrl_up.envs.suites import find
 from jaxrl_up.types import Array, Key
 
 

@@ -1,5 +1,7 @@
 """The mathematics of reinforcement learning: pure functions of arrays, time leading, no state."""
 
+from jaxrl_up.ops import bellman as bellman
+from jaxrl_up.ops import distributional as distributional
 from jaxrl_up.ops.arithmetic import centred as centred
 from jaxrl_up.ops.arithmetic import read as read
 from jaxrl_up.ops.arithmetic import saturated as saturated
@@ -52,6 +54,16 @@ from jaxrl_up.ops.returns import lambda_returns as lambda_returns
 from jaxrl_up.ops.returns import n_step_returns as n_step_returns
 from jaxrl_up.ops.returns import trajectory_returns as trajectory_returns
 from jaxrl_up.ops.returns import vtrace as vtrace
+from jaxrl_up.ops.scores import Efficiency as Efficiency
+from jaxrl_up.ops.scores import Score as Score
+from jaxrl_up.ops.scores import bootstrap as bootstrap
+from jaxrl_up.ops.scores import iqm as iqm
+from jaxrl_up.ops.scores import optimality_gap as optimality_gap
+from jaxrl_up.ops.scores import performance_profile as performance_profile
+from jaxrl_up.ops.scores import probability_of_improvement as probability_of_improvement
+from jaxrl_up.ops.scores import score as score
+from jaxrl_up.ops.scores import steps_to_threshold as steps_to_threshold
+from jaxrl_up.ops.statistics import WINDOW as WINDOW
 from jaxrl_up.ops.statistics import RunningStatistics as RunningStatistics
 from jaxrl_up.ops.statistics import init_statistics as init_statistics
 from jaxrl_up.ops.statistics import merge_statistics as merge_statistics

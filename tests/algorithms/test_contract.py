@@ -22,9 +22,10 @@ from tiny import (
     to_host,
 )
 
-from jaxrl_up import ALGORITHMS, Evaluation, checkpoint, run, train
+from jaxrl_up import ALGORITHMS, Evaluation, run, train
 from jaxrl_up.config import canonical, traced_fields
-from jaxrl_up.training import _train, advance, begin
+from jaxrl_up.records import checkpoint
+from jaxrl_up.training import advance, begin, train_program
 
 SEEDS = tuple(range(8))
 PADDED = (4, 1, 6)  # three seeds on two devices
@@ -259,7 +260,7 @@ def test_one_trace_for_all_values_of_traced_fields(algo, config):
         env = task(algo)
         heavier = env.with_params(**{"gravity" if "gravity" in env.params else "g": 11})
         train(algo, heavier, other, jax.random.key(9), 2, EVALUATION)
-        traces.add(_train._cache_size())
+        traces.add(train_program._cache_size())
     assert len(traces) == 1
 
 

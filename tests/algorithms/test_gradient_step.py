@@ -13,9 +13,9 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from tiny import cartpole, targets, tiny
 
-from jaxrl_up import ALGORITHMS, off_policy
+from jaxrl_up import ALGORITHMS
 from jaxrl_up.config import canonical
-from jaxrl_up.replay import Transitions
+from jaxrl_up.learning import Transitions, off_policy
 
 ROWS, GAMMA, TAU, ALPHA = 6, 0.9, 0.25, 0.3
 FIELDS = {"gamma": GAMMA, "tau": TAU, "alpha": ALPHA, "v_min": -2.0, "v_max": 2.0, "num_atoms": 5, "num_quantiles": 3}

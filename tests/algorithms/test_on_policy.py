@@ -8,10 +8,11 @@ import pytest
 import scipy.stats
 from tiny import cartpole, go_on, start_lanes, tiny, to_host
 
-from jaxrl_up import A2C, PPO, TRPO, VPG, envs, make_config, on_policy, ops, train
+from jaxrl_up import A2C, PPO, TRPO, VPG, envs, make_config, ops, train
 from jaxrl_up.algorithms import ppo, vpg
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import probes, rescale_action
+from jaxrl_up.learning import on_policy
 
 
 def updated(algo, env, config, count, key=0):

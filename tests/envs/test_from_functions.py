@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jaxrl_up import envs
-from jaxrl_up.envs.core import as_parameter
-from jaxrl_up.rollout import play
+from jaxrl_up.envs import as_parameter
+from jaxrl_up.learning import play
 
 
 def make_walk(max_steps=30):

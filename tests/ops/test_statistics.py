@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrl_up import ops
-from jaxrl_up.ops.statistics import WINDOW
+from jaxrl_up.ops import WINDOW
 
 
 def samples(shape, seed=0, scale=2.0, offset=0.0):

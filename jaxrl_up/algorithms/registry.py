@@ -1,0 +1,238 @@
+"""The algorithms by name, and what public entries take: an algorithm and an environment, also by name, a config, and a
+policy that fits them, all checked against each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_up import envs
+from jaxrl_up.algorithms.a2c import A2C
+from jaxrl_up.algorithms.c51 import C51
+from jaxrl_up.algorithms.ddpg import DDPG
+from jaxrl_up.algorithms.dqn import DQN
+from jaxrl_up.algorithms.ppo import PPO
+from jaxrl_up.algorithms.qr_dqn import QR_DQN
+from jaxrl_up.algorithms.sac import SAC
+from jaxrl_up.algorithms.sac_discrete import SAC_DISCRETE
+from jaxrl_up.algorithms.td3 import TD3
+from jaxrl_up.algorithms.trpo import TRPO
+from jaxrl_up.algorithms.vpg import VPG
+from jaxrl_up.config import check, did_you_mean, shown, traced_fields
+from jaxrl_up.envs import Env
+from jaxrl_up.types import Algorithm, Key, PyTree
+
+
+def name_unknown_fields(algo: Algorithm) -> Algorithm:
+    """The algorithm itself; its Config, and `config.replace`, now say which field a wrong name meant."""
+    config: Any = algo.Config
+    init, known = config.__init__, [field.name for field in dataclasses.fields(config)]
+
+    @functools.wraps(init)
+    def checked_init(self: Any, *args: Any, **fields: Any) -> None:
+        for name in fields:
+            if name not in known:
+                raise TypeError(f"{algo.name} has no field {name!r}.{did_you_mean(name, known)}")
+        init(self, *args, **fields)
+
+    config.__init__ = checked_init
+    return algo
+
+
+ALGORITHMS = {
+    algo.name: name_unknown_fields(algo)
+    for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE)
+}
+
+
+def find_algorithm(algo: Algorithm | str) -> Algorithm:
+    """An algorithm, or that of a name, in any case. Raises `ValueError` for another name, `TypeError` for the rest."""
+    if isinstance(algo, Algorithm):
+        return algo
+    if not isinstance(algo, str):
+        raise TypeError(f"algo={shown(algo)} must be an Algorithm, as jaxrl_up.PPO, or the name of one, as 'ppo'")
+    name = algo.lower().replace("-", "_")
+    if name not in ALGORITHMS:
+        raise ValueError(
+            f"there is no algorithm {algo!r}.{did_you_mean(algo, ALGORITHMS)} Choose from {', '.join(ALGORITHMS)}, or "
+            "give an Algorithm of your own"
+        )
+    return ALGORITHMS[name]
+
+
+def make_config(algo: Algorithm | str, preset: str | None = None, **fields: Any) -> PyTree:
+    """A config of `algo`, or of that of a name, from its defaults, a preset, and fields that override both.
+
+    Raises `ValueError` for an unknown algorithm, preset or field and for a value out of range.
+    """
+    algo = find_algorithm(algo)
+    known = [f.name for f in dataclasses.fields(algo.Config)]
+    for name in fields:
+        if name not in known:
+            raise ValueError(f"{algo.name} has no field {name!r}.{did_you_mean(name, known)}")
+    return check(algo.Config(**{**preset_fields(algo, preset), **fields}))
+
+
+def preset_fields(algo: Algorithm, preset: str | None) -> dict[str, Any]:
+    """The fields of a preset that differ from the defaults. Raises `ValueError` for a name that is none."""
+    if preset is None or preset == "default":
+        return {}
+    if not isinstance(preset, str) or preset not in algo.presets:
+        names = ", ".join(["default", *algo.presets])
+        raise ValueError(f"{algo.name} has no preset {shown(preset)}; it has {names}")
+    return dict(algo.presets[preset])
+
+
+def check_support(algo: Algorithm, env: Any) -> None:
+    """Raise `ValueError` if the algorithm cannot act in the environment's action space, naming those that can.
+
+    Continuous actions have one axis.
+    """
+    space = type(env.action_space).__name__
+    if space == "Box" and not np.issubdtype(env.action_space.dtype, np.floating):
+        raise ValueError(
+            f"{env.name} has the action space {env.action_space} of {env.action_space.dtype.name}, in which no "
+            "algorithm acts: let it take floats and round them, or number its actions as Discrete(n)"
+        )
+    if space not in algo.action_spaces:
+        able = [name for name, other in ALGORITHMS.items() if space in other.action_spaces]
+        raise ValueError(
+            f"{algo.name} acts in {' and '.join(algo.action_spaces)} spaces, but {env.name} has the action space "
+            f"{env.action_space}; algorithms for {space}: {', '.join(able) or 'none'}"
+        )
+    if space == "Box" and len(env.action_space.shape) != 1:
+        raise ValueError(
+            f"{env.name} has the action space {env.action_space}: give it one axis, as in Box(low, high, (4,))"
+        )
+
+
+ORDER = ("algo", "env", "config")
+
+
+def take(algo: Algorithm | str, env: Env | str, config: PyTree = None) -> tuple[Algorithm, Env, PyTree]:
+    """The algorithm, environment and config that are meant, checked against each other.
+
+    The first two may be names. The config may be a dict of the fields that differ from the defaults, or None for the
+    defaults; it is returned with plain values (see `config.check`). Raises `TypeError` for something else, or in
+    another order, and `ValueError` for unknown names, values out of range, an algorithm that cannot act in the
+    environment, and an environment that cannot take a step.
+    """
+    algo, env = take_names(algo, env, config)
+    check_support(algo, env)
+    check_steps(env)
+    return algo, env, take_config(algo, config)
+
+
+def take_names(algo: Algorithm | str, env: Env | str, config: PyTree = None) -> tuple[Algorithm, Env]:
+    """The algorithm and environment that are meant; raises as `take` does for what is none or in another order."""
+    check_order(algo, env, config)
+    return find_algorithm(algo), envs.find(env)
+
+
+def check_order(algo: Any, env: Any, config: Any) -> None:
+    """Raise `TypeError` where one of the three stands in the place of another."""
+    kinds = [_kind(value) for value in (algo, env, config)]
+    wrong = [
+        f"{name} is {kind}" for name, kind, own in zip(ORDER, kinds, KINDS, strict=True) if kind not in (None, own)
+    ]
+    if wrong:
+        raise TypeError(f"{' and '.join(wrong)}: give them in the order {', '.join(ORDER)}")
+
+
+KINDS = ("an algorithm", "an environment", "a config")
+
+
+def _kind(value: Any) -> str | None:
+    """Which of the three a value is; None where it is none of them, or a name of nothing."""
+    if isinstance(value, Algorithm) or (isinstance(value, str) and value.lower() in ALGORITHMS):
+        return KINDS[0]
+    if isinstance(value, Env) or (isinstance(value, str) and value in envs.names()):
+        return KINDS[1]
+    return KINDS[2] if _algorithm_of(value) or (isinstance(value, dict) and value) else None
+
+
+def _algorithm_of(config: Any) -> str | None:
+    """Whose Config an object, or a class, is."""
+    kind = config if isinstance(config, type) else type(config)
+    return next((name for name, algo in ALGORITHMS.items() if algo.Config is kind), None)
+
+
+def take_config(algo: Algorithm, config: PyTree) -> PyTree:
+    """The config that is meant, with plain values; raises as `take` does."""
+    if config is None or isinstance(config, dict):
+        return make_config(algo, **(config or {}))
+    if isinstance(config, type) and issubclass(config, algo.Config):
+        raise TypeError(f"config is the class of {algo.name}'s configs: call it, as in Config(), or leave config out")
+    if not isinstance(config, algo.Config):
+        owner = _algorithm_of(config)
+        what = f"a config of {owner}" if owner else shown(config)
+        raise TypeError(
+            f"config is {what}, which {algo.name} does not take: give one by make_config({algo.name!r}, ...), or a "
+            "dict of the fields that differ from the defaults"
+        )
+    config = check(config)
+    for name in traced_fields(config):
+        value = getattr(config, name)
+        if np.ndim(value):
+            raise ValueError(
+                f"{name} has shape {np.shape(value)}: give one number here, and many to sweep or run_sweep"
+            )
+    return config
+
+
+def check_steps(env: Env) -> None:
+    """Raise `ValueError` for an environment that cannot take a step, as with a parameter of the wrong shape."""
+    try:
+        _step.eval_shape(_shapes(env), _key())
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{env.name} cannot take a step: {str(error).splitlines()[0]}") from error
+
+
+@jax.jit
+def _step(env: Env, key: Key) -> Any:
+    """Only traced, and that once for an environment."""
+    state, _ = env.reset(key)
+    return env.step(key, state, env.action_space.sample(key))
+
+
+@partial(jax.jit, static_argnames=("algo",))
+def _policy(algo: Algorithm, env: Env, config: PyTree, key: Key) -> PyTree:
+    """Only traced, and that once for a program."""
+    return algo.init(config, env, key).policy
+
+
+def check_policy(algo: Algorithm, env: Env, config: PyTree, policy: PyTree) -> None:
+    """Raise `TypeError` for what is no policy, and `ValueError` for one that this algorithm and config do not have."""
+    if hasattr(policy, "policy") and hasattr(policy, "learner"):
+        raise TypeError(f"policy is a state of {algo.name}: give its policy, as in state.policy")
+    wanted = _leaves(_policy.eval_shape(algo, _shapes(env), _shapes(config, np.float32), _key()))
+    found = _leaves(policy)
+    lead = {shape[:1] for shape in found.values()}
+    if found.keys() == wanted.keys() and len(lead) == 1 and all(shape[1:] == wanted[k] for k, shape in found.items()):
+        raise ValueError(f"policy is of {lead.pop()[0]} seeds: choose one, as in jax.tree.map(lambda x: x[0], policy)")
+    for name in {**wanted, **found}:
+        if wanted.get(name) != found.get(name):
+            there, here = (str(list(x[name])) if name in x else "nothing" for x in (found, wanted))
+            raise ValueError(
+                f"policy is not one of {algo.name} on {env.name} with this config: it has {there} at policy{name}, "
+                f"where {here} belongs"
+            )
+
+
+def _leaves(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def _shapes(tree: PyTree, dtype: Any = None) -> PyTree:
+    """What is traced in place of a tree, so that traces are found again whatever its values."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), dtype or jnp.result_type(x)), tree)
+
+
+def _key() -> Any:
+    return jax.eval_shape(jax.random.key, 0)

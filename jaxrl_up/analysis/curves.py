@@ -1,0 +1,325 @@
+"""Learning curves as arrays: read from runs, smoothed, labelled by what the runs were, and pooled.
+
+Seeds are pooled within one environment only: raw returns of different environments are never averaged.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from jaxrl_up.config import did_you_mean
+from jaxrl_up.records import expand, read_progress, read_text
+
+if TYPE_CHECKING:
+    from jaxrl_up.records import RunResult
+
+X_AXES = ("steps", "seconds")
+EVALUATION = {"num_evals", "num_episodes", "deterministic", "max_eval_steps", "stages"}  # changes nothing in training
+MAX_POINTS = 200  # of a common axis made for runs that were evaluated at different x
+
+
+class Curve(NamedTuple):
+    """What one run reached, or one grid point of a sweep: a row for each seed."""
+
+    name: str  # of the run
+    swept: str  # the grid point, as in "learning_rate=0.001"; empty for a plain run
+    settings: dict[str, Any]  # what it was run with: algorithm, environment, fields, "env.gravity"
+    seeds: tuple[int, ...]
+    x: np.ndarray  # [E], environment steps per seed, or seconds of work for all seeds together
+    values: np.ndarray  # [S, E]
+    unfinished: str  # "4,096 of 10,000 steps"; empty for a run that reached its end
+
+
+Panels = dict[str, dict[str, list[Curve]]]  # environment -> label -> the runs whose seeds belong together
+
+
+def find_runs(places: Iterable[str | Path]) -> list[Path]:
+    """The run directories that `places` are, or hold at any depth, each once and in order.
+
+    Raises `FileNotFoundError` for a place that is not there or holds no run.
+    """
+    found: dict[Path, Path] = {}
+    for place in map(expand, places):
+        if not place.is_dir():
+            raise FileNotFoundError(f"there is no directory {place}")
+        is_run = (place / "progress.csv").exists()
+        inside = [place] if is_run else sorted(path.parent for path in place.rglob("progress.csv"))
+        if not inside:
+            raise FileNotFoundError(f"{place} holds no run: there is no progress.csv in it or below it")
+        found.update({path.resolve(): path for path in inside if path.resolve() not in found})
+    return list(found.values())
+
+
+def gather(runs: Any, column: str = "return", x: str = "steps", smooth: int = 1, group: str | None = None) -> Panels:
+    """The curves of `runs` by environment and label.
+
+    `runs` is a run, a sequence of them, or a mapping from label to a run or to a sequence of runs whose seeds are
+    pooled; a run is a `RunResult` or the directory of one. `column` is a column of progress.csv. `x` is "steps", or
+    "seconds" of work for all seeds together, compiling included. `smooth` is how many evaluations a trailing moving
+    average takes, in each seed (fewer where some have no value). `group` labels, and pools, runs by "algorithm",
+    "environment", "run" or a field of config.toml ("learning_rate", "env.gravity"), or by several with commas between;
+    None and "run" keep runs apart. Grid points of a sweep are always kept apart. Raises `ValueError` for what is not
+    known or cannot be pooled, and `OSError` for a directory without a run.
+    """
+    if x not in X_AXES:
+        raise ValueError(f"x={x!r}: choose from {', '.join(X_AXES)}.{did_you_mean(x, X_AXES)}")
+    if smooth < 1:
+        raise ValueError(f"smooth={smooth} must be at least 1: how many evaluations an average takes")
+    if group is not None and isinstance(runs, Mapping):
+        raise ValueError("labels come from the mapping or from group, not from both")
+    group = None if group == "run" else group
+    listed = _listed(runs)
+    panels: Panels = {}
+    for (label, run), name in zip(listed, _names([run for _, run in listed]), strict=True):
+        for curve in _read(run, name, column, x, smooth):
+            alone = "" if curve.swept and len(listed) == 1 else name
+            key = label if label is not None else alone if group is None else _key(curve, group)
+            key = ", ".join(part for part in (key, curve.swept) if part)
+            groups = panels.setdefault(str(curve.settings.get("environment", "")), {})
+            groups.setdefault(key, []).append(curve)
+    if not panels:
+        raise ValueError("no run to draw: give a RunResult, the directory of a run, or several")
+    for groups in panels.values():
+        for key, curves in groups.items():
+            _check_poolable(key, curves)
+    return panels
+
+
+def pool(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """The seeds of several runs on one axis, `x [E]` and `values [S, E]`, as far as all of them reach.
+
+    Runs that were evaluated at different x are interpolated linearly between their evaluations. Raises `ValueError`
+    for runs that share no part of the axis.
+    """
+    shortest = min(len(curve.x) for curve in curves)
+    x = curves[0].x[:shortest]
+    if all(np.array_equal(curve.x[:shortest], x) for curve in curves):
+        return x, np.concatenate([curve.values[:, :shortest] for curve in curves])
+    start, end = max(curve.x[0] for curve in curves), min(curve.x[-1] for curve in curves)
+    if start > end:
+        names = " and ".join(curve.name for curve in curves)
+        raise ValueError(f"{names} cannot be pooled: one ends, at {end:g}, before another begins, at {start:g}")
+    x = np.unique(np.concatenate([curve.x for curve in curves]))
+    x = x[(start <= x) & (x <= end)]
+    x = x if len(x) <= MAX_POINTS else np.linspace(start, end, MAX_POINTS)
+    return x, np.stack([np.interp(x, curve.x, row) for curve in curves for row in curve.values])
+
+
+def final_scores(groups: Mapping[str, Sequence[Curve]]) -> tuple[float, dict[str, np.ndarray]]:
+    """The x that all runs reach, and for each label the score of every seed there, `[S]`.
+
+    The score is the value at the evaluation nearest to that x, so that an unfinished run is compared with what the
+    others had reached by then.
+    """
+    end = min(curve.x[-1] for curves in groups.values() for curve in curves)
+    return float(end), {
+        label: np.concatenate([curve.values[:, np.abs(curve.x - end).argmin()] for curve in curves])
+        for label, curves in groups.items()
+    }
+
+
+def notes(panels: Panels) -> list[str]:
+    """What a reader of the picture should know: runs that are unfinished, and pooled runs that are not alike."""
+    lines = [
+        f"{curve.name} is unfinished ({curve.unfinished}): drawn as far as it goes"
+        for curve in {c.name: c for groups in panels.values() for curves in groups.values() for c in curves}.values()
+        if curve.unfinished
+    ]
+    for groups in panels.values():
+        for label, curves in groups.items():
+            names = _differing(curves)
+            if names:
+                runs = ", ".join(curve.name for curve in curves)
+                lines.append(f"{label!r} pools runs that differ in {', '.join(names)}: {runs}")
+            lines += [
+                f"{label!r} counts seeds twice: {one.name} and {two.name} have the same settings and share seeds"
+                for one, two in itertools.combinations(curves, 2)
+                if set(one.seeds) & set(two.seeds) and set(_differing([one, two])) <= EVALUATION
+            ]
+    return lines
+
+
+def _listed(runs: Any) -> list[tuple[str | None, Any]]:
+    """(label, run) of each run."""
+    if _is_run(runs):
+        return [(None, runs)]
+    if not isinstance(runs, Mapping):
+        return [(None, run) for run in runs]
+    return [(str(label), run) for label, member in runs.items() for run in ([member] if _is_run(member) else member)]
+
+
+def _is_run(run: Any) -> bool:
+    from jaxrl_up.records import RunResult
+
+    return isinstance(run, str | Path | RunResult)
+
+
+def _names(runs: Sequence[Any]) -> list[str]:
+    """A name for each run: its directory's, the whole path where two have that, and primes where that is the same."""
+    paths = [expand(run) if isinstance(run, str | Path) else None for run in runs]
+    short = [p.resolve().name if p else f"{r.algo.name} on {r.env.name}" for r, p in zip(runs, paths, strict=True)]
+    names: list[str] = []
+    for path, name in zip(paths, short, strict=True):
+        name = str(path) if path and short.count(name) > 1 else name
+        while name in names:
+            name += "'"
+        names.append(name)
+    return names
+
+
+def _read(run: RunResult | str | Path, name: str, column: str, x: str, smooth: int) -> list[Curve]:
+    """One curve, or one for each grid point of a sweep."""
+    if isinstance(run, str | Path):
+        run = expand(run)
+        settings, columns = _settings(run), read_progress(run)
+        for needed in ("seed", "env_steps", "updates"):
+            if needed not in columns:
+                raise ValueError(f"{run / 'progress.csv'} is not a table of a run: it has no column {needed!r}")
+        swept = list(columns)[: list(columns).index("seed")]
+        ticks = _seconds(run, columns["env_steps"][0]) if x == "seconds" else columns["env_steps"][0]
+    else:
+        if x == "seconds":
+            raise ValueError(f"{name} keeps no times of its evaluations: give the directory of the run")
+        settings, columns, swept = _result_settings(run), _result_columns(run), []
+        ticks = columns["env_steps"][0]
+    if column not in columns:
+        raise ValueError(f"{name} has no column {column!r}.{did_you_mean(column, columns)} It has {', '.join(columns)}")
+    values = _smoothed(columns[column], smooth)
+    points = np.stack([columns[axis][:, 0] for axis in swept], 1) if swept else np.zeros((len(values), 0))
+    unfinished = _unfinished(settings, columns["env_steps"][0, -1], columns["updates"][0, -1])
+    curves = []
+    for point in dict.fromkeys(map(tuple, points.tolist())):
+        lanes = (points == point).all(axis=1)
+        here = {axis if axis in settings else f"env.{axis}": value for axis, value in zip(swept, point, strict=True)}
+        text = ", ".join(f"{axis}={value:.9g}" for axis, value in zip(swept, point, strict=True))
+        seeds = tuple(columns["seed"][lanes, 0].astype(int).tolist())
+        curves.append(Curve(name, text, {**settings, **here}, seeds, ticks, values[lanes], unfinished))
+    return curves
+
+
+def _smoothed(values: np.ndarray, smooth: int) -> np.ndarray:
+    """The trailing mean of up to `smooth` evaluations of `values [S, E]`, of those there are; NaN stays NaN alone."""
+    known = ~np.isnan(values)
+    ends = np.arange(1, values.shape[1] + 1)
+    windows = [slice(max(0, end - smooth), end) for end in ends]
+    totals = np.stack([np.where(known, values, 0)[:, window].sum(axis=1) for window in windows], 1)
+    counts = np.stack([known[:, window].sum(axis=1) for window in windows], 1)
+    return np.where(known, totals / np.maximum(counts, 1), np.nan)
+
+
+def _settings(directory: Path) -> dict[str, Any]:
+    """What config.toml says, by name; nothing where there is none."""
+    path = directory / "config.toml"
+    if not path.exists():
+        return {}
+    try:
+        tables = tomllib.loads(read_text(path))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable as TOML: {error}") from None
+    environment = {"name": "", **tables.get("environment", {})}
+    static, params = environment.pop("static", {}), environment.pop("params", {})
+    run = {key: value for key, value in tables.get("run", {}).items() if key != "seeds"}
+    physics = {f"env.{key}": value for key, value in {**static, **params, **environment}.items() if key != "name"}
+    return {**run, "environment": environment["name"], **tables.get("config", {}), **physics}
+
+
+def _result_settings(run: RunResult) -> dict[str, Any]:
+    config = {name: getattr(run.config, name) for name in run.config.__dataclass_fields__}
+    params = run.env.params if isinstance(run.env.params, dict) else {}
+    physics = {f"env.{name}": np.asarray(value).tolist() for name, value in params.items()}
+    config = {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()}
+    return {"algorithm": run.algo.name, "environment": run.env.name, **config, **physics}
+
+
+def _result_columns(run: RunResult) -> dict[str, np.ndarray]:
+    """The columns of progress.csv, each `[S, E]`, from a result."""
+    log = run.log
+    steps = np.asarray(log.env_steps)
+    return {
+        "seed": np.broadcast_to(np.asarray(run.seeds)[:, None], steps.shape),
+        "env_steps": steps,
+        "updates": steps // run.algo.steps_per_update(run.config),
+        "return": np.asarray(log.returns),
+        "return_std": np.asarray(log.returns_std),
+        "length": np.asarray(log.lengths),
+        "unfinished": np.asarray(log.unfinished),
+        "distinct": np.asarray(log.distinct),
+        "train_return": np.asarray(log.train_returns),
+        "train_episodes": np.asarray(log.train_episodes),
+        "failed_at": np.asarray(log.failed_at),
+        **{name: np.asarray(value) for name, value in log.losses.items()},
+    }
+
+
+def _seconds(directory: Path, steps: np.ndarray) -> np.ndarray:
+    """The seconds at which the evaluations at `steps [E]` were reached, `[E]`, from timing.csv."""
+    path = directory / "timing.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: without it curves are drawn over steps only")
+    times = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.reader(file):
+            if len(row) == 3 and row[0] == "evaluation":
+                times[int(row[1])] = float(row[2])
+    missing = [int(step) for step in steps if step not in times]
+    if missing:
+        raise ValueError(f"{path} has no time of the evaluation at {missing[0]} steps: draw the run over steps")
+    seconds = np.array([times[int(step)] for step in steps])
+    if np.any(np.diff(seconds) < 0):
+        raise ValueError(f"{path}: the seconds of its evaluations do not increase: draw the run over steps")
+    return seconds
+
+
+def _unfinished(settings: Mapping[str, Any], steps: float, updates: float) -> str:
+    """How far a run came that could have made a further update; empty for a run that is done."""
+    total = settings.get("total_steps", 0)
+    return f"{steps:,.0f} of {total:,} steps" if steps + steps / updates <= total else ""
+
+
+def _key(curve: Curve, group: str) -> str:
+    """The label of a curve: what it has in the settings that `group` names."""
+    parts = []
+    for name in group.split(","):
+        name = name.strip()
+        field = name.replace("-", "_")
+        if name == "run":
+            parts.append(curve.name)
+        elif field not in curve.settings:
+            raise ValueError(
+                f"{curve.name} has no setting {name!r} to group by.{did_you_mean(name, ['run', *curve.settings])} "
+                "It takes run, algorithm, environment, and the names in config.toml"
+            )
+        else:
+            value = curve.settings[field]
+            value = f"{value:g}" if isinstance(value, float) else str(value)
+            parts.append(value if name in ("algorithm", "environment") else f"{field}={value}")
+    return ", ".join(parts)
+
+
+def _differing(curves: Sequence[Curve]) -> list[str]:
+    """Names of the settings that are not the same in all curves."""
+    names = dict.fromkeys(name for curve in curves for name in curve.settings)
+    absent = object()
+    return [n for n in names if any(c.settings.get(n, absent) != curves[0].settings.get(n, absent) for c in curves)]
+
+
+def _check_poolable(label: str, curves: Sequence[Curve]) -> None:
+    """Raise `ValueError` for runs of different environments, and for one run given twice."""
+    physics = [name for name in _differing(curves) if name.startswith("env.")]
+    if physics:
+        raise ValueError(
+            f"{label!r} would pool runs of {curves[0].settings['environment']} that differ in {', '.join(physics)}: "
+            f"group by that too, as in algorithm,{physics[0]}, or by run"
+        )
+    for i, one in enumerate(curves):
+        for two in curves[:i]:
+            alike = one.settings == two.settings and one.seeds == two.seeds
+            if alike and np.array_equal(one.values, two.values, equal_nan=True):
+                raise ValueError(f"{two.name} and {one.name} are the same run: pooled, its seeds would count twice")

@@ -1,0 +1,73 @@
+"""One episode of a policy as data, and the words for what happens in it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrl_up.envs import Counted, Env, Limited, Sticky
+from jaxrl_up.types import PyTree
+
+MOVES = ("none", "left", "up", "right", "down", "fire")
+ACTIONS = {
+    "CartPole-v1": ("left", "right"),
+    "MountainCar-v0": ("left", "none", "right"),
+    "Asterix-MinAtar": MOVES[:5],
+    "Breakout-MinAtar": ("none", "left", "right"),
+    "Freeway-MinAtar": ("none", "up", "down"),
+    "SpaceInvaders-MinAtar": ("none", "left", "right", "fire"),
+    "Seaquest-MinAtar": MOVES,
+    "Catch-bsuite": ("left", "none", "right"),
+}
+CHANNELS = {
+    "Asterix-MinAtar": ("player", "enemy", "trail", "gold"),
+    "Breakout-MinAtar": ("paddle", "ball", "trail", "brick"),
+    "Freeway-MinAtar": ("chicken", "car", *(f"speed {i}" for i in range(1, 6))),
+    "Seaquest-MinAtar": ("submarine", "its stern", "its bullet", "trail", "enemy bullet", "fish", "enemy sub",
+                         "oxygen", "divers aboard", "diver"),
+    "SpaceInvaders-MinAtar": ("cannon", "alien", "going left", "going right", "own bullet", "alien bullet"),
+    "Pong-misc": ("paddle", "ball", "trail"),
+    "Catch-bsuite": ("ball, paddle",),
+    "DeepSea-bsuite": ("agent",),
+}  # fmt: skip
+
+
+class Episode(NamedTuple):
+    """One episode of T steps, on the host. Action t was chosen in state t; the last state is the one it ended in."""
+
+    states: PyTree  # [T + 1, ...], of the environment
+    observations: np.ndarray  # [T + 1, ...]
+    actions: np.ndarray  # [T, ...], as the policy gave them
+    rewards: np.ndarray  # float32 [T]
+    terminated: bool
+    truncated: bool  # neither: it met the step cap
+
+    @property
+    def length(self) -> int:
+        """T, environment steps."""
+        return len(self.rewards)
+
+    @property
+    def total_return(self) -> float:
+        """The undiscounted sum of the rewards."""
+        return float(np.sum(self.rewards, dtype=np.float64))
+
+    @property
+    def ending(self) -> str:
+        """How it ended: `terminated`, `time limit` or `stopped`."""
+        return "terminated" if self.terminated else "time limit" if self.truncated else "stopped"
+
+
+def parameter(env: Env, name: str) -> np.ndarray:
+    """The value of a parameter of the environment, traced or static."""
+    return np.asarray({**dict(env.spec.fixed), **env.params}[name])
+
+
+def state_at(episode: Episode, t: int) -> Any:
+    """State t, without those of wrappers."""
+    state = episode.states
+    while isinstance(state, Limited | Counted | Sticky):
+        state = state.inner
+    return jax.tree.map(lambda x: x[t], state)

@@ -1,0 +1,13 @@
+"""The command line `jaxrl-up`: one file a command, and the options that they share.
+
+Parses, checks, calls the public functions and prints; holds nothing that Python could not call too. A new command is a
+file in `commands/` with a `main(arguments) -> exit code`, and a line in `main.COMMANDS`.
+"""
+
+from jaxrl_up.cli.commands import evaluate as evaluate
+from jaxrl_up.cli.commands import watch as watch
+from jaxrl_up.cli.main import COMMANDS as COMMANDS
+from jaxrl_up.cli.main import at_once_if_pressed_twice as at_once_if_pressed_twice
+from jaxrl_up.cli.main import main as main
+from jaxrl_up.cli.options import UsageError as UsageError
+from jaxrl_up.cli.options import take_source as take_source

@@ -1,0 +1,1 @@
+"""The commands of `jaxrl-up`, one file each."""

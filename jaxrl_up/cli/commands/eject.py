@@ -1,0 +1,31 @@
+"""`jaxrl-up eject`: write an algorithm as a script of your own."""
+
+from __future__ import annotations
+
+from jaxrl_up.cli.options import Parser, UsageError, algo_name
+
+
+def main(arguments: list[str]) -> int:
+    """`jaxrl-up eject ALGO FILE.py`: print the path of the script."""
+    parser = Parser(
+        prog="jaxrl-up eject",
+        usage="jaxrl-up eject ALGO FILE.py [--env ENV] [--force]",
+        description="Write an algorithm as one file with a main, to change as you like: the package's own file, which "
+        "gives the same numbers and imports public modules only.",
+    )
+    parser.add_argument("algo", type=algo_name, metavar="ALGO", help="`jaxrl-up algos` lists them")
+    parser.add_argument("file", metavar="FILE.py", help="the script to write, as my_ppo.py")
+    parser.add(parser, "--env", metavar="ENV",
+               help="what the script trains on by default (CartPole-v1; continuous: Pendulum-v1)")  # fmt: skip
+    parser.add(parser, "--force", action="store_true", help="overwrite the file")
+    options = parser.parse(arguments)
+    if options is None:
+        return 0
+    from jaxrl_up.algorithms import ALGORITHMS
+    from jaxrl_up.deploy import eject
+
+    try:
+        print(eject(ALGORITHMS[options.algo], options.file, options.env, options.force))
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    return 0

@@ -1,0 +1,187 @@
+"""`jaxrl-up evaluate`: play fresh episodes of the policies of a saved run."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_up.algorithms import check_steps
+from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_options, whole
+from jaxrl_up.config import canonical
+from jaxrl_up.envs import Discrete, Env
+from jaxrl_up.learning import Episodes
+from jaxrl_up.records import SavedRun, environment_options, load_policies, load_run
+from jaxrl_up.training import apply_swept, evaluate_episodes, resolve
+from jaxrl_up.types import Algorithm, Key, PyTree
+
+APART = 0x65766C  # keys below it come from no seed's training, which folds and splits by small numbers
+
+
+def main(arguments: list[str]) -> int:
+    """`jaxrl-up evaluate`: a table of the seeds, and the score in the last line of standard output."""
+    arguments, env_options = take_env_options(arguments)
+    options = _parser().parse(arguments)
+    if options is None:
+        return 0
+    if options.episodes < 1:
+        raise UsageError(f"--episodes={options.episodes} must be at least 1")
+    try:
+        run = load_run(options.run)
+        env = other_physics(run, env_options)
+        check_steps(env)
+        chosen = choose_seeds(run, options.seeds)
+        policies = load_policies(run)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    policy = policies.best if options.best else policies.last
+    points = num_points(run)
+    lanes = np.array([p * len(run.seeds) + run.seeds.index(seed) for p in range(points) for seed in chosen])
+    lane_seeds = [run.seeds[lane % len(run.seeds)] for lane in lanes]
+    given = {f"env.{name}" for name in env_options}
+    swept = {
+        name: jnp.asarray(x[lanes // len(run.seeds)]) for name, x in swept_values(run).items() if name not in given
+    }
+    keys = jnp.stack([episode_key(options.episode_seed, seed) for seed in lane_seeds])
+    episodes = _evaluate(
+        run.algo,
+        env,
+        canonical(run.config),
+        jax.tree.map(lambda x: x[lanes], policy),
+        keys,
+        swept,
+        options.episodes,
+        not options.stochastic,
+        run.settings["max_eval_steps"],
+    )
+    episodes = jax.tree.map(np.asarray, episodes)
+    steps = policies.best_steps[lanes] if options.best else np.full(len(lanes), policies.env_steps)
+    for point in range(points):
+        here = slice(point * len(chosen), (point + 1) * len(chosen))
+        if run.grid:
+            values = ", ".join(f"{name}={float(value[point]):g}" for name, value in run.grid.items())
+            print(f"point {point}: {values}")
+        _report(chosen, Episodes(*(x[here] for x in episodes)), steps[here], options.best)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        compiles=True,
+        prog="jaxrl-up evaluate",
+        usage="jaxrl-up evaluate RUN [--episodes N] [--best] [--stochastic] [--seeds N] [--env.NAME VALUE ...]",
+        description="Play fresh episodes of every seed's policy. They share no random key with training or its "
+        "evaluations, so the score of the best policies is not flattered by their choice. The last line is the score: "
+        "the interquartile mean over the seeds of their mean returns, with a 95% interval.",
+    )
+    parser.add_argument("run", metavar="RUN", help="the directory of a run")
+    parser.add(parser, "--episodes", type=whole, default=32, metavar="N", help="episodes of each seed (default 32)")
+    parser.add(parser, "--best", action="store_true",
+               help="each seed's best policy, by its evaluations, instead of the last")  # fmt: skip
+    parser.add(parser, "--stochastic", action="store_true", help="sampled actions instead of the policy's mode")
+    parser.add(parser, "--seeds", type=seeds, metavar="N",
+               help="which of the run's seeds: 0,3 (3 is 0, 1 and 2; 3, is seed 3 alone; default all)")  # fmt: skip
+    parser.add(parser, "--episode-seed", type=whole, default=0, metavar="N",
+               help="another number draws other episodes (default 0)")  # fmt: skip
+    parser.add_argument("--env.NAME", dest="_", metavar="VALUE", default=argparse.SUPPRESS,
+                        help="a parameter of the environment, in place of what it was trained with")  # fmt: skip
+    return parser
+
+
+def episode_key(episode_seed: int, seed: int) -> Key:
+    """The key of one seed's episodes: `fold_in(fold_in(key(episode_seed), APART), seed)`.
+
+    Raises `UsageError` for an `episode_seed` that is no seed.
+    """
+    if not 0 <= episode_seed < 2**32:
+        raise UsageError(f"--episode-seed={episode_seed} must be a whole number from 0 to 2^32 - 1")
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(episode_seed), APART), seed)
+
+
+def choose_seeds(run: SavedRun, chosen: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """Which of a run's seeds are meant: so many from 0, some, or all. Raises `ValueError` for one it has not."""
+    wanted = run.seeds if chosen is None else tuple(range(chosen)) if isinstance(chosen, int) else chosen
+    for seed in wanted:
+        if seed not in run.seeds:
+            raise ValueError(f"{run.directory} has no seed {seed}; its seeds are {', '.join(map(str, run.seeds))}")
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise ValueError(f"seeds={chosen}: give at least one, and none twice")
+    return wanted
+
+
+def other_physics(run: SavedRun, options: dict[str, Any]) -> Env:
+    """The run's environment with some parameters changed, static ones too.
+
+    Raises `ValueError` for one that it has not, or that gives observations or actions of another shape.
+    """
+    if not options:
+        return run.env
+    from jaxrl_up import envs
+
+    env = envs.make(run.env.name, **{**environment_options(run.tables["environment"]), **options})
+    for what in ("observation", "action"):
+        old, new = getattr(run.env, f"{what}_space"), getattr(env, f"{what}_space")
+        if type(old) is not type(new) or old.shape != new.shape or (isinstance(old, Discrete) and old.n != new.n):
+            raise ValueError(f"the policies are for the {what} space {old}, but that environment has {new}")
+    return env
+
+
+def swept_values(run: SavedRun) -> dict[str, np.ndarray]:
+    """The grid of a run with its names spelt out, value `[C]`; empty for a plain run."""
+    return resolve(run.env, run.config, run.grid)
+
+
+def num_points(run: SavedRun) -> int:
+    """How many grid points a run has; a plain run is one."""
+    return len(next(iter(run.grid.values()))) if run.grid else 1
+
+
+@partial(jax.jit, static_argnames=("algo", "num_episodes", "deterministic", "max_steps"))
+def _evaluate(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    policy: PyTree,
+    keys: Key,
+    swept: dict[str, Any],
+    num_episodes: int,
+    deterministic: bool,
+    max_steps: int | None,
+) -> Episodes:
+    """Episodes `[lanes, num_episodes]`."""
+
+    def lane(policy: PyTree, key: Key, swept: dict[str, Any]) -> Episodes:
+        return evaluate_episodes(
+            algo, *apply_swept(env, config, swept), policy, key, num_episodes, deterministic, max_steps
+        )
+
+    return jax.vmap(lane)(policy, keys, swept)
+
+
+def _report(chosen: tuple[int, ...], episodes: Episodes, steps: np.ndarray, best: bool) -> None:
+    """Print the table and the score of episodes `[S, N]` of policies from `steps` `[S]`."""
+    from jaxrl_up.ops import score
+    from jaxrl_up.records import count
+
+    returns = np.asarray(episodes.returns, np.float64)
+    means, digits = returns.mean(axis=1), 1 if np.max(np.abs(returns)) >= 10 else 3  # as in a score
+    rows: list[tuple[str, ...]] = [
+        ("seed", "mean", "sd", "min", "max", "length", "unfinished", "distinct", "policy at step")
+    ]
+    for i, seed in enumerate(chosen):
+        numbers = (means[i], returns[i].std(), returns[i].min(), returns[i].max())
+        length, unfinished = np.mean(episodes.lengths[i]), int(np.sum(~np.asarray(episodes.finished[i])))
+        cells = [f"{x:.{digits}f}" for x in numbers]
+        marks = len(np.unique(episodes.mark[i]))
+        rows.append((str(seed), *cells, f"{length:.1f}", str(unfinished), str(marks), str(int(steps[i]))))
+    print("\n".join(table(rows)))
+    which = "best policies" if best else "last policies"
+    print(
+        f"score {score(means)} (IQM of {count(len(chosen), 'seed')}, 95% interval, "
+        f"{count(returns.shape[1], 'episode')} each, {which})",
+        flush=True,
+    )

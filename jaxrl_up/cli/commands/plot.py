@@ -1,0 +1,133 @@
+"""`jaxrl-up plot`: draw and compare runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from jaxrl_up.cli.options import Parser, UsageError, path, real, whole
+
+KINDS = ("curves", "profiles", "improvement", "efficiency")
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def main(arguments: list[str]) -> int:
+    """`jaxrl-up plot`: check everything, draw, and print the files written on standard output."""
+    options = _parser().parse(arguments)
+    if options is None:
+        return 0
+    kinds = _kinds(options)
+    out = options.out
+    pictures = {kind: out.with_stem(f"{out.stem}-{kind}") if options.kind == "all" else out for kind in kinds}
+    for picture in pictures.values():
+        _check_out(picture)
+    try:
+        _draw(options, pictures)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    return 0
+
+
+def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
+    from jaxrl_up.analysis import (
+        find_runs,
+        gather,
+        notes,
+        plot_curves,
+        plot_efficiency,
+        plot_improvement,
+        plot_profiles,
+    )
+
+    settings = {"column": options.y, "x": options.x, "smooth": options.smooth, "group": options.group}
+    runs = find_runs(options.runs)
+    panels = gather(runs, **settings)
+    for line in notes(panels):
+        print(line, file=sys.stderr)
+    if {"profiles", "improvement"} & set(pictures):
+        for environment, groups in panels.items():
+            ends = {float(curve.x[-1]) for curves in groups.values() for curve in curves}
+            if len(ends) > 1:
+                print(f"{environment}: scores are compared at {min(ends):g} {options.x}, as far as all runs go",
+                      file=sys.stderr)  # fmt: skip
+    for kind, picture in pictures.items():
+        numbers = picture.with_suffix(".csv")
+        arguments = {"title": options.title, "numbers": numbers, **settings}
+        try:
+            if kind == "curves":
+                plot_curves(runs, picture, **arguments)
+            elif kind == "profiles":
+                plot_profiles(runs, picture, **arguments)
+            elif kind == "improvement":
+                plot_improvement(runs, picture, **arguments)
+            else:
+                plot_efficiency(runs, picture, options.threshold, **arguments)
+        except ValueError as error:
+            if options.kind != "all":
+                raise
+            print(f"no picture of {kind}: {error}", file=sys.stderr)
+        else:
+            print(picture, numbers, sep="\n", flush=True)
+
+
+def _kinds(options: argparse.Namespace) -> tuple[str, ...]:
+    """The pictures to draw."""
+    if not options.runs:
+        raise UsageError("give the directories of runs, as in `jaxrl-up plot runs/ppo runs/a2c`")
+    if options.kind not in (*KINDS, "all"):
+        from jaxrl_up.config import did_you_mean
+
+        meant = did_you_mean(options.kind, (*KINDS, "all"))
+        raise UsageError(f"--kind {options.kind}: choose from {', '.join(KINDS)}, all.{meant}")
+    if options.kind == "efficiency" and options.threshold is None:
+        raise UsageError("--kind efficiency needs the return that seeds should reach, as in `--threshold 400`")
+    if options.kind == "all" and options.threshold is None:
+        print("no picture of efficiency: it needs --threshold", file=sys.stderr)
+        return tuple(kind for kind in KINDS if kind != "efficiency")
+    return KINDS if options.kind == "all" else (options.kind,)
+
+
+def _check_out(picture: Path) -> None:
+    """Raise `UsageError` for a file that cannot or should not be written."""
+    if picture.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--out {picture}: its name must end in {', '.join(SUFFIXES)}")
+    if not picture.parent.is_dir():
+        raise UsageError(f"--out {picture}: there is no directory {picture.parent}")
+    numbers = picture.with_suffix(".csv")
+    for file in (picture, numbers):
+        if file.is_dir():
+            raise UsageError(f"--out {picture}: {file} is a directory")
+    if numbers.exists():
+        with numbers.open(encoding="utf-8-sig", errors="replace") as file:
+            header = file.readline().rstrip()
+        if not (header.startswith("environment") and header.endswith(",low,high")):
+            raise UsageError(f"--out {picture}: {numbers} is there and holds something else; choose another name")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="jaxrl-up plot",
+        usage="jaxrl-up plot RUNS... [--kind KIND] [--x steps|seconds] [--y COLUMN] [--group NAME] [--out FILE]",
+        description="Draw and compare runs: the picture, and the numbers drawn as CSV beside it. RUNS are directories "
+        "of runs, or directories that hold several. Each environment has a panel of its own.",
+    )
+    parser.add_argument("runs", nargs="*", metavar="RUNS", help="directories of runs, or directories that hold them")
+    options = parser.add_argument_group("options")
+    parser.add(options, "--kind", default="curves", metavar="KIND",
+               help="curves: IQM over seeds with 95%% band; profiles: fraction of seeds above each score; "
+               "improvement: P(a run of X scores above one of Y); efficiency: fraction of seeds that reached "
+               "--threshold; all (default curves)")  # fmt: skip
+    parser.add(options, "--x", default="steps", metavar="X",
+               help="steps per seed, or seconds for all seeds, compiling included (default steps)")  # fmt: skip
+    parser.add(options, "--y", default="return", metavar="COLUMN", help="column of progress.csv (default return)")
+    parser.add(options, "--smooth", type=whole, default=1, metavar="K",
+               help="mean of the last K evaluations, in each seed (default 1)")  # fmt: skip
+    parser.add(options, "--group", default="run", metavar="NAME",
+               help="label runs by, and pool the seeds of those that share it: run, algorithm, environment, or a name "
+               "in config.toml; several with commas: algorithm,learning_rate (default run)")  # fmt: skip
+    parser.add(options, "--threshold", type=real, metavar="Y", help="what seeds should reach, for efficiency")
+    parser.add(options, "--title", metavar="TEXT", help="title (default: the environment)")
+    parser.add(options, "--out", type=path, default=Path("plot.png"), metavar="FILE",
+               help="picture, .png, .svg or .pdf, replaced if there (default plot.png)")  # fmt: skip
+    return parser

@@ -1,0 +1,38 @@
+"""`jaxrl-up recipes`: list the recipes, with the scores they reach."""
+
+from __future__ import annotations
+
+import sys
+
+from jaxrl_up.cli.options import Parser, UsageError, table
+
+
+def main(arguments: list[str]) -> int:
+    """`jaxrl-up recipes`."""
+    parser = Parser(
+        prog="jaxrl-up recipes",
+        description="List the recipes, for `jaxrl-up train --recipe NAME`: environment steps of each seed, the score "
+        "they reached (interquartile mean over the seeds, 95% interval) and the worst seed.",
+    )
+    if parser.parse(arguments) is None:
+        return 0
+    from jaxrl_up import envs
+    from jaxrl_up.experiments import SEEDS, read_recipe, recipe_config, recipe_expected, recipe_names
+
+    rows = [("name", "environment", "steps", "score", "worst seed", "seeds")]
+    for name in recipe_names():
+        try:
+            recipe = read_recipe(name)
+        except (ValueError, OSError) as error:
+            raise UsageError(str(error)) from error
+        found = recipe_expected(recipe)
+        if found is None:
+            seeds, steps = recipe.get("seeds", SEEDS), recipe_config(recipe).total_steps
+            rows.append((name, recipe["environment"], f"{steps:,}", "not measured", "", str(seeds)))
+        else:
+            reached = (str(found.score), f"{found.worst:.1f}", str(found.seeds))
+            rows.append((name, recipe["environment"], f"{found.env_steps:,}", *reached))
+    print("\n".join(table(rows)))
+    for note in sorted({envs.caution(row[1]) for row in rows} - {""}):
+        print(f"note: {note}", file=sys.stderr)
+    return 0

@@ -1,0 +1,142 @@
+"""`jaxrl-up train`: train an algorithm on an environment, many seeds at once."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from jaxrl_up.cli.options import (
+    Parser,
+    UsageError,
+    add_evaluation,
+    add_fields,
+    add_keeping,
+    algo_name,
+    check_env,
+    make_sinks,
+    place_of,
+    report,
+    seeds,
+    take_env_options,
+    take_source,
+)
+from jaxrl_up.envs import counting
+
+DEFAULT_ALGO = "ppo"
+DEFAULT_ENV = "CartPole-v1"
+
+
+def main(arguments: list[str]) -> int:
+    """`jaxrl-up train`: parse, check everything, train, and print one score line on standard output."""
+    from jaxrl_up.algorithms import ALGORITHMS
+
+    arguments, env_options = take_env_options(take_source(arguments))
+    name = _guess_algo(arguments, ALGORITHMS)
+    options = _train_parser(ALGORITHMS[name]).parse(arguments)
+    if options is not None and (options.algo or DEFAULT_ALGO) != name:  # an option's value was taken for it
+        name = options.algo or DEFAULT_ALGO
+        options = _train_parser(ALGORITHMS[name]).parse(arguments)
+    if options is None:
+        return 0
+    given = vars(options)
+    fields = {k.removeprefix("config."): v for k, v in given.items() if k.startswith("config.")}
+    return _train(ALGORITHMS[name], options, fields, env_options)
+
+
+def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
+    from jaxrl_up import envs
+    from jaxrl_up.algorithms import make_config
+    from jaxrl_up.experiments import check_run, memory_lines, run, use_all_cores
+    from jaxrl_up.records import RUNS, reserve
+
+    runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
+    with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
+        use_all_cores(runs=runs)
+    check_env(options.env)
+    directory, reserved = _directory(options), None
+    settings = {
+        "seeds": options.seeds,
+        "num_evals": options.num_evals,
+        "num_episodes": options.num_episodes,
+        "deterministic": not options.stochastic,
+        "max_eval_steps": options.max_eval_steps,
+        "force": options.force,
+    }
+    try:
+        config = make_config(algo, options.preset, **fields)
+        with counting(f"loading {options.env}", options.progress):
+            env = envs.make(options.env, **env_options)
+            check_run(algo, env, config, directory=directory, **settings)
+        if options.dry_run:
+            print("\n".join(memory_lines(algo, env, config, runs)), flush=True)
+            return 0
+        if directory is None and options.directory != "none":
+            directory = reserved = reserve(RUNS / f"{algo.name}-{options.env}")
+        keeping = {"checkpoint_seconds": options.checkpoint_seconds, "sinks": make_sinks(options, directory)}
+        keeping["preset"] = options.preset
+        result = run(algo, env, config, directory=directory, progress=options.progress, **keeping, **settings)
+    except (ValueError, OSError, UsageError) as error:
+        with contextlib.suppress(OSError):
+            if reserved is not None:
+                reserved.rmdir()  # fails where something was written
+        raise UsageError(str(error)) from error
+    return report(result, options.progress)
+
+
+def _directory(options: argparse.Namespace) -> Path | None:
+    """Where the run is kept, as far as it was said; without a word it gets a place of its own once all is checked."""
+    if options.directory == "none":
+        if options.name is not None or options.force:
+            raise UsageError("--directory none keeps nothing: leave --name and --force out")
+        return None
+    return place_of(options, "a run")
+
+
+def _guess_algo(arguments: list[str], algorithms: dict[str, Any]) -> str:
+    """The algorithm whose fields the options are: the first word, or else a word that is an algorithm."""
+    if arguments and not arguments[0].startswith("-"):
+        return algo_name(arguments[0])
+    return next((a.lower() for a in arguments if a.lower() in algorithms), DEFAULT_ALGO)
+
+
+def _train_parser(algo: Any) -> Parser:
+    from jaxrl_up.algorithms import ALGORITHMS
+
+    parser = Parser(
+        compiles=True,
+        prog="jaxrl-up train",
+        usage="jaxrl-up train [ALGO] [--env ENV] [--seeds N] [--directory DIR] [--FIELD VALUE ...]",
+        description="Train an algorithm on an environment, many seeds at once. The last line, on standard output, is "
+        "the score: the interquartile mean over the seeds of the final policies' mean returns, with a 95% "
+        "interval.",
+    )
+    parser.add_argument("algo", nargs="?", type=algo_name, metavar="ALGO", help=", ".join(ALGORITHMS))
+    options = parser.add_argument_group("run options")
+    parser.add(options, "--env", default=DEFAULT_ENV, metavar="ENV", help=f"environment (default {DEFAULT_ENV})")
+    options.add_argument(
+        "--env.NAME",
+        dest="_",
+        metavar="VALUE",
+        default=argparse.SUPPRESS,
+        help="a parameter of the environment: --env.gravity 12 --env.max_steps 200",
+    )
+    parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
+               help="how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default 8)")  # fmt: skip
+    parser.add(options, "--recipe", metavar="NAME",
+               help="algorithm, environment, fields, seeds of a recipe (`jaxrl-up recipes`) or of a file")  # fmt: skip
+    parser.add(options, "--preset", metavar="NAME",
+               help=f"start from a named set of fields: {', '.join(['default', *algo.presets])}")  # fmt: skip
+    parser.add(options, "--from", metavar="PATH", dest="from_",
+               help="repeat the run of a directory or its config.toml; other options override it")  # fmt: skip
+    parser.add(options, "--directory", metavar="DIR",
+               help="keep the run there (default: a new one in runs, named ALGO-ENV; none: keep nothing)")  # fmt: skip
+    parser.add(options, "--name", metavar="NAME", help="keep the run in runs/NAME, or in DIR/NAME")
+    parser.add(options, "--force", action="store_true", help="replace a run that is there")
+    add_evaluation(parser, options)
+    parser.add(options, "--dry-run", action="store_true",
+               help="check everything, print the memory the run takes, and stop")  # fmt: skip
+    add_keeping(parser, options)
+    add_fields(parser, algo, f"fields of {algo.name}")
+    return parser

@@ -1,0 +1,88 @@
+"""`jaxrl-up watch`: see one episode of a saved run, as a GIF or as a table of steps."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_up.analysis import can_draw, draw_episode, episode_table, gif_steps, record_episode, write_gif
+from jaxrl_up.cli.commands.evaluate import choose_seeds, episode_key, num_points, swept_values
+from jaxrl_up.cli.options import Parser, UsageError, path, whole
+from jaxrl_up.config import canonical
+from jaxrl_up.records import SavedRun, load_policies, load_run
+from jaxrl_up.training import apply_swept
+
+
+def main(arguments: list[str]) -> int:
+    """`jaxrl-up watch`: write RUN/episode.gif, or print the steps; the last line is the return."""
+    options = _parser().parse(arguments)
+    if options is None:
+        return 0
+    try:
+        run = load_run(options.run)
+        out = _out(run, options)
+        (seed,) = choose_seeds(run, run.seeds[:1] if options.seed is None else (options.seed,))
+        if not 0 <= options.point < num_points(run):
+            raise ValueError(f"--point={options.point}: {run.directory} has points 0 to {num_points(run) - 1}")
+        policies = load_policies(run)
+        lane = options.point * len(run.seeds) + run.seeds.index(seed)
+        policy = jax.tree.map(lambda x: x[lane], policies.best if options.best else policies.last)
+        swept = {name: jnp.asarray(value[options.point]) for name, value in swept_values(run).items()}
+        env, config = apply_swept(run.env, canonical(run.config), swept)
+        cap = run.settings["max_eval_steps"] if options.max_steps is None else options.max_steps
+        key = episode_key(options.episode_seed, seed)
+        episode = record_episode(run.algo, env, config, policy, key, not options.stochastic, cap)
+        if out is None:
+            print(episode_table(env, episode))
+        else:
+            steps, fps = gif_steps(env, episode.length)
+            trained = policies.best_steps[lane] if options.best else policies.env_steps
+            title = f"{run.algo.name}, seed {seed}, {int(trained):,} steps"
+            write_gif(draw_episode(env, episode, title, steps), out, fps)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    where = "" if out is None else f"{out}: "
+    print(f"{where}return {episode.total_return:.6g} in {episode.length} steps, {episode.ending}, seed {seed}")
+    return 0
+
+
+def _out(run: SavedRun, options: argparse.Namespace) -> Path | None:
+    """Where to write the GIF; None for text. Raises `ValueError` where that cannot be, before anything is played."""
+    if options.text or (options.out is None and not can_draw(run.env)):
+        if options.out is not None:
+            raise ValueError("--text writes no file: leave --out away")
+        return None
+    if not can_draw(run.env):
+        raise ValueError(f"there is no drawing of {run.env.name}: leave --out away to read the steps")
+    out = run.directory / "episode.gif" if options.out is None else options.out
+    if out.suffix.lower() != ".gif":
+        raise ValueError(f"--out={out} must end in .gif")
+    if not out.parent.is_dir():
+        raise ValueError(f"--out={out}: there is no directory {out.parent}")
+    return out
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        compiles=True,
+        prog="jaxrl-up watch",
+        usage="jaxrl-up watch RUN [--seed N] [--best] [--stochastic] [--out FILE.gif] [--text]",
+        description="Play one episode of a seed's policy, the first of those that `jaxrl-up evaluate` plays, and draw "
+        "it as a GIF: classic control, MinAtar and other grids. Other environments are printed as a table of steps.",
+    )
+    parser.add_argument("run", metavar="RUN", help="the directory of a run")
+    parser.add(parser, "--seed", type=whole, metavar="N", help="which of the run's seeds (default: its first)")
+    parser.add(parser, "--best", action="store_true",
+               help="the seed's best policy, by its evaluations, instead of the last")  # fmt: skip
+    parser.add(parser, "--stochastic", action="store_true", help="sampled actions instead of the policy's mode")
+    parser.add(parser, "--out", type=path, metavar="FILE.gif", help="where to write the GIF (default: RUN/episode.gif)")
+    parser.add(parser, "--text", action="store_true", help="print a table of steps instead")
+    parser.add(parser, "--episode-seed", type=whole, default=0, metavar="N",
+               help="another number draws another episode (default 0)")  # fmt: skip
+    parser.add(parser, "--max-steps", type=whole, metavar="N",
+               help="stop after so many steps (default: as its evaluations)")  # fmt: skip
+    parser.add(parser, "--point", type=whole, default=0, metavar="N", help="which grid point of a sweep (default 0)")
+    return parser

@@ -1,0 +1,129 @@
+"""The command line: `jaxrl-up COMMAND`, each a file of `commands/`.
+
+Built on argparse from the Config dataclasses, not on tyro: a bad input must be one line on standard error with
+a suggestion, fields come in `-` and `_` spellings, and environment parameters are known only once the
+environment is. Standard output carries results only; everything else goes to standard error.
+Exit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM, 141 where
+nobody reads standard output any more.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from jaxrl_up._version import __version__
+from jaxrl_up.cli.options import UsageError
+
+COMMANDS = {
+    "train": "train an algorithm on an environment, many seeds at once",
+    "sweep": "train every point of a grid, or points drawn at random, on many seeds",
+    "plot": "draw and compare runs: learning curves, profiles, improvement, sample efficiency",
+    "resume": "go on with a run from its newest checkpoint, or make it longer",
+    "evaluate": "play fresh episodes of the policies of a run",
+    "watch": "see an episode of a run, as a GIF or a table of steps",
+    "algos": "list the algorithms",
+    "envs": "list the environments",
+    "recipes": "list the recipes, with the scores they reach",
+    "report": "write the report of a run again: one page with all that it says",
+    "eject": "write an algorithm as a script of your own",
+    "export": "write a trained policy as one file for deployment",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's) and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with at_once_if_pressed_twice(), warnings.catch_warnings():
+            warnings.showwarning = _say
+            return _main(arguments)
+    except UsageError as error:
+        print("jaxrl-up: error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print("jaxrl-up: stopped by Ctrl-C", file=sys.stderr)
+        return 130
+
+
+@contextmanager
+def at_once_if_pressed_twice() -> Iterator[None]:
+    """Within, a second Ctrl-C or SIGTERM ends the process, whatever it does.
+
+    By a thread: the handlers of Python wait while XLA compiles, and XLA does not survive that Python ends meanwhile.
+    """
+    if os.name == "nt" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous)
+        os.close(writer)
+
+
+def _watch(reader: int) -> None:
+    """Read the numbers of signals, and leave with the second of those that stop."""
+    pressed = 0
+    while number := os.read(reader, 1):
+        pressed += number[0] in (signal.SIGINT, signal.SIGTERM)
+        if pressed == 2:
+            cursor = b"\x1b[?25h\n" if os.isatty(2) else b""  # which live progress hides
+            name = b"Ctrl-C" if number[0] == signal.SIGINT else b"SIGTERM"
+            os.write(2, cursor + b"jaxrl-up: stopped by " + name + b", at once\n")
+            os._exit(128 + number[0])
+    os.close(reader)
+
+
+def _say(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    """A warning as one line; what is not meant for users keeps its place in the code."""
+    place = "" if category is UserWarning else f" ({category.__name__}, {filename}:{lineno})"
+    print(f"jaxrl-up: warning: {message}{place}", file=sys.stderr)
+
+
+def _main(arguments: list[str]) -> int:
+    command, *rest = arguments or ["--help"]
+    if command in ("--help", "-h", "help"):
+        print(_overview())
+        return 0
+    if command == "--version":
+        print(f"jaxrl-up {__version__}")
+        return 0
+    if command not in COMMANDS:
+        from jaxrl_up.config import did_you_mean
+
+        kind = "option" if command.startswith("-") else "command"
+        known = ("--help", "--version") if kind == "option" else tuple(COMMANDS)
+        raise UsageError(f"unknown {kind} {command!r}.{did_you_mean(command, known)} It takes {', '.join(COMMANDS)}")
+    return importlib.import_module(f"jaxrl_up.cli.commands.{command}").main(rest)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    return (
+        "usage: jaxrl-up COMMAND [OPTIONS]\n\n"
+        "Deep reinforcement learning as pure JAX functions: many seeds at once, as one program.\n\n"
+        f"commands:\n{commands}\n\n"
+        "options:\n  --help     this text; also after a command, and after `train ALGO` for its fields\n"
+        "  --version  print the version\n\n"
+        "examples:\n"
+        "  jaxrl-up train                                        PPO on CartPole-v1, 8 seeds\n"
+        "  jaxrl-up train ppo --env Acrobot-v1 --seeds 16 --gamma 0.995 --directory runs/acrobot\n"
+        "  jaxrl-up train --recipe ppo/pendulum\n"
+        "  jaxrl-up train ppo --preset spinup --seeds 0,3,7 --env.gravity 12"
+    )

@@ -1,0 +1,322 @@
+"""The options of the command line: parsing that ends in a value or in one line that says what was wrong."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+EXIT_CODES = {"": 0, "Ctrl-C": 130, "SIGTERM": 143}  # by what stopped a run
+ENV_PREFIX = "--env."
+SOURCES = {
+    "--recipe": "a name or a file, as in `--recipe ppo/pendulum`",
+    "--from": "a run, as in `--from runs/ppo-CartPole-v1`",
+}
+METAVARS = {int: "N", float: "X", str: "NAME", tuple: "N,N,..."}
+
+
+class UsageError(Exception):
+    """A bad input; its message is the one line the user sees."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UsageError`, takes `_` for `-`, and knows what was meant.
+
+    One of a command that `compiles` programs has the option `--no-cache`.
+    """
+
+    def __init__(self, compiles: bool = False, **options: Any) -> None:
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
+            **options,
+        )
+        self.known, self.compiles = ["--help"], compiles
+        if compiles:
+            self.add(self, "--no-cache", action="store_true",
+                     help="compile anew, and keep no compiled program (see docs/starting.md)")  # fmt: skip
+
+    def add(self, group: Any, *names: str, **options: Any) -> None:
+        """Add an option to a group."""
+        action = group.add_argument(*names, **options)
+        self.known += action.option_strings
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message.removeprefix("argument "))
+
+    def parse(self, arguments: list[str]) -> argparse.Namespace | None:
+        """Parse, or print help and return None. Where something will be compiled, the compilation cache is then on."""
+        arguments = self._normalise(arguments)
+        if any(a in ("--help", "-h") for a in arguments):
+            self.print_help()
+            return None
+        options = self.parse_args(arguments)
+        if self.compiles and not options.no_cache:
+            from jaxrl_up.experiments import use_compilation_cache
+
+            use_compilation_cache()
+        return options
+
+    def _normalise(self, arguments: list[str]) -> list[str]:
+        """Spell options as declared and join negative values to them, which argparse takes for options."""
+        from jaxrl_up.config import did_you_mean
+
+        result: list[str] = []
+        for argument in arguments:
+            follows = bool(result) and result[-1].startswith("--") and "=" not in result[-1]
+            if _is_number(argument) and follows:
+                result[-1] += f"={argument}"
+            elif argument.startswith("-") and not _is_number(argument) and argument != "-h":
+                name, equals, value = argument.partition("=")
+                name = name.replace("_", "-")
+                if name not in self.known:
+                    raise UsageError(
+                        f"{self.prog} has no option {argument.partition('=')[0]!r}.{did_you_mean(name, self.known)}"
+                    )
+                result.append(name + equals + value)
+            else:
+                result.append(argument)
+        return result
+
+
+def take_source(arguments: list[str]) -> list[str]:
+    """Put what the recipe after `--recipe` or the run after `--from` says in front of the rest, which overrides it."""
+    given = [i for i, argument in enumerate(arguments) if argument.partition("=")[0] in SOURCES]
+    if not given:
+        return arguments
+    if len(given) > 1:
+        raise UsageError("--recipe or --from can be given once")
+    start = given[0]
+    name, equals, source = arguments[start].partition("=")
+    source = source if equals else "".join(arguments[start + 1 : start + 2])
+    if not source or source.startswith("--"):
+        raise UsageError(f"{name} needs {SOURCES[name]}")
+    rest = arguments[:start] + arguments[start + (1 if equals else 2) :]
+    if rest and not rest[0].startswith("-"):
+        raise UsageError(f"{name} names the algorithm already; leave {rest[0]!r} out")
+    from jaxrl_up.experiments import recipe_arguments
+    from jaxrl_up.records import run_arguments
+
+    try:
+        return (recipe_arguments if name == "--recipe" else run_arguments)(source) + rest
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+
+
+def take_env_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Split `--env.NAME VALUE` and `--env.NAME=VALUE` off; which names exist is for the environment to say."""
+    rest: list[str] = []
+    options: dict[str, Any] = {}
+    tokens = iter(arguments)
+    for token in tokens:
+        if not token.startswith(ENV_PREFIX):
+            rest.append(token)
+            continue
+        name, equals, value = token.removeprefix(ENV_PREFIX).partition("=")
+        value = value if equals else next(tokens, None)
+        if not name or value is None or value.startswith("--"):
+            raise UsageError(f"{token} needs a value, as in `--env.gravity 12`")
+        options[name.replace("-", "_")] = _literal(f"{ENV_PREFIX}{name}", value)
+    return rest, options
+
+
+def converter(kind: type, optional: bool) -> Callable[[str], Any]:
+    """What turns the text of a field of this kind into its value; raises `ArgumentTypeError`."""
+    convert = {int: whole, float: real, str: str, tuple: wholes}[kind]
+    return or_none(convert) if optional else convert
+
+
+def or_none(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """As `convert`, but `none` is None."""
+    return lambda text: None if text.lower() == "none" else convert(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def real(text: str) -> float:
+    """A number, infinite or NaN ones too: the range is checked with the config. Raises `ArgumentTypeError`."""
+    if not _is_number(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return float(text)
+
+
+def whole(text: str) -> int:
+    """A whole number, also as `1e6` or `500_000`. Raises `ArgumentTypeError`."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError, OverflowError):
+        if float(text) == int(float(text)):  # 1e6
+            return int(float(text))
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+
+
+def wholes(text: str) -> tuple[int, ...]:
+    """Whole numbers between commas. Raises `ArgumentTypeError`."""
+    return tuple(whole(part) for part in text.strip(" ()[]").split(",") if part.strip())
+
+
+def seeds(text: str) -> int | tuple[int, ...]:
+    """How many seeds (`8`), or which (`0,3,7`; `7,` is seed 7 alone). Raises `ArgumentTypeError`."""
+    return wholes(text) if "," in text else whole(text)
+
+
+def algo_name(text: str) -> str:
+    """The name of an algorithm, in any case. Raises `UsageError` with what was meant."""
+    from jaxrl_up.algorithms import ALGORITHMS
+    from jaxrl_up.config import did_you_mean
+
+    if text.lower() not in ALGORITHMS:
+        raise UsageError(
+            f"unknown algorithm {text!r}.{did_you_mean(text, ALGORITHMS)} Choose from {', '.join(ALGORITHMS)}"
+        )
+    return text.lower()
+
+
+def _literal(name: str, text: str) -> Any:
+    """The value of an environment option: a boolean, a finite number, a tuple of them, or text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if "," in text:
+        return tuple(_literal(name, part) for part in text.split(",") if part.strip())
+    with contextlib.suppress(ValueError):
+        return int(text)
+    if not _is_number(text):
+        return text
+    if not math.isfinite(float(text)):
+        raise UsageError(f"{name}={text} must be a finite number")
+    return float(text)
+
+
+def check_env(name: str) -> None:
+    """Raise `UsageError`, with what was meant, for an environment that is not built by name."""
+    from jaxrl_up import envs
+    from jaxrl_up.config import did_you_mean
+
+    if name not in envs.names():
+        raise UsageError(
+            f"there is no environment {name!r}.{did_you_mean(name, envs.names())} `jaxrl-up envs` lists them"
+        )
+
+
+def place_of(options: argparse.Namespace, what: str) -> Path | None:
+    """Where a run or a sweep is kept, as far as `--directory` and `--name` say; None where they do not."""
+    from jaxrl_up.records import RUNS
+
+    try:
+        directory = None if options.directory is None else path(options.directory)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"--directory: {error}") from error
+    if options.name is not None:
+        name = Path(options.name)
+        if name.is_absolute() or len(name.parts) != 1 or options.name in (".", ".."):
+            raise UsageError(f"--name {options.name!r} must be a plain name; --directory says where")
+        return (RUNS if directory is None else directory) / name
+    if options.force and options.directory is None:
+        raise UsageError(f"--force replaces {what}: say which with --name or --directory")
+    return directory
+
+
+def path(text: str) -> Path:
+    """A path, `~` expanded."""
+    from jaxrl_up.records import expand
+
+    try:
+        return expand(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_fields(parser: Parser, algo: Any, title: str) -> None:
+    """Add an option for each field of an algorithm's config; what is given has the destination `config.NAME`."""
+    from jaxrl_up.config import field_help
+
+    group = parser.add_argument_group(title)
+    for field in field_help(algo.Config):
+        names = {"dest": f"config.{field.name}", "default": argparse.SUPPRESS}
+        flag, text = f"--{field.name.replace('_', '-')}", field.text.replace("%", "%%")
+        if field.kind is bool:
+            parser.add(group, flag, action=argparse.BooleanOptionalAction, help=text, **names)
+        else:
+            parser.add(group, flag, type=converter(field.kind, field.optional), help=text,
+                       metavar=METAVARS[field.kind], **names)  # fmt: skip
+
+
+def add_evaluation(parser: Parser, group: Any) -> None:
+    """Add the options that say how policies are evaluated while they train."""
+    parser.add(group, "--num-evals", type=whole, default=20, metavar="N",
+               help="evaluations, evenly spaced, the last at the end (default 20)")  # fmt: skip
+    parser.add(group, "--num-episodes", type=whole, default=16, metavar="N",
+               help="episodes of each evaluation (default 16)")  # fmt: skip
+    parser.add(group, "--max-eval-steps", type=or_none(whole), metavar="N",
+               help="cap on an evaluation episode's length (default: the environment's time limit)")  # fmt: skip
+    parser.add(group, "--stochastic", action="store_true",
+               help="evaluate sampled actions instead of the policy's mode")  # fmt: skip
+
+
+def add_keeping(parser: Parser, group: Any) -> None:
+    """Add the options that `train` and `resume` share: checkpoints, progress and sinks."""
+    add_checkpoints(parser, group)
+    parser.add(group, "--tensorboard", action="store_true", help="write TensorBoard events into the run's directory")
+    parser.add(group, "--wandb", metavar="PROJECT", help="log to this project of Weights & Biases")
+
+
+def add_checkpoints(parser: Parser, group: Any) -> None:
+    """Add what every training has: checkpoints and progress."""
+    parser.add(group, "--checkpoint-seconds", type=or_none(real), default=120.0, metavar="X",
+               help="time between checkpoints, after evaluations (default 120; none: only at the end)")  # fmt: skip
+    parser.add(group, "--progress", action=argparse.BooleanOptionalAction, default=True,
+               help="report progress on standard error")  # fmt: skip
+
+
+def check_checkpoint_seconds(options: argparse.Namespace) -> None:
+    """Raise `UsageError` for a negative time, and for one that is no number."""
+    if not (options.checkpoint_seconds is None or options.checkpoint_seconds >= 0):
+        raise UsageError(f"--checkpoint-seconds={options.checkpoint_seconds:g} must be at least 0")
+
+
+def make_sinks(options: argparse.Namespace, directory: Path | None) -> list[Any]:
+    """The sinks that were asked for. Raises `UsageError` for a missing library or place."""
+    from jaxrl_up.experiments import sinks
+
+    check_checkpoint_seconds(options)
+    if options.tensorboard and directory is None:
+        raise UsageError("--tensorboard writes into the run's directory: say which with --name or --directory")
+    chosen = []
+    try:
+        if options.tensorboard and directory is not None:
+            chosen.append(sinks.tensorboard(directory / "tensorboard"))
+        if options.wandb is not None:
+            chosen.append(sinks.wandb(options.wandb, directory))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return chosen
+
+
+def report(result: Any, progress: bool) -> int:
+    """Print the score of a run on standard output, and return the exit code."""
+    from jaxrl_up.records import concerns, count
+
+    if not progress:
+        for line in concerns(result):
+            print(line, file=sys.stderr)
+    elif result.directory is not None:
+        print(f"records are in {result.directory}", file=sys.stderr)
+    number = count(len(result.seeds), "seed")
+    print(f"score {result.score} (IQM of {number}, 95% interval, {int(result.env_steps[-1])} steps)", flush=True)
+    return EXIT_CODES[result.stopped]
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,9 @@
+"""Policies and algorithms on their own: exported files, a loader that needs NumPy only, scripts to edit."""
+
+from jaxrl_up.deploy import export as export
+from jaxrl_up.deploy import numpy_policy as numpy_policy
+from jaxrl_up.deploy.export import check_path as check_path
+from jaxrl_up.deploy.export import load_policy as load_policy
+from jaxrl_up.deploy.export import numpy_program as numpy_program
+from jaxrl_up.deploy.export import save_policy as save_policy
+from jaxrl_up.deploy.scripts import eject as eject

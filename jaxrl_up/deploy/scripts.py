@@ -1,0 +1,113 @@
+"""Ejecting: the file of an algorithm as a script of your own, with a main below it.
+
+What the package's own file imports is public, so the script needs nothing else: `jaxrl_up`, its `envs` and `ops`, and
+the modules that the algorithms share.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import keyword
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+
+from jaxrl_up import envs
+from jaxrl_up._version import __version__
+from jaxrl_up.algorithms import ALGORITHMS, check_support, find_algorithm
+from jaxrl_up.config import did_you_mean
+from jaxrl_up.records import expand, write_atomically
+from jaxrl_up.types import Algorithm
+
+HEADER = """\
+# {name}.py: {algo} of jaxrl_up {version} as a file of your own, by `jaxrl-up eject`. Until you change it,
+#
+#     python {name}.py --env {env} --seeds 8 --directory runs/{name}
+#
+# gives the numbers of `jaxrl-up train {algo}` with the same options.
+# Its records say "{name}", so that they are not taken for those of the package's own.
+"""
+
+MAIN = '''
+
+def main() -> None:
+    """Train on several seeds at once and print the score: the interquartile mean over seeds, with a 95% interval."""
+    parser = argparse.ArgumentParser(description="Train {name} on an environment, several seeds at once.")
+    parser.add_argument("--env", default="{env}", help="environment; `jaxrl-up envs` lists them")
+    parser.add_argument("--seeds", type=int, default=8, help="how many")
+    parser.add_argument("--total-steps", type=int, default=Config.total_steps, help="environment steps of each seed")
+    parser.add_argument("--directory", help="where to write config, progress and curve; must not hold a run")
+    options = parser.parse_args()
+    use_all_cores(runs=options.seeds)  # before any JAX computation
+    config = Config(total_steps=options.total_steps)
+    result = run({record}, envs.make(options.env), config, seeds=options.seeds, directory=options.directory)
+    print(f"score {{result.score}}")
+
+
+if __name__ == "__main__":
+    main()
+'''
+MAIN_IMPORTS = {"envs", "run", "use_all_cores"}
+
+
+def eject(algo: Algorithm | str, path: str | Path, env: str | None = None, force: bool = False) -> Path:
+    """Write an algorithm of the package as a script that trains it on `env`, unless told otherwise when it runs.
+
+    The script equals the algorithm's own file but for the name in the record, which is that of the script, and a
+    `main`. `env` is by default CartPole-v1, or Pendulum-v1 for continuous actions; `force` overwrites. Raises
+    `ValueError` for an environment that does not exist or that the algorithm cannot act in and for a name that cannot
+    be imported or hides another module, `FileExistsError` for a file that is there already, and `OSError` for one that
+    cannot be written. Nothing is written then.
+    """
+    algo, path = find_algorithm(algo), expand(path)
+    env = env or ("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
+    _check_name(algo, path)
+    if env not in envs.names():
+        raise ValueError(
+            f"there is no environment {env!r}.{did_you_mean(env, envs.names())} `jaxrl-up envs` lists them"
+        )
+    check_support(algo, envs.make(env))
+    text = script(algo, path.stem, env)
+    try:
+        write_atomically(path, text, replace=force)
+    except FileExistsError:
+        raise FileExistsError(f"{path} exists already; choose another name, or overwrite it with --force") from None
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def script(algo: Algorithm, name: str, env: str) -> str:
+    """The text of the script `<name>.py` for an algorithm of the package."""
+    text = inspect.getsource(sys.modules[algo.update.__module__])
+    tree, lines = ast.parse(text), text.splitlines()
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    face = next(node for node in imports if isinstance(node, ast.ImportFrom) and node.module == "jaxrl_up")
+    record = cast(ast.Assign, tree.body[-1])  # PPO = Algorithm("ppo", Config, ...)
+    call = cast(ast.Call, record.value)
+    given = [ast.get_source_segment(text, node) for node in call.args[1:]]
+    given += [f"{node.arg}={ast.get_source_segment(text, node.value)}" for node in call.keywords]
+    variable = ast.unparse(record.targets[0])
+    names = sorted({alias.name for alias in face.names} | MAIN_IMPORTS)
+
+    # from the last line to the first, so that line numbers stay right
+    lines[record.lineno - 1 :] = [f"{variable} = Algorithm(", *(f"    {x}," for x in [f'"{name}"', *given]), ")"]
+    lines[face.lineno - 1 : face.end_lineno] = [f"from jaxrl_up import {', '.join(names)}"]
+    lines.insert(imports[1].lineno - 1, "import argparse")  # after `from __future__`
+    about = {"name": name, "env": env, "algo": algo.name, "record": variable, "version": __version__}
+    return HEADER.format(**about) + "\n".join(lines) + "\n" + MAIN.format(**about)
+
+
+def _check_name(algo: Algorithm, path: Path) -> None:
+    """Raise `ValueError` unless Python can import the file by its name and still finds everything else."""
+    advice = f"choose another name, as my_{algo.name}.py"
+    if path.suffix != ".py":
+        raise ValueError(f"{str(path)!r} is no Python file: {advice}")
+    if not path.stem.isidentifier() or keyword.iskeyword(path.stem):
+        raise ValueError(f"{path.name!r} cannot be imported by its name: {advice}")
+    if path.stem in ALGORITHMS:
+        raise ValueError(f"{path.name!r}: records could not tell it from the package's {path.stem}; {advice}")
+    if path.stem in {"jaxrl_up", *sys.stdlib_module_names, *metadata.packages_distributions()}:
+        raise ValueError(f"{path.name!r} would hide the module {path.stem} from what it imports; {advice}")

@@ -1,0 +1,67 @@
+"""The environments that are built by name, of every suite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxrl_up.envs.core import Env
+from jaxrl_up.envs.suites import gymnax
+
+ENVIRONMENTS = {  # name -> observations, actions, time limit; a list needs no gymnax
+    "CartPole-v1": ("Box [4]", "Discrete(2)", 500),
+    "Pendulum-v1": ("Box [3]", "Box [1]", 200),
+    "Acrobot-v1": ("Box [6]", "Discrete(3)", 500),
+    "MountainCar-v0": ("Box [2]", "Discrete(3)", 200),
+    "MountainCarContinuous-v0": ("Box [2]", "Box [1]", 999),
+    "Asterix-MinAtar": ("Box [10, 10, 4]", "Discrete(5)", 1000),
+    "Breakout-MinAtar": ("Box [10, 10, 4]", "Discrete(3)", 1000),
+    "Freeway-MinAtar": ("Box [10, 10, 7]", "Discrete(3)", 2500),
+    "Seaquest-MinAtar": ("Box [10, 10, 10]", "Discrete(6)", 1000),
+    "SpaceInvaders-MinAtar": ("Box [10, 10, 6]", "Discrete(4)", 1000),
+    "Catch-bsuite": ("Box [10, 5]", "Discrete(3)", 1000),
+    "DeepSea-bsuite": ("Box [8, 8]", "Discrete(2)", 8),
+    "MemoryChain-bsuite": ("Box [3]", "Discrete(2)", 1000),
+    "UmbrellaChain-bsuite": ("Box [3]", "Discrete(2)", 100),
+    "DiscountingChain-bsuite": ("Box [2]", "Discrete(5)", 100),
+    "SimpleBandit-bsuite": ("Box [1, 1]", "Discrete(11)", 100),
+    "FourRooms-misc": ("Box [4]", "Discrete(4)", 500),
+    "MetaMaze-misc": ("Box [15]", "Discrete(4)", 200),
+    "PointRobot-misc": ("Box [6]", "Box [2]", 100),
+    "BernoulliBandit-misc": ("Box [4]", "Discrete(2)", 100),
+    "GaussianBandit-misc": ("Box [4]", "Discrete(2)", 100),
+    "Reacher-misc": ("Box [8]", "Box [2]", 100),
+    "Swimmer-misc": ("Box [16]", "Box [2]", 500),
+    "Pong-misc": ("Box [30, 40, 3]", "Discrete(3)", 1000),
+    "FrozenLake-misc": ("Discrete []", "Discrete(4)", 100),
+}
+
+
+def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
+    """Build a registered environment, e.g. `make("CartPole-v1", gravity=12.0, max_steps=200)`.
+
+    `options` are physics parameters and constructor options of the environment. Real-valued parameters that
+    only enter arithmetic become traced leaves of `env.params` and may be arrays or tracers. Those that enter
+    a space, all integers and booleans, constructor options and the time limit (`max_steps`, in steps) are
+    static: another value is another compile. A parameter computed from others (CartPole's `total_mass`)
+    follows them unless given here. Raises ValueError for an unknown name or option, naming the closest.
+    """
+    return gymnax.make(name, max_steps, options)
+
+
+def names() -> tuple[str, ...]:
+    """List the environments `make` builds without a download."""
+    return tuple(ENVIRONMENTS)
+
+
+def listing() -> dict[str, tuple[str, str, int | None]]:
+    """Observations, actions and time limit of each of `names`, for people; nothing is built."""
+    return dict(ENVIRONMENTS)
+
+
+def find(env: Env | str) -> Env:
+    """An environment, or what `make` builds of a name; raises TypeError for anything else, saying what to do."""
+    if isinstance(env, Env):
+        return env
+    if isinstance(env, str):
+        return make(env)
+    raise TypeError(gymnax.what_to_do(env))

@@ -1,0 +1,232 @@
+"""Driving compiled parts from the host: between evaluations progress is shown, recorded and kept, and a stop obeyed."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, Protocol, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_up.config import canonical
+from jaxrl_up.envs import Env
+from jaxrl_up.experiments import compilation_cache, compiler
+from jaxrl_up.experiments.sinks import Sink, feed
+from jaxrl_up.experiments.transfer import OnDevices, to_devices, to_host
+from jaxrl_up.records import Best, Reached, Recorder, SavedRun, describe, save_reached
+from jaxrl_up.training import Evaluation, Log, Progress, advance_lanes, begin_lanes, lane_mesh, place
+from jaxrl_up.types import Algorithm, Array, PyTree
+
+Start = list[Reached | OnDevices]  # where a run was, or nothing
+STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+
+class Job(NamedTuple):
+    """What is to be trained: all that stays as it is meanwhile."""
+
+    algo: Algorithm
+    env: Env
+    config: PyTree
+    seeds: tuple[int, ...]  # [L], of each lane
+    swept: dict[str, np.ndarray]  # name -> value [L]
+    ends: tuple[int, ...]  # updates done at each evaluation, [E]
+    evaluation: Evaluation
+    width: int = 0  # lanes are filled up to so many, by repeating the first: jobs of one width share a program
+
+
+class Watcher(Protocol):
+    """What is told how it goes, as a context manager: see `jaxrl_up.experiments.Reporter`."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None: ...
+    def compiled(self, seconds: float, source: str = "") -> None: ...
+    def evaluated(self, log: Log, seconds: float) -> None: ...
+
+
+class Outcome(NamedTuple):
+    """How `drive` ended."""
+
+    reached: OnDevices
+    compile_seconds: float
+    train_seconds: float  # without compiling, with checkpoints; of all processes that worked on it
+    stopped: str  # what stopped it before the end: "Ctrl-C", "SIGTERM" or nothing
+
+
+class Keeper(NamedTuple):
+    """Where a run is kept, and how often its checkpoint is written."""
+
+    run: SavedRun
+    recorder: Recorder
+    seconds: float | None  # between checkpoints at least; None: only when the run ends or is stopped
+
+
+def drive(
+    job: Job,
+    reporter: Watcher,
+    keeper: Keeper | None = None,
+    start: Start | None = None,
+    sinks: Sequence[Sink] = (),
+    programs: dict[Any, Any] | None = None,
+    stop: Callable[[], str] | None = None,
+) -> Outcome:
+    """Train from the start, or from where a run was, to the last evaluation or until it is stopped.
+
+    `start` is emptied, so that what is on the devices then need not stay on the host; what was there already is used
+    up. `programs` holds what was compiled, so that a later call with the same shapes
+    compiles nothing. `stop` is that of a caller who is within `stoppable` already.
+    """
+    at = start.pop() if start else None
+    lanes, logs = len(job.seeds), list(at.logs) if at is not None else []
+    width, programs = max(lanes, job.width), {} if programs is None else programs
+    updates = np.diff((0, *job.ends))[len(logs) :]
+    mesh, config = lane_mesh(width), canonical(job.config)
+    swept = {name: jnp.asarray(np.resize(value, width), jnp.float32) for name, value in job.swept.items()}
+    seconds = before, trained_before = (at.seconds, at.train_seconds) if at is not None else (0.0, 0.0)
+    compile_seconds, stopped = 0.0, ""
+    with ExitStack() as stack:
+        stack.enter_context(reporter)
+        stop = stack.enter_context(stoppable()) if stop is None else stop
+        feed_sinks = stack.enter_context(feed(sinks, _description(job, keeper) if sinks else {}))
+        begun = time.perf_counter()
+        with compilation_cache.heeded():
+            if at is None:
+                keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
+                progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh, compiler.options(once=True))
+                best = None if keeper is None else _nothing_yet(progress.state.policy, lanes)
+            else:
+                at = to_devices(at, width) if isinstance(at, Reached) else at
+                progress, best = at.progress, None if keeper is None else at.best
+            swept = place(swept, mesh)
+            del at
+            if len(updates):
+                arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
+                shape = (job.algo, job.evaluation, mesh, *_shape(arguments[1:6]))
+                source = ""
+                if shape not in programs:
+                    programs[shape], source = _program(*arguments)
+                compiled = programs[shape]
+                del arguments
+                jax.block_until_ready(progress)
+                compile_seconds = time.perf_counter() - begun
+                reporter.compiled(compile_seconds, source)
+                stop()  # a second Ctrl-C meanwhile
+        trained = kept = time.perf_counter()
+        if keeper is not None and len(updates):
+            keeper.recorder.time("compile", _steps(logs), compile_seconds)
+        for count in updates:
+            progress, log = compiled(job.env, config, swept, progress, jnp.int32(count))
+            log = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
+            logs.append(log)
+            now = time.perf_counter()
+            seconds = (now - begun + before, now - trained + trained_before)
+            reporter.evaluated(log, seconds[1])
+            feed_sinks(log)
+            stopped = stop() if len(logs) < len(job.ends) else ""
+            if keeper is not None and best is not None:
+                keeper.recorder.append(log, seconds[0])
+                best = _better(best, progress, log)
+                due = keeper.seconds is not None and now - kept >= keeper.seconds
+                if due or stopped or len(logs) == len(job.ends):
+                    keeper.recorder.flush()  # rows of evaluations that a checkpoint has are not written again
+                    save_reached(keeper.run, to_host(OnDevices(progress, tuple(logs), best, *seconds)))
+                    kept = time.perf_counter()
+                    keeper.recorder.time("checkpoint", _steps(logs), kept - now)
+            if stopped:
+                break
+        train_seconds = time.perf_counter() - trained + trained_before
+    if keeper is not None and len(updates):
+        keeper.recorder.time("train", _steps(logs), train_seconds)
+    return Outcome(OnDevices(progress, tuple(logs), best, *seconds), compile_seconds, train_seconds, stopped)
+
+
+def _program(algo: Algorithm, *arguments: Any) -> tuple[Callable[..., Any], str]:
+    """`advance_lanes`, compiled for such arguments, as a function of the arrays among them, and where it came from."""
+    if cast(Any, jax.config).jax_disable_jit:  # then nothing can be compiled
+        *_, evaluation, mesh = arguments
+        return lambda *arrays: advance_lanes(algo, *arrays, evaluation, mesh), ""
+    return compilation_cache.compiled(advance_lanes.lower(algo, *arguments), compiler.options())
+
+
+def _description(job: Job, keeper: Keeper | None) -> dict[str, Any]:
+    """What sinks are told; found anew, by asking git too, only for a run that is not kept."""
+    return describe(job.algo, job.env, job.config, job.seeds) if keeper is None else keeper.run.tables
+
+
+def _steps(logs: Sequence[Log]) -> int:
+    return int(logs[-1].env_steps[0]) if logs else 0
+
+
+def _shape(tree: PyTree) -> tuple[Any, ...]:
+    """What a program is compiled for: structure, with all that is static, shapes and dtypes."""
+    return jax.tree.structure(tree), *((x.shape, x.dtype) for x in jax.tree.leaves(tree))
+
+
+def _nothing_yet(policy: PyTree, lanes: int) -> Best:
+    return Best(jax.tree.map(jnp.copy, policy), np.full(lanes, -np.inf, np.float32), np.zeros(lanes, np.int32))
+
+
+def _better(best: Best, progress: Progress, log: Log) -> Best:
+    """The best so far after an evaluation `log [L]`; of equals the first."""
+    lanes = len(log.returns)
+    better = log.returns > best.returns
+    if not better.any():
+        return best
+    missing = progress.failed_at.shape[0] - lanes  # lanes that fill up the devices
+    chosen = jnp.asarray(np.concatenate([better, np.zeros(missing, bool)]))
+    return Best(
+        _choose(chosen, progress.state.policy, best.policy),
+        np.where(better, log.returns, best.returns),
+        np.where(better, log.env_steps, best.env_steps),
+    )
+
+
+@jax.jit
+def _choose(chosen: Array, new: PyTree, old: PyTree) -> PyTree:
+    """Lane by lane the new leaves where `chosen [L]`, else the old ones."""
+
+    def leaf(new: Array, old: Array) -> Array:
+        return jnp.where(chosen.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(leaf, new, old)
+
+
+@contextmanager
+def transfers() -> Iterator[None]:
+    """Within, and in a function decorated with it, what is driven from the host sends arrays to and fro.
+
+    It does so at evaluations only, and means it, whatever `jax_transfer_guard` says.
+    """
+    with jax.transfer_guard("allow"):
+        yield
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], str]]:
+    """Within, Ctrl-C and SIGTERM only set a flag, whose name the callable gives; after a second one it raises.
+
+    `KeyboardInterrupt` is raised there and not in the handler, since XLA does not survive it while it compiles.
+    """
+    pressed: list[str] = []
+
+    def handle(signum: int, frame: Any) -> None:
+        pressed.append(STOPS[signal.Signals(signum)])
+
+    def stop() -> str:
+        if len(pressed) > 1:
+            raise KeyboardInterrupt
+        return pressed[0] if pressed else ""
+
+    try:
+        previous = {number: signal.signal(number, handle) for number in STOPS}
+    except ValueError:  # not in the main thread: signals are not ours to handle
+        yield lambda: ""
+        return
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,184 @@
+"""Recipes: what an algorithm needs on an environment, and the score it then had.
+
+A recipe is a TOML file. Those of `configs/<algorithm>/<name>.toml` come with the package and go by name, as in
+`load_recipe("ppo/pendulum")`; a file of your own goes by its path. Its keys:
+
+    algorithm = "ppo"
+    environment = "Pendulum-v1"
+    preset = "spinup"   # the fields to start from (default: the algorithm's defaults)
+    seeds = 10          # how many it is measured with (default 10)
+    bar = -220.0        # the IQM of returns it is held to (default: none)
+
+    [parameters]        # of the environment
+    [config]            # fields that differ from the preset; "none" is None
+    [expected]          # what was measured: see `Expected`
+
+The tables may be left out.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxrl_up import envs
+from jaxrl_up.algorithms import ALGORITHMS, make_config
+from jaxrl_up.config import as_whole, did_you_mean, is_number, whole
+from jaxrl_up.ops import Score
+from jaxrl_up.records import expand, read_text
+from jaxrl_up.types import Algorithm, PyTree
+
+FOLDER = Path(__file__).parents[1] / "configs"  # in a checkout a link to the repository's
+SEEDS = 10
+
+KEYS = {
+    "algorithm": str,
+    "environment": str,
+    "preset": str,
+    "seeds": int,
+    "bar": float,
+    "parameters": dict,
+    "config": dict,
+    "expected": dict,
+}
+EXPECTED_KEYS = {"iqm": float, "interval": list, "worst": float, "seeds": int, "env_steps": int, "command": str}
+KINDS = {str: "text", int: "a whole number", float: "a number", dict: "a table", list: "two numbers"}
+
+
+class Expected(NamedTuple):
+    """What a recipe was measured to reach: returns of the final policies, every seed counted."""
+
+    score: Score  # over seeds; `iqm` and `interval` in the file
+    worst: float  # of the seeds
+    seeds: int
+    env_steps: int  # of each seed
+    command: str  # what measured it
+
+
+class Recipe(NamedTuple):
+    """A recipe, read and checked."""
+
+    name: str  # "ppo/pendulum"
+    algo: Algorithm
+    env: envs.Env
+    config: PyTree
+    bar: float | None  # the return that the recipe is held to, if any
+    seeds: int  # how many it is measured with
+    expected: Expected | None  # None if it has not been measured
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The names of the recipes that come with the package, in order."""
+    return tuple(sorted(f"{path.parent.name}/{path.stem}" for path in FOLDER.glob("*/*.toml")))
+
+
+def recipe_path(name: str | Path) -> Path:
+    """The file of a recipe, given by its name or itself as a path. Raises `ValueError` where there is neither."""
+    known, path = recipe_names(), expand(name, "name")
+    if path.as_posix() in known:
+        return FOLDER / f"{path}.toml"
+    if not path.exists():
+        raise ValueError(
+            f"there is no recipe and no file {str(name)!r}.{did_you_mean(str(name), known)} "
+            "`jaxrl-up recipes` lists the recipes"
+        )
+    return path
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """Read a recipe, by its name or its path, and check it as a run would.
+
+    Raises `TypeError` for what is no path, `ValueError` for a recipe that does not exist, for unreadable TOML, and for
+    a key or value that is not known; `OSError` for a file that cannot be read.
+    """
+    path = recipe_path(name)
+    table = read_recipe(path)
+    try:
+        env = envs.make(table["environment"], **table.get("parameters", {}))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    name = "/".join(path.absolute().with_suffix("").parts[-2:])
+    algo, config = ALGORITHMS[table["algorithm"]], recipe_config(table)
+    return Recipe(name, algo, env, config, table.get("bar"), table.get("seeds", SEEDS), recipe_expected(table))
+
+
+def read_recipe(name: str | Path) -> dict[str, Any]:
+    """The table of a recipe, all of it checked but its environment; raises as `load_recipe` does."""
+    path = recipe_path(name)
+    try:
+        table = tomllib.loads(read_text(path))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable as TOML: {error}") from None
+    try:
+        _check(table, KEYS, ("algorithm", "environment"))
+        if table["algorithm"] not in ALGORITHMS:
+            known = did_you_mean(table["algorithm"], ALGORITHMS)
+            raise ValueError(f"there is no algorithm {table['algorithm']!r}.{known}")
+        if "seeds" in table:
+            table["seeds"] = whole("seeds", table["seeds"])
+        if "expected" in table:
+            _check(table["expected"], EXPECTED_KEYS, EXPECTED_KEYS)
+        recipe_config(table)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return table
+
+
+def recipe_config(table: Mapping[str, Any]) -> PyTree:
+    """The config that the table of a recipe describes. Raises `ValueError` for a field or value not allowed."""
+    fields = {name: tuple(x) if isinstance(x, list) else x for name, x in table.get("config", {}).items()}
+    fields = {name: None if x == "none" else x for name, x in fields.items()}
+    return make_config(ALGORITHMS[table["algorithm"]], table.get("preset"), **fields)
+
+
+def recipe_expected(table: Mapping[str, Any]) -> Expected | None:
+    """What the table of a recipe expects; None if it has not been measured."""
+    if "expected" not in table:
+        return None
+    known: dict[str, Any] = {
+        key: as_whole(x) if EXPECTED_KEYS[key] is int else x for key, x in table["expected"].items()
+    }
+    return Expected(Score(known.pop("iqm"), *known.pop("interval")), **known)
+
+
+def recipe_arguments(name: str | Path) -> list[str]:
+    """A recipe as arguments of `jaxrl-up train`; raises as `load_recipe` does, but does not look at its environment."""
+    table = read_recipe(name)
+    arguments = [table["algorithm"], f"--env={table['environment']}", f"--seeds={table.get('seeds', SEEDS)}"]
+    if "preset" in table:
+        arguments.append(f"--preset={table['preset']}")
+    for field, value in table.get("config", {}).items():
+        if isinstance(value, bool):
+            arguments.append(f"--{field}" if value else f"--no-{field}")
+        else:
+            arguments.append(f"--{field}={_text(value)}")
+    return arguments + [f"--env.{key}={_text(value)}" for key, value in table.get("parameters", {}).items()]
+
+
+def _text(value: Any) -> str:
+    return "".join(f"{x}," for x in value) if isinstance(value, list) else str(value)
+
+
+def _check(table: Mapping[str, Any], kinds: Mapping[str, type], required: Any) -> None:
+    """Raise `ValueError` for a key that is not known or missing, or whose value is of another kind."""
+    for key, value in table.items():
+        if key not in kinds:
+            raise ValueError(f"unknown key {key!r}.{did_you_mean(key, kinds)}")
+        if not _is_kind(value, kinds[key]):
+            raise ValueError(f"{key}={value!r} must be {KINDS[kinds[key]]}")
+    for key in required:
+        if key not in table:
+            raise ValueError(f"the key {key!r} is missing")
+
+
+def _is_kind(value: Any, kind: type) -> bool:
+    if kind is list:
+        return isinstance(value, list) and len(value) == 2 and all(_is_kind(x, float) for x in value)
+    if kind is int:
+        return as_whole(value) is not None
+    if kind is float:
+        return is_number(value) and math.isfinite(value)
+    return isinstance(value, kind)

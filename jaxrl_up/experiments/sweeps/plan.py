@@ -1,0 +1,88 @@
+"""What a sweep trains in which program: points, rungs of successive halving, parts that fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxrl_up.algorithms import take
+from jaxrl_up.config import flag, seed_list, whole, whole_or_none
+from jaxrl_up.envs import Env
+from jaxrl_up.experiments import memory
+from jaxrl_up.experiments.runs import check_run
+from jaxrl_up.experiments.sweeps.points import group, product, spell
+from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep, rank, rung_ends
+from jaxrl_up.records import RUNS, Point, SavedRun, describe
+from jaxrl_up.training import evaluation_ends
+from jaxrl_up.types import Algorithm, PyTree
+
+ETA = 3
+
+
+def keep(final: Sequence[np.ndarray], eta: int = ETA) -> list[int]:
+    """Indices of the points that successive halving trains further: the best floor(n / eta), but one at least.
+
+    The points are compared by `rank` at the end of a rung, `final [C, S]`; see Jamieson & Talwalkar 2016
+    (arXiv:1502.07943, figure 1) and Li et al. 2018 (arXiv:1603.06560, algorithm 1: n_i = floor(n eta^-i)).
+    """
+    return sorted(rank(final)[: max(len(final) // eta, 1)])
+
+
+def planned(
+    algo: Algorithm | str,
+    env: Env | str,
+    config: PyTree | None,
+    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
+    seeds: int | Sequence[int],
+    num_evals: int,
+    num_episodes: int,
+    deterministic: bool,
+    max_eval_steps: int | None,
+    halving: int,
+    eta: int,
+    max_lanes: int | None,
+) -> tuple[Sweep, list[Cell]]:
+    """A sweep, checked, and its first parts; it has no directory yet."""
+    algo, env, config = take(algo, env, config)
+    points = spell(env, config, product(grid) if isinstance(grid, Mapping) else grid)
+    groups, seeds = group(env, config, points), seed_list(seeds)
+    num_evals, num_episodes = whole("num_evals", num_evals), whole("num_episodes", num_episodes)
+    deterministic = flag("deterministic", deterministic)
+    max_eval_steps = whole_or_none("max_eval_steps", max_eval_steps)
+    halving, eta = whole("halving", halving), whole("eta", eta, 2)
+    max_lanes = whole_or_none("max_lanes", max_lanes)
+    for member in groups:
+        check_run(algo, member.env, member.config, 1, None, num_evals, num_episodes, deterministic, max_eval_steps)
+        rung_ends(evaluation_ends(algo, member.config, num_evals), halving, eta)
+    settings = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
+    settings["max_eval_steps"] = max_eval_steps
+    tables = describe(algo, env, config, seeds, settings)
+    base = SavedRun(RUNS, algo, env, config, seeds, settings, {}, tables)
+    sweep = Sweep(base, points, groups, (), halving, eta, max_lanes)
+    return sweep, plan(sweep, 0, range(len(points)))
+
+
+def plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
+    """The parts in which `points` are trained in a rung: those of a program together, cut to what fits in memory."""
+    algo, seeds, cells = sweep.base.algo, sweep.base.seeds, []
+    for i, member in enumerate(sweep.groups):
+        here = [point for point in member.points if point in points]
+        free = memory.available()
+        needed = memory.need(algo, member.env, member.config)
+        fit = len(here) * len(seeds) if free is None else memory.most_seeds(needed, free)
+        fit = max((cell.width for cell in sweep.cells if cell.group == i), default=fit)  # as in the first rung
+        fit = max(min(fit, sweep.max_lanes or fit), 1)
+        point_parts = _parts(here, max(fit // len(seeds), 1))
+        seed_parts = _parts(seeds, fit)
+        parts = [(some, many) for some in point_parts for many in seed_parts]
+        width = max((len(some) * len(many) for some, many in parts), default=0)
+        cells += [Cell(rung, i, tuple(some), tuple(many), width) for some, many in parts]
+    return cells
+
+
+def _parts(items: Sequence[int], most: int) -> list[Sequence[int]]:
+    """As few parts as possible of at most so many items, and of one size but for the last."""
+    size = -(-len(items) // -(-len(items) // most)) if items else 1
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,0 +1,268 @@
+"""Sweeps: many points and seeds in as few programs as there are shapes, each part kept as a run that resumes.
+
+Points that differ in traced values only are trained together, as one program over all their seeds; where they do not
+fit in memory they are cut into parts of one width, which share it. See `sweep_records` for what is written.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxrl_up.config import flag
+from jaxrl_up.envs import Env
+from jaxrl_up.experiments import memory
+from jaxrl_up.experiments.drive import Job, Keeper, Start, drive, stoppable, transfers
+from jaxrl_up.experiments.runs import CHECKPOINT_SECONDS, check_driving
+from jaxrl_up.experiments.sweeps.live import Programs, SweepWatcher, announcement
+from jaxrl_up.experiments.sweeps.plan import ETA, keep, plan, planned
+from jaxrl_up.experiments.sweeps.sweep_records import (
+    Cell,
+    Sweep,
+    SweepResult,
+    add_cells,
+    cell_directory,
+    check_place,
+    create_sweep,
+    ends_of,
+    is_done,
+    load_plan,
+    read_results,
+    write_results,
+)
+from jaxrl_up.experiments.transfer import OnDevices, choose, gather, to_devices
+from jaxrl_up.records import (
+    RUNS,
+    Point,
+    Reached,
+    Recorder,
+    SavedRun,
+    alone,
+    checkpoint,
+    expand,
+    load_reached,
+    load_run,
+    make_directory,
+    reserve,
+)
+from jaxrl_up.training import Evaluation, resolve
+from jaxrl_up.types import Algorithm, PyTree
+
+
+@transfers()
+def run_sweep(
+    algo: Algorithm | str,
+    env: Env | str,
+    config: PyTree | None,
+    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
+    seeds: int | Sequence[int] = 8,
+    directory: str | Path | None = None,
+    num_evals: int = 20,
+    num_episodes: int = 16,
+    deterministic: bool = True,
+    max_eval_steps: int | None = None,
+    halving: int = 1,
+    eta: int = ETA,
+    max_lanes: int | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
+    force: bool = False,
+) -> SweepResult:
+    """Train every point of a grid on every seed, and keep it all in a directory (default: a new one in runs).
+
+    `algo`, `env` and `config` are as for `run`. `grid` maps names to lists of values, every combination of which is a
+    point; or it is a list of points, as `random_points` gives them. Config fields and environment parameters may be
+    varied, static ones too. At most `max_lanes` points times seeds are trained at once (default: as many as fit in
+    memory). With `halving` above 1, successive halving in so many rungs: see `keep`. The other arguments are as for
+    `run`; Ctrl-C or SIGTERM stops after the current evaluation and returns what was reached. Raises `ValueError` for
+    anything out of range, before anything is compiled or written, and `FileExistsError` for a directory that holds a
+    sweep or a run.
+    """
+    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
+    force = flag("force", force)
+    if directory is not None:
+        directory = expand(directory, "directory").absolute()
+        check_place(directory, force)
+    sweep, cells = planned(
+        algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
+    )
+    if directory is None:
+        directory = reserve(RUNS / f"sweep-{sweep.base.algo.name}-{sweep.base.env.name}").absolute()
+    sweep = sweep._replace(base=sweep.base._replace(directory=directory))
+    make_directory(directory)
+    with alone(directory):
+        create_sweep(directory, force)
+        return _go_on(add_cells(sweep, cells), progress, checkpoint_seconds)
+
+
+@transfers()
+def resume_sweep(
+    directory: str | Path,
+    algo: Algorithm | str | None = None,
+    env: Env | str | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
+) -> SweepResult:
+    """Go on with a sweep: parts that are done are read, the others go on from their checkpoints or begin.
+
+    On the same devices and versions the tables are equal byte for byte to those of a sweep that was not stopped. An
+    algorithm or environment of your own cannot be found by its name: give it. Raises `FileNotFoundError` where there
+    is no sweep, and `ValueError` for files that are damaged or of another sweep.
+    """
+    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
+    asked = load_plan(directory, algo, env)
+    with alone(asked.base.directory):
+        return _go_on(asked, progress, checkpoint_seconds)
+
+
+def load_sweep(directory: str | Path, algo: Algorithm | str | None = None, env: Env | str | None = None) -> SweepResult:
+    """What a sweep has reached so far, from its files; raises as `resume_sweep` does."""
+    return read_results(load_plan(directory, algo, env))
+
+
+def _go_on(sweep: Sweep, progress: bool, checkpoint_seconds: float | None) -> SweepResult:
+    """Train what is not done yet, rung by rung, then write the tables and draw."""
+
+    def say(line: str) -> None:
+        if progress:
+            print(line, file=sys.stderr, flush=True)
+
+    held: dict[int, OnDevices] = {}  # parts that the next rung goes on from, as far as there is room
+    programs: Programs = {}
+    stopped = ""
+    with stoppable() as stop:
+        while not stopped:
+            rung = sweep.cells[-1].rung
+            todo = [k for k in range(len(sweep.cells)) if not is_done(sweep, k)]  # of earlier rungs: what was damaged
+            for line in announcement(sweep, rung, todo, programs):
+                say(line)
+            stopped = _train_cells(sweep, todo, say, stop, checkpoint_seconds, programs, held)
+            if stopped or rung + 1 == sweep.halving:
+                break
+            result = read_results(sweep)
+            here = [c for c in range(len(sweep.points)) if result.rungs[c] == rung]
+            kept = [here[i] for i in keep([result.final(c) for c in here], sweep.eta)]
+            sweep = add_cells(sweep, plan(sweep, rung + 1, kept))
+    result = read_results(sweep)._replace(stopped=stopped)
+    write_results(sweep, result)
+    return result
+
+
+def _train_cells(
+    sweep: Sweep,
+    todo: Sequence[int],
+    say: Callable[[str], None],
+    stop: Callable[[], str],
+    checkpoint_seconds: float | None,
+    programs: Programs,
+    held: dict[int, OnDevices],
+) -> str:
+    """Train parts one after another. Returns what stopped it before their end, or nothing."""
+    for i, k in enumerate(todo):
+        if stop():
+            return stop()
+        _make_room(sweep, sweep.cells[k], held)
+        part = f"part {i + 1} of {len(todo)}: " if len(todo) > 1 else ""
+        stopped = _train(sweep, k, part, say, stop, checkpoint_seconds, programs, held)
+        if stopped:
+            return stopped
+    return ""
+
+
+def _make_room(sweep: Sweep, cell: Cell, held: dict[int, OnDevices]) -> None:
+    """Let go of what is held on the devices if a part would not fit beside it: its checkpoints have it too."""
+    if not held:
+        return
+    member, free = sweep.groups[cell.group], memory.available()
+    needed = memory.need(sweep.base.algo, member.env, member.config)
+    if free is not None and memory.at_start(needed, cell.width) > free:
+        held.clear()
+
+
+def _load_cell(sweep: Sweep, k: int) -> SavedRun:
+    """A part as its directory says."""
+    member = sweep.groups[sweep.cells[k].group]
+    return load_run(cell_directory(sweep, k), sweep.base.algo, member.env, member.config)
+
+
+def _train(
+    sweep: Sweep,
+    k: int,
+    part: str,
+    say: Callable[[str], None],
+    stop: Callable[[], str],
+    checkpoint_seconds: float | None,
+    programs: Programs,
+    held: dict[int, OnDevices],
+) -> str:
+    """Train one part, from its start or from where it was. See `_go_on` for what is `held`."""
+    cell, base = sweep.cells[k], sweep.base
+    saved, ends = _load_cell(sweep, k), ends_of(sweep, cell)
+    reached: Reached | OnDevices | None
+    if not checkpoint.places(saved.directory) and cell.rung:
+        reached, doubts = _survivors(sweep, cell, saved.directory, held)
+    else:
+        reached, doubts = load_reached(saved) or (None, [])
+    later = {other.group for other in sweep.cells[k + 1 :]}
+    for i in [i for i in held if sweep.cells[i].rung < cell.rung and sweep.cells[i].group not in later]:
+        del held[i]
+    for doubt in doubts:
+        warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
+    seeds = tuple(seed for _, seed in cell.lanes)
+    axes = {name: np.repeat(values, len(cell.seeds)) for name, values in saved.grid.items()}
+    how = saved.settings
+    evaluation = Evaluation(how["num_episodes"], how["deterministic"], how["max_eval_steps"])
+    swept = resolve(saved.env, saved.config, axes)
+    job = Job(base.algo, saved.env, saved.config, seeds, swept, ends, evaluation, cell.width)
+    labels = {name.removeprefix("config."): list(values) for name, values in axes.items()}
+    recorder = Recorder(saved.directory, seeds, base.algo.steps_per_update(saved.config), labels)
+    recorder.begin(reached.logs, reached.seconds) if reached is not None else recorder.begin()
+    start: Start = [] if reached is None else [reached]
+    del reached  # `drive` is then the only one that has it
+    compiled = programs.setdefault((cell.group, cell.width), {})
+    watcher = SweepWatcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not compiled, say)
+    keeper = Keeper(saved, recorder, checkpoint_seconds)
+    outcome = drive(job, watcher, keeper, start, programs=compiled, stop=stop)
+    if cell.rung + 1 < sweep.halving:
+        held[k] = outcome.reached
+    return outcome.stopped
+
+
+def _survivors(sweep: Sweep, cell: Cell, directory: Path, held: Mapping[int, OnDevices]) -> tuple[OnDevices, list[str]]:
+    """Where the lanes of a part were at the end of the rung before, with what may keep them from going on bit for bit.
+
+    What is still on the devices is gathered there, the rest read from checkpoints. The times of the evaluations until
+    then are copied to its directory.
+    """
+    parts: list[OnDevices] = []
+    places: dict[tuple[int, int], tuple[int, int]] = {}
+    doubts: list[str] = []
+    for k, rows in _sources(sweep, cell).items():
+        lanes = [sweep.cells[k].lanes[row] for row in rows]
+        if k in held:
+            part = held[k]
+        else:
+            found = load_reached(_load_cell(sweep, k))
+            if found is None:
+                raise ValueError(f"{cell_directory(sweep, k)} holds no checkpoint, from which the next rung goes on")
+            doubts, part = found[1], to_devices(choose(found[0], rows), len(rows))
+            rows = range(len(rows))
+        places |= {lane: (len(parts), row) for lane, row in zip(lanes, rows, strict=True)}
+        parts.append(part)
+        shutil.copy(cell_directory(sweep, k) / "timing.csv", directory)
+    return gather(parts, [places[lane] for lane in cell.lanes], cell.width), doubts
+
+
+def _sources(sweep: Sweep, cell: Cell) -> dict[int, list[int]]:
+    """The parts of the rung before that a part's lanes come from, and which lanes of them those are."""
+    before = {
+        k: other for k, other in enumerate(sweep.cells) if (other.rung, other.group) == (cell.rung - 1, cell.group)
+    }
+    rows = {k: [i for i, lane in enumerate(other.lanes) if lane in cell.lanes] for k, other in before.items()}
+    return {k: some for k, some in rows.items() if some}

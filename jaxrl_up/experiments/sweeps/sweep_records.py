@@ -1,0 +1,398 @@
+"""Sweeps on disk: many points and seeds in as few programs as there are shapes, each part kept as a run that resumes.
+
+A sweep's directory holds
+
+    sweep.toml    what was asked: the base config and environment, points, and which part trains which of them
+    cells/0, ...  the parts, each a run with its own config.toml, progress.csv and checkpoint
+    results.csv   tidy: a row for each point, seed and evaluation, with a column for each name that was varied
+    ranking.csv   the points from best to worst: IQM over seeds of the final returns, 95% interval, worst seed, failures
+    sweep.png     what the scores are over the values
+    best.toml     the best point as a recipe
+
+Nothing in the tables depends on the clock. Points that differ in traced values only are trained together, as one
+program over all their seeds; where they do not fit in memory they are cut into parts of one width, which share it.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+import shlex
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrl_up import envs
+from jaxrl_up.algorithms import ALGORITHMS
+from jaxrl_up.envs import Env
+from jaxrl_up.experiments.sweeps.points import Group, configure, describe_point, group, options, spell
+from jaxrl_up.ops import Score, iqm, score
+from jaxrl_up.records import (
+    COLUMNS,
+    Point,
+    SavedRun,
+    check_directory,
+    checkpoint,
+    count,
+    create,
+    describe,
+    expand,
+    load_run,
+    make_directory,
+    table_text,
+    text,
+    to_toml,
+    write_atomically,
+)
+from jaxrl_up.training import evaluation_ends
+from jaxrl_up.types import Algorithm, PyTree
+
+FILE = "sweep.toml"
+CELLS = "cells"
+FILES = (FILE, CELLS, "results.csv", "ranking.csv", "sweep.png", "best.toml")
+
+
+class Cell(NamedTuple):
+    """A part of a sweep that is trained together: some points on some seeds."""
+
+    rung: int  # of successive halving
+    group: int  # which program
+    points: tuple[int, ...]
+    seeds: tuple[int, ...]
+    width: int  # lanes are filled up to so many, so that the parts of a group share its program
+
+    @property
+    def lanes(self) -> list[tuple[int, int]]:
+        """(point, seed) of each lane."""
+        return [(point, seed) for point in self.points for seed in self.seeds]
+
+
+class Sweep(NamedTuple):
+    """A sweep as its sweep.toml says."""
+
+    base: SavedRun
+    points: tuple[Point, ...]  # [C]
+    groups: tuple[Group, ...]
+    cells: tuple[Cell, ...]
+    halving: int  # rungs; 1: every point is trained to the end
+    eta: int
+    max_lanes: int | None
+
+
+class Ranked(NamedTuple):
+    """A point with its score: of the final policies, every seed counted."""
+
+    point: int  # which of the sweep's
+    values: Point
+    score: Score
+    worst: float
+    worst_seed: int
+    failed: tuple[int, ...]  # seeds whose loss or learner was not finite; they are in the score
+    env_steps: int  # of each seed
+    rung: int  # of successive halving, at whose end it was stopped; the last if it was not
+
+
+class SweepResult(NamedTuple):
+    """What a sweep reached so far. Points may differ in their number of evaluations E: what is missing is NaN."""
+
+    directory: Path
+    algo: Algorithm
+    env: Env  # the base, which the points change
+    config: PyTree
+    points: tuple[Point, ...]  # [C]
+    seeds: tuple[int, ...]  # [S]
+    env_steps: np.ndarray  # [C, E], per seed
+    returns: np.ndarray  # mean evaluation returns, [C, S, E]
+    failed_at: np.ndarray  # the update whose loss or learner was not finite, [C, S]; -1 for none
+    rungs: np.ndarray  # of successive halving, that each point has come to, [C]
+    finished: np.ndarray  # whether a point is done: trained to the end, or stopped by successive halving, bool [C]
+    stopped: str = ""  # what stopped the sweep: "Ctrl-C", "SIGTERM" or nothing
+
+    def final(self, point: int) -> np.ndarray:
+        """The returns of a point's last evaluation so far, `[S]`."""
+        return self.returns[point, :, int(np.isfinite(self.env_steps[point]).sum()) - 1]
+
+    @property
+    def ranking(self) -> tuple[Ranked, ...]:
+        """The points that are done, from best to worst by the IQM over seeds of their final returns.
+
+        Points of a later rung are above those of an earlier one. Equal scores go by the worst seed, then in order.
+        """
+        done = np.flatnonzero(self.finished).tolist()
+        final = {c: self.final(c) for c in done}
+        order = [done[i] for i in rank([final[c] for c in done], [int(self.rungs[c]) for c in done])]
+        return tuple(
+            Ranked(
+                c,
+                self.points[c],
+                score(final[c]),
+                float(np.min(final[c])),
+                self.seeds[int(np.argmin(final[c]))],
+                tuple(s for s, update in zip(self.seeds, self.failed_at[c], strict=True) if update >= 0),
+                int(np.nanmax(self.env_steps[c])),
+                int(self.rungs[c]),
+            )
+            for c in order
+        )
+
+    @property
+    def best(self) -> Ranked:
+        """The first of the ranking. Raises `ValueError` where no point is done."""
+        ranking = self.ranking
+        if not ranking:
+            raise ValueError(f"no point of {self.directory} is finished: go on with resume_sweep")
+        return ranking[0]
+
+    @property
+    def best_env(self) -> Env:
+        """The environment of the best point."""
+        return configure(self.env, self.config, self.best.values)[0]
+
+    @property
+    def best_config(self) -> PyTree:
+        """The config of the best point."""
+        return configure(self.env, self.config, self.best.values)[1]
+
+
+def rank(final: Sequence[np.ndarray], rungs: Sequence[int] | None = None) -> list[int]:
+    """Indices of points from best to worst: later rungs first, then by the IQM of `final [C, S]`, then the worst seed.
+
+    What is not a number comes last; points that are equal stay in order.
+    """
+    rungs = [0] * len(final) if rungs is None else rungs
+    middle = [float(np.nan_to_num(iqm(row), nan=-np.inf)) for row in final]
+    worst = [float(np.nan_to_num(np.min(row), nan=-np.inf)) for row in final]
+    return sorted(range(len(final)), key=lambda i: (-rungs[i], -middle[i], -worst[i], i))
+
+
+def rung_ends(ends: Sequence[int], halving: int, eta: int) -> list[int]:
+    """How many evaluations each rung of successive halving has come to at its end, `[halving]`.
+
+    Rung i of K ends at the first evaluation at or after the share eta^(i - K + 1) of all updates (Li et al. 2018,
+    algorithm 1: r_i = R eta^(i - s_max)); `ends [E]` are the updates done at each evaluation. Raises `ValueError` for
+    rungs that would end together.
+    """
+    if halving < 1:
+        raise ValueError(f"halving={halving} must be at least 1: in how many rungs points are stopped")
+    if eta < 2:
+        raise ValueError(f"eta={eta} must be at least 2: of so many points one is trained further")
+    shares = [eta ** (i - halving + 1) for i in range(halving)]
+    cuts = [int(np.searchsorted(ends, share * ends[-1] - 1e-6)) + 1 for share in shares]
+    if any(a >= b for a, b in itertools.pairwise(cuts)):
+        raise ValueError(
+            f"halving={halving} with eta={eta}: rungs end at shares of {', '.join(f'{x:.3g}' for x in shares)} of the "
+            f"updates, which {len(ends)} evaluations do not tell apart; give fewer rungs or a larger num_evals"
+        )
+    return cuts
+
+
+def is_sweep(directory: str | Path) -> bool:
+    """Whether a directory holds a sweep."""
+    return (expand(directory) / FILE).is_file()
+
+
+def check_place(directory: str | Path, force: bool = False) -> None:
+    """Raise `FileExistsError` for a directory that holds a sweep or a run, `OSError` for what cannot become one."""
+    if not is_sweep(directory):
+        check_directory(directory)
+    for name in FILES:
+        if (expand(directory) / name).exists() and not force:
+            ways = [", replace it with --force", f" or go on with `jaxrl-up resume {shlex.quote(str(directory))}`"]
+            advice = ",".join(ways) if is_sweep(directory) else " or replace it with --force"
+            raise FileExistsError(f"{directory} already holds a sweep ({name}); choose another directory{advice}")
+
+
+def create_sweep(directory: Path, force: bool) -> None:
+    """Make a sweep's directory; with `force` a sweep that was there is removed. Raises `OSError`."""
+    try:
+        for name in FILES if force else ():
+            path = directory / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        make_directory(directory / CELLS)
+    except OSError as error:
+        raise OSError(f"cannot write a sweep to {directory}: {error.strerror or error}") from error
+
+
+def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
+    """The sweep with further parts, whose directories are made; then sweep.toml says so."""
+    base, described = sweep.base, {}
+    for k, cell in enumerate(cells, len(sweep.cells)):
+        member = sweep.groups[cell.group]
+        if cell.group not in described:
+            settings = {name: value for name, value in base.settings.items() if name not in ("stages", "preset")}
+            described[cell.group] = describe(base.algo, member.env, member.config, base.seeds, settings)
+        tables = described[cell.group]
+        tables = {**tables, "run": {**tables["run"], "seeds": list(cell.seeds)}}
+        if member.swept:
+            rows = [member.points.index(point) for point in cell.points]
+            ambiguous = set(member.env.params)
+            tables["grid"] = {
+                f"config.{name}" if name in ambiguous else name: [values[i] for i in rows]
+                for name, values in member.swept.items()
+            }
+        create(cell_directory(sweep, k), tables, force=True)
+    sweep = sweep._replace(cells=(*sweep.cells, *cells))
+    about = {"axes": list(sweep.points[0]), "halving": sweep.halving, "eta": sweep.eta, "max_lanes": sweep.max_lanes}
+    tables = {
+        **{name: table for name, table in base.tables.items() if name not in ("sweep", "points", "cells")},
+        "sweep": about,
+        "points": {name: [point[name] for point in sweep.points] for name in sweep.points[0]},
+        "cells": {str(k): cell._asdict() for k, cell in enumerate(sweep.cells)},
+    }
+    write_atomically(base.directory / FILE, to_toml(tables))
+    return sweep
+
+
+def load_plan(directory: str | Path, algo: Algorithm | str | None = None, env: Env | str | None = None) -> Sweep:
+    """A sweep as its sweep.toml says it was asked for.
+
+    Raises `FileNotFoundError` where there is no sweep, and `ValueError` for a file that is damaged.
+    """
+    path = expand(directory, "directory") / FILE
+    if not path.exists():
+        raise FileNotFoundError(f"{directory} holds no sweep: there is no {FILE}")
+    base = load_run(path, algo, env)
+    try:
+        about, table = base.tables["sweep"], base.tables["points"]
+        columns = {name: [_python(value) for value in table[name]] for name in about["axes"]}
+        points = tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+        cells = tuple(
+            Cell(cell["rung"], cell["group"], tuple(cell["points"]), tuple(cell["seeds"]), cell["width"])
+            for cell in base.tables["cells"].values()
+        )
+        groups = group(base.env, base.config, spell(base.env, base.config, points))
+        return Sweep(base, points, groups, cells, about["halving"], about["eta"], _python(about["max_lanes"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is not a sweep's: {error}") from None
+
+
+def _python(value: Any) -> Any:
+    """A value of sweep.toml: "none" is None, a list a tuple."""
+    return None if value == "none" else tuple(value) if isinstance(value, list) else value
+
+
+def cell_directory(sweep: Sweep, k: int) -> Path:
+    """Where a part is kept."""
+    return sweep.base.directory / CELLS / str(k)
+
+
+def ends_of(sweep: Sweep, cell: Cell) -> tuple[int, ...]:
+    """Updates done at each evaluation of a part, until the end of its rung."""
+    ends = evaluation_ends(sweep.base.algo, sweep.groups[cell.group].config, sweep.base.settings["num_evals"])
+    return ends[: rung_ends(ends, sweep.halving, sweep.eta)[cell.rung]]
+
+
+def is_done(sweep: Sweep, k: int) -> bool:
+    """Whether a part has come to the end of its rung: whether it has a checkpoint from there that is not damaged."""
+    end = ends_of(sweep, sweep.cells[k])[-1]
+    places = checkpoint.places(cell_directory(sweep, k))
+    return any(checkpoint.updates_of(place) >= end and checkpoint.is_undamaged(place) for place in places)
+
+
+def _rows(sweep: Sweep) -> dict[tuple[int, int], list[dict[str, str]]]:
+    """The rows of each point and seed, a row for each evaluation, as text."""
+    rows: dict[tuple[int, int], list[dict[str, str]]] = {}
+    for k, cell in enumerate(sweep.cells):
+        path = cell_directory(sweep, k) / "progress.csv"
+        if not path.exists():
+            continue
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = [row for row in csv.DictReader(file) if None not in row.values()]
+        whole = len(table) - len(table) % len(cell.lanes)
+        for i, lane in enumerate(cell.lanes):
+            if whole:
+                rows[lane] = table[i : whole : len(cell.lanes)]
+    return rows
+
+
+def read_results(sweep: Sweep) -> SweepResult:
+    """What the parts have reached so far, from their progress.csv."""
+    base, rows = sweep.base, _rows(sweep)
+    shape = len(sweep.points), len(base.seeds), max(map(len, rows.values()), default=0)
+    steps, returns = np.full((shape[0], shape[2]), np.nan), np.full(shape, np.nan)
+    failed_at, rungs = np.full(shape[:2], -1), np.zeros(shape[0], int)
+    finished, done = np.zeros(shape[0], bool), [is_done(sweep, k) for k in range(len(sweep.cells))]
+    for (point, seed), table in rows.items():
+        s, e = base.seeds.index(seed), len(table)
+        steps[point, :e] = [int(row["env_steps"]) for row in table]
+        returns[point, s, :e] = [float(row["return"]) for row in table]
+        failed_at[point, s] = int(table[-1]["failed_at"])
+    for point in range(shape[0]):
+        rungs[point] = max((cell.rung for cell in sweep.cells if point in cell.points), default=0)
+        parts = [k for k, cell in enumerate(sweep.cells) if point in cell.points and cell.rung == rungs[point]]
+        finished[point] = all(done[k] for k in parts)
+    values = (sweep.points, base.seeds, steps, returns, failed_at, rungs, finished)
+    return SweepResult(base.directory, base.algo, base.env, base.config, *values)
+
+
+def write_results(sweep: Sweep, result: SweepResult) -> None:
+    """Write results.csv, and of the points that are done ranking.csv, sweep.png and best.toml."""
+    directory, axes = result.directory, list(result.points[0])
+    halved = ["rung"] if sweep.halving > 1 else []
+    labels = [
+        [str(c), *map(text, point.values()), *[str(rung + 1)] * len(halved)]
+        for c, (point, rung) in enumerate(zip(result.points, result.rungs, strict=True))
+    ]
+    rows, losses = _rows(sweep), set[str]()
+    for table in rows.values():
+        losses |= {name for name in table[-1] if name not in (*COLUMNS, *axes)}
+    columns = [*COLUMNS, *sorted(losses)]
+    table = [
+        [*labels[lane[0]], *(row.get(name, "nan") for name in columns)] for lane in sorted(rows) for row in rows[lane]
+    ]
+    write_atomically(directory / "results.csv", table_text(["point", *axes, *halved, *columns], table))
+    ranking = result.ranking
+    header = ["rank", "point", *axes, *halved, "env_steps", "seeds", "iqm", "low", "high", "worst", "worst_seed"]
+    table = [
+        [i, *labels[r.point], r.env_steps, len(result.seeds), *r.score[:3], r.worst, r.worst_seed, len(r.failed)]
+        for i, r in enumerate(ranking, 1)
+    ]
+    write_atomically(directory / "ranking.csv", table_text([*header, "failed"], table))
+    if not ranking:
+        return
+    from jaxrl_up.analysis import plot_scores
+
+    title = f"{result.algo.name} on {result.env.name}, {count(len(result.seeds), 'seed')}"
+    title += ", points as far as they came" if sweep.halving > 1 else ""
+    drawn = sorted(ranking, key=lambda ranked: ranked.point)
+    try:
+        values, scores = [r.values for r in drawn], [r.score for r in drawn]
+        plot_scores(values, scores, directory / "sweep.png", title, drawn.index(ranking[0]))
+    except (OSError, ImportError, ValueError) as error:
+        warnings.warn(f"{directory / 'sweep.png'} was not written: {error}", stacklevel=2)
+    try:
+        write_atomically(directory / "best.toml", best_recipe(result))
+    except ValueError as error:
+        warnings.warn(f"{directory / 'best.toml'} was not written: {error}", stacklevel=2)
+
+
+def best_recipe(result: SweepResult) -> str:
+    """The best point as a recipe (see `jaxrl_up.experiments.recipes`): what differs from the defaults.
+
+    Raises `ValueError` for an algorithm, network or environment of your own, which a recipe cannot name.
+    """
+    algo, env, config, best = result.algo, result.best_env, result.best_config, result.best
+    own = any(dataclasses.is_dataclass(getattr(config, field.name)) for field in dataclasses.fields(config))
+    if own or ALGORITHMS.get(algo.name) is not algo or env.name not in envs.names() or env.spec.wrappers:
+        raise ValueError("a recipe cannot name an algorithm, a network or an environment of your own")
+    default, usual = algo.Config(), options(envs.make(env.name))
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    tables = {
+        "parameters": {name: value for name, value in options(env).items() if value != usual.get(name)},
+        "config": {name: value for name, value in fields.items() if value != getattr(default, name)},
+    }
+    head = [
+        f"# The best of {count(len(result.points), 'point')} of a sweep: {describe_point(best.values)}.",
+        f"# It scored {best.score} (IQM of {count(len(result.seeds), 'seed')}, {best.env_steps} steps) and was chosen "
+        "for it, so expect less:",
+        "# train it with other seeds for a score of its own, as in --seeds 100,101,102,103,104,105,106,107.",
+        f'algorithm = "{algo.name}"',
+        f'environment = "{env.name}"',
+        f"seeds = {len(result.seeds)}",
+    ]
+    return "\n".join(head) + "\n\n" + to_toml({name: table for name, table in tables.items() if table})

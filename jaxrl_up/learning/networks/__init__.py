@@ -1,0 +1,23 @@
+"""Networks: layers, encoders of observations, and the functions that each family learns."""
+
+from jaxrl_up.learning.networks.continuous import ActorCritics as ActorCritics
+from jaxrl_up.learning.networks.continuous import actor_critics as actor_critics
+from jaxrl_up.learning.networks.encoders import Torso as Torso
+from jaxrl_up.learning.networks.encoders import action_dims as action_dims
+from jaxrl_up.learning.networks.encoders import action_noise as action_noise
+from jaxrl_up.learning.networks.encoders import as_observation as as_observation
+from jaxrl_up.learning.networks.encoders import check_network as check_network
+from jaxrl_up.learning.networks.encoders import to_float as to_float
+from jaxrl_up.learning.networks.layers import ACTIVATIONS as ACTIVATIONS
+from jaxrl_up.learning.networks.layers import CNN as CNN
+from jaxrl_up.learning.networks.layers import MLP as MLP
+from jaxrl_up.learning.networks.layers import Conv as Conv
+from jaxrl_up.learning.networks.layers import Dense as Dense
+from jaxrl_up.learning.networks.layers import orthogonal as orthogonal
+from jaxrl_up.learning.networks.layers import product as product
+from jaxrl_up.learning.networks.policy_value import ActorCritic as ActorCritic
+from jaxrl_up.learning.networks.policy_value import actor_critic as actor_critic
+from jaxrl_up.learning.networks.policy_value import rescale_value as rescale_value
+from jaxrl_up.learning.networks.policy_value import value_scale as value_scale
+from jaxrl_up.learning.networks.q_values import QFunction as QFunction
+from jaxrl_up.learning.networks.q_values import q_network as q_network

@@ -1,0 +1,291 @@
+"""What the on-policy actor-critics share: their state, acting, and the batch with its advantages.
+
+Every one of them collects `rollout_length` steps from `num_envs` environments with the current policy,
+estimates advantages by GAE with bootstraps from the true successor at time limits, learns, and throws the
+rows away. What differs, the learning, is in `algorithms/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxrl_up import ops
+from jaxrl_up.config import as_key, schedule_steps
+from jaxrl_up.envs import Box, Discrete, Env, rescale_action, to_bounds
+from jaxrl_up.learning.networks import ActorCritic, action_noise, actor_critic, rescale_value, to_float, value_scale
+from jaxrl_up.learning.optimisation import descend as descend
+from jaxrl_up.learning.rollout import EpisodeSums, Interaction, start, unroll
+from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means
+
+
+class Learner(NamedTuple):
+    """All that is learned: restored to its last finite value when a seed fails."""
+
+    params: PyTree  # {"actor": ..., "critic": ...}
+    opt_state: PyTree
+    statistics: ops.RunningStatistics | None  # of observations; None when they are not normalised
+    return_statistics: ops.RunningStatistics | None  # of the critic's targets; likewise
+
+
+class Policy(NamedTuple):
+    """What acting needs."""
+
+    params: PyTree
+    statistics: ops.RunningStatistics | None
+
+
+class State(NamedTuple):
+    """The state of an on-policy run: arrays only."""
+
+    learner: Learner
+    interaction: Interaction
+    key: Key
+    counters: Counters
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(self.learner.params["actor"], self.learner.statistics)
+
+
+class Batch(NamedTuple):
+    """One update's data, `[T, B, ...]`; values and advantages are of the policy that acted."""
+
+    obs: Array  # normalised, if the config says so
+    action: Array
+    log_prob: Array
+    value: Array
+    advantage: Array  # GAE
+    target: Array  # of the critic, see `value_target`
+
+
+class Collected(NamedTuple):
+    """What a rollout leaves behind. `statistics` already include it, and are installed by `finish`."""
+
+    batch: Batch
+    params: PyTree  # those that acted, the critic's scale brought up to date
+    reward: Array  # [T, B]
+    discount: Array  # [T, B], gamma (1 - terminated)
+    going: Array  # [T, B], 1 - done: the episode went on after this step
+    next_value: Array  # [T, B], of the true successor; not to be read where the episode terminated
+    interaction: Interaction
+    statistics: ops.RunningStatistics | None
+    return_statistics: ops.RunningStatistics | None
+    episodes: EpisodeSums
+
+
+def network(config: Any, env: Env) -> ActorCritic:
+    """The actor-critic of a config; continuous actions live in [-1, 1] per bounded dimension.
+
+    Its observations are those that `normalize` gives: floats where they are normalised, whatever their space.
+    """
+    env, space = training_env(env), env.observation_space
+    if config.normalize_observations and isinstance(space, Box):
+        env = env.replace(spec=env.spec._replace(observation_space=Box(-np.inf, np.inf, space.shape)))
+    return actor_critic(config, env)
+
+
+def training_env(env: Env) -> Env:
+    """The environment as the policy sees it: a Gaussian's unclipped sample is clipped and rescaled."""
+    return rescale_action(env) if isinstance(env.action_space, Box) else env
+
+
+def init(
+    config: Any,
+    env: Env,
+    key: Key,
+    optimizer: optax.GradientTransformation,
+    parts: tuple[str, ...] = ("actor", "critic"),
+) -> State:
+    """Fresh networks, an optimiser for each of `parts`, statistics and environments.
+
+    Raises `ValueError` if observations that are no numbers shall be normalised.
+    """
+    if config.normalize_observations and isinstance(env.observation_space, Discrete):
+        raise ValueError(
+            f"normalize_observations=True needs observations in a Box, but {env.name} shows {env.observation_space}, "
+            "which the network sees one-hot; set it to False"
+        )
+    params_key, env_key, state_key = jax.random.split(as_key(key), 3)
+    params = network(config, env).init(params_key, config.initial_log_std)
+    opt_state = {part: optimizer.init(params[part]) for part in parts}
+    statistics = ops.init_statistics(env.observation_space.shape) if config.normalize_observations else None
+    return_statistics = ops.init_statistics() if config.normalize_returns else None
+    return State(
+        Learner(params, opt_state, statistics, return_statistics),
+        start(env, config.num_envs, env_key),
+        state_key,
+        Counters(jnp.int32(0), jnp.int32(0)),
+    )
+
+
+def normalize(env: Env, statistics: ops.RunningStatistics | None, obs: Array) -> Array:
+    """Observations of `env` as the networks get them: as they are, or what `to_float` gives, whitened."""
+    return obs if statistics is None else ops.normalize(statistics, to_float(cast(Box, env.observation_space), obs))
+
+
+def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
+    """Run the policy for `rollout_length` steps and estimate advantages (Schulman et al. 2016, eq. 16)."""
+    net = network(config, env)
+    params, _, statistics, return_statistics = state.learner
+
+    noise_key, unroll_key = jax.random.split(key)
+    noise = action_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
+
+    def policy(obs: Array, noise: Array) -> tuple[Array, Array]:
+        distribution = net.policy(params["actor"], normalize(env, statistics, obs))
+        action = distribution.sample_with(noise)
+        return action, distribution.log_prob(action)
+
+    interaction, rows, episodes = unroll(
+        training_env(env), policy, state.interaction, config.rollout_length, unroll_key, noise
+    )
+    obs = normalize(env, statistics, rows.obs)
+    value = net.value(params, obs)
+    next_value = net.value(params, normalize(env, statistics, rows.next_obs))
+    discount = config.gamma * (1.0 - rows.terminated.astype(jnp.float32))
+    going = 1.0 - (rows.terminated | rows.truncated).astype(jnp.float32)
+    advantage = ops.gae(rows.reward, discount, config.gae_lambda * going, value, next_value)
+    if config.value_target == "lambda_return":
+        target = advantage + value
+    else:
+        target = ops.discounted_returns(rows.reward, discount, going, next_value)
+    batch = Batch(obs, rows.action, rows.extras, value, advantage, target)
+    if statistics is not None:
+        statistics = ops.update_statistics(statistics, to_float(cast(Box, env.observation_space), rows.obs))
+    if return_statistics is not None:
+        return_statistics = ops.update_statistics(return_statistics, target)
+        params = {**params, "critic": rescale_value(params["critic"], root_mean_square(return_statistics))}
+    return Collected(
+        batch,
+        params,
+        rows.reward,
+        discount,
+        going,
+        next_value,
+        interaction,
+        statistics,
+        return_statistics,
+        episodes,
+    )
+
+
+def root_mean_square(statistics: ops.RunningStatistics) -> Array:
+    """Of what was seen; at least 1e-4, so that it can divide. Unlike the deviation, not zero for a constant."""
+    variance = statistics.m2 / jnp.maximum(statistics.count, 1)
+    return jnp.maximum(jnp.sqrt(statistics.mean**2 + variance), 1e-4)
+
+
+def value_loss(critic: PyTree, value: Array, target: Array) -> Array:
+    """The critic's loss in units of its scale, so that it is near 1 whatever the rewards."""
+    scale = value_scale(critic)
+    return ops.value_loss(value / scale, target / scale)
+
+
+def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
+    """`jnp.where` over two trees."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+
+
+def minibatches(batch: Batch, number: int, key: Key) -> Batch:
+    """Cut `[N, ...]` into `[number, N // number, ...]` at random; one minibatch is the batch as it is."""
+    if number == 1:
+        return jax.tree.map(lambda x: x[None], batch)
+    order = shuffled(key, batch.advantage.shape[0])
+    return jax.tree.map(lambda x: x[order].reshape(number, -1, *x.shape[1:]), batch)
+
+
+def shuffled(key: Key, n: int) -> Array:
+    """The numbers below n in random order `[n]`, four times faster on CPU than `jax.random.permutation`.
+
+    One sort of single words, random bits above and the number below, in place of sorting pairs. Two numbers whose
+    16 or more random bits agree stay in order, so this serves for cutting minibatches, where the order within one
+    does not matter, and not for statistics on permutations.
+    """
+    width = max(n - 1, 1).bit_length()
+    if width > 16:
+        return jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32))
+    below = jnp.uint32(2**width - 1)
+    words = (jax.random.bits(key, (n,), jnp.uint32) & ~below) | jnp.arange(n, dtype=jnp.uint32)
+    return (jnp.sort(words) & below).astype(jnp.int32)
+
+
+def fit_value(
+    config: Any,
+    env: Env,
+    optimizer: optax.GradientTransformation,
+    params: PyTree,
+    opt_state: PyTree,
+    batch: Batch,
+    rates: Mapping[str, Array | float],
+    max_grad_norm: Array | float | None = None,
+) -> tuple[PyTree, PyTree, Mean]:
+    """`value_steps` steps of the critic on the whole batch; the loss returned is the one before them, if there are."""
+    net = network(config, env)
+
+    def loss(critic: PyTree) -> Array:
+        return value_loss(critic, net.value({**params, "critic": critic}, batch.obs), batch.target)
+
+    def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
+        params, opt_state = carry
+        before, gradient = jax.value_and_grad(loss)(params["critic"])
+        gradient = {"critic": gradient}
+        return descend(optimizer, params, opt_state, gradient, rates, max_grad_norm), before
+
+    if config.value_steps == 0:
+        return params, opt_state, Mean(jnp.float32(0.0), jnp.int32(0))
+    (params, opt_state), losses = jax.lax.scan(step, (params, opt_state), length=config.value_steps)
+    return params, opt_state, Mean(losses[0], jnp.int32(1))
+
+
+def finish(
+    config: Any,
+    state: State,
+    key: Key,
+    collected: Collected,
+    params: PyTree,
+    opt_state: PyTree,
+    losses: Mapping[str, Array | Mean],
+) -> tuple[State, Metrics]:
+    """The state after an update. Statistics move only now, after the learner used the old ones.
+
+    Of the losses, those that are no `Mean` count once.
+    """
+    counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
+    learner = Learner(params, opt_state, collected.statistics, collected.return_statistics)
+    state = State(learner, collected.interaction, key, counters)
+    return state, Metrics(means(losses), *collected.episodes)
+
+
+def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = None) -> Array:
+    """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the mode."""
+    distribution = network(config, env).policy(policy.params, normalize(env, policy.statistics, obs))
+    action = distribution.mode() if key is None else distribution.sample(as_key(key))
+    return to_bounds(action, env.action_space) if isinstance(env.action_space, Box) else action
+
+
+def steps_per_update(config: Any) -> int:
+    """Environment steps that one update takes."""
+    return config.num_envs * config.rollout_length
+
+
+def remaining(config: Any, state: State) -> Array:
+    """Fraction of the schedules' steps to go, in [0, 1]."""
+    return jnp.maximum(1.0 - state.counters.env_steps.astype(jnp.float32) / schedule_steps(config), 0.0)
+
+
+def anneals(config: Any) -> bool:
+    """Whether the step sizes depend on how long the schedules are."""
+    return config.anneal_learning_rate
+
+
+def rates(config: Any, state: State) -> dict[str, Array]:
+    """The step size of each part at this update."""
+    scale = remaining(config, state) if config.anneal_learning_rate else 1.0
+    value_rate = config.learning_rate if config.value_learning_rate is None else config.value_learning_rate
+    return {"actor": scale * config.learning_rate, "critic": scale * value_rate}

@@ -1,0 +1,152 @@
+"""A run on disk: config.toml, progress.csv, timing.csv, checkpoints, curve.png and report.html in one directory.
+
+progress.csv is tidy, one row per seed and evaluation, and holds nothing that depends on the clock, so that equal
+runs write equal bytes. Its columns, in this order (in a sweep the swept names come first):
+
+    seed            the seed
+    env_steps       environment steps of this seed so far
+    updates         updates so far
+    return          mean undiscounted return of the evaluation's episodes
+    return_std      its standard deviation over the episodes
+    length          their mean length, environment steps
+    unfinished      how many met the step cap, counted with the return until then
+    distinct        how many differ from one another in an action or a reward
+    train_return    mean return of the training episodes that ended since the last row; nan if none did
+    train_episodes  how many did
+    failed_at       the update whose loss or learner was not finite; -1 for none
+    ...             the algorithm's losses, by name, as means over the gradient steps since the last row that were
+                    made; empty if none was, as before learning starts and after a seed failed
+
+timing.csv holds what does: `event,env_steps,seconds`. An `evaluation` row says how many seconds of work the run had
+taken until then (compilation included, pauses between processes not), a `resume` row the same where a later process
+took over; `compile`, `checkpoint` and `train` rows say how long that took.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxrl_up.records.files import clear_parts, expand, flush, read_text, table_text, write_atomically
+from jaxrl_up.records.values import number
+from jaxrl_up.training import Log
+
+TIMING = "event,env_steps,seconds"
+COLUMNS = (
+    "seed",
+    "env_steps",
+    "updates",
+    "return",
+    "return_std",
+    "length",
+    "unfinished",
+    "distinct",
+    "train_return",
+    "train_episodes",
+    "failed_at",
+)
+
+
+class Recorder:
+    """Writes the tables of a run while it trains: progress.csv and timing.csv.
+
+    `seeds [L]` and `axes`, name -> value `[L]`, say which lane of a log is what.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        seeds: Sequence[int],
+        steps_per_update: int,
+        axes: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        self.directory, self.steps_per_update = Path(directory), steps_per_update
+        self.labels = {**(axes or {}), "seed": seeds}
+
+    def begin(self, logs: Sequence[Log] = (), seconds: float = 0.0) -> None:
+        """Start the tables, or leave in them what `logs`, each `[L]`, hold: later rows are of a process that ended."""
+        clear_parts(self.directory)
+        if not logs:
+            (self.directory / "progress.csv").unlink(missing_ok=True)
+            write_atomically(self.directory / "timing.csv", TIMING + "\n")
+            return
+        rows = "".join(self._rows(log) for log in logs)
+        write_atomically(self.directory / "progress.csv", self._header(logs[0]) + rows)
+        steps, timing = int(logs[-1].env_steps[0]), self.directory / "timing.csv"
+        lines = read_text(timing).splitlines()[1:] if timing.exists() else []
+        whole = [line for line in lines if re.fullmatch(r"\w+,\d+,\d+\.\d+", line)]
+        kept = [line for line in whole if int(line.split(",")[1]) <= steps]
+        write_atomically(timing, "\n".join([TIMING, *kept]) + "\n")
+        self.time("resume", steps, seconds)
+
+    def append(self, log: Log, seconds: float) -> None:
+        """Add one evaluation, `log [L]`, as whole rows, reached after so many seconds of work."""
+        path = self.directory / "progress.csv"
+        _append(path, ("" if path.exists() else self._header(log)) + self._rows(log))
+        self.time("evaluation", int(log.env_steps[0]), seconds)
+
+    def time(self, event: str, env_steps: int, seconds: float) -> None:
+        """Add a row to timing.csv."""
+        _append(self.directory / "timing.csv", f"{event},{env_steps},{seconds:.3f}\n")
+
+    def flush(self) -> None:
+        """Return when the tables are on the disk."""
+        for path in (self.directory / "progress.csv", self.directory / "timing.csv", self.directory):
+            flush(path)
+
+    def _header(self, log: Log) -> str:
+        return table_text([*self.labels, *COLUMNS[1:], *sorted(log.learned)], [])
+
+    def _rows(self, log: Log) -> str:
+        steps = np.asarray(log.env_steps)
+        columns = [
+            *self.labels.values(),
+            steps,
+            steps // self.steps_per_update,
+            log.returns,
+            log.returns_std,
+            log.lengths,
+            log.unfinished,
+            log.distinct,
+            log.train_returns,
+            log.train_episodes,
+            log.failed_at,
+        ]
+        cells = [[number(value) for value in np.asarray(column)] for column in columns]
+        for _, mean in sorted(log.learned.items()):
+            cells.append([number(x) if count else "" for x, count in zip(mean.value, mean.count, strict=True)])
+        return "".join(",".join(row) + "\n" for row in zip(*cells, strict=True))
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
+    """The columns of a run's progress.csv, each `[S, E]` in the order of writing; an empty cell is NaN.
+
+    A last evaluation that was not written for every seed is left out. Raises `FileNotFoundError` if there is no
+    progress.csv and `ValueError` if it holds no evaluation.
+    """
+    path = expand(directory) / "progress.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{directory} holds no run: there is no progress.csv")
+    text = read_text(path)
+    whole = text[: text.rfind("\n") + 1]  # without a torn last line
+    names, *rows = [*csv.reader(io.StringIO(whole))] or [[]]
+    rows = [row for row in rows if len(row) == len(names)]
+    steps = names.index("env_steps") if "env_steps" in names else 0
+    num_seeds = next((i for i, row in enumerate(rows) if row[steps] != rows[0][steps]), len(rows))
+    num_evals = len(rows) // num_seeds if num_seeds else 0
+    if num_evals == 0:
+        raise ValueError(f"{path} holds no evaluation")
+    cells = [[cell or "nan" for cell in row] for row in rows[: num_evals * num_seeds]]
+    table = np.array(cells, np.float64).reshape(num_evals, num_seeds, len(names))
+    return {name: table[:, :, i].T for i, name in enumerate(names)}

@@ -1,0 +1,69 @@
+"""Everything that is needed to repeat a run, as tables."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import jax
+
+from jaxrl_up._version import __version__
+from jaxrl_up.envs import Env
+from jaxrl_up.types import Algorithm, PyTree
+
+
+def describe(
+    algo: Algorithm,
+    env: Env,
+    config: PyTree,
+    seeds: Sequence[int],
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Everything that is needed to repeat a run, as nested dictionaries (tables of config.toml)."""
+    return {
+        "run": {"algorithm": algo.name, "seeds": list(seeds), **(settings or {})},
+        "config": {name: getattr(config, name) for name in config.__dataclass_fields__},
+        **describe_environment(env),
+        "versions": versions(),
+        "code": {"commit": commit()},
+        "device": {
+            "kind": jax.devices()[0].device_kind,
+            "platform": jax.default_backend(),
+            "count": len(jax.devices()),
+        },
+    }
+
+
+def describe_environment(env: Env) -> dict[str, Any]:
+    """The tables of config.toml that say what the environment is."""
+    return {
+        "environment": {
+            "name": env.name,
+            "max_steps": env.max_steps,
+            "wrappers": list(env.spec.wrappers),
+            "observation_space": str(env.observation_space),
+            "action_space": str(env.action_space),
+        },
+        "environment.params": dict(env.params) if isinstance(env.params, dict) else {"repr": repr(env.params)},
+        "environment.static": dict(env.spec.fixed),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers of a run depend on."""
+    names = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
+    found = {name: metadata.version(name) for name in names}
+    return {"jaxrl_up": __version__, "python": platform.python_version(), **found}
+
+
+def commit() -> str | None:
+    """The git commit of the working directory, `-dirty` where files differ from it; None outside a repository."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

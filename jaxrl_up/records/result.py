@@ -1,0 +1,100 @@
+"""What a run reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrl_up.config import as_key, canonical
+from jaxrl_up.envs import Env
+from jaxrl_up.learning import as_observation
+from jaxrl_up.ops import Score, score
+from jaxrl_up.training import Log
+from jaxrl_up.types import Algorithm, Array, Key, PyTree
+
+
+class RunResult(NamedTuple):
+    """What a run reached. Every seed is in it, failed ones too."""
+
+    algo: Algorithm
+    env: Env
+    config: PyTree
+    seeds: tuple[int, ...]
+    state: PyTree  # [S, ...], counters unbatched; on the host where the devices do not divide the seeds
+    log: Log  # [S, E]
+    compile_seconds: float
+    train_seconds: float  # without compiling; of all processes that worked on it
+    stopped: str  # what stopped it before total_steps: "Ctrl-C", "SIGTERM" or nothing
+    directory: Path | None = None  # where it is kept, absolute
+    num_episodes: int | None = None  # of each evaluation
+
+    @property
+    def env_steps(self) -> np.ndarray:
+        """Environment steps per seed at each evaluation, `[E]`."""
+        return np.asarray(self.log.env_steps)[0]
+
+    @property
+    def returns(self) -> np.ndarray:
+        """Mean evaluation returns, `[S, E]`."""
+        return np.asarray(self.log.returns)
+
+    @property
+    def score(self) -> Score:
+        """IQM over seeds of the final policies' returns, with a 95% interval: see `jaxrl_up.ops.bootstrap`."""
+        return score(self.returns[:, -1])
+
+    @property
+    def failed(self) -> dict[int, int]:
+        """Seed -> the update at which its loss or learner was first not finite."""
+        failed_at = self.log.failed_at[:, -1]
+        return {s: int(u) for s, u in zip(self.seeds, failed_at, strict=True) if u >= 0}
+
+    @property
+    def steps_per_second(self) -> float:
+        """Environment steps per second, all seeds together, without compiling."""
+        return len(self.seeds) * float(self.env_steps[-1]) / self.train_seconds
+
+    def policy(self, seed: int | None = None, deterministic: bool = True) -> Callable[..., Array]:
+        """The final policy of one seed (default: the first) as `(obs [..., *shape], key=None) -> action`.
+
+        A stochastic policy needs a key. Raises `ValueError` for a seed that was not run, and the policy for what is
+        no observation of the space.
+        """
+        seed = self.seeds[0] if seed is None else seed
+        if seed not in self.seeds:
+            raise ValueError(f"seed {seed} was not run; choose from {list(self.seeds)}")
+        lane = self.seeds.index(seed)
+        params = jax.tree.map(lambda x: x[lane], self.state.policy)
+        config = canonical(self.config)
+
+        @jax.jit
+        def act(obs: Array, key: Key | None) -> Array:
+            return self.algo.act(config, self.env, params, obs, key)
+
+        def policy(obs: Any, key: Key | None = None) -> Array:
+            if key is None and not deterministic:
+                raise ValueError("a stochastic policy needs a key: policy(obs, jax.random.key(0))")
+            return act(as_observation(self.env.observation_space, obs), None if deterministic else as_key(key))
+
+        return Acting(policy, self, seed, deterministic)
+
+
+class Acting:
+    """A policy of a run as a function; see `RunResult.policy`. Only what acting needs is pickled of it."""
+
+    def __init__(self, act: Callable[..., Array], result: RunResult, seed: int, deterministic: bool) -> None:
+        self.act, self.result, self.seed, self.deterministic = act, result, seed, deterministic
+
+    def __call__(self, obs: Array, key: Key | None = None) -> Array:
+        return self.act(obs, key)
+
+    def __reduce__(self) -> Any:
+        lane = self.result.seeds.index(self.seed)
+        policy = jax.tree.map(lambda x: x[lane : lane + 1], self.result.state.policy)
+        result = self.result._replace(seeds=(self.seed,), state=SimpleNamespace(policy=policy), log=None)
+        return RunResult.policy, (result, self.seed, self.deterministic)

@@ -1,0 +1,184 @@
+"""What was run, read back from its directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrl_up import envs
+from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, take_config
+from jaxrl_up.config import did_you_mean, seed_list
+from jaxrl_up.envs import Env
+from jaxrl_up.records.description import describe_environment
+from jaxrl_up.records.files import expand, read_text
+from jaxrl_up.records.values import from_toml, to_toml
+from jaxrl_up.types import Algorithm, PyTree
+
+SETTINGS = {  # of the table [run], with their values where it does not say
+    "num_evals": 20,
+    "num_episodes": 16,
+    "deterministic": True,
+    "max_eval_steps": None,
+    "stages": (),
+    "preset": None,
+}
+
+
+class SavedRun(NamedTuple):
+    """What was run, as its config.toml says."""
+
+    directory: Path
+    algo: Algorithm
+    env: Env
+    config: PyTree
+    seeds: tuple[int, ...]
+    settings: dict[str, Any]  # how it is evaluated, and what it came from: see `SETTINGS`
+    grid: dict[str, np.ndarray]  # swept name -> value [C]; empty for a plain run
+    tables: dict[str, Any]  # config.toml itself
+
+
+def load_run(
+    directory: str | Path,
+    algo: Algorithm | str | None = None,
+    env: Env | str | None = None,
+    config: PyTree | None = None,
+) -> SavedRun:
+    """Read what was run in a directory (or from its config.toml).
+
+    An algorithm or environment of your own cannot be found by its name: give it. A config is needed where a network of
+    your own cannot be told by its import path and fields. Raises `FileNotFoundError` where
+    there is no run, and `ValueError` for a config.toml that does not say what to run, or says other than what is given
+    or can be built now.
+    """
+    check_order(algo, env, config)
+    algo = None if algo is None else find_algorithm(algo)
+    env = None if env is None else envs.find(env)
+    path, tables = _config_path(directory), read_config(directory)
+    try:
+        run, fields, given = dict(tables["run"]), dict(tables["config"]), config
+        name, seeds = run.pop("algorithm"), seed_list(run.pop("seeds"))
+        algo = _algorithm(name) if algo is None else algo
+        if algo.name != name:
+            raise ValueError(f"the run is of {name}, not of {algo.name}")
+        env = _environment(tables["environment"]) if env is None else env
+        if given is None:
+            config = make_config(algo, **{key: from_toml(value) for key, value in fields.items()})
+        else:
+            config = take_config(algo, given)
+            _check_config(config, fields)
+        settings = {key: from_toml(run.pop(key, default)) for key, default in SETTINGS.items()}
+        grid = {key: np.asarray(value, np.float32) for key, value in tables.get("grid", {}).items()}
+    except KeyError as error:
+        raise ValueError(f"{path}: {error} is missing") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    if run:
+        unknown = next(iter(run))
+        raise ValueError(f"{path}: [run] has no {unknown!r}.{did_you_mean(unknown, SETTINGS)}")
+    _check_environment(path, env, tables)
+    return SavedRun(path.parent, algo, env, config, seeds, settings, grid, tables)
+
+
+def read_config(directory: str | Path) -> dict[str, Any]:
+    """The tables of a run's config.toml; raises as `load_run` does for one that cannot be read."""
+    path = _config_path(directory)
+    try:
+        return tomllib.loads(read_text(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{path.parent} holds no run: there is no {path.name}") from None
+    except IsADirectoryError:
+        raise FileNotFoundError(f"{path} is a directory, not a run's config.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable as TOML: {error}") from None
+
+
+def run_arguments(directory: str | Path) -> list[str]:
+    """A run as arguments of `jaxrl-up train`, which checks them; starts no JAX. Raises as `load_run` does."""
+    path, tables = _config_path(directory), read_config(directory)
+    try:
+        run, environment = tables["run"], tables["environment"]
+        if "grid" in tables:
+            raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
+        if environment["wrappers"] or any(isinstance(value, dict) for value in tables["config"].values()):
+            raise ValueError(f"{path} has a network or an environment of your own: repeat the run from Python")
+        arguments = [run["algorithm"], f"--env={environment['name']}", f"--seeds={','.join(map(str, run['seeds']))},"]
+        arguments += [_option(name, value) for name, value in tables["config"].items()]
+        options = environment_options(environment)
+        how = {name: run.get(name, SETTINGS[name]) for name in ("num_evals", "num_episodes", "max_eval_steps")}
+        deterministic = run.get("deterministic", True)
+    except KeyError as error:
+        raise ValueError(f"{path}: {error} is missing") from None
+    except TypeError as error:
+        raise ValueError(f"{path} is not a run's: {error}") from None
+    arguments += [f"--env.{name}={_text(value)}" for name, value in options.items() if value is not None]
+    arguments += [_option(name, value) for name, value in how.items()]
+    return arguments if deterministic else [*arguments, "--stochastic"]
+
+
+def _option(name: str, value: Any) -> str:
+    return f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(_text(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+def _config_path(directory: str | Path) -> Path:
+    path = expand(directory, "directory").absolute()
+    return path if path.suffix == ".toml" and not path.is_dir() else path / "config.toml"
+
+
+def _algorithm(name: str) -> Algorithm:
+    if name not in ALGORITHMS:
+        raise ValueError(
+            f"there is no algorithm {name!r}.{did_you_mean(name, ALGORITHMS)} Give one of your own from Python: "
+            "resume(directory, algo=...)"
+        )
+    return ALGORITHMS[name]
+
+
+def _environment(table: Mapping[str, Any]) -> Env:
+    name = table["name"]
+    if name not in envs.names() or table["wrappers"]:
+        what = f"the environment {name!r}" + (f" with {', '.join(table['wrappers'])}" if table["wrappers"] else "")
+        raise ValueError(f"{what} is not one that is built by name; give it from Python: resume(directory, env=...)")
+    return envs.make(name, **environment_options(table))
+
+
+def environment_options(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What `envs.make` needs beside the name to build the environment of a run again."""
+    static = {key: from_toml(value) for key, value in table.get("static", {}).items() if key not in LIMITS}
+    params = {key: from_toml(value) for key, value in table.get("params", {}).items()}
+    return {"max_steps": from_toml(table["max_steps"]), **static, **params}
+
+
+def _check_config(config: PyTree, fields: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if a config is not what the run has recorded."""
+    names = [field.name for field in dataclasses.fields(config)]
+    now = tomllib.loads(to_toml({"config": {name: getattr(config, name) for name in names}}))["config"]
+    for name in {**fields, **now}:
+        if fields.get(name) != now.get(name):
+            raise ValueError(f"the config is not the run's: {name} was {fields.get(name)} and is {now.get(name)}")
+
+
+def _check_environment(path: Path, env: Env, tables: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if the environment is not what the run has recorded."""
+    now = tomllib.loads(to_toml(describe_environment(env)))["environment"]
+    then = tables["environment"]
+    for key in {**then, **now}:
+        if then.get(key) != now.get(key):
+            was, is_now = then.get(key), now.get(key)
+            if isinstance(was, dict) and isinstance(is_now, dict):
+                key = next(k for k in {**was, **is_now} if was.get(k) != is_now.get(k))
+                was, is_now = was.get(key), is_now.get(key)
+            raise ValueError(f"{path}: the environment has changed: {key} was {was} and is {is_now}")
+
+
+LIMITS = ("max_steps_in_episode",)  # gymnax's names for the time limit

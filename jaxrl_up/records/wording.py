@@ -1,0 +1,68 @@
+"""What a reader of a score must know, in words, and numbers for people."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxrl_up.training import num_updates
+
+if TYPE_CHECKING:
+    from jaxrl_up.records.result import RunResult
+
+
+def concerns(result: RunResult) -> list[str]:
+    """What a reader of the score must know: failed seeds, an early stop, unfinished or repeated episodes."""
+    lines = [
+        f"seed {seed} failed at update {update}: its loss or parameters were not finite; "
+        "its last finite policy was kept and scored"
+        for seed, update in result.failed.items()
+    ]
+    if result.stopped:
+        total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
+        lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
+        if result.directory is not None:
+            lines.append(f"go on with: jaxrl-up resume {shlex.quote(str(result.directory))}")
+    unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
+    if unfinished:
+        lines.append(
+            f"{count(unfinished, 'episode')} of the last evaluation met the step cap unfinished, "
+            "counted with the return until then"
+        )
+    if result.num_episodes is not None:
+        lines += repeats(np.asarray(result.log.distinct)[:, -1], result.num_episodes)
+    return lines
+
+
+def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
+    """A sentence where the episodes of an evaluation repeat one another: `distinct [S]`, -1 where it is not known."""
+    fewest = int(np.min(distinct))
+    if not 0 <= fewest < episodes:
+        return []
+    seeds = "" if np.all(distinct == fewest) else ", in the seed with the fewest"
+    return [
+        f"of the {episodes} episodes of the last evaluation only {fewest} differ in an action or a reward{seeds}: the "
+        "others repeat them, and make the score no surer"
+    ]
+
+
+def spread(returns: Any) -> str:
+    """`mean (sd, min..max)` over seeds, or the value of one."""
+    returns = np.asarray(returns, np.float64)
+    if returns.size == 1:
+        return f"{returns.item():.1f}"
+    return f"{returns.mean():.1f} (sd {returns.std(ddof=1):.1f}, {returns.min():.1f}..{returns.max():.1f})"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def clock(seconds: float) -> str:
+    """`h:mm:ss` or `m:ss`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,80 @@
+"""Whole episodes of a policy, played to see what it earns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxrl_up.algorithms import check_policy, take
+from jaxrl_up.config import flag, shown, whole, whole_or_none
+from jaxrl_up.envs import Env
+from jaxrl_up.learning import Episodes, play
+from jaxrl_up.types import Algorithm, Array, Key, PyTree
+
+
+class Evaluation(NamedTuple):
+    """How to evaluate: static, hashable."""
+
+    num_episodes: int = 16
+    deterministic: bool = True
+    max_steps: int | None = None
+
+
+def as_evaluation(evaluation: Evaluation) -> Evaluation:
+    """An Evaluation with plain values. Raises `TypeError` for something else and `ValueError` for counts below 1."""
+    if not isinstance(evaluation, tuple) or len(evaluation) > len(Evaluation._fields):
+        raise TypeError(f"evaluation={shown(evaluation)} must be an Evaluation, as in Evaluation(num_episodes=16)")
+    num_episodes, deterministic, max_steps = Evaluation(*evaluation)
+    return Evaluation(
+        whole("num_episodes", num_episodes),
+        flag("deterministic", deterministic),
+        whole_or_none("max_steps", max_steps),
+    )
+
+
+def evaluate(
+    algo: Algorithm | str,
+    env: Env | str,
+    config: PyTree,
+    policy: PyTree,
+    key: Key,
+    num_episodes: int = 16,
+    deterministic: bool = True,
+    max_steps: int | None = None,
+) -> Array:
+    """Undiscounted returns `[num_episodes]` of whole episodes of a policy (`state.policy`).
+
+    Each episode has a fresh start. `max_steps` caps its length; None is the environment's own time limit, or
+    10,000 steps where it has none. An episode that meets the cap reports what it earned until then; use
+    `evaluate_episodes` to see which did. `algo` and `env` may be names. Raises `ValueError` or `TypeError` for
+    arguments that are wrong or do not belong together, such as the policy of another algorithm.
+    """
+    return evaluate_episodes(algo, env, config, policy, key, num_episodes, deterministic, max_steps).returns
+
+
+def evaluate_episodes(
+    algo: Algorithm | str,
+    env: Env | str,
+    config: PyTree,
+    policy: PyTree,
+    key: Key,
+    num_episodes: int = 16,
+    deterministic: bool = True,
+    max_steps: int | None = None,
+) -> Episodes:
+    """As `evaluate`, with the lengths of the episodes and whether they finished."""
+    algo, env, config = take(algo, env, config)
+    evaluation = as_evaluation(Evaluation(num_episodes, deterministic, max_steps))
+    check_policy(algo, env, config, policy)
+    return play_policy(algo, env, config, policy, key, evaluation)
+
+
+def play_policy(
+    algo: Algorithm, env: Env, config: PyTree, policy: PyTree, key: Key, evaluation: Evaluation
+) -> Episodes:
+    """The episodes of `evaluate_episodes`, its arguments checked: what programs call."""
+    num_episodes, deterministic, max_steps = evaluation
+
+    def act(obs: Array, key: Key) -> Array:
+        return algo.act(config, env, policy, obs, None if deterministic else key)
+
+    return play(env, act, key, num_episodes, max_steps)

@@ -1,0 +1,108 @@
+"""What a run says, on a terminal and elsewhere."""
+
+import io
+
+import numpy as np
+import pytest
+from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, make_result
+
+from jaxrl_up import PPO
+from jaxrl_up.experiments import Reporter, summary
+from jaxrl_up.records import clock, spread
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def report(stream, log=None, enabled=True, **options):
+    log = make_log() if log is None else log
+    reporter = Reporter(PPO, make_env(), CONFIG, SEEDS, enabled, stream)
+    with reporter:
+        reporter.compiled(2.0)
+        for e in range(log.returns.shape[1]):
+            reporter.evaluated(at(log, e), 1.0 + e)
+    reporter.finished(make_result(log, **options))
+    return stream.getvalue()
+
+
+def test_plain_lines():
+    lines = report(io.StringIO()).splitlines()
+    assert lines[0].startswith("ppo on Fake-v0: 3 seeds x 3,072 steps on ")
+    assert lines[1] == "compiled in 2.0 s, training"
+    assert lines[2] == "1,024/3,072 steps   3,072 steps/s   0:02 left   return 17.4 (sd 6.5, 10.0..22.1)"
+    assert lines[5].startswith("score 33.5 [-41.4, 108.5] (IQM of 3 seeds")
+    assert lines[6:] == ["worst seed 3: 0.3", "compiled in 2.0 s, trained in 4.0 s (2,304 env steps/s, all seeds)"]
+
+
+def test_a_failed_seed_is_named_once_and_in_the_summary():
+    text = report(io.StringIO(), make_log(failed_at=(-1, 17, -1)))
+    assert text.count("seed 3 failed at update 17; it keeps") == 1
+    assert "seed 3 failed at update 17: its loss or parameters were not finite; its last finite policy" in text
+
+
+def test_a_failure_is_not_repeated_at_each_evaluation():
+    log = make_log()
+    log = log._replace(failed_at=np.array([[-1] * 3, [1, 1, 1], [-1] * 3]))
+    assert report(io.StringIO(), log).count("it keeps its last finite policy") == 1
+
+
+def test_an_early_stop_and_unfinished_episodes_are_said():
+    lines = summary(make_result(make_log(unfinished=(0, 2, 1)), stopped="Ctrl-C"))
+    assert "stopped by Ctrl-C at 3,072 of 3,072 steps" in lines
+    assert lines[-1].startswith("3 episodes of the last evaluation met the step cap unfinished")
+
+
+def test_episodes_that_repeat_others_are_said():
+    log = make_log()
+    for last, said in (
+        ((16, 16, 16), None),
+        ((2, 2, 2), "only 2 differ in an action or a reward: "),
+        ((16, 3, 9), "only 3 differ in an action or a reward, in the seed"),
+    ):
+        found = make_result(log._replace(distinct=np.array([[16, 16, x] for x in last])))._replace(num_episodes=16)
+        lines = [line for line in summary(found) if "16 episodes" in line]
+        assert len(lines) == (said is not None)
+        assert all(said in line for line in lines)
+    unknown = make_result(log._replace(distinct=np.full((3, 3), -1)))._replace(num_episodes=16)
+    assert not any("differ" in line for line in summary(unknown))
+
+
+def test_a_seed_without_a_number_is_the_worst():
+    returns = RETURNS.copy()
+    returns[2, -1] = np.nan
+    lines = summary(make_result(make_log(returns=returns)))
+    assert lines[0].startswith("score nan [nan, nan]")
+    assert lines[1] == "worst seed 7: nan"
+
+
+def test_terminal_shows_a_bar_and_keeps_the_summary(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    text = report(Terminal(), make_log(failed_at=(-1, 17, -1)))
+    assert "━" in text
+    assert "3072/3072" in text
+    assert "return 33.5" in text
+    assert "seed 3 failed at update 17; it keeps" in text
+    assert text.rstrip().endswith("its last finite policy was kept and scored")
+
+
+def test_silent_when_disabled():
+    assert report(io.StringIO(), enabled=False) == ""
+    assert report(Terminal(), enabled=False) == ""
+
+
+def test_the_bar_goes_away_when_training_raises(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    reporter = Reporter(PPO, make_env(), CONFIG, SEEDS, True, stream)
+    with pytest.raises(RuntimeError, match="boom"), reporter:
+        raise RuntimeError("boom")
+    assert reporter.display is None
+    assert stream.getvalue().rstrip().endswith("\x1b[?25h")  # the cursor is back
+
+
+def test_small_texts():
+    assert spread([1.0]) == "1.0"
+    assert spread(np.array([1.0, 3.0])) == "2.0 (sd 1.4, 1.0..3.0)"
+    assert [clock(s) for s in (0.4, 59.6, 61, 3700)] == ["0:00", "1:00", "1:01", "1:01:40"]

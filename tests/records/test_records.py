@@ -1,0 +1,261 @@
+"""Run directories: what is written, that it reads back, and that nothing is overwritten."""
+
+import csv
+import math
+import tomllib
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fake_runs import CONFIG, RETURNS, SEEDS, STEPS, at, make_env, make_log, make_result
+
+from jaxrl_up import PPO
+from jaxrl_up.analysis import gather
+from jaxrl_up.experiments import draw
+from jaxrl_up.records import (
+    COLUMNS,
+    Recorder,
+    check_directory,
+    create,
+    describe,
+    number,
+    read_progress,
+    reserve,
+    to_toml,
+)
+from jaxrl_up.types import Mean
+
+
+class Torso(nn.Module):
+    width: int = 8
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.width)(x)
+
+
+def record(directory, log=None, config=CONFIG):
+    log = make_log() if log is None else log
+    begin(directory, config)
+    recorder = Recorder(directory, SEEDS, 1024)
+    recorder.begin()
+    for e in range(len(STEPS)):
+        recorder.append(at(log, e), 1.5 * e)
+    draw(make_result(log, config=config), directory)
+    return directory
+
+
+def begin(directory, config=CONFIG, force=False):
+    create(directory, describe(PPO, make_env(), config, SEEDS, {"num_evals": 3, "max_eval_steps": None}), force)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return record(tmp_path_factory.mktemp("runs") / "deep" / "run")
+
+
+def test_what_was_not_measured_is_an_empty_cell(tmp_path):
+    """Before the first gradient step; a loss that was no number is another thing."""
+    log = make_log()
+    made = np.array([[0, 0, 4], [0, 0, 4], [0, 0, 0]], np.int32)
+    entropy = np.where(np.arange(3) == 1, np.nan, np.float32(0.5)) * np.ones((3, 3), np.float32)
+    log = log._replace(learned={"loss": Mean(0.1 * made, made), "entropy": Mean(entropy, np.ones((3, 3), np.int32))})
+    directory = record(tmp_path / "run", log)
+    with (directory / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["loss"] for row in rows] == [""] * 6 + ["0.1", "0.1", ""]
+    assert [row["entropy"] for row in rows] == ["0.5"] * 3 + ["nan"] * 3 + ["0.5"] * 3
+    columns = read_progress(directory)
+    np.testing.assert_array_equal(columns["loss"], log.losses["loss"])
+    np.testing.assert_array_equal(columns["loss"], np.where(made > 0, 0.1, np.nan))
+    curves = gather(directory, "loss", smooth=3)
+    (curve,) = curves["Fake-v0"]["run"]
+    np.testing.assert_array_equal(curve.values, columns["loss"])
+    curve = gather(make_result(log), "entropy", smooth=3)["Fake-v0"]["ppo on Fake-v0"][0]
+    np.testing.assert_allclose(curve.values, [[0.5, np.nan, 0.5]] * 3)
+
+
+def test_rows_are_tidy(directory):
+    with (directory / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == (*COLUMNS, "entropy", "loss")
+    assert [(int(r["seed"]), int(r["env_steps"])) for r in rows] == [(s, n) for n in STEPS for s in SEEDS]
+    assert [int(r["updates"]) for r in rows[::3]] == [1, 2, 3]
+    values = np.array([float(r["return"]) for r in rows], np.float32).reshape(3, 3).T
+    np.testing.assert_array_equal(values, RETURNS)  # exactly
+    assert math.isnan(float(rows[-1]["train_return"]))
+    assert {r["failed_at"] for r in rows} == {"-1"}
+
+
+def test_equal_runs_write_equal_bytes(directory, tmp_path):
+    again = record(tmp_path / "again")
+    for name in ("progress.csv", "config.toml"):
+        assert (again / name).read_bytes() == (directory / name).read_bytes()
+
+
+def test_pandas_reads_it(directory):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_csv(directory / "progress.csv")
+    assert frame.groupby("seed")["return"].last().tolist() == pytest.approx(RETURNS[:, -1].tolist())
+
+
+def test_config_reads_back(directory):
+    config = tomllib.loads((directory / "config.toml").read_text())
+    assert config["run"] == {"algorithm": "ppo", "seeds": [0, 3, 7], "num_evals": 3, "max_eval_steps": "none"}
+    assert config["environment"]["name"] == "Fake-v0"
+    assert config["environment"]["params"] == {"gravity": 9.8}
+    assert config["environment"]["static"] == {"size": 4, "max_steps": 9}
+    assert {"jax", "jaxrl_up", "python"} <= set(config["versions"])
+    assert config["device"]["count"] >= 1
+    back = {k: None if v == "none" else tuple(v) if isinstance(v, list) else v for k, v in config["config"].items()}
+    assert PPO.Config(**back) == CONFIG
+
+
+def test_every_kind_of_value_reads_back():
+    values = {
+        "text": 'a "quoted"\\ line\nbreak \x7f é 🙂',
+        "odd key": True,
+        "small": 1e-7,
+        "float32": np.float32(0.1),
+        "whole": 3.0,
+        "array": jnp.asarray([1.5, 2.0]),
+        "nested": ((1, 2), ()),
+        "infinite": math.inf,
+        "big": 2**31,
+        "table": {"a b": np.int32(4), "c": np.bool_(False)},
+    }
+    back = tomllib.loads(to_toml({"t": values}))["t"]
+    assert back == {
+        **values,
+        "float32": 0.1,
+        "array": [1.5, 2.0],
+        "nested": [[1, 2], []],
+        "table": {"a b": 4, "c": False},
+    }
+    assert isinstance(back["whole"], float)
+    assert math.isnan(tomllib.loads(to_toml({"t": {"x": math.nan}}))["t"]["x"])
+
+
+def test_a_custom_network_is_named():
+    network = tomllib.loads(to_toml({"config": {"network": Torso(width=4)}}))["config"]["network"]
+    assert network["import"].endswith("test_records:Torso")
+    assert network["fields"] == {"width": 4}
+    assert "0x" not in tomllib.loads(to_toml({"t": {"f": record}}))["t"]["f"]["repr"]
+
+
+def test_numbers_are_the_shortest_that_read_back():
+    assert number(np.float32(22.1)) == "22.1"
+    assert number(np.float32(1e-7)) == "1e-07"
+    assert number(np.int32(7)) == "7"
+    assert number(np.float32("nan")) == "nan"
+
+
+def test_timing_is_apart(directory):
+    lines = (directory / "timing.csv").read_text().splitlines()
+    assert lines == [
+        "event,env_steps,seconds",
+        *(f"evaluation,{n},{x}" for n, x in zip(STEPS, ("0.000", "1.500", "3.000"), strict=True)),
+    ]
+
+
+def test_curve_is_a_png(directory):
+    assert (directory / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_rows_are_there_after_each_evaluation(tmp_path):
+    recorder = Recorder(tmp_path, SEEDS, 1024)
+    recorder.begin()
+    for e in range(2):
+        recorder.append(at(make_log(), e), 0.0)
+        assert read_progress(tmp_path)["return"].shape == (3, e + 1)
+
+
+def test_what_is_newer_than_the_checkpoint_is_dropped(directory, tmp_path):
+    for name in ("progress.csv", "timing.csv"):
+        (tmp_path / name).write_bytes((directory / name).read_bytes())
+    recorder = Recorder(tmp_path, SEEDS, 1024)
+    recorder.begin([at(make_log(), 0)], 7.0)
+    assert read_progress(tmp_path)["env_steps"].tolist() == [[STEPS[0]]] * 3
+    assert (tmp_path / "timing.csv").read_text().splitlines()[1:] == ["evaluation,1024,0.000", "resume,1024,7.000"]
+    for e in (1, 2):
+        recorder.append(at(make_log(), e), 0.0)
+    assert (tmp_path / "progress.csv").read_bytes() == (directory / "progress.csv").read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_swept_values_come_first(tmp_path):
+    recorder = Recorder(tmp_path, (0, 1, 0), 1024, {"learning_rate": np.float32([0.1, 0.1, 0.2])})
+    recorder.begin()
+    for e in range(3):
+        recorder.append(at(make_log(), e), 0.0)
+    columns = read_progress(tmp_path)
+    assert list(columns)[:3] == ["learning_rate", "seed", "env_steps"]
+    np.testing.assert_array_equal(columns["seed"][:, -1], [0, 1, 0])
+    np.testing.assert_array_equal(columns["learning_rate"][:, 0], [0.1, 0.1, 0.2])
+    np.testing.assert_array_equal(columns["return"].astype(np.float32), RETURNS)
+
+
+def test_a_torn_last_row_is_left_out(directory, tmp_path):
+    text = (directory / "progress.csv").read_text()
+    (tmp_path / "progress.csv").write_text(text[:-30])
+    np.testing.assert_array_equal(read_progress(tmp_path)["env_steps"], [STEPS[:2]] * 3)
+
+
+def test_a_failed_seed_is_in_the_rows(tmp_path):
+    columns = read_progress(record(tmp_path / "run", make_log(failed_at=(-1, 17, -1))))
+    assert columns["failed_at"][:, -1].tolist() == [-1, 17, -1]
+
+
+def test_nothing_is_overwritten(directory):
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        begin(directory)
+    assert before == {path: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_other_files_do_not_disturb(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    begin(tmp_path)
+    begin(tmp_path, force=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_written_is_said_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    for call in (check_directory, begin):
+        with pytest.raises(NotADirectoryError, match="file is not a directory"):
+            call(tmp_path / "file" / "run")
+
+
+def test_a_directory_without_rights(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(OSError, match=r"cannot write a run to .*: Permission denied"):
+        begin(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [(None, FileNotFoundError), ("", ValueError), ("seed,return\n", ValueError)]
+)
+def test_no_run_to_read(tmp_path, text, error):
+    if text is not None:
+        (tmp_path / "progress.csv").write_text(text)
+    with pytest.raises(error, match=r"progress\.csv"):
+        read_progress(tmp_path)
+
+
+def test_a_run_is_replaced_only_by_force(tmp_path):
+    record(tmp_path)
+    begin(tmp_path, CONFIG.replace(gamma=0.5), force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
+    assert tomllib.loads((tmp_path / "config.toml").read_text())["config"]["gamma"] == 0.5
+
+
+def test_a_place_of_its_own(tmp_path):
+    assert [reserve(tmp_path / "a" / "run").name for _ in range(3)] == ["run", "run-2", "run-3"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write a run"):
+        reserve(tmp_path / "file" / "run")
