@@ -91,6 +91,7 @@ def work(folder: Path, names: list[str]) -> None:
         swept = jaxrl_up.sweep(algo, env, config, {"learning_rate": [1e-3, 1e-2]}, jax.numpy.arange(3), 2, how)
         found = leaves({"run": {"state": result.state, "log": result.log}, "sweep": swept})
         np.savez(folder / f"{list(CASES).index(name)}.npz", **{f"{i} {k}": x for i, (k, x) in enumerate(found.items())})
+        jax.clear_caches()  # programs add up to more mappings than Linux allows
         print(f"  {name}", flush=True)
 
 
@@ -144,6 +145,7 @@ def main() -> None:
                 path = str(checkout.resolve())
                 flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
                 environment = {**os.environ, "PYTHONPATH": path, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+                environment["TF_CPP_MIN_LOG_LEVEL"] = "3"  # see jaxrl_up/__init__.py: JAX is imported first here
                 command = [sys.executable, str(Path(__file__).resolve()), ".", ".", *options.algos]
                 command += ["--work", str(folder)]
                 subprocess.run(command, check=True, env=environment, cwd=path)

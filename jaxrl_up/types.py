@@ -7,7 +7,7 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -35,27 +35,75 @@ class TimeStep(NamedTuple):
     info: dict[str, Array]
 
 
+class Counters(NamedTuple):
+    """Progress of a run. Depends on no key, so `lax.cond` on it stays a branch under vmap."""
+
+    updates: Array  # int32
+    env_steps: Array  # int32
+
+
+class Learner(Protocol):
+    """All that is learned: a pytree of arrays, restored to its last finite value when a seed fails."""
+
+    @property
+    def acting(self) -> PyTree:
+        """The policy: what `Algorithm.act` needs of it."""
+        ...
+
+
+class State(Protocol):
+    """A run at some moment: a named tuple whose leaves are arrays, without axes for seeds."""
+
+    @property
+    def learner(self) -> Any:
+        """See `Learner`."""
+        ...
+
+    @property
+    def counters(self) -> Counters:
+        """How far it is. Depends on no key, so it is never batched over seeds."""
+        ...
+
+    @property
+    def policy(self) -> PyTree:
+        """`learner.acting`."""
+        ...
+
+    @property
+    def experience(self) -> PyTree:
+        """What is kept to learn from, as a replay; `()` where each batch is thrown away."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Algorithm:
     """A learning algorithm as a record of pure functions; nothing in it holds state.
 
-    Every `State` has the fields `learner` (what is learned: frozen when a seed fails),
-    `counters` (independent of keys, so never batched over seeds) and `policy` (what `act` needs).
+    What a family asks for beside these is a record of its own, as `learning.off_policy.OffPolicy`.
     """
 
     name: str
-    Config: type  # frozen dataclass: numbers are traced leaves, `static(...)` fields are not
-    init: Callable[..., Any]  # (config, env, key) -> State
-    update: Callable[..., Any]  # (config, env, state) -> (State, Metrics): interact, then learn
-    act: Callable[..., Array]  # (config, env, policy, obs, key) -> action; key=None: the mode
-    steps_per_update: Callable[[Any], int]  # config -> environment steps of one update, all envs
+    """by which command lines, recipes and config.toml know it"""
+    Config: type
+    """a frozen dataclass of `traced(...)` fields, which are leaves, and `static(...)` ones, which are not"""
+    init: Callable[..., Any]
+    """(config, env, key) -> `State`"""
+    update: Callable[..., Any]
+    """(config, env, state) -> (`State`, `Metrics`): interact for `steps_per_update` steps, then or meanwhile learn"""
+    act: Callable[..., Array]
+    """(config, env, policy, obs `[..., *shape]`, key) -> actions of the environment; a key of None gives the mode"""
+    steps_per_update: Callable[[Any], int]
+    """config -> environment steps of one update, of all environments together"""
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    """name -> fields that differ from the defaults"""
     action_spaces: tuple[str, ...] = ("Discrete", "Box")
-    anneals: Callable[[Any], bool] = lambda config: False  # whether anything is annealed over its `schedule_steps`
+    """the spaces that it acts in, by the names of their classes"""
+    anneals: Callable[[Any], bool] = lambda config: False
+    """config -> whether anything is annealed over its `schedule_steps`"""
 
     def __reduce__(self) -> Any:
         """Pickled by name: as the variable of a module that it is."""
-        own = sys.modules.get(self.update.__module__)
+        own = sys.modules.get(self.Config.__module__)
         for module in (own, *list(sys.modules.values())):
             for name, value in list(getattr(module, "__dict__", {}).items()):
                 if value is self:
@@ -98,13 +146,6 @@ class Metrics(NamedTuple):
     episode_count: Array
     episode_return: Array  # sum over ended episodes
     episode_length: Array  # sum over ended episodes, in environment steps
-
-
-class Counters(NamedTuple):
-    """Progress of a run. Depends on no key, so `lax.cond` on it stays a branch under vmap."""
-
-    updates: Array  # int32
-    env_steps: Array  # int32
 
 
 def traced(default: float | None, low: float = -math.inf, high: float = math.inf, above: str | None = None) -> Any:

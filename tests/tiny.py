@@ -12,6 +12,7 @@ from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Discrete, from_functions, probes
 from jaxrl_up.learning import on_policy
 from jaxrl_up.training import advance_lanes, begin_lanes, lane_axes, lane_mesh, place
+from jaxrl_up.types import TimeStep
 
 EVALUATION = Evaluation(num_episodes=2, max_steps=12)
 
@@ -251,3 +252,8 @@ def _chain_reset(key):
 def _chain_step(key, place, action):
     place = jnp.clip(place + 2 * action - 1, 0, 4)
     return place, place, (place == 4) * 1.0, place == 4, jnp.bool_(False)
+
+
+def written(obs, action, reward, next_obs, terminated, truncated):
+    """A step as `replay.add` takes it; what is acted on next is not written."""
+    return obs, action, TimeStep(next_obs, next_obs, reward, terminated, truncated, {})

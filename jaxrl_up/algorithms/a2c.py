@@ -13,8 +13,6 @@ return to the end of the window; below 1 it is GAE. Time limits: the value of th
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -26,60 +24,27 @@ from jaxrl_up.learning import Batch, on_policy
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
-@struct.dataclass
-class Config:
+@struct.dataclass(frozen=True)
+class Config(on_policy.GradientFields):
     """Fields of A2C. Numbers marked `traced` can be swept without recompiling."""
 
-    total_steps: int = static(500_000, low=1)
-    """environment steps per seed"""
-    schedule_steps: int | None = static(None, low=1)
-    """environment steps over which schedules run; none is total_steps"""
     num_envs: int = static(16, low=1)
-    """environments stepped together"""
     rollout_length: int = static(8, low=1)
-    """steps per environment and update"""
     optimizer: str = static("rmsprop", choices=("rmsprop", "adam"))
     """which steps; RMSProp as in the paper"""
     learning_rate: float = traced(2e-3, 0.0)
     """step size of the policy, and of the critic unless value_learning_rate is given"""
-    value_learning_rate: float | None = traced(None, 0.0)
-    """step size of the critic"""
-    anneal_learning_rate: bool = static(True)
-    """lower the step sizes linearly to zero over schedule_steps"""
-    gamma: float = traced(0.99, 0.0, 1.0)
-    """discount per step"""
     gae_lambda: float = traced(1.0, 0.0, 1.0)
     """trace decay of GAE; 1 is the n-step return of the paper"""
-    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
-    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
     entropy_cost: float = traced(0.01, 0.0)
-    """weight of the entropy bonus"""
     value_cost: float = traced(0.5, 0.0)
     """weight of the critic's loss"""
-    max_grad_norm: float | None = traced(0.5, 0.0)
-    """clip the norm of each network's gradient to this"""
     rms_decay: float = traced(0.99, 0.0, 1.0)
     """decay of RMSProp's squared gradients"""
     epsilon: float = traced(1e-8, 0.0)
     """added to the optimiser's denominator"""
     normalize_advantages: bool = static(False)
     """zero mean, unit variance over the batch; a batch of one row is left as it is"""
-    normalize_observations: bool = static(False)
-    """whiten observations by running statistics"""
-    normalize_returns: bool = static(True)
-    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
-    network: Any = static("auto")
-    """auto, mlp, cnn, or a linen module from observation to features"""
-    hidden: tuple[int, ...] = static((64, 64))
-    """units of the hidden layers"""
-    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
-    """nonlinearity"""
-    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
-    """initial weights"""
-    shared: bool = static(False)
-    """critic as a head on the policy's torso"""
-    initial_log_std: float = traced(0.0)
-    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:

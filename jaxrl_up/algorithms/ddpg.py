@@ -13,102 +13,57 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import EXPLORATION_NOISES, ActorCritics, Transitions, actor_critics, off_policy, track
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+from jaxrl_up.learning import Transitions, actor_critic, exploration, networks, off_policy, optimisation
+from jaxrl_up.types import Algorithm, Array, Key, PyTree, traced
 
 
-@struct.dataclass
-class Config:
+@struct.dataclass(frozen=True)
+class Config(actor_critic.ContinuousFields):
     """Fields of DDPG. Numbers marked `traced` can be swept without recompiling."""
 
-    total_steps: int = static(30_000, low=1)
-    """environment steps per seed"""
-    num_envs: int = static(1, low=1)
-    """environments stepped together"""
-    rollout_length: int = static(50, low=1)
-    """steps per environment and update; learning happens between them"""
-    train_every: int = static(1, low=1)
-    """steps per environment between gradient steps; must divide rollout_length"""
-    gradient_steps: int = static(1, low=1)
-    """gradient steps at a time"""
-    batch_size: int = static(256, low=1)
-    """transitions per gradient step"""
-    buffer_size: int = static(100_000, low=2)
-    """transitions kept for replay"""
-    learning_starts: int = static(1_000, low=0)
-    """environment steps before the first gradient step"""
-    random_steps: int = static(1_000, low=0)
-    """environment steps with uniformly random actions at first"""
-    learning_rate: float = traced(1e-3, 0.0)
-    """Adam step size of the actor, and of the critic unless critic_learning_rate is given"""
-    critic_learning_rate: float | None = traced(None, 0.0)
-    """Adam step size of the critic"""
-    gamma: float = traced(0.99, 0.0, 1.0)
-    """discount per step"""
-    n_step: int = static(1, low=1)
-    """rewards summed before bootstrapping"""
-    tau: float = traced(0.005, 0.0, 1.0)
-    """how far the target networks move to the online ones at each gradient step"""
-    max_grad_norm: float | None = traced(None, 0.0)
-    """clip the norm of each network's gradient to this"""
-    exploration_noise: str = static("white", choices=EXPLORATION_NOISES)
-    """kind of noise added to actions: white, ou (Ornstein-Uhlenbeck) or pink"""
     noise_scale: float = traced(0.1, 0.0)
-    """standard deviation of that noise; actions span [-1, 1]"""
-    network: Any = static("auto")
-    """auto, mlp, cnn, or a linen module from observation to features"""
-    hidden: tuple[int, ...] = static((64, 64))
-    """units of the hidden layers"""
-    activation: str = static("relu", choices=("tanh", "relu", "elu", "gelu", "silu"))
-    """nonlinearity"""
-    initializer: str = static("torch", choices=("orthogonal", "torch", "flax"))
-    """initial weights"""
+    """standard deviation of the exploration noise; actions span [-1, 1]"""
 
 
-SPINUP = {
-    "num_envs": 1,
-    "rollout_length": 50,
-    "train_every": 50,
-    "gradient_steps": 50,
-    "batch_size": 100,
-    "buffer_size": 1_000_000,
-    "learning_starts": 1_000,
-    "random_steps": 10_000,
-    "learning_rate": 1e-3,
-    "gamma": 0.99,
-    "tau": 0.005,
-    "noise_scale": 0.1,
-    "hidden": (256, 256),
-}
+SPINUP = actor_critic.SPINUP | {"noise_scale": 0.1}
 
 
-def network(config: Config, env: Env) -> ActorCritics:
+def network(config: Any, env: Env) -> networks.ActorCritics:
     """The actor's output is squashed by tanh in `policy`; one critic."""
-    return actor_critics(config, env, ("action",), 1)
+    return networks.actor_critic_network(config, env, ("action",), 1)
 
 
-def policy(config: Config, env: Env, actor: PyTree, obs: Array) -> Array:
+def policy(config: Any, env: Env, actor: PyTree, obs: Array) -> Array:
     """mu(s) in [-1, 1], `[..., D]`."""
     return jnp.tanh(network(config, env).actor(actor, obs)[0])
 
 
-def optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam without its step size; the actor and the critic each have one."""
-    return optax.scale_by_adam()
-
-
-def init(config: Config, env: Env, key: Key) -> off_policy.State:
+def init(config: Any, env: Env, key: Key) -> off_policy.State:
     """Fresh networks, their copies as targets, an empty replay and fresh environments."""
+    return begin(config, env, key, network(config, env))
+
+
+def begin(config: Any, env: Env, key: Key, network: networks.ActorCritics) -> off_policy.State:
+    """Initialise critic and actor with random weights, the targets with the same, the replay and the noise."""
     params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
-    params = network(config, env).init(params_key)
-    learner = off_policy.Learner(params, params, {part: optimizer(config).init(params[part]) for part in params})
-    return off_policy.init(config, env, state_key, learner, off_policy.init_noise(config, env, noise_key))
+    params = network.init(params_key)
+    learner = off_policy.Learner(params, params, actor_critic.init_optimizers(config, params))
+    return off_policy.init(config, env, state_key, learner, exploration.init_noise(config, env, noise_key))
+
+
+def explore(config: Any, env: Env, learner: off_policy.Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
+    """Select the action a = mu(s) + N according to the current policy and exploration noise; at first any."""
+    normal, uniform = noise
+
+    def action() -> Array:
+        return jnp.clip(policy(config, env, learner.params["actor"], obs) + config.noise_scale * normal, -1.0, 1.0)
+
+    return exploration.random_first(config, env_steps, uniform, action)
 
 
 def critic_loss(
@@ -120,7 +75,7 @@ def critic_loss(
     next_value = net.critics(target_params["critic"], batch.next_obs, next_action)[0]
     target = ops.td_target(batch.reward, batch.discount, next_value)
     values = net.critics(critic, batch.obs, batch.action)
-    loss = off_policy.critics_loss(values, target, batch.weight)
+    loss = actor_critic.critics_loss(values, target, batch.weight)
     return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
 
 
@@ -130,60 +85,34 @@ def actor_loss(config: Config, env: Env, actor: PyTree, critic: PyTree, batch: T
     return -jnp.mean(batch.weight * network(config, env).critics(critic, batch.obs, action)[0])
 
 
-def update(config: Config, env: Env, state: off_policy.State) -> tuple[off_policy.State, Metrics]:
-    """Algorithm 1: act with noise into the replay, and after each step learn from a batch of it."""
-
-    def learn(learner: off_policy.Learner, batch: Transitions, noise: Any, step: Array) -> off_policy.Learned:
-        # update the critic by minimising (y - Q(s, a))^2
-        gradient, losses = jax.grad(
-            lambda critic: critic_loss(config, env, critic, learner.target_params, batch), has_aux=True
-        )(learner.params["critic"])
-        learner = off_policy.step_along(config, optimizer(config), learner, {"critic": gradient})
-        # update the actor policy using the sampled policy gradient
-        loss, gradient = jax.value_and_grad(
-            lambda actor: actor_loss(config, env, actor, learner.params["critic"], batch)
-        )(learner.params["actor"])
-        learner = off_policy.step_along(config, optimizer(config), learner, {"actor": gradient})
-        # update the target networks: theta' <- tau theta + (1 - tau) theta'
-        learner = learner._replace(target_params=track(learner.params, learner.target_params, config.tau))
-        return learner, {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}, None
-
-    def explore(learner: off_policy.Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
-        normal, uniform = noise
-
-        def action() -> Array:
-            return jnp.clip(policy(config, env, learner.params["actor"], obs) + config.noise_scale * normal, -1.0, 1.0)
-
-        return off_policy.random_first(config, env_steps, uniform, action)
-
-    return off_policy.update(
-        config,
-        env,
-        state,
-        noise=lambda memory, key, shape: off_policy.action_noise(config, env, memory, key, shape),
-        explore=explore,
-        learning_noise=off_policy.no_noise,
-        learn=learn,
+def learn(
+    config: Config, env: Env, learner: off_policy.Learner, batch: Transitions, noise: Any, step: Array
+) -> off_policy.Learned:
+    """One gradient step on a random minibatch of transitions from the replay."""
+    # update the critic by minimising (y - Q(s, a))^2
+    gradient, losses = jax.grad(critic_loss, argnums=2, has_aux=True)(
+        config, env, learner.params["critic"], learner.target_params, batch
     )
+    learner = actor_critic.step_along(config, learner, {"critic": gradient})
+    # update the actor policy using the sampled policy gradient
+    loss, gradient = jax.value_and_grad(actor_loss, argnums=2)(
+        config, env, learner.params["actor"], learner.params["critic"], batch
+    )
+    learner = actor_critic.step_along(config, learner, {"actor": gradient})
+    # update the target networks: theta' <- tau theta + (1 - tau) theta'
+    learner = learner._replace(target_params=optimisation.track(learner.params, learner.target_params, config.tau))
+    return learner, {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}, None
 
 
-def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
+def act(config: Any, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
     """Actions in the environment's own bounds for `obs [..., *shape]`; with a key, exploration noise is added."""
     action = policy(config, env, actor, obs)
     if key is not None:
-        action = jnp.clip(
-            action + config.noise_scale * jax.random.normal(as_key(key), action.shape, jnp.float32), -1.0, 1.0
-        )
-    return off_policy.to_env(action, env)
+        noise = jax.random.normal(as_key(key), action.shape, jnp.float32)
+        action = jnp.clip(action + config.noise_scale * noise, -1.0, 1.0)
+    return actor_critic.to_env(action, env)
 
 
-DDPG = Algorithm(
-    "ddpg",
-    Config,
-    init,
-    update,
-    act,
-    off_policy.steps_per_update,
-    presets={"spinup": SPINUP},
-    action_spaces=("Box",),
-)
+BROUGHT = off_policy.OffPolicy(learn, explore, exploration.action_noise)
+
+DDPG = Algorithm("ddpg", Config, init, BROUGHT.update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))

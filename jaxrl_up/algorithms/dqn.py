@@ -12,100 +12,68 @@ Time limits: the target bootstraps from the true last observation, which the rep
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
 from jaxrl_up import ops
+from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, off_policy, q_learning, q_network
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+from jaxrl_up.learning import Transitions, exploration, networks, off_policy, optimisation, q_learning
+from jaxrl_up.types import Algorithm, Array, Key, PyTree, static
 
 
-@struct.dataclass
-class Config:
+@struct.dataclass(frozen=True)
+class Config(q_learning.Fields):
     """Fields of DQN. Numbers marked `traced` can be swept without recompiling."""
 
-    total_steps: int = static(500_000, low=1)
-    """environment steps per seed"""
-    schedule_steps: int | None = static(None, low=1)
-    """environment steps over which schedules run; none is total_steps"""
-    num_envs: int = static(8, low=1)
-    """environments stepped together"""
-    rollout_length: int = static(64, low=1)
-    """steps per environment and update; learning happens between them"""
-    train_every: int = static(1, low=1)
-    """steps per environment between gradient steps; must divide rollout_length"""
-    gradient_steps: int = static(1, low=1)
-    """gradient steps at a time"""
-    batch_size: int = static(128, low=1)
-    """transitions per gradient step"""
     buffer_size: int = static(10_000, low=2)
-    """transitions kept for replay"""
-    learning_starts: int = static(1_000, low=0)
-    """environment steps before the first gradient step"""
-    learning_rate: float = traced(5e-4, 0.0)
-    """Adam step size"""
-    gamma: float = traced(0.99, 0.0, 1.0)
-    """discount per step"""
-    n_step: int = static(1, low=1)
-    """rewards summed before bootstrapping"""
-    epsilon_start: float = traced(1.0, 0.0, 1.0)
-    """probability of a random action at first"""
-    epsilon_end: float = traced(0.05, 0.0, 1.0)
-    """probability of a random action at last"""
-    exploration_fraction: float = traced(0.5, 0.0, 1.0)
-    """part of schedule_steps over which epsilon falls, linearly"""
-    prioritized: bool = static(False)
-    """draw transitions in proportion to their last TD error, and not uniformly"""
-    priority_exponent: float = traced(0.6, 0.0)
-    """priorities are errors to this power; 0 is uniform"""
-    importance_exponent: float = traced(0.4, 0.0, 1.0)
-    """how far weights correct for that at first; 1, fully, at last"""
-    tau: float = traced(1.0, 0.0, 1.0)
-    """how far the target network moves to the online one, when it does; 1 copies"""
-    target_every: int = static(50, low=1)
-    """gradient steps between moves of the target network"""
-    double: bool = static(False)
-    """let the online network choose the action that the target network values"""
-    dueling: bool = static(False)
-    """separate streams for the value and the advantages"""
     loss: str = static("squared", choices=("huber", "squared"))
     """of the temporal-difference error; huber is linear beyond 1"""
-    max_grad_norm: float | None = traced(None, 0.0)
-    """clip the norm of the gradient to this"""
-    adam_epsilon: float = traced(1e-8, 0.0)
-    """added to Adam's denominator"""
-    network: Any = static("auto")
-    """auto, mlp, cnn, or a linen module from observation to features"""
-    hidden: tuple[int, ...] = static((64, 64))
-    """units of the hidden layers"""
-    activation: str = static("relu", choices=("tanh", "relu", "elu", "gelu", "silu"))
-    """nonlinearity"""
-    initializer: str = static("torch", choices=("orthogonal", "torch", "flax"))
-    """initial weights"""
 
 
 FITTED_Q = {"target_every": 1, "tau": 1.0, "loss": "squared"}  # the target network is the online one
 
 
+def network(config: Config, env: Env) -> networks.QFunction:
+    """Observation -> action values `[..., A]`."""
+    return networks.q_network(config, env, dueling=config.dueling)
+
+
 def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
     """Q(s, a) of all actions `[..., A]`, for `obs [..., *shape]`."""
-    return q_network(config, env).apply(params, obs)
+    return network(config, env).apply(params, obs)
 
 
-def init(config: Config, env: Env, key: Key) -> off_policy.State:
+def init(config: Any, env: Env, key: Key) -> off_policy.State:
     """A fresh network, its copy as target, an empty replay and fresh environments."""
-    return q_learning.init(config, env, key)
+    return q_learning.begin(config, env, key, network(config, env))
+
+
+def explore(
+    config: Any,
+    env: Env,
+    learner: q_learning.QLearner,
+    obs: Array,
+    noise: Any,
+    env_steps: Array,
+    q_values: Callable[..., Array] = q_values,
+) -> Array:
+    """With probability epsilon select a random action, otherwise a = argmax_a Q(s, a; theta)."""
+    values = q_values(config, env, learner.params["q"], obs)
+    return exploration.epsilon_greedy(values, exploration.epsilon(config, env_steps), noise)
 
 
 def loss(
     config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions
 ) -> tuple[Array, tuple[dict[str, Array], Array]]:
-    """The loss of algorithm 1 on a batch, and what it is made of."""
+    """The loss of algorithm 1 on a batch, what it is made of, and what ranks the rows."""
     value = ops.action_value(q_values(config, env, params, batch.obs), batch.action)
+    # y = r + gamma max_a' Q^(s', a'; theta-), or r where the episode terminated
     next_values = q_values(config, env, target_params, batch.next_obs)
     if config.double:
         selector = q_values(config, env, params, batch.next_obs)
@@ -118,24 +86,59 @@ def loss(
     return total, ({"loss": total, "q_value": jnp.mean(value), "td_error": jnp.mean(jnp.abs(error))}, error)
 
 
-def update(config: Config, env: Env, state: off_policy.State) -> tuple[off_policy.State, Metrics]:
-    """Algorithm 1: act epsilon-greedily into the replay, and after each step learn from a batch of it."""
-    return q_learning.update(config, env, state, q_values, loss)
+def learn(
+    config: Any,
+    env: Env,
+    learner: q_learning.QLearner,
+    batch: Transitions,
+    noise: Any,
+    step: Array,
+    loss: Callable[..., Any] = loss,
+) -> off_policy.Learned:
+    """One gradient step on a minibatch of random transitions from the replay."""
+    params, target_params, opt_state = learner
+    # perform a gradient descent step on (y - Q(s, a; theta))^2 with respect to theta
+    gradient, (losses, error) = jax.grad(loss, argnums=2, has_aux=True)(
+        config, env, params["q"], target_params["q"], batch
+    )
+    params, opt_state = optimisation.descend(
+        q_learning.optimizer(config),
+        params,
+        opt_state,
+        {"q": gradient},
+        {"q": config.learning_rate},
+        config.max_grad_norm,
+    )
+    # every C steps reset Q^ = Q
+    rate = jnp.where((step + 1) % config.target_every == 0, config.tau, 0.0)
+    return q_learning.QLearner(params, optimisation.track(params, target_params, rate), opt_state), losses, error
 
 
-def act(config: Config, env: Env, policy: PyTree, obs: Array, key: Key | None = None) -> Array:
+def act(
+    config: Any,
+    env: Env,
+    policy: PyTree,
+    obs: Array,
+    key: Key | None = None,
+    q_values: Callable[..., Array] = q_values,
+) -> Array:
     """The greedy action for `obs [..., *shape]`; with a key, any with probability `epsilon_end`."""
-    return q_learning.act(config, env, policy, obs, key, q_values)
+    values = q_values(config, env, policy, obs)
+    if key is None:
+        return jnp.argmax(values, axis=-1).astype(jnp.int32)
+    return ops.EpsilonGreedy(values, config.epsilon_end).sample(as_key(key))
 
+
+BROUGHT = off_policy.OffPolicy(learn, explore, exploration.greedy_noise)
 
 DQN = Algorithm(
     "dqn",
     Config,
     init,
-    update,
+    BROUGHT.update,
     act,
     off_policy.steps_per_update,
-    anneals=q_learning.anneals,
-    presets={"fitted_q": FITTED_Q},
-    action_spaces=("Discrete",),
+    {"fitted_q": FITTED_Q},
+    ("Discrete",),
+    q_learning.anneals,
 )

@@ -30,34 +30,14 @@ from jaxrl_up.learning import Batch, on_policy, value_scale
 from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree, means, static, traced
 
 
-@struct.dataclass
-class Config:
+@struct.dataclass(frozen=True)
+class Config(on_policy.GradientFields):
     """Fields of PPO. Numbers marked `traced` can be swept without recompiling."""
 
-    total_steps: int = static(500_000, low=1)
-    """environment steps per seed"""
-    schedule_steps: int | None = static(None, low=1)
-    """environment steps over which schedules run; none is total_steps"""
-    num_envs: int = static(8, low=1)
-    """environments stepped together"""
-    rollout_length: int = static(128, low=1)
-    """steps per environment and update"""
     num_epochs: int = static(4, low=1)
     """passes over each batch"""
     num_minibatches: int = static(4, low=1)
     """shuffled parts of each pass; must divide num_envs * rollout_length"""
-    learning_rate: float = traced(1e-3, 0.0)
-    """Adam step size of the policy, and of the critic unless value_learning_rate is given"""
-    value_learning_rate: float | None = traced(None, 0.0)
-    """Adam step size of the critic"""
-    anneal_learning_rate: bool = static(True)
-    """lower the step sizes linearly to zero over schedule_steps"""
-    gamma: float = traced(0.99, 0.0, 1.0)
-    """discount per step"""
-    gae_lambda: float = traced(0.95, 0.0, 1.0)
-    """trace decay of GAE"""
-    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
-    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
     clip_epsilon: float = traced(0.2, 0.0)
     """the probability ratio is clipped to 1 +- clip_epsilon"""
     anneal_clip: bool = static(False)
@@ -66,32 +46,12 @@ class Config:
     """how far a value may move from the old one per update, in units of the critic's scale (see normalize_returns)"""
     target_kl: float | None = traced(None, 0.0)
     """stop policy steps of an update once KL(old || new) exceeds 1.5 times this, in nats"""
-    entropy_cost: float = traced(0.0, 0.0)
-    """weight of the entropy bonus"""
     value_cost: float = traced(0.5, 0.0)
     """weight of the critic's loss"""
-    max_grad_norm: float | None = traced(0.5, 0.0)
-    """clip the norm of each network's gradient to this"""
     adam_epsilon: float = traced(1e-5, 0.0)
     """added to Adam's denominator"""
     normalize_advantages: str = static("minibatch", choices=("minibatch", "batch", "no"))
     """zero mean, unit variance: per minibatch, per batch, or not; a single row is left as it is"""
-    normalize_observations: bool = static(False)
-    """whiten observations by running statistics"""
-    normalize_returns: bool = static(True)
-    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
-    network: Any = static("auto")
-    """auto, mlp, cnn, or a linen module from observation to features"""
-    hidden: tuple[int, ...] = static((64, 64))
-    """units of the hidden layers"""
-    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
-    """nonlinearity"""
-    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
-    """initial weights"""
-    shared: bool = static(False)
-    """critic as a head on the policy's torso"""
-    initial_log_std: float = traced(0.0)
-    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
 
 
 SPINUP = {

@@ -14,103 +14,45 @@ Time limits: the target bootstraps from the true last observation, which the rep
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import (
-    EXPLORATION_NOISES,
-    ActorCritics,
-    Transitions,
-    action_dims,
-    actor_critics,
-    off_policy,
-    track,
-)
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+from jaxrl_up.learning import Transitions, actor_critic, exploration, networks, off_policy, optimisation
+from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 
 LOG_STD_RANGE = (-20.0, 2.0)
 
 
-@struct.dataclass
-class Config:
+@struct.dataclass(frozen=True)
+class Config(actor_critic.ContinuousFields):
     """Fields of SAC. Numbers marked `traced` can be swept without recompiling."""
 
-    total_steps: int = static(30_000, low=1)
-    """environment steps per seed"""
-    num_envs: int = static(1, low=1)
-    """environments stepped together"""
-    rollout_length: int = static(50, low=1)
-    """steps per environment and update; learning happens between them"""
-    train_every: int = static(1, low=1)
-    """steps per environment between gradient steps; must divide rollout_length"""
-    gradient_steps: int = static(1, low=1)
-    """gradient steps at a time"""
-    batch_size: int = static(256, low=1)
-    """transitions per gradient step"""
-    buffer_size: int = static(100_000, low=2)
-    """transitions kept for replay"""
-    learning_starts: int = static(1_000, low=0)
-    """environment steps before the first gradient step"""
-    random_steps: int = static(1_000, low=0)
-    """environment steps with uniformly random actions at first"""
-    learning_rate: float = traced(1e-3, 0.0)
-    """Adam step size of the actor, and of the critic unless critic_learning_rate is given"""
-    critic_learning_rate: float | None = traced(None, 0.0)
-    """Adam step size of the critic"""
-    gamma: float = traced(0.99, 0.0, 1.0)
-    """discount per step"""
+    exploration_noise: str = static("white", choices=("white", "ou", "pink"))
+    """kind of noise that the policy samples with: white, ou (Ornstein-Uhlenbeck) or pink"""
     n_step: int = static(1, low=1)
     """rewards, and entropies between them, summed before bootstrapping"""
-    tau: float = traced(0.005, 0.0, 1.0)
-    """how far the target networks move to the online ones at each gradient step"""
-    max_grad_norm: float | None = traced(None, 0.0)
-    """clip the norm of each network's gradient to this"""
-    exploration_noise: str = static("white", choices=EXPLORATION_NOISES)
-    """kind of noise that the policy samples with: white, ou (Ornstein-Uhlenbeck) or pink"""
     learn_alpha: bool = static(True)
     """adapt the temperature so that the entropy comes to target_entropy"""
     alpha: float = traced(0.2, 0.0)
     """temperature: weight of the entropy, in reward units per nat; where it is learned, what it starts from"""
     target_entropy: float | None = traced(None)
     """entropy to aim at, in nats, of actions that span [-1, 1]; none is minus their number of dimensions"""
-    network: Any = static("auto")
-    """auto, mlp, cnn, or a linen module from observation to features"""
-    hidden: tuple[int, ...] = static((64, 64))
-    """units of the hidden layers"""
-    activation: str = static("relu", choices=("tanh", "relu", "elu", "gelu", "silu"))
-    """nonlinearity"""
-    initializer: str = static("torch", choices=("orthogonal", "torch", "flax"))
-    """initial weights"""
 
 
-SPINUP = {
-    "num_envs": 1,
-    "rollout_length": 50,
-    "train_every": 50,
-    "gradient_steps": 50,
-    "batch_size": 100,
-    "buffer_size": 1_000_000,
-    "learning_starts": 1_000,
-    "random_steps": 10_000,
-    "learning_rate": 1e-3,
-    "gamma": 0.99,
-    "tau": 0.005,
-    "learn_alpha": False,
-    "alpha": 0.2,
-    "hidden": (256, 256),
-}
+SPINUP = actor_critic.SPINUP | {"learn_alpha": False, "alpha": 0.2}
 
 
-def network(config: Config, env: Env) -> ActorCritics:
+def network(config: Config, env: Env) -> networks.ActorCritics:
     """An actor that gives mean and log-deviation before squashing, and two critics."""
-    return actor_critics(config, env, ("mean", "log_std"), 2)
+    return networks.actor_critic_network(config, env, ("mean", "log_std"), 2)
 
 
 def policy(config: Config, env: Env, actor: PyTree, obs: Array) -> ops.TanhGaussian:
@@ -119,25 +61,12 @@ def policy(config: Config, env: Env, actor: PyTree, obs: Array) -> ops.TanhGauss
     return ops.TanhGaussian(mean, jnp.clip(log_std, *LOG_STD_RANGE))
 
 
-def optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam without its step size; actor, critics and temperature each have one."""
-    return optax.scale_by_adam()
-
-
 def init(config: Config, env: Env, key: Key) -> off_policy.State:
     """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
     params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
-    params = network(config, env).init(params_key)
-    if config.learn_alpha:
-        params["log_alpha"] = jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))
-    opt_state = {part: optimizer(config).init(params[part]) for part in params}
-    learner = off_policy.Learner(params, {"critic": params["critic"]}, opt_state)
-    return off_policy.init(config, env, state_key, learner, off_policy.init_noise(config, env, noise_key))
-
-
-def temperature(config: Config, params: PyTree) -> Array:
-    """alpha, learned or given."""
-    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha, jnp.float32)
+    params = actor_critic.with_temperature(config, network(config, env).init(params_key))
+    learner = off_policy.Learner(params, {"critic": params["critic"]}, actor_critic.init_optimizers(config, params))
+    return off_policy.init(config, env, state_key, learner, exploration.init_noise(config, env, noise_key))
 
 
 def critic_loss(
@@ -148,93 +77,92 @@ def critic_loss(
     next_policy = policy(config, env, params["actor"], batch.next_obs)
     next_action, next_log_prob = next_policy.sample_and_log_prob_with(noise[:, -1])
     next_q1, next_q2 = net.critics(target_params["critic"], batch.next_obs, next_action)
-    alpha, reward = temperature(config, params), batch.reward
+    alpha, reward = actor_critic.temperature(config, params), batch.reward
     if config.n_step > 1:
         inner_policy = policy(config, env, params["actor"], batch.inner_obs)
         _, inner_log_prob = inner_policy.sample_and_log_prob_with(noise[:, :-1])
         reward -= alpha * jnp.sum(ops.weighted(batch.inner_discount, inner_log_prob), axis=-1)
     target = ops.soft_target(reward, batch.discount, next_q1, next_q2, next_log_prob, alpha)
     values = net.critics(params["critic"], batch.obs, batch.action)
-    loss = off_policy.critics_loss(values, target, batch.weight)
+    loss = actor_critic.critics_loss(values, target, batch.weight)
     return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
 
 
 def actor_loss(config: Config, env: Env, params: PyTree, batch: Transitions, noise: Array) -> tuple[Array, Array]:
-    """J_pi from standard normal `noise [N, D]`, and the mean log-probability of the actions."""
+    """J_pi from standard normal `noise [N, D]`, and an estimate of the policy's entropy."""
     action, log_prob = policy(config, env, params["actor"], batch.obs).sample_and_log_prob_with(noise)
     value = jnp.min(network(config, env).critics(params["critic"], batch.obs, action), axis=0)
-    loss = jnp.mean(batch.weight * (temperature(config, params) * log_prob - value))
-    return loss, jnp.mean(log_prob)
+    loss = jnp.mean(batch.weight * (actor_critic.temperature(config, params) * log_prob - value))
+    return loss, -jnp.mean(log_prob)
 
 
-def update(config: Config, env: Env, state: off_policy.State) -> tuple[off_policy.State, Metrics]:
-    """Algorithm 1: act into the replay, and after each step learn from a batch of it."""
-    size = action_dims(env.action_space)
-    target_entropy = -float(size) if config.target_entropy is None else config.target_entropy
+class Losses(NamedTuple):
+    """What `learn` descends along."""
 
-    def learn(
-        learner: off_policy.Learner, batch: Transitions, noise: tuple[Array, Array], step: Array
-    ) -> off_policy.Learned:
-        alpha = temperature(config, learner.params)
-        # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
-        gradient, losses = jax.grad(
-            lambda critic: critic_loss(
-                config, env, {**learner.params, "critic": critic}, learner.target_params, batch, noise[0]
-            ),
-            has_aux=True,
-        )(learner.params["critic"])
-        learner = off_policy.step_along(config, optimizer(config), learner, {"critic": gradient})
-        # phi <- phi - lambda_pi grad J_pi(phi)
-        (loss, log_prob), gradient = jax.value_and_grad(
-            lambda actor: actor_loss(config, env, {**learner.params, "actor": actor}, batch, noise[1]), has_aux=True
-        )(learner.params["actor"])
-        learner = off_policy.step_along(config, optimizer(config), learner, {"actor": gradient})
-        # alpha <- alpha - lambda grad J(alpha), by its logarithm
-        if config.learn_alpha:
-            learner = off_policy.step_along(
-                config, optimizer(config), learner, {"log_alpha": -alpha * (log_prob + target_entropy)}
-            )
-        # theta_i' <- tau theta_i + (1 - tau) theta_i'
-        target_params = track({"critic": learner.params["critic"]}, learner.target_params, config.tau)
-        losses = {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}
-        losses |= {"alpha": alpha, "entropy": -log_prob}
-        return learner._replace(target_params=target_params), losses, None
+    critic: Callable[..., tuple[Array, dict[str, Array]]]  # as `critic_loss`
+    actor: Callable[..., tuple[Array, Array]]  # as `actor_loss`
+    target_entropy: Callable[..., Array | float]  # (config, env) -> nats
 
-    def explore(learner: off_policy.Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
-        normal, uniform = noise
-        return off_policy.random_first(
-            config, env_steps, uniform, lambda: policy(config, env, learner.params["actor"], obs).sample_with(normal)
-        )
 
-    def learning_noise(key: Key, shape: tuple[int, ...]) -> tuple[Array, Array]:
-        critic_key, actor_key = jax.random.split(key)
-        critic_noise = jax.random.normal(critic_key, (*shape, config.n_step, size), jnp.float32)
-        return critic_noise, jax.random.normal(actor_key, (*shape, size), jnp.float32)
+def target_entropy(config: Config, env: Env) -> Array | float:
+    """Of the config, or minus the number of dimensions, in nats."""
+    return -float(networks.action_dims(env.action_space)) if config.target_entropy is None else config.target_entropy
 
-    return off_policy.update(
-        config,
-        env,
-        state,
-        noise=lambda memory, key, shape: off_policy.action_noise(config, env, memory, key, shape),
-        explore=explore,
-        learning_noise=learning_noise,
-        learn=learn,
+
+LOSSES = Losses(critic_loss, actor_loss, target_entropy)
+
+
+def learn(
+    config: Any,
+    env: Env,
+    learner: off_policy.Learner,
+    batch: Transitions,
+    noise: Any,
+    step: Array,
+    losses: Losses = LOSSES,
+) -> off_policy.Learned:
+    """One gradient step of algorithm 1."""
+    critic_noise, actor_noise = noise
+    params, targets, alpha = learner.params, learner.target_params, actor_critic.temperature(config, learner.params)
+    # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
+    gradient, values = jax.grad(
+        lambda critic: losses.critic(config, env, {**params, "critic": critic}, targets, batch, critic_noise),
+        has_aux=True,
+    )(params["critic"])
+    learner = actor_critic.step_along(config, learner, {"critic": gradient})
+    # phi <- phi - lambda_pi grad J_pi(phi)
+    params = learner.params
+    (loss, entropy), gradient = jax.value_and_grad(
+        lambda actor: losses.actor(config, env, {**params, "actor": actor}, batch, actor_noise), has_aux=True
+    )(params["actor"])
+    learner = actor_critic.step_along(config, learner, {"actor": gradient})
+    # alpha <- alpha - lambda grad J(alpha), by its logarithm
+    if config.learn_alpha:
+        gradient = alpha * (entropy - losses.target_entropy(config, env))
+        learner = actor_critic.step_along(config, learner, {"log_alpha": gradient})
+    # theta_i' <- tau theta_i + (1 - tau) theta_i'
+    learner = learner._replace(
+        target_params=optimisation.track({"critic": learner.params["critic"]}, targets, config.tau)
     )
+    values |= {"loss": values["critic_loss"] + loss, "actor_loss": loss, "alpha": alpha, "entropy": entropy}
+    return learner, values, None
+
+
+def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Standard normal numbers for the actions of the critics' target `[*shape, n, D]` and the actor's `[*shape, D]`."""
+    critic_key, actor_key = jax.random.split(key)
+    size = networks.action_dims(env.action_space)
+    critic_noise = jax.random.normal(critic_key, (*shape, config.n_step, size), jnp.float32)
+    return critic_noise, jax.random.normal(actor_key, (*shape, size), jnp.float32)
 
 
 def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the squashed mean."""
     distribution = policy(config, env, actor, obs)
-    return off_policy.to_env(distribution.mode() if key is None else distribution.sample(as_key(key)), env)
+    return actor_critic.to_env(distribution.mode() if key is None else distribution.sample(as_key(key)), env)
 
 
-SAC = Algorithm(
-    "sac",
-    Config,
-    init,
-    update,
-    act,
-    off_policy.steps_per_update,
-    presets={"spinup": SPINUP},
-    action_spaces=("Box",),
-)
+explore = partial(actor_critic.sample_actions, policy=policy)
+BROUGHT = off_policy.OffPolicy(learn, explore, exploration.action_noise, learning_noise)
+
+SAC = Algorithm("sac", Config, init, BROUGHT.update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))

@@ -12,8 +12,6 @@ by `value_steps` Adam steps. Time limits: the value of the true successor is boo
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,16 +23,10 @@ from jaxrl_up.learning import on_policy
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
-@struct.dataclass
-class Config:
+@struct.dataclass(frozen=True)
+class Config(on_policy.Fields):
     """Fields of TRPO. Numbers marked `traced` can be swept without recompiling."""
 
-    total_steps: int = static(500_000, low=1)
-    """environment steps per seed"""
-    num_envs: int = static(8, low=1)
-    """environments stepped together"""
-    rollout_length: int = static(128, low=1)
-    """steps per environment and update"""
     delta: float = traced(0.01, 0.0)
     """trust region: the mean KL(old || new) allowed, in nats"""
     damping: float = traced(0.1, 0.0)
@@ -51,30 +43,8 @@ class Config:
     """Adam step size of the critic"""
     value_steps: int = static(20, low=0)
     """critic steps per batch, each over the whole batch"""
-    gamma: float = traced(0.99, 0.0, 1.0)
-    """discount per step"""
-    gae_lambda: float = traced(0.95, 0.0, 1.0)
-    """trace decay of GAE"""
-    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
-    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
     adam_epsilon: float = traced(1e-8, 0.0)
     """added to Adam's denominator"""
-    normalize_observations: bool = static(False)
-    """whiten observations by running statistics"""
-    normalize_returns: bool = static(True)
-    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
-    network: Any = static("auto")
-    """auto, mlp, cnn, or a linen module from observation to features"""
-    hidden: tuple[int, ...] = static((64, 64))
-    """units of the hidden layers"""
-    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
-    """nonlinearity"""
-    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
-    """initial weights"""
-    shared: bool = static(False)
-    """critic as a head on the policy's torso"""
-    initial_log_std: float = traced(0.0)
-    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
 
 
 SPINUP = {

@@ -11,8 +11,6 @@ that began in the last window counts from this window on. With `shared` the crit
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -24,18 +22,11 @@ from jaxrl_up.learning import Batch, Collected, on_policy
 from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
-@struct.dataclass
-class Config:
+@struct.dataclass(frozen=True)
+class Config(on_policy.GradientFields):
     """Fields of VPG. Numbers marked `traced` can be swept without recompiling."""
 
-    total_steps: int = static(500_000, low=1)
-    """environment steps per seed"""
-    schedule_steps: int | None = static(None, low=1)
-    """environment steps over which schedules run; none is total_steps"""
-    num_envs: int = static(8, low=1)
-    """environments stepped together"""
     rollout_length: int = static(64, low=1)
-    """steps per environment and update"""
     phi: str = static(
         "advantage",
         choices=("trajectory_return", "reward_to_go", "reward_to_go_baseline", "q", "advantage"),
@@ -43,42 +34,12 @@ class Config:
     """the weight of each log-probability"""
     learning_rate: float = traced(5e-3, 0.0)
     """Adam step size of the policy"""
-    value_learning_rate: float | None = traced(None, 0.0)
-    """Adam step size of the critic; that of the policy if none"""
     value_steps: int = static(10, low=0)
     """critic steps per batch, each over the whole batch"""
-    anneal_learning_rate: bool = static(True)
-    """lower the step sizes linearly to zero over schedule_steps"""
-    gamma: float = traced(0.99, 0.0, 1.0)
-    """discount per step"""
-    gae_lambda: float = traced(0.95, 0.0, 1.0)
-    """trace decay of GAE"""
-    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
-    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
-    entropy_cost: float = traced(0.0, 0.0)
-    """weight of the entropy bonus"""
-    max_grad_norm: float | None = traced(0.5, 0.0)
-    """clip the norm of each network's gradient to this"""
     adam_epsilon: float = traced(1e-5, 0.0)
     """added to Adam's denominator"""
     normalize_advantages: bool = static(True)
     """give the weights Phi zero mean and unit variance over the batch; a batch of one row is left as it is"""
-    normalize_observations: bool = static(False)
-    """whiten observations by running statistics"""
-    normalize_returns: bool = static(True)
-    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
-    network: Any = static("auto")
-    """auto, mlp, cnn, or a linen module from observation to features"""
-    hidden: tuple[int, ...] = static((64, 64))
-    """units of the hidden layers"""
-    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
-    """nonlinearity"""
-    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
-    """initial weights"""
-    shared: bool = static(False)
-    """critic as a head on the policy's torso"""
-    initial_log_std: float = traced(0.0)
-    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
 
 
 SPINUP = {

@@ -14,6 +14,7 @@ from jaxrl_up.config.fields import did_you_mean as did_you_mean
 from jaxrl_up.config.fields import held as held
 from jaxrl_up.config.fields import schedule_steps as schedule_steps
 from jaxrl_up.config.fields import traced_fields as traced_fields
+from jaxrl_up.config.help import declarations as declarations
 from jaxrl_up.config.help import field_help as field_help
 from jaxrl_up.config.keys import as_key as as_key
 from jaxrl_up.config.keys import as_keys as as_keys

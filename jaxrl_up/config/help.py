@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import itertools
 import math
 import textwrap
 import typing
@@ -24,17 +23,36 @@ class FieldHelp(NamedTuple):
     text: str  # its docstring, default and range
 
 
+class Declaration(NamedTuple):
+    """A field as the source of its class has it."""
+
+    text: str  # "gamma: float = traced(0.99, 0.0, 1.0)"
+    doc: str  # the string literal below it, or below the field of the same name that it redeclares
+
+
+def declarations(config: type) -> dict[str, Declaration]:
+    """The fields of a Config class by name: its own first, then those of each group that it is built on."""
+    found: dict[str, Declaration] = {}
+    for cls in config.__mro__[:-1]:
+        source = textwrap.dedent(inspect.getsource(cls))
+        body = typing.cast(ast.ClassDef, ast.parse(source).body[0]).body
+        for field, below in zip(body, [*body[1:], None], strict=True):
+            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+                continue
+            constant = below.value if isinstance(below, ast.Expr) else None
+            doc = str(constant.value) if isinstance(constant, ast.Constant) else ""
+            text = ast.get_source_segment(source, field) or ""
+            known = found.get(field.target.id, Declaration(text, ""))
+            found[field.target.id] = known._replace(doc=known.doc or doc)
+    return found
+
+
 def field_help(config: type) -> tuple[FieldHelp, ...]:
-    """What each field of a Config class is, from the string literal below it, its type and its range."""
-    docs: dict[str, str] = {}
-    for cls in reversed(config.__mro__[:-1]):
-        body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]).body
-        for field, doc in itertools.pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                constant = doc.value if isinstance(doc, ast.Expr) else None
-                docs[field.target.id] = str(constant.value) if isinstance(constant, ast.Constant) else ""
-    types = typing.get_type_hints(config)
-    return tuple(_field_help(f, types[f.name], docs.get(f.name, "")) for f in dataclasses.fields(config))
+    """What each field of a Config class is, from its declaration, its type and its range; own fields first."""
+    types, fields = typing.get_type_hints(config), {field.name: field for field in dataclasses.fields(config)}
+    known = declarations(config)
+    names = [*(name for name in known if name in fields), *(name for name in fields if name not in known)]
+    return tuple(_field_help(fields[n], types[n], known[n].doc if n in known else "") for n in names)
 
 
 def _field_help(field: dataclasses.Field, hint: Any, doc: str) -> FieldHelp:

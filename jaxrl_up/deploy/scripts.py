@@ -17,7 +17,7 @@ from typing import cast
 from jaxrl_up import envs
 from jaxrl_up._version import __version__
 from jaxrl_up.algorithms import ALGORITHMS, check_support, find_algorithm
-from jaxrl_up.config import did_you_mean
+from jaxrl_up.config import declarations, did_you_mean
 from jaxrl_up.records import expand, write_atomically
 from jaxrl_up.types import Algorithm
 
@@ -80,24 +80,53 @@ def eject(algo: Algorithm | str, path: str | Path, env: str | None = None, force
 
 
 def script(algo: Algorithm, name: str, env: str) -> str:
-    """The text of the script `<name>.py` for an algorithm of the package."""
-    text = inspect.getsource(sys.modules[algo.update.__module__])
+    """The text of the script `<name>.py` for an algorithm of the package, with all fields of its config written out."""
+    text = inspect.getsource(sys.modules[algo.Config.__module__])
     tree, lines = ast.parse(text), text.splitlines()
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    face = next(node for node in imports if isinstance(node, ast.ImportFrom) and node.module == "jaxrl_up")
+    config = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Config")
     record = cast(ast.Assign, tree.body[-1])  # PPO = Algorithm("ppo", Config, ...)
     call = cast(ast.Call, record.value)
     given = [ast.get_source_segment(text, node) for node in call.args[1:]]
     given += [f"{node.arg}={ast.get_source_segment(text, node.value)}" for node in call.keywords]
-    variable = ast.unparse(record.targets[0])
-    names = sorted({alias.name for alias in face.names} | MAIN_IMPORTS)
+    variable, fields = ast.unparse(record.targets[0]), declarations(algo.Config)
 
     # from the last line to the first, so that line numbers stay right
     lines[record.lineno - 1 :] = [f"{variable} = Algorithm(", *(f"    {x}," for x in [f'"{name}"', *given]), ")"]
-    lines[face.lineno - 1 : face.end_lineno] = [f"from jaxrl_up import {', '.join(names)}"]
-    lines.insert(imports[1].lineno - 1, "import argparse")  # after `from __future__`
+    written = [f"class Config:\n    {ast.get_source_segment(text, config.body[0])}\n"]
+    written += [f'    {field.text}\n    """{field.doc}"""' for field in fields.values()]
+    lines[config.lineno - 1 : config.end_lineno] = written
+    needed = {"jaxrl_up": MAIN_IMPORTS, "jaxrl_up.types": {"static", "traced"}}
+    if any("Any" in field.text for field in fields.values()):
+        needed["typing"] = {"Any"}
+    _import(lines, tree, needed)
     about = {"name": name, "env": env, "algo": algo.name, "record": variable, "version": __version__}
     return HEADER.format(**about) + "\n".join(lines) + "\n" + MAIN.format(**about)
+
+
+def _import(lines: list[str], tree: ast.Module, needed: dict[str, set[str]]) -> None:
+    """Add names to the imports of a file, in their order: `argparse`, and those `needed` of modules."""
+    found = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in reversed(found):
+        if isinstance(node, ast.ImportFrom) and node.module in needed:
+            names = {alias.name for alias in node.names} | needed.pop(node.module)
+            lines[node.lineno - 1 : node.end_lineno] = [
+                f"from {node.module} import {', '.join(sorted(names, key=_rank))}"
+            ]
+    standard = [node for node in found[1:] if _is_standard(node)]  # after `from __future__`
+    rest = [f"from {module} import {', '.join(names)}" for module, names in needed.items()]
+    start, end = found[1].lineno - 1, standard[-1].end_lineno if standard else found[1].lineno - 1
+    lines[end:end] = rest if standard else [*rest, ""]
+    lines.insert(start, "import argparse")
+
+
+def _is_standard(node: ast.Import | ast.ImportFrom) -> bool:
+    name = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+    return (name or "").partition(".")[0] in sys.stdlib_module_names
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """The order in which ruff sorts imported names: constants, classes, the rest."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name
 
 
 def _check_name(algo: Algorithm, path: Path) -> None:

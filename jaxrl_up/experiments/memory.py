@@ -47,7 +47,7 @@ def need(algo: Algorithm, env: Env, config: PyTree) -> Need:
     progress = jax.eval_shape(partial(begin, algo), env, config, jax.random.key(0))
     program = update.trace(algo, env, config, progress.state).jaxpr.jaxpr
     working = PACKING * working_bytes(program, program.invars[-len(jax.tree.leaves(progress.state)) :])
-    replay = sum(_bytes(getattr(progress.state, name, ())) for name in ("replay", "priorities"))
+    replay = _bytes(progress.state.experience)
     per_transition = replay / config.buffer_size if replay else None
     return Need(_bytes(progress), replay, per_transition, working)
 

@@ -5,8 +5,13 @@
 what one paper alone needs stays in its file. Pure functions of arrays: no files, no clock, no host.
 """
 
+from jaxrl_up.learning import actor_critic as actor_critic
+from jaxrl_up.learning import exploration as exploration
+from jaxrl_up.learning import networks as networks
 from jaxrl_up.learning import off_policy as off_policy
 from jaxrl_up.learning import on_policy as on_policy
+from jaxrl_up.learning import optimisation as optimisation
+from jaxrl_up.learning import prioritized as prioritized
 from jaxrl_up.learning import q_learning as q_learning
 from jaxrl_up.learning import replay as replay
 from jaxrl_up.learning import sum_tree as sum_tree
@@ -19,24 +24,27 @@ from jaxrl_up.learning.networks import Dense as Dense
 from jaxrl_up.learning.networks import QFunction as QFunction
 from jaxrl_up.learning.networks import Torso as Torso
 from jaxrl_up.learning.networks import action_dims as action_dims
-from jaxrl_up.learning.networks import actor_critic as actor_critic
-from jaxrl_up.learning.networks import actor_critics as actor_critics
+from jaxrl_up.learning.networks import actor_critic_network as actor_critic_network
 from jaxrl_up.learning.networks import as_observation as as_observation
 from jaxrl_up.learning.networks import check_network as check_network
 from jaxrl_up.learning.networks import orthogonal as orthogonal
+from jaxrl_up.learning.networks import policy_value_network as policy_value_network
 from jaxrl_up.learning.networks import product as product
 from jaxrl_up.learning.networks import q_network as q_network
 from jaxrl_up.learning.networks import rescale_value as rescale_value
 from jaxrl_up.learning.networks import to_float as to_float
 from jaxrl_up.learning.networks import value_scale as value_scale
-from jaxrl_up.learning.off_policy import EXPLORATION_NOISES as EXPLORATION_NOISES
+from jaxrl_up.learning.off_policy import OffPolicy as OffPolicy
 from jaxrl_up.learning.on_policy import Batch as Batch
 from jaxrl_up.learning.on_policy import Collected as Collected
+from jaxrl_up.learning.optimisation import descend as descend
 from jaxrl_up.learning.optimisation import track as track
+from jaxrl_up.learning.q_learning import QLearner as QLearner
 from jaxrl_up.learning.replay import Transitions as Transitions
 from jaxrl_up.learning.rollout import DEFAULT_STEP_CAP as DEFAULT_STEP_CAP
 from jaxrl_up.learning.rollout import Episodes as Episodes
 from jaxrl_up.learning.rollout import distinct as distinct
 from jaxrl_up.learning.rollout import play as play
 from jaxrl_up.learning.rollout import start as start
+from jaxrl_up.learning.rollout import training_env as training_env
 from jaxrl_up.learning.rollout import unroll as unroll

@@ -7,6 +7,7 @@ rows away. What differs, the learning, is in `algorithms/`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
@@ -17,11 +18,66 @@ import optax
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key, schedule_steps
-from jaxrl_up.envs import Box, Discrete, Env, rescale_action, to_bounds
-from jaxrl_up.learning.networks import ActorCritic, action_noise, actor_critic, rescale_value, to_float, value_scale
+from jaxrl_up.envs import Box, Discrete, Env, to_bounds
+from jaxrl_up.learning.networks import (
+    ActorCritic,
+    NetworkFields,
+    policy_value_network,
+    rescale_value,
+    sampling_noise,
+    to_float,
+    value_scale,
+)
 from jaxrl_up.learning.optimisation import descend as descend
-from jaxrl_up.learning.rollout import EpisodeSums, Interaction, start, unroll
-from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means
+from jaxrl_up.learning.rollout import EpisodeSums, Interaction, start, steps_per_update, training_env, unroll
+from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means, static, traced
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields(NetworkFields):
+    """What all of them are told."""
+
+    rollout_length: int = static(128, low=1)
+    """steps per environment and update"""
+    learning_rate: float = traced(1e-3, 0.0)
+    """Adam step size of the policy, and of the critic unless value_learning_rate is given"""
+    gamma: float = traced(0.99, 0.0, 1.0)
+    """discount per step"""
+    gae_lambda: float = traced(0.95, 0.0, 1.0)
+    """trace decay of GAE"""
+    value_target: str = static("lambda_return", choices=("lambda_return", "reward_to_go"))
+    """what the critic is fitted to: TD(lambda), or the discounted reward-to-go"""
+    normalize_observations: bool = static(False)
+    """whiten observations by running statistics"""
+    normalize_returns: bool = static(True)
+    """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
+    shared: bool = static(False)
+    """critic as a head on the policy's torso"""
+    initial_log_std: float = traced(0.0)
+    """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientFields(Fields):
+    """What those are told whose policy goes along a gradient too."""
+
+    schedule_steps: int | None = static(None, low=1)
+    """environment steps over which schedules run; none is total_steps"""
+    value_learning_rate: float | None = traced(None, 0.0)
+    """step size of the critic; that of the policy if none"""
+    anneal_learning_rate: bool = static(True)
+    """lower the step sizes linearly to zero over schedule_steps"""
+    entropy_cost: float = traced(0.0, 0.0)
+    """weight of the entropy bonus"""
+    max_grad_norm: float | None = traced(0.5, 0.0)
+    """clip the norm of each network's gradient to this"""
+
+
+class Policy(NamedTuple):
+    """What acting needs."""
+
+    params: PyTree
+    statistics: ops.RunningStatistics | None
 
 
 class Learner(NamedTuple):
@@ -32,12 +88,10 @@ class Learner(NamedTuple):
     statistics: ops.RunningStatistics | None  # of observations; None when they are not normalised
     return_statistics: ops.RunningStatistics | None  # of the critic's targets; likewise
 
-
-class Policy(NamedTuple):
-    """What acting needs."""
-
-    params: PyTree
-    statistics: ops.RunningStatistics | None
+    @property
+    def acting(self) -> Policy:
+        """What `act` needs of it."""
+        return Policy(self.params["actor"], self.statistics)
 
 
 class State(NamedTuple):
@@ -50,7 +104,13 @@ class State(NamedTuple):
 
     @property
     def policy(self) -> Policy:
-        return Policy(self.learner.params["actor"], self.learner.statistics)
+        """What acts: see `Learner`."""
+        return self.learner.acting
+
+    @property
+    def experience(self) -> PyTree:
+        """What is kept to learn from: nothing."""
+        return ()
 
 
 class Batch(NamedTuple):
@@ -87,12 +147,7 @@ def network(config: Any, env: Env) -> ActorCritic:
     env, space = training_env(env), env.observation_space
     if config.normalize_observations and isinstance(space, Box):
         env = env.replace(spec=env.spec._replace(observation_space=Box(-np.inf, np.inf, space.shape)))
-    return actor_critic(config, env)
-
-
-def training_env(env: Env) -> Env:
-    """The environment as the policy sees it: a Gaussian's unclipped sample is clipped and rescaled."""
-    return rescale_action(env) if isinstance(env.action_space, Box) else env
+    return policy_value_network(config, env)
 
 
 def init(
@@ -135,7 +190,7 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     params, _, statistics, return_statistics = state.learner
 
     noise_key, unroll_key = jax.random.split(key)
-    noise = action_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
+    noise = sampling_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
 
     def policy(obs: Array, noise: Array) -> tuple[Array, Array]:
         distribution = net.policy(params["actor"], normalize(env, statistics, obs))
@@ -267,11 +322,6 @@ def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = Non
     distribution = network(config, env).policy(policy.params, normalize(env, policy.statistics, obs))
     action = distribution.mode() if key is None else distribution.sample(as_key(key))
     return to_bounds(action, env.action_space) if isinstance(env.action_space, Box) else action
-
-
-def steps_per_update(config: Any) -> int:
-    """Environment steps that one update takes."""
-    return config.num_envs * config.rollout_length
 
 
 def remaining(config: Any, state: State) -> Array:

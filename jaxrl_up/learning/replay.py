@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.envs import Env
-from jaxrl_up.types import Array
+from jaxrl_up.types import Array, TimeStep
 
 GOING_ON, TERMINATED = -1, -2  # how a step ended; from 0 on: truncated, and the number of the final kept
 UNLIMITED = 100  # episodes of environments without a time limit are truncated once in so many steps, at most
@@ -74,18 +74,9 @@ def bytes_per_seed(env: Env, capacity: int, num_envs: int) -> int:
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in shapes)
 
 
-def add(
-    env: Env,
-    replay: Replay,
-    time: Array,
-    obs: Array,
-    action: Array,
-    reward: Array,
-    next_obs: Array,
-    terminated: Array,
-    truncated: Array,
-) -> Replay:
-    """Write one step of all B environments over the oldest row; all arrays lead with `[B]`."""
+def add(env: Env, replay: Replay, time: Array, obs: Array, action: Array, step: TimeStep) -> Replay:
+    """Write one step of all B environments, taken from `obs [B, ...]`, over the oldest row."""
+    _, next_obs, reward, terminated, truncated, _ = step
     rows = replay.outcome.shape[0]
     row = time % rows
     cut = truncated & ~terminated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,8 +11,30 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env
-from jaxrl_up.types import Array, Key, PyTree, TimeStep
+from jaxrl_up.envs import Box, Env, rescale_action
+from jaxrl_up.types import Array, Key, PyTree, TimeStep, static
+
+
+@dataclasses.dataclass(frozen=True)
+class RolloutFields:
+    """How many steps are made, and how many at a time."""
+
+    total_steps: int = static(500_000, low=1)
+    """environment steps per seed"""
+    num_envs: int = static(8, low=1)
+    """environments stepped together"""
+    rollout_length: int = static(64, low=1)
+    """steps per environment and update"""
+
+
+def steps_per_update(config: RolloutFields) -> int:
+    """Environment steps that one update takes."""
+    return config.num_envs * config.rollout_length
+
+
+def training_env(env: Env) -> Env:
+    """The environment as networks and replays see it: bounded actions live in [-1, 1] in every dimension."""
+    return rescale_action(env) if isinstance(env.action_space, Box) else env
 
 
 class Interaction(NamedTuple):

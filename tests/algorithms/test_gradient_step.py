@@ -4,6 +4,7 @@ Online and target networks, observations and successors all differ, so that each
 first moment after a first step is a tenth of the gradient.
 """
 
+import functools
 import sys
 
 import jax
@@ -15,7 +16,7 @@ from tiny import cartpole, targets, tiny
 
 from jaxrl_up import ALGORITHMS
 from jaxrl_up.config import canonical
-from jaxrl_up.learning import Transitions, off_policy
+from jaxrl_up.learning import Transitions, training_env
 
 ROWS, GAMMA, TAU, ALPHA = 6, 0.9, 0.25, 0.3
 FIELDS = {"gamma": GAMMA, "tau": TAU, "alpha": ALPHA, "v_min": -2.0, "v_max": 2.0, "num_atoms": 5, "num_quantiles": 3}
@@ -42,30 +43,17 @@ def batch_for(env, n_step):
     return Transitions(*(jnp.asarray(x, np.int32 if np.asarray(x).dtype.kind == "i" else np.float32) for x in given))
 
 
-@pytest.fixture
-def setting(monkeypatch):
+def setting(name, **fields):
     """(module, config, env, learner, batch, noise, learn) for an algorithm."""
-
-    def make(name, **fields):
-        algo = ALGORITHMS[name]
-        env = cartpole() if "Discrete" in algo.action_spaces else off_policy.training_env(targets())
-        config = canonical(tiny(algo, **{**FIELDS, **fields}))
-        fresh = algo.init(config, env, jax.random.key(0)).learner
-        learner = fresh._replace(params=shaken(fresh.params, 0), target_params=shaken(fresh.target_params, 1))
-        monkeypatch.setattr(off_policy, "update", lambda config, env, state, **given: given)
-        given = algo.update(config, env, None)
-        noise = given["learning_noise"](jax.random.key(3), (ROWS,))
-        return (
-            sys.modules[algo.update.__module__],
-            config,
-            env,
-            learner,
-            batch_for(env, off_policy.n_step(config)),
-            noise,
-            jax.jit(given["learn"]),
-        )
-
-    return make
+    algo = ALGORITHMS[name]
+    module = sys.modules[algo.Config.__module__]
+    env = cartpole() if "Discrete" in algo.action_spaces else training_env(targets())
+    config = canonical(tiny(algo, **{**FIELDS, **fields}))
+    fresh = algo.init(config, env, jax.random.key(0)).learner
+    learner = fresh._replace(params=shaken(fresh.params, 0), target_params=shaken(fresh.target_params, 1))
+    noise = module.BROUGHT.learning_noise(config, env, jax.random.key(3), (ROWS,))
+    learn = jax.jit(functools.partial(module.BROUGHT.learn, config, env))
+    return module, config, env, learner, batch_for(env, config.n_step), noise, learn
 
 
 def rows_of(batch):
@@ -129,9 +117,9 @@ def quantile_huber(quantiles, targets):
 
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize(("name", "loss"), [("dqn", "squared"), ("dqn", "huber"), ("c51", None), ("qr_dqn", None)])
-def test_q_learning(setting, name, loss, double):
+def test_q_learning(name, loss, double):
     module, config, env, learner, batch, noise, learn = setting(name, loss=loss, double=double)
-    net = module.network(config, env) if name != "dqn" else module.q_network(config, env)
+    net = module.network(config, env)
     support = np.linspace(-2, 2, 5)
     outputs = lambda params, obs: net.apply(params, obs[None])[0]  # noqa: E731
 
@@ -179,7 +167,7 @@ def test_q_learning(setting, name, loss, double):
 
 
 @pytest.mark.parametrize("name", ["ddpg", "td3"])
-def test_deterministic_policy_gradient(setting, name):
+def test_deterministic_policy_gradient(name):
     module, config, env, learner, batch, noise, learn = setting(name)
     net = module.network(config, env)
     mu = lambda actor, obs: jnp.tanh(net.actor(actor, obs[None])[0][0])  # noqa: E731
@@ -217,7 +205,7 @@ def test_deterministic_policy_gradient(setting, name):
 
 @pytest.mark.parametrize(("target_entropy", "n_step"), [(-5.0, 1), (5.0, 3)])  # too much entropy, and too little
 @pytest.mark.parametrize("name", ["sac", "sac_discrete"])
-def test_soft_actor_critic(setting, name, target_entropy, n_step):
+def test_soft_actor_critic(name, target_entropy, n_step):
     module, config, env, learner, batch, noise, learn = setting(name, target_entropy=target_entropy, n_step=n_step)
     learner.params["log_alpha"] = jnp.log(ALPHA)
     old, target = learner.params, learner.target_params["critic"]

@@ -54,17 +54,22 @@ def load(path):
 @EVERY
 def test_it_is_the_algorithms_own_file_with_another_name_and_a_main(algo, scripts):
     path = scripts / f"my_{algo.name}.py"
-    original, imports = parse(Path(sys.modules[algo.update.__module__].__file__))
+    original, imports = parse(Path(sys.modules[algo.Config.__module__].__file__))
     (*ejected, main_function, start), ejected_imports = parse(path)
     assert main_function.name == "main"
     assert ast.unparse(start) == "if __name__ == '__main__':\n    main()"
     name = ejected[-1].value.args[0]
     assert name.value == path.stem
     name.value = algo.name
+    configs = [next(node for node in body if getattr(node, "name", "") == "Config") for body in (ejected, original)]
+    assert configs[0].bases == [] and configs[1].bases != []  # all fields are written out
+    assert ast.dump(configs[0].body[0]) == ast.dump(configs[1].body[0])
+    ejected, original = ([node for node in body if node not in configs] for body in (ejected, original))
     assert list(map(ast.dump, ejected)) == list(map(ast.dump, original))
 
     before, after = names(imports), names(ejected_imports)
-    assert after - before == {"argparse", *(f"jaxrl_up.{x}" for x in ("envs", "run", "use_all_cores"))}
+    added = {"argparse", *(f"jaxrl_up.{x}" for x in ("envs", "run", "use_all_cores"))}
+    assert added <= after - before <= {*added, "jaxrl_up.types.static", "jaxrl_up.types.traced", "typing.Any"}
     assert before <= after
     assert not [name for name in after if "._" in name]
 
@@ -79,7 +84,7 @@ def test_it_imports_and_has_the_same_config(algo, scripts):
     assert ejected.presets == algo.presets
     assert ejected.action_spaces == algo.action_spaces
     assert ejected.name == path.stem
-    assert ejected.update.__module__ == path.stem
+    assert ejected.Config.__module__ == path.stem
 
 
 @pytest.mark.parametrize("name", ["ppo", "dqn"])

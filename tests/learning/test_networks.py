@@ -19,11 +19,11 @@ from jaxrl_up.learning import (
     Dense,
     Torso,
     action_dims,
-    actor_critic,
-    actor_critics,
+    actor_critic_network,
     as_observation,
     check_network,
     orthogonal,
+    policy_value_network,
     q_network,
     rescale_value,
     to_float,
@@ -129,7 +129,7 @@ def test_dense_is_a_linear_layer_whatever_its_width(features, lead):
 
 
 def test_orthogonal_gains_of_the_heads():
-    net = actor_critic(config(initializer="orthogonal"), spaces(Box(-1, 1, (6,)), Discrete(3)))
+    net = policy_value_network(config(initializer="orthogonal"), spaces(Box(-1, 1, (6,)), Discrete(3)))
     params = net.init(jax.random.key(0), 0.0)
     logits = params["actor"]["params"]["head"]["logits"]["Dense_0"]
     value = params["critic"]["params"]["head"]["value"]["Dense_0"]
@@ -177,7 +177,7 @@ OBSERVATIONS = {
 def test_actor_critic_on_every_kind_of_observation(name, shared):
     space = OBSERVATIONS[name]
     for action, shape in ((Discrete(3), (3,)), (Box(-1, 1, (2,)), (2,))):
-        net = actor_critic(config(shared=shared), spaces(space, action))
+        net = policy_value_network(config(shared=shared), spaces(space, action))
 
         def outputs(key, net=net):
             params = net.init(key, -0.5)
@@ -207,7 +207,7 @@ def test_pixels_are_scaled_once_and_numbers_are_one_hot():
 def test_a_critic_of_actions_scales_pixels_too():
     action_space = Box(-1, 1, (2,))
     net, floats = (
-        actor_critics(config(activation="relu"), spaces(space, action_space), ("action",), 2)
+        actor_critic_network(config(activation="relu"), spaces(space, action_space), ("action",), 2)
         for space in (Box(0, 255, (3,), np.uint8), Box(0, 1, (3,)))
     )
     params, action = net.init(jax.random.key(0)), jnp.ones((1, 2))
@@ -268,10 +268,10 @@ def test_what_no_convolution_fits_on_is_a_list_of_numbers(shape):
 def test_a_cnn_needs_images_and_every_network_needs_numbers():
     for space in (Box(0, 1, (4,)), Box(0, 1, ()), Box(0, 1, (9, 9, 9, 3)), Discrete(3)):
         with pytest.raises(ValueError, match="choose network='mlp'"):
-            actor_critic(config(network="cnn"), spaces(space, Discrete(2)))
+            policy_value_network(config(network="cnn"), spaces(space, Discrete(2)))
     for shape in ((0,), (3, 0), (9, 9, 0)):
         with pytest.raises(ValueError, match="holds no number"):
-            actor_critic(config(), spaces(Box(0, 1, shape), Discrete(2)))
+            policy_value_network(config(), spaces(Box(0, 1, shape), Discrete(2)))
     for shape in ((3, 3), (3, 40, 1), (36, 36, 2), (40, 36)):  # those that a convolution just fits on
         env = spaces(Box(0, 1, shape), Discrete(2))
         params = jax.eval_shape(q_network(config(), env).init, jax.random.key(0), jnp.zeros((1, *shape)))
@@ -282,7 +282,7 @@ def test_policy_needs_the_actor_alone_and_shared_features_are_shared():
     env = spaces(Box(-1, 1, (3,)), Discrete(2))
     obs = jnp.ones((1, 3))
     for shared in (False, True):
-        net = actor_critic(config(shared=shared), env)
+        net = policy_value_network(config(shared=shared), env)
         params = net.init(jax.random.key(0), 0.0)
         gradient = jax.grad(lambda p: jnp.sum(net.value(p, obs)))(params)  # noqa: B023
         moved = any(np.any(g) for g in jax.tree.leaves(gradient["actor"]))
@@ -292,7 +292,7 @@ def test_policy_needs_the_actor_alone_and_shared_features_are_shared():
 
 
 def test_initial_log_std_and_the_log_std_is_of_no_state():
-    net = actor_critic(config(), spaces(Box(-1, 1, (3,)), Box(-1, 1, (2,))))
+    net = policy_value_network(config(), spaces(Box(-1, 1, (3,)), Box(-1, 1, (2,))))
     params = net.init(jax.random.key(0), -0.7)
     policy = net.policy(params["actor"], jnp.ones((4, 3)))
     np.testing.assert_allclose(policy.log_std, np.full((4, 2), -0.7), rtol=1e-6)
@@ -300,7 +300,7 @@ def test_initial_log_std_and_the_log_std_is_of_no_state():
 
 
 def test_rescaling_a_critic_keeps_its_values_and_no_gradient_moves_the_scale():
-    net = actor_critic(config(), spaces(Box(-1, 1, (3,)), Discrete(2)))
+    net = policy_value_network(config(), spaces(Box(-1, 1, (3,)), Discrete(2)))
     params = net.init(jax.random.key(0), 0.0)
     obs = jax.random.normal(jax.random.key(1), (5, 3))
     assert float(value_scale(params["critic"])) == 1
@@ -318,7 +318,7 @@ class Own(nn.Module):
 
 
 def test_own_module_as_a_network():
-    net = actor_critic(config(network=Own()), spaces(Box(-1, 1, (3,)), Discrete(2)))
+    net = policy_value_network(config(network=Own()), spaces(Box(-1, 1, (3,)), Discrete(2)))
     params = net.init(jax.random.key(0), 0.0)
     assert params["actor"]["params"]["torso"]["network"]["Dense_0"]["kernel"].shape == (3, 7)
 
@@ -337,7 +337,7 @@ def test_bad_networks_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         check_network(config(**fields))
     with pytest.raises(ValueError, match=message):
-        actor_critic(config(**fields), spaces(Box(-1, 1, (3,)), Discrete(2)))
+        policy_value_network(config(**fields), spaces(Box(-1, 1, (3,)), Discrete(2)))
 
 
 def test_small_things():

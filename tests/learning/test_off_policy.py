@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import scipy.signal
 import scipy.stats
-from tiny import EVALUATION, breaking, cartpole, start_lanes, tiny
+from tiny import EVALUATION, breaking, cartpole, start_lanes, tiny, written
 
 from jaxrl_up import DDPG, DQN, SAC, TD3, train
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Discrete, from_functions
-from jaxrl_up.learning import off_policy, q_learning, replay, sum_tree
+from jaxrl_up.learning import exploration, off_policy, prioritized, replay, sum_tree
 from jaxrl_up.training import advance_lanes
 
 GAMMA, BATCH = 0.9, 16
@@ -49,7 +49,7 @@ def row_priorities(ranked):
 
 def filled(config, values):
     """A tree with the priorities `values [N]` of the first rows."""
-    ranked = off_policy.init_priorities(config)
+    ranked = prioritized.init_priorities(config)
     return ranked._replace(tree=sum_tree.set(ranked.tree, jnp.arange(len(values)), jnp.float32(values)))
 
 
@@ -65,18 +65,18 @@ def history(config, length):
         kept, ranked = carry
         obs = time * num_envs + jnp.arange(num_envs, dtype=jnp.float32)[:, None]
         zeros, never = jnp.zeros(num_envs), jnp.zeros(num_envs, bool)
-        kept = replay.add(COUNTER, kept, time, obs, jnp.int32(zeros), zeros + 1, obs + num_envs, never, never)
-        fresh = off_policy.rank_new(config, ranked, time)
+        kept = replay.add(COUNTER, kept, time, *written(obs, jnp.int32(zeros), zeros + 1, obs + num_envs, never, never))
+        fresh = prioritized.rank_new(config, ranked, time)
         number_key, error_key = jax.random.split(jax.random.fold_in(jax.random.key(0), time))
-        numbers = off_policy.draw_index(config, number_key, ())
-        batch = off_policy.draw(config, COUNTER, kept, fresh, time + 1, numbers)
+        numbers = prioritized.draw_index(config, ranked, number_key, ())
+        batch = prioritized.draw(config, COUNTER, kept, fresh, time + 1, numbers)
         valid = replay.num_valid(kept, time + 1, config.n_step)
         # as in a run, nothing is drawn while nothing may be
-        learned = off_policy.rank(config, fresh, batch, 3 * jax.random.normal(error_key, (BATCH,)))
+        learned = prioritized.rank(config, fresh, batch, 3 * jax.random.normal(error_key, (BATCH,)))
         ranked = jax.tree.map(lambda new, old: jnp.where(valid > 0, new, old), learned, fresh)
         return (kept, ranked), (fresh, ranked, batch, valid)
 
-    start = empty_replay(config), off_policy.init_priorities(config)
+    start = empty_replay(config), prioritized.init_priorities(config)
     return jax.tree.map(np.asarray, jax.jit(lambda: jax.lax.scan(step, start, jnp.arange(length))[1])())
 
 
@@ -116,7 +116,7 @@ def test_priorities_are_powers_of_errors():
     ranked = filled(config, [1.0] * 6)
     index = jnp.arange(5)
     batch = ranked_rows(jnp.array([1.0, 0.5, 1.0, 0.0, 1.0]), index)
-    after = off_policy.rank(config, ranked, batch, jnp.array([-2.0, 0.0, 0.25, 9.0, jnp.nan]))
+    after = prioritized.rank(config, ranked, batch, jnp.array([-2.0, 0.0, 0.25, 9.0, jnp.nan]))
     powers = (np.array([2.0, 0.0, 0.25, 9.0]) + 1e-6) ** 0.6
     wanted = [powers[0], powers[1], powers[2], 0.0, 1.0, 1.0]  # not to be learned from; failed; as it was
     np.testing.assert_allclose(row_priorities(after)[:6], wanted, rtol=1e-5)
@@ -127,8 +127,9 @@ def test_priorities_are_powers_of_errors():
 def test_the_importance_exponent_rises_to_one(fields):
     """Priorities of 1 and 4, whose weights are 1 and (1/4)^beta."""
     config = ranked_config(buffer_size=16, num_envs=2, importance_exponent=0.4, **fields)
-    ranked, numbers = filled(config, [1.0, 4.0]), off_policy.draw_index(config, jax.random.key(0), ())
-    draw = jax.jit(lambda time: off_policy.draw(config, COUNTER, empty_replay(config), ranked, time, numbers))
+    ranked = filled(config, [1.0, 4.0])
+    numbers = prioritized.draw_index(config, ranked, jax.random.key(0), ())
+    draw = jax.jit(lambda time: prioritized.draw(config, COUNTER, empty_replay(config), ranked, time, numbers))
     for time, beta in {0: 0.4, 250: 0.7, 500: 1.0, 501: 1.0, 5000: 1.0}.items():  # of two environments
         batch = draw(jnp.int32(time))
         assert set(batch.index.tolist()) == {0, 1}
@@ -141,9 +142,9 @@ def test_tiny_priorities_are_drawn_and_weighted():
 
     def step(ranked, key):
         number_key, error_key = jax.random.split(key)
-        numbers = off_policy.draw_index(config, number_key, ())
-        batch = off_policy.draw(config, COUNTER, kept, ranked, jnp.int32(0), numbers)
-        ranked = off_policy.rank(config, ranked, batch, 1e-6 * jax.random.normal(error_key, (BATCH,)))
+        numbers = prioritized.draw_index(config, ranked, number_key, ())
+        batch = prioritized.draw(config, COUNTER, kept, ranked, jnp.int32(0), numbers)
+        ranked = prioritized.rank(config, ranked, batch, 1e-6 * jax.random.normal(error_key, (BATCH,)))
         return ranked, (ranked, batch.weight)
 
     keys = jax.random.split(jax.random.key(0), 300)
@@ -158,8 +159,8 @@ def test_a_row_of_hardly_any_probability_has_a_weight(error, number):
     """Drawn at the border of its range, with priorities of 1e-30 and 2^40."""
     config = ranked_config(buffer_size=8, num_envs=1, batch_size=4, priority_exponent=40.0)
     batch = ranked_rows(jnp.ones(2), jnp.arange(2))
-    ranked = off_policy.rank(config, off_policy.init_priorities(config), batch, jnp.array(error))
-    drawn = off_policy.draw(config, COUNTER, empty_replay(config), ranked, jnp.int32(5), jnp.full((1, 4), number))
+    ranked = prioritized.rank(config, prioritized.init_priorities(config), batch, jnp.array(error))
+    drawn = prioritized.draw(config, COUNTER, empty_replay(config), ranked, jnp.int32(5), jnp.full((1, 4), number))
     assert np.all((drawn.weight > 0) & (drawn.weight <= 1))
 
 
@@ -172,8 +173,8 @@ def test_equals_flashbax(num_envs):
     theirs = flashbax.make_prioritised_flat_buffer(
         ring * num_envs, 2, 1, add_batch_size=num_envs, priority_exponent=config.priority_exponent
     )
-    state, ranked = theirs.init({"number": jnp.int32(0)}), off_policy.init_priorities(config)
-    add, rank_new = jax.jit(theirs.add), jax.jit(lambda ranked, time: off_policy.rank_new(config, ranked, time))
+    state, ranked = theirs.init({"number": jnp.int32(0)}), prioritized.init_priorities(config)
+    add, rank_new = jax.jit(theirs.add), jax.jit(lambda ranked, time: prioritized.rank_new(config, ranked, time))
     for t in range(length):
         state = add(state, {"number": t * num_envs + jnp.arange(num_envs)})
         ranked = rank_new(ranked, jnp.int32(t))
@@ -192,13 +193,13 @@ def test_equals_flashbax(num_envs):
     state = theirs.set_priorities(state, jnp.asarray(places), jnp.float32(error))
     index = numbers % (ring * num_envs)
     batch = ranked_rows(jnp.ones(len(index)), jnp.asarray(index))
-    ranked = off_policy.rank(config, ranked, batch, jnp.float32(error))
+    ranked = prioritized.rank(config, ranked, batch, jnp.float32(error))
 
     first, _, probability = draw_theirs(state)
     known = row_priorities(ranked)[first % (ring * num_envs)] / sum_tree.total(ranked.tree)
     np.testing.assert_allclose(known, probability, rtol=1e-4)
     drawn, _ = jax.vmap(sum_tree.sample, in_axes=(None, 0))(
-        ranked.tree, off_policy.draw_index(config, jax.random.key(1), (draws,))
+        ranked.tree, prioritized.draw_index(config, ranked, jax.random.key(1), (draws,))
     )
     counts = [np.bincount(x, minlength=ring * num_envs) for x in (np.ravel(drawn), first % (ring * num_envs))]
     assert all(set(np.flatnonzero(count)) == set(index.tolist()) for count in counts)
@@ -215,10 +216,10 @@ def test_epsilon_falls_to_its_end():
     config = DQN.Config(total_steps=1000, exploration_fraction=0.5, epsilon_start=0.9, epsilon_end=0.1)
     steps = jnp.array([0, 125, 250, 500, 501, 1000, 10**9])
     wanted = [0.9, 0.7, 0.5, 0.1, 0.1, 0.1, 0.1]
-    np.testing.assert_allclose(q_learning.epsilon(config, steps), wanted, rtol=1e-5)
-    np.testing.assert_allclose(q_learning.epsilon(config.replace(schedule_steps=2000), 2 * steps), wanted, rtol=1e-5)
+    np.testing.assert_allclose(exploration.epsilon(config, steps), wanted, rtol=1e-5)
+    np.testing.assert_allclose(exploration.epsilon(config.replace(schedule_steps=2000), 2 * steps), wanted, rtol=1e-5)
     flat = config.replace(exploration_fraction=0.0)
-    np.testing.assert_allclose(q_learning.epsilon(flat, steps[1:]), 0.1, rtol=1e-5)
+    np.testing.assert_allclose(exploration.epsilon(flat, steps[1:]), 0.1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -269,10 +270,10 @@ CORRELATION = {  # at a distance in steps
 def noise(name, num_envs, lengths):
     """Standard noise `[T, num_envs]`, drawn by one call after the other."""
     config, env = DDPG.Config(exploration_noise=name, num_envs=num_envs), breaking(DDPG)
-    memory, drawn = off_policy.init_noise(config, env, jax.random.key(1)), []
+    memory, drawn = exploration.init_noise(config, env, jax.random.key(1)), []
     for i, length in enumerate(lengths):
         key = jax.random.key(2 + i)
-        (normal, uniform), memory = off_policy.action_noise(config, env, memory, key, (length, num_envs))
+        (normal, uniform), memory = exploration.action_noise(config, env, memory, key, (length, num_envs))
         assert normal.shape == uniform.shape == (length, num_envs, 1)
         assert np.abs(uniform).max() <= 1
         drawn.append(np.asarray(normal[..., 0], np.float64))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from tiny import assert_equal
+from tiny import assert_equal, written
 
 from jaxrl_up.envs import Box, Discrete, from_functions
 from jaxrl_up.learning import replay, start, unroll
@@ -85,7 +85,7 @@ def histories(env, capacity, n_step, steps, bits):
 
     def add(carry, step):
         kept, time = carry
-        kept = replay.add(env, kept, time, *step)
+        kept = replay.add(env, kept, time, *written(*step))
         index = jnp.arange(capacity // num_envs * num_envs)
         drawn = replay.sample(env, kept, time + 1, bits, GAMMA, n_step)
         return (kept, time + 1), (replay.at(env, kept, index, GAMMA, n_step), drawn)
@@ -210,7 +210,7 @@ def test_successors_of_real_episodes():
         _, rows, _ = unroll(env, policy, start(env, num_envs, key), length, key)
         steps = (rows.obs, rows.action, rows.reward, rows.next_obs, rows.terminated, rows.truncated)
         (kept, _), _ = jax.lax.scan(
-            lambda carry, step: ((replay.add(env, carry[0], carry[1], *step), carry[1] + 1), None),
+            lambda carry, step: ((replay.add(env, carry[0], carry[1], *written(*step)), carry[1] + 1), None),
             (replay.init(env, 20 * num_envs, num_envs), jnp.int32(0)),
             steps,
         )
@@ -255,7 +255,7 @@ def test_equals_flashbax(length):
         row = {"obs": step[0], "reward": step[2]}
         kept = replay.init(env, ring * num_envs, num_envs) if kept is None else kept
         state = theirs.init(jax.tree.map(lambda x: x[0], row)) if state is None else state
-        kept, state = replay.add(env, kept, jnp.int32(t), *step), theirs.add(state, row)
+        kept, state = replay.add(env, kept, jnp.int32(t), *written(*step)), theirs.add(state, row)
     bits = jax.random.bits(jax.random.key(0), (draws,), jnp.uint32)
     ours = replay.sample(env, kept, jnp.int32(length), bits, GAMMA)
     pair = jax.vmap(lambda key: theirs.sample(state, key))(
@@ -284,7 +284,7 @@ def test_vmapped_seeds_equal_each_alone(kind):
 
     def fill_and_draw(steps, bits):
         (kept, time), _ = jax.lax.scan(
-            lambda carry, step: ((replay.add(env, carry[0], carry[1], *step), carry[1] + 1), None),
+            lambda carry, step: ((replay.add(env, carry[0], carry[1], *written(*step)), carry[1] + 1), None),
             (replay.init(env, capacity, num_envs), jnp.int32(0)),
             steps,
         )
@@ -295,7 +295,10 @@ def test_vmapped_seeds_equal_each_alone(kind):
     for s in range(seeds):
         assert_equal(jax.tree.map(lambda x: x[s], together), alone(streams[s], bits[s]))  # noqa: B023
     kept = together[0]
-    add = jax.vmap(functools.partial(replay.add, env), in_axes=(0, None, *(0,) * 6))
+
+    def add(kept, time, *step):
+        return jax.vmap(lambda kept, *step: replay.add(env, kept, time, *written(*step)))(kept, *step)
+
     program = jax.make_jaxpr(add)(kept, jnp.int32(0), *(jnp.stack([x[0]] * seeds) for x in streams[0]))
     # one slice at one place for all seeds; the place of the finals alone depends on the seed
     assert str(program).count("operand_batching_dims=(0,)") == 1
@@ -337,7 +340,7 @@ def test_adding_and_sampling_copy_nothing(seeds):
 
     def step(kept, time, total):
         ends = (zeros > 0, (zeros + total) > 1)
-        kept = replay.add(env, kept, time, obs + total, jnp.zeros(num_envs, jnp.int32), zeros, obs, *ends)
+        kept = replay.add(env, kept, time, *written(obs + total, jnp.zeros(num_envs, jnp.int32), zeros, obs, *ends))
 
         def learn(_, total):
             batch = replay.sample(env, kept, time + 1, jnp.arange(8, dtype=jnp.uint32), GAMMA, 2)

@@ -1,12 +1,13 @@
 """Networks: layers, encoders of observations, and the functions that each family learns."""
 
 from jaxrl_up.learning.networks.continuous import ActorCritics as ActorCritics
-from jaxrl_up.learning.networks.continuous import actor_critics as actor_critics
+from jaxrl_up.learning.networks.continuous import actor_critic_network as actor_critic_network
+from jaxrl_up.learning.networks.encoders import NetworkFields as NetworkFields
 from jaxrl_up.learning.networks.encoders import Torso as Torso
 from jaxrl_up.learning.networks.encoders import action_dims as action_dims
-from jaxrl_up.learning.networks.encoders import action_noise as action_noise
 from jaxrl_up.learning.networks.encoders import as_observation as as_observation
 from jaxrl_up.learning.networks.encoders import check_network as check_network
+from jaxrl_up.learning.networks.encoders import sampling_noise as sampling_noise
 from jaxrl_up.learning.networks.encoders import to_float as to_float
 from jaxrl_up.learning.networks.layers import ACTIVATIONS as ACTIVATIONS
 from jaxrl_up.learning.networks.layers import CNN as CNN
@@ -16,7 +17,7 @@ from jaxrl_up.learning.networks.layers import Dense as Dense
 from jaxrl_up.learning.networks.layers import orthogonal as orthogonal
 from jaxrl_up.learning.networks.layers import product as product
 from jaxrl_up.learning.networks.policy_value import ActorCritic as ActorCritic
-from jaxrl_up.learning.networks.policy_value import actor_critic as actor_critic
+from jaxrl_up.learning.networks.policy_value import policy_value_network as policy_value_network
 from jaxrl_up.learning.networks.policy_value import rescale_value as rescale_value
 from jaxrl_up.learning.networks.policy_value import value_scale as value_scale
 from jaxrl_up.learning.networks.q_values import QFunction as QFunction

@@ -57,7 +57,7 @@ class ActorCritics(NamedTuple):
     critics: Callable[[PyTree, Array, Array], Array]  # (params["critic"], obs, action) -> [C, ...]
 
 
-def actor_critics(config: Any, env: Any, outputs: tuple[str, ...], number: int) -> ActorCritics:
+def actor_critic_network(config: Any, env: Any, outputs: tuple[str, ...], number: int) -> ActorCritics:
     """Build an actor with the named `outputs` and `number` critics for continuous actions in [-1, 1].
 
     Reads `network`, `hidden`, `activation` and `initializer`. The critics' parameters are stacked, so that they are

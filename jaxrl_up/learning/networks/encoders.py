@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +14,24 @@ import numpy as np
 
 from jaxrl_up.envs import Box, Discrete
 from jaxrl_up.learning.networks.layers import ACTIVATIONS, CNN, INITIALIZERS, MLP
-from jaxrl_up.types import Array, Key
+from jaxrl_up.learning.rollout import RolloutFields
+from jaxrl_up.types import Array, Key, static
 
 NETWORKS = ("auto", "mlp", "cnn")
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkFields(RolloutFields):
+    """What the networks are made of."""
+
+    network: Any = static("auto")
+    """auto, mlp, cnn, or a linen module from observation to features"""
+    hidden: tuple[int, ...] = static((64, 64))
+    """units of the hidden layers"""
+    activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
+    """nonlinearity"""
+    initializer: str = static("orthogonal", choices=("orthogonal", "torch", "flax"))
+    """initial weights"""
 
 
 def as_observation(space: Box | Discrete, obs: Any) -> Array:
@@ -101,7 +117,7 @@ def check_network(config: Any) -> None:
         raise ValueError(f"hidden={config.hidden!r} must name at least one layer of at least one unit")
 
 
-def action_noise(space: Box | Discrete, key: Key, shape: tuple[int, ...]) -> Array:
+def sampling_noise(space: Box | Discrete, key: Key, shape: tuple[int, ...]) -> Array:
     """Noise for `sample_with` of a policy over `space`: Gumbel `[*shape, A]` or normal `[*shape, D]`."""
     draw = jax.random.gumbel if isinstance(space, Discrete) else jax.random.normal
     return draw(key, (*shape, action_dims(space)), jnp.float32)

@@ -86,7 +86,7 @@ class ActorCritic(NamedTuple):
     both: Callable[[PyTree, Array], tuple[Any, Array]]  # (params, obs) -> distribution, value
 
 
-def actor_critic(config: Any, env: Any) -> ActorCritic:
+def policy_value_network(config: Any, env: Any) -> ActorCritic:
     """Build the networks that a config and the spaces of `env` describe.
 
     Reads `network` (`auto`, `mlp`, `cnn` or a linen module `obs [..., *shape] -> features [..., D]`),

@@ -63,14 +63,13 @@ class QFunction(NamedTuple):
     apply: Callable[[PyTree, Array], Array]
 
 
-def q_network(config: Any, env: Any, atoms: int | None = None) -> QFunction:
+def q_network(config: Any, env: Any, atoms: int | None = None, dueling: bool = False) -> QFunction:
     """The action-value network that a config describes, for discrete actions.
 
-    Reads `network`, `hidden`, `activation`, `initializer` and, where there is one, `dueling`; with it the last hidden
-    layer is there twice, in either stream, and not in the torso (unless it is the only one).
+    Reads `network`, `hidden`, `activation` and `initializer`. With `dueling` the last hidden layer is there twice, in
+    either stream, and not in the torso (unless it is the only one).
     """
     hidden = list(config.hidden)
-    dueling = getattr(config, "dueling", False)
     torso_hidden = hidden[:-1] if dueling and len(hidden) > 1 else hidden
     torso = make_torso(config, env, torso_hidden)
     head = QHead(action_dims(env.action_space), atoms, dueling, hidden[-1], config.activation, config.initializer)

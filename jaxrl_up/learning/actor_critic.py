@@ -1,0 +1,123 @@
+"""What the off-policy actor-critics share: fields, acting, steps along gradients, the critics' loss, temperature."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl_up.envs import Box, Env, to_bounds
+from jaxrl_up.learning import off_policy
+from jaxrl_up.learning.exploration import random_first
+from jaxrl_up.learning.off_policy import Learner
+from jaxrl_up.learning.optimisation import descend
+from jaxrl_up.types import Array, PyTree, static, traced
+
+SPINUP = {  # of OpenAI Spinning Up, for all of them
+    "num_envs": 1,
+    "rollout_length": 50,
+    "train_every": 50,
+    "gradient_steps": 50,
+    "batch_size": 100,
+    "buffer_size": 1_000_000,
+    "learning_starts": 1_000,
+    "random_steps": 10_000,
+    "learning_rate": 1e-3,
+    "gamma": 0.99,
+    "tau": 0.005,
+    "hidden": (256, 256),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields(off_policy.Fields):
+    """How the actor and the critics learn."""
+
+    random_steps: int = static(1_000, low=0)
+    """environment steps with uniformly random actions at first"""
+    learning_rate: float = traced(1e-3, 0.0)
+    """Adam step size of the actor, and of the critic unless critic_learning_rate is given"""
+    critic_learning_rate: float | None = traced(None, 0.0)
+    """Adam step size of the critic"""
+    tau: float = traced(0.005, 0.0, 1.0)
+    """how far the target networks move to the online ones at each gradient step"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContinuousFields(Fields):
+    """How actions of numbers are explored; with the defaults of all who act in them."""
+
+    total_steps: int = static(30_000, low=1)
+    """environment steps per seed"""
+    num_envs: int = static(1, low=1)
+    """environments stepped together"""
+    rollout_length: int = static(50, low=1)
+    """steps per environment and update; learning happens between them"""
+    batch_size: int = static(256, low=1)
+    """transitions per gradient step"""
+    exploration_noise: str = static("white", choices=("white", "ou", "pink"))
+    """kind of noise added to actions: white, ou (Ornstein-Uhlenbeck) or pink"""
+
+
+def optimizer(config: Any) -> optax.GradientTransformation:
+    """Adam without its step size; each part of the parameters has a state of its own."""
+    return optax.scale_by_adam()
+
+
+def init_optimizers(config: Any, params: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    """A fresh optimiser state for each part of the parameters."""
+    return {part: optimizer(config).init(params[part]) for part in params}
+
+
+def rates(config: Any) -> dict[str, Array | float]:
+    """The step size of each part."""
+    critic = config.learning_rate if config.critic_learning_rate is None else config.critic_learning_rate
+    return {"actor": config.learning_rate, "critic": critic, "log_alpha": config.learning_rate}
+
+
+def step_along(config: Any, learner: Learner, gradient: Mapping[str, PyTree]) -> Learner:
+    """Step the parts of the learner in `gradient`, each with its own optimiser state, step size and norm clip."""
+    params, opt_state = descend(
+        optimizer(config), learner.params, learner.opt_state, gradient, rates(config), config.max_grad_norm
+    )
+    return learner._replace(params=params, opt_state=opt_state)
+
+
+def critics_loss(values: Array, target: Array, weight: Array) -> Array:
+    """Mean squared error of critics `[C, N]` to one target `[N]`, each mean weighted `[N]`, summed over critics."""
+    target = off_policy.stopped(target, weight)
+    return jnp.sum(jax.vmap(lambda value: jnp.mean(weight * jnp.square(value - target)))(values))
+
+
+def with_temperature(config: Any, params: dict[str, PyTree]) -> dict[str, PyTree]:
+    """The parameters, and the logarithm of alpha among them where it is learned."""
+    if not config.learn_alpha:
+        return params
+    return {**params, "log_alpha": jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))}
+
+
+def sample_actions(
+    config: Any, env: Env, learner: Learner, obs: Array, noise: Any, env_steps: Array, policy: Callable[..., Any]
+) -> Array:
+    """`explore` of a stochastic policy: a ~ pi(.|s), and at first any action."""
+    sampled, uniform = noise
+
+    def action() -> Array:
+        return policy(config, env, learner.params["actor"], obs).sample_with(sampled)
+
+    return random_first(config, env_steps, uniform, action)
+
+
+def temperature(config: Any, params: PyTree) -> Array:
+    """alpha, the weight of the entropy, learned or given."""
+    return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha, jnp.float32)
+
+
+def to_env(action: Array, env: Env) -> Array:
+    """Actions from [-1, 1], where the policy has them, in the bounds of the environment."""
+    assert isinstance(env.action_space, Box)
+    return to_bounds(action, env.action_space)
