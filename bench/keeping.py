@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import io
 import json
 import os
@@ -29,29 +28,27 @@ import numpy as np
 
 from jaxrl_up import DQN, PPO, envs, resume, run, run_sweep, use_all_cores
 from jaxrl_up.experiments import Reporter
+from jaxrl_up.records import read_timing
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def events(directory: Path, event: str) -> list[float]:
     """Seconds of every such row of timing.csv."""
-    with (directory / "timing.csv").open() as file:
-        return [float(row["seconds"]) for row in csv.DictReader(file) if row["event"] == event]
+    return [row.seconds for row in read_timing(directory) if row.event == event]
 
 
 def parts(directory: Path) -> np.ndarray:
     """Seconds of each part between two evaluations, without checkpoints; the first of each process is left out."""
     seconds, last = [], None
-    with (directory / "timing.csv").open() as file:
-        for row in csv.DictReader(file):
-            now = float(row["seconds"])
-            if row["event"] == "evaluation":
-                seconds += [] if last is None else [now - last]
-                last = now
-            elif row["event"] == "checkpoint" and last is not None:
-                last += now
-            elif row["event"] == "resume":
-                last = None
+    for event, _, now in read_timing(directory):
+        if event == "evaluation":
+            seconds += [] if last is None else [now - last]
+            last = now
+        elif event == "checkpoint" and last is not None:
+            last += now
+        elif event == "resume":
+            last = None
     return np.array(seconds)
 
 

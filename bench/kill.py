@@ -26,7 +26,7 @@ import jax
 import numpy as np
 
 from jaxrl_up import load_run
-from jaxrl_up.records import load_reached
+from jaxrl_up.records import load_snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = [
@@ -64,7 +64,7 @@ def finish(process: subprocess.Popen, cache: Path) -> None:
 
 def ends(directory: Path) -> tuple[bytes, list[np.ndarray]]:
     """progress.csv, and every leaf of the last checkpoint."""
-    found = load_reached(load_run(directory))
+    found = load_snapshot(load_run(directory))
     assert found is not None
     reached = found[0]
     leaves = jax.tree.leaves((reached.progress, reached.logs, reached.best))

@@ -1,4 +1,8 @@
-"""jaxrl_up: deep reinforcement learning as pure functions, whole training runs as one JAX program."""
+"""jaxrl_up: deep reinforcement learning as pure functions, whole training runs as one JAX program.
+
+Packages, each importing from those before it: `types`, `config` and `ops`, `envs`, `learning`, `algorithms`,
+`training`, `records`, `analysis`, `experiments` and `deploy`, `cli`.
+"""
 
 import os as _os
 from importlib import metadata as _metadata

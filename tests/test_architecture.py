@@ -39,6 +39,7 @@ HEAVY = (
     "distrax",
     "matplotlib",
     "PIL",
+    "jinja2",
     "pandas",
     "orbax",
     "tyro",

@@ -44,8 +44,8 @@ def test_python_runs(name, i, code, tmp_path):
 
 
 WORKERS = {  # what commands call once they have understood their arguments
-    "experiments": ("run", "resume", "run_sweep"),
-    "records": ("load_run", "read_config", "run_arguments"),
+    "experiments": ("start", "resume", "start_sweep"),
+    "records": ("load_run", "read_config", "run_source"),
     "analysis": ("find_runs", "write_report"),
     "deploy": ("eject",),
     "cli.commands.evaluate": ("load_run",),

@@ -1,4 +1,10 @@
-"""The algorithms, one file each; `ALGORITHMS` lists them by name."""
+"""The algorithms, one file each, and the registry of them by name.
+
+A file reads like its paper, top to bottom: Config, init, loss, learn or update, act, and the record `Algorithm` that
+holds them. A new one comes in as a file and a line in `registry.ALGORITHMS`; the contract suite then tests it. What two
+algorithms need moves to `jaxrl_up.learning`. The registry also checks what public functions are given: an algorithm, an
+environment, a config and a policy that fit one another.
+"""
 
 from jaxrl_up.algorithms import ppo as ppo
 from jaxrl_up.algorithms import vpg as vpg

@@ -7,8 +7,13 @@ same estimator without stale parameters:
     grad log pi(a_t|s_t) (R_t - V(s_t)) + entropy_cost grad H(pi(s_t)),    R_t the n-step return      (section 4)
 
 RMSProp with shared statistics as in the paper (equation S2), or Adam. `gae_lambda` = 1 gives the paper's n-step
-return to the end of the window; below 1 it is GAE. Time limits: the value of the true successor is bootstrapped
-(see `on_policy`).
+return to the end of the window; below 1 it is GAE.
+
+Deviations: synchronous; t_max, which is `rollout_length`, is 8 and not 5; actor and critic are two networks, of two
+layers of 64 units, where the paper has one for both on Atari; each network's gradient is clipped on its own; the
+critic learns in units of its targets.
+
+Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,13 @@ the support (eq. 7). Returns beyond the support count as its ends, so choose it 
 
 Switches, as in DQN: `double`, `dueling` (Wang et al. 2016, with streams of logits as in Hessel et al. 2018), `n_step`,
 `prioritized` (by KL(m || p), as in Hessel et al. 2018: the loss less the entropy of m, so 0 for a row that is right).
-Deviations: step size and target updates are set for small networks; the paper's support is [-10, 10].
+
+Deviations: a support of [0, 100], where the paper has [-10, 10]; Adam with a step size of 5e-4 and 1e-4 in its
+denominator, where the paper has 2.5e-4 and 0.01 / 32; the norm of the gradient is clipped to 10; epsilon falls to 0.05
+and not 0.01. Of what the paper takes from DQN: batches of 128 and not 32; a replay of 50,000 and not 1,000,000,
+learned from after 1,000 steps and not 50,000; 4 environments and not one; a copy to the target network every 100
+gradient steps and not 10,000; two layers of 64 units on vectors. Targets of `n_step` > 1 are not corrected for rewards
+of older policies.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """

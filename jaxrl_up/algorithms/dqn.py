@@ -7,6 +7,13 @@ steps, or with `tau` < 1 a part of the way (Polyak averaging). Switches: `double
 `dueling` (Wang et al. 2016, eq. 9), n-step returns (`n_step`), which stop at the end of an episode, and prioritised
 replay (`prioritized`, Schaul et al. 2016, algorithm 1).
 
+Deviations: Adam with a step size of 5e-4, where the paper has RMSProp with 2.5e-4; a squared loss, where the paper
+clips the error to [-1, 1], as `loss="huber"` does; batches of 128 and not 32; a replay of 10,000 transitions and not
+1,000,000, learned from after 1,000 steps and not 50,000; a gradient step for every 8 environment steps, one of each of
+8 environments, and not for every 4 of one; a copy to the target network every 50 gradient steps and not 10,000;
+epsilon falls to 0.05 and not 0.1, over half of the steps and not a fiftieth; on vectors two layers of 64 units, where
+the paper has convolutions and a layer of 512. Targets of `n_step` > 1 are not corrected for rewards of older policies.
+
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
 

@@ -5,13 +5,20 @@
 minus `value_cost` times the critic's loss plus `entropy_cost` times the entropy (eq. 9), with advantages by
 GAE (eq. 11), over `num_epochs` passes in `num_minibatches` shuffled parts (algorithm 1).
 
-Beyond the paper, each a field: advantage normalisation, gradient clipping, annealed learning rate and clip range,
-value clipping, normalised observations, a critic in units of its targets (a tanh critic that must reach 100, as on
-CartPole, saturates and loses the policy), and an early stop on the KL divergence: from the first minibatch whose
-KL(old || new) exceeds 1.5 `target_kl` on, the policy and its Adam moments stay as they are while the critic learns
-on. Under vmap each seed stops for itself, but stopped seeds still pay for the remaining minibatches. With
-`shared` the torso belongs to the policy, so it stops as well. The losses reported are means over minibatches; those of
-the policy (its loss, entropy, KL and clip fraction) over the ones until it stopped, that one included.
+Early stop: from the first minibatch whose KL(old || new) exceeds 1.5 `target_kl` on, the policy and its Adam moments
+stay as they are while the critic learns on. Under vmap each seed stops for itself, but stopped seeds still pay for the
+remaining minibatches. With `shared` the torso belongs to the policy, so it stops as well. The losses reported are means
+over minibatches; those of the policy (its loss, entropy, KL and clip fraction) over the ones until it stopped, that one
+included.
+
+Deviations: 4 epochs of 4 minibatches over 128 steps of 8 environments, at a step size of 1e-3 that is annealed to
+zero, where the paper has on MuJoCo 10 epochs of 32 minibatches over 2,048 steps, at a constant 3e-4 (appendix A; on
+Atari it anneals step size and clip range, `anneal_clip`); advantages are normalised per minibatch; each network's
+gradient is clipped on its own; the critic learns in units of its targets (a tanh critic that must reach 100, as on
+CartPole, saturates and loses the policy). Off by default, and not the paper's: value clipping, normalised
+observations, and the early stop, which goes by the estimate k1 of the KL (Schulman 2020), from the actions of the
+minibatch, though both heads have an exact KL.
+
 Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 """
 

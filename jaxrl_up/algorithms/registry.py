@@ -115,15 +115,20 @@ def check_support(algo: Algorithm, env: Any) -> None:
 ORDER = ("algo", "env", "config")
 
 
-def take(algo: Algorithm | str, env: Env | str, config: PyTree = None) -> tuple[Algorithm, Env, PyTree]:
+def take(
+    algo: Algorithm | str, env: Env | str, config: PyTree = None, preset: str | None = None
+) -> tuple[Algorithm, Env, PyTree]:
     """The algorithm, environment and config that are meant, checked against each other.
 
-    The first two may be names. The config may be a dict of the fields that differ from the defaults, or None for the
-    defaults; it is returned with plain values (see `config.check`). Raises `TypeError` for something else, or in
-    another order, and `ValueError` for unknown names, values out of range, an algorithm that cannot act in the
-    environment, and an environment that cannot take a step.
+    The first two may be names. The config may be a dict of the fields that differ from those of the preset, or None
+    for the preset itself; it is returned with plain values (see `config.check`). Raises `TypeError` for something
+    else, or in another order, and `ValueError` for unknown names, values out of range, an algorithm that cannot act in
+    the environment, and an environment that cannot take a step.
     """
     algo, env = take_names(algo, env, config)
+    preset_fields(algo, preset)
+    if config is None or isinstance(config, dict):
+        config = make_config(algo, preset, **(config or {}))
     check_support(algo, env)
     check_steps(env)
     return algo, env, take_config(algo, config)

@@ -4,9 +4,13 @@
     J_pi = E[sum_a pi(a|s) (alpha log pi(a|s) - min(Q1(s, a), Q2(s, a)))]                              (eq. 12)
     J_alpha = E[sum_a pi(a|s) (-alpha (log pi(a|s) + target_entropy))]                                 (eq. 11)
 
-As `sac`, with expectations over actions in place of samples. The paper aims at 0.98 log A, nearly the uniform policy;
-`target_entropy` is half of log A by default.
+As `sac`, with expectations over actions in place of samples.
 An n-step target (`n_step`) has the entropies of the states in between too: sum_i gamma^i alpha H(pi(.|s_i)), 0 < i < n.
+
+Deviations: `target_entropy` is half of log A, where the paper aims at 0.98 log A, nearly the uniform policy; step
+sizes of 1e-3 and not 3e-4; batches of 128 and not 64; a replay of 100,000 and not 1,000,000; the first 1,000 actions
+are uniformly random and not 20,000; on vectors two layers of 64 units, where the paper sees pixels; the temperature
+moves by the gradient of its logarithm. Rewards in a target of `n_step` > 1 are of older policies, uncorrected.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """

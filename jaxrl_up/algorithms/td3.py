@@ -7,6 +7,11 @@ Both critics are fitted to y; every `policy_delay` gradient steps the actor asce
 (algorithm 1). Actions live in [-1, 1] in every dimension, whatever the bounds of the environment, and so do both
 kinds of noise. Of the losses reported, `actor_loss` is a mean over the gradient steps that moved the actor.
 
+Deviations: batches of 256 and not 100; a replay of 100,000 and not all of 1,000,000 steps; hidden layers of 64 and 64
+units and not 400 and 300. The first 1,000 actions are random, as on most of the paper's tasks (10,000 on two of them).
+Noise that remembers (`ou`, `pink`) goes on across episodes. Targets of `n_step` > 1 are not corrected for rewards of
+older policies.
+
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
 
@@ -37,7 +42,7 @@ class Config(actor_critic.ContinuousFields):
     """gradient steps of the critics for one of the actor and the targets"""
 
 
-SPINUP = ddpg.SPINUP | {"target_noise": 0.2, "target_noise_clip": 0.5, "policy_delay": 2}
+SPINUP = ddpg.SPINUP | {"target_noise": 0.2, "target_noise_clip": 0.5, "policy_delay": 2}  # noises in the same units
 
 
 policy, explore, act = ddpg.policy, ddpg.explore, ddpg.act

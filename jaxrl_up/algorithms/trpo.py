@@ -5,9 +5,14 @@
 The step is s = sqrt(2 delta / x'Hx) x with x = H^-1 g by conjugate gradient, H the Hessian of the KL, its
 products by forward-over-reverse differentiation (appendix C); then the longest fraction decay^j of s that
 improves the surrogate within delta. Without `line_search` the full step is taken: the natural policy gradient
-(Kakade 2001), preset `natural_gradient`. The KL is exact, KL(old || new), for either head. The critic is fitted
-by `value_steps` Adam steps. Time limits: the value of the true successor is bootstrapped (see `on_policy`). With
-`shared` the critic's steps train its head alone. Under vmap the line search lasts until every seed is done.
+(Kakade 2001), preset `natural_gradient`. The KL is exact, KL(old || new), for either head. With `shared` the critic's
+steps train its head alone. Under vmap the line search lasts until every seed is done.
+
+Deviations: advantages are GAE with a critic (Schulman et al. 2016), where the paper has sums of the rewards that
+followed; they are normalised over the batch; the critic is fitted by `value_steps` steps of Adam, in units of its
+targets; H has `damping` on its diagonal, in the length of the step as well, where the paper has the undamped matrix.
+
+Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 """
 
 from __future__ import annotations
@@ -45,6 +50,8 @@ class Config(on_policy.Fields):
     """critic steps per batch, each over the whole batch"""
     adam_epsilon: float = traced(1e-8, 0.0)
     """added to Adam's denominator"""
+    normalize_advantages: bool = static(True)
+    """zero mean, unit variance over the batch; a batch of one row is left as it is"""
 
 
 SPINUP = {
@@ -76,7 +83,8 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
     # collect trajectories by running pi_k; estimate advantages
     collected = on_policy.collect(config, env, state, rollout_key)
     batch = collected.batch
-    batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
+    if config.normalize_advantages:
+        batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
     params, opt_state = collected.params, state.learner.opt_state
     actor = params["actor"]
     policy = on_policy.network(config, env).policy

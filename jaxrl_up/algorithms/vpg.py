@@ -4,10 +4,13 @@
 
 `phi` chooses Phi_t: `trajectory_return`, the return of the whole trajectory; `reward_to_go`, from t on;
 `reward_to_go_baseline`, that minus V(s_t); `q`, the TD(lambda) estimate of Q(s_t, a_t); `advantage`, GAE.
-One gradient step of the policy per batch, then `value_steps` steps of the critic on the same batch.
-Deviation: a trajectory cut by the window or by a time limit ends in the value of its true successor, and one
-that began in the last window counts from this window on. With `shared` the critic's steps train its head alone.
-"""
+One gradient step of the policy per batch, then `value_steps` steps of the critic on the same batch. With `shared` the
+critic's steps train its head alone.
+
+Deviations: both networks step by Adam, where Williams has plain gradient ascent and Schulman et al. a trust region for
+policy and critic; the step sizes are annealed to zero; each network's gradient is clipped on its own; Phi is
+normalised over the batch; the critic learns in units of its targets. A trajectory cut by the window or by a time limit
+ends in the value of its true successor, and one that began in the last window counts from this window on."""
 
 from __future__ import annotations
 

@@ -130,6 +130,7 @@ def plot_efficiency(
     title: str | None = None,
     column: str = "return",
     x: str = "steps",
+    *,
     smooth: int = 1,
     group: str | None = None,
     numbers: str | Path | None = None,

@@ -5,9 +5,7 @@ Seeds are pooled within one environment only: raw returns of different environme
 
 from __future__ import annotations
 
-import csv
 import itertools
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxrl_up.config import did_you_mean
-from jaxrl_up.records import expand, read_progress, read_text
+from jaxrl_up.records import expand, read_config, read_progress, read_timing
 
 if TYPE_CHECKING:
     from jaxrl_up.records import RunResult
@@ -216,13 +214,9 @@ def _smoothed(values: np.ndarray, smooth: int) -> np.ndarray:
 
 def _settings(directory: Path) -> dict[str, Any]:
     """What config.toml says, by name; nothing where there is none."""
-    path = directory / "config.toml"
-    if not path.exists():
+    tables = read_config(directory, missing_ok=True)
+    if not tables:
         return {}
-    try:
-        tables = tomllib.loads(read_text(path))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not readable as TOML: {error}") from None
     environment = {"name": "", **tables.get("environment", {})}
     static, params = environment.pop("static", {}), environment.pop("params", {})
     run = {key: value for key, value in tables.get("run", {}).items() if key != "seeds"}
@@ -263,11 +257,7 @@ def _seconds(directory: Path, steps: np.ndarray) -> np.ndarray:
     path = directory / "timing.csv"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: without it curves are drawn over steps only")
-    times = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.reader(file):
-            if len(row) == 3 and row[0] == "evaluation":
-                times[int(row[1])] = float(row[2])
+    times = {row.env_steps: row.seconds for row in read_timing(directory) if row.event == "evaluation"}
     missing = [int(step) for step in steps if step not in times]
     if missing:
         raise ValueError(f"{path} has no time of the evaluation at {missing[0]} steps: draw the run over steps")

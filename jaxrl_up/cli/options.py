@@ -48,6 +48,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument "))
 
+    def start_from(self, source: Any) -> None:
+        """Let what a `records.Source` says be the defaults."""
+        if source is not None:
+            options = dict(source.options)
+            stochastic = {"stochastic": not options.pop("deterministic")} if "deterministic" in options else {}
+            fields = {f"config.{name}": value for name, value in source.fields.items()}
+            self.set_defaults(env=source.environment, **stochastic, **options, **fields)
+
     def parse(self, arguments: list[str]) -> argparse.Namespace | None:
         """Parse, or print help and return None. Where something will be compiled, the compilation cache is then on."""
         arguments = self._normalise(arguments)
@@ -83,11 +91,14 @@ class Parser(argparse.ArgumentParser):
         return result
 
 
-def take_source(arguments: list[str]) -> list[str]:
-    """Put what the recipe after `--recipe` or the run after `--from` says in front of the rest, which overrides it."""
+def take_source(arguments: list[str]) -> tuple[list[str], Any]:
+    """The arguments without `--recipe` or `--from`, and what that says, a `records.Source`; None where there is none.
+
+    What else is given overrides it.
+    """
     given = [i for i, argument in enumerate(arguments) if argument.partition("=")[0] in SOURCES]
     if not given:
-        return arguments
+        return arguments, None
     if len(given) > 1:
         raise UsageError("--recipe or --from can be given once")
     start = given[0]
@@ -98,11 +109,11 @@ def take_source(arguments: list[str]) -> list[str]:
     rest = arguments[:start] + arguments[start + (1 if equals else 2) :]
     if rest and not rest[0].startswith("-"):
         raise UsageError(f"{name} names the algorithm already; leave {rest[0]!r} out")
-    from jaxrl_up.experiments import recipe_arguments
-    from jaxrl_up.records import run_arguments
+    from jaxrl_up.experiments import recipe_source
+    from jaxrl_up.records import run_source
 
     try:
-        return (recipe_arguments if name == "--recipe" else run_arguments)(source) + rest
+        return rest, (recipe_source if name == "--recipe" else run_source)(source)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
 
@@ -276,6 +287,24 @@ def add_checkpoints(parser: Parser, group: Any) -> None:
                help="time between checkpoints, after evaluations (default 120; none: only at the end)")  # fmt: skip
     parser.add(group, "--progress", action=argparse.BooleanOptionalAction, default=True,
                help="report progress on standard error")  # fmt: skip
+
+
+def settings_of(options: argparse.Namespace, **more: Any) -> Any:
+    """The settings of a run, or with `more` of a sweep, from the options of `add_evaluation` and `add_keeping`."""
+    from jaxrl_up.experiments import SweepSettings
+    from jaxrl_up.records import RunSettings
+
+    return (SweepSettings if more else RunSettings)(
+        num_evals=options.num_evals,
+        num_episodes=options.num_episodes,
+        deterministic=not options.stochastic,
+        max_eval_steps=options.max_eval_steps,
+        preset=options.preset,
+        progress=options.progress,
+        checkpoint_seconds=options.checkpoint_seconds,
+        force=options.force,
+        **more,
+    )
 
 
 def check_checkpoint_seconds(options: argparse.Namespace) -> None:

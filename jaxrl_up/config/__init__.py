@@ -19,6 +19,7 @@ from jaxrl_up.config.help import field_help as field_help
 from jaxrl_up.config.keys import as_key as as_key
 from jaxrl_up.config.keys import as_keys as as_keys
 from jaxrl_up.config.keys import wrap_as as wrap_as
+from jaxrl_up.config.names import spell as spell
 from jaxrl_up.config.values import as_whole as as_whole
 from jaxrl_up.config.values import flag as flag
 from jaxrl_up.config.values import is_number as is_number

@@ -68,7 +68,7 @@ def held(field: dataclasses.Field, given: Any) -> Any:
     if field.metadata.get("pytree_node", True):
         return _checked_number(field, value)
     if isinstance(field.default, int | None):
-        if value is None and field.default is None:
+        if value is None and _may_be_none(field):
             return None
         number = as_whole(value)
         if number is None:
@@ -87,8 +87,13 @@ def held(field: dataclasses.Field, given: Any) -> Any:
     return value
 
 
+def _may_be_none(field: dataclasses.Field) -> bool:
+    """Whether None is a value of the field: by default, or of its type, `X | None` or `Optional[X]`."""
+    return field.default is None or any(word in str(field.type) for word in ("None", "Optional"))
+
+
 def _checked_number(field: dataclasses.Field, value: Any) -> Any:
-    if value is None and field.default is not None and "None" not in str(field.type):
+    if value is None and not _may_be_none(field):
         raise ValueError(f"{field.name} must be a number, not None")
     if value is None or isinstance(value, Tracer):
         return value

@@ -1,4 +1,7 @@
-"""Policies and algorithms on their own: exported files, a loader that needs NumPy only, scripts to edit."""
+"""Policies and algorithms on their own: exported files, a loader that needs NumPy only, scripts to edit.
+
+Another format for policies comes in here. `numpy_policy` is copied out of the package: it imports nothing of it.
+"""
 
 from jaxrl_up.deploy import export as export
 from jaxrl_up.deploy import numpy_policy as numpy_policy

@@ -4,6 +4,9 @@ env = envs.make("CartPole-v1", gravity=12.0)
 state, obs = env.reset(key)
 state, step = env.step(key, state, action)      # a TimeStep; the next episode starts by itself
 heavier = env.with_params(masspole=0.5)         # physics is data: the same compiled program
+
+A wrapper comes in in `wrappers`, a space in `spaces`, a suite of environments as a file of `suites` with its names in
+`suites.registry`. One of your own needs none of it: `from_functions`.
 """
 
 from jaxrl_up.envs import probes as probes

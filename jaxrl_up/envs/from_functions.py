@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,14 +55,16 @@ def from_functions(
     values = {key: as_parameter(key, value) for key, value in sorted((params or {}).items())}
     shapes = None if params is None else tuple((key, value.shape) for key, value in values.items())
     flags = (flag("binary_observation", binary_observation), flag("deterministic_reset", deterministic_reset))
-    env = Env(params=values, spec=_spec(reset, step, observation_space, action_space, shapes, str(name), *flags))
+    env = Env(
+        params=values, spec=_spec(_Given(reset, step, observation_space, action_space, shapes, str(name), *flags))
+    )
     return env if max_steps is None else time_limit(env, max_steps)
 
 
-def _spec(*given: Any) -> Spec:
+def _spec(given: _Given) -> Spec:
     """The Spec of functions and what they read now: a program of theirs that differs is another Spec."""
-    spec = _build(*given, -1)  # only to be traced
-    keys, shapes = jax.eval_shape(jax.random.key, 0), given[4] or ()
+    spec = _build(given, -1)  # only to be traced
+    keys, shapes = jax.eval_shape(jax.random.key, 0), given.shapes or ()
 
     def program(params: Any, key: Any, action: Any) -> Any:
         state, obs = spec.reset(params, key)
@@ -70,21 +72,25 @@ def _spec(*given: Any) -> Spec:
 
     params = {key: jax.ShapeDtypeStruct(shape, jnp.float32) for key, shape in shapes}
     action = jax.ShapeDtypeStruct(spec.action_space.shape, spec.action_space.dtype)
-    return _build(*given, version(given, digest(program, params, keys, action)))
+    return _build(given, version(given, digest(program, params, keys, action)))
+
+
+class _Given(NamedTuple):
+    """What `from_functions` was given, and is told apart by."""
+
+    reset: Callable[..., Any]
+    step: Callable[..., Any]
+    observation_space: Space
+    action_space: Space
+    shapes: tuple[Any, ...] | None  # of the parameters, by name
+    name: str
+    binary_observation: bool
+    deterministic_reset: bool
 
 
 @functools.cache
-def _build(
-    reset: Callable[..., Any],
-    step: Callable[..., Any],
-    observation_space: Space,
-    action_space: Space,
-    shapes: tuple[Any, ...] | None,
-    name: str,
-    binary_observation: bool,
-    deterministic_reset: bool,
-    number: int,
-) -> Spec:
+def _build(given: _Given, number: int) -> Spec:
+    reset, step, observation_space, action_space, shapes, name, binary_observation, deterministic_reset = given
     takes_params = shapes is not None
 
     def spec_reset(params: Any, key: Any) -> Any:

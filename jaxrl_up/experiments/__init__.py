@@ -1,7 +1,7 @@
 """The host-driven gear: runs with progress, records, checkpoints and an orderly stop; sweeps; recipes.
 
-This room owns the process: signals, devices, memory, the compilation cache, sinks and what is said on standard error.
-It loops over the compiled parts of `jaxrl_up.training` and keeps what they give by `jaxrl_up.records`.
+Whatever concerns the process comes in here: signals, devices, memory, the compilation cache, sinks and what is said on
+standard error. It loops over the compiled parts of `jaxrl_up.training` and keeps what they give by `jaxrl_up.records`.
 """
 
 from jaxrl_up.experiments import compilation_cache as compilation_cache
@@ -12,12 +12,17 @@ from jaxrl_up.experiments.compilation_cache import REFUSED as REFUSED
 from jaxrl_up.experiments.compilation_cache import heeded as heeded
 from jaxrl_up.experiments.compilation_cache import use_compilation_cache as use_compilation_cache
 from jaxrl_up.experiments.compiler import leave_out_faulty_fusion as leave_out_faulty_fusion
+from jaxrl_up.experiments.device_transfer import choose as choose
+from jaxrl_up.experiments.device_transfer import gather as gather
+from jaxrl_up.experiments.device_transfer import to_devices as to_devices
+from jaxrl_up.experiments.device_transfer import to_host as to_host
+from jaxrl_up.experiments.device_transfer import without_padding as without_padding
 from jaxrl_up.experiments.devices import use_all_cores as use_all_cores
 from jaxrl_up.experiments.drive import STOPS as STOPS
 from jaxrl_up.experiments.drive import stoppable as stoppable
 from jaxrl_up.experiments.jaxpr_memory import working_bytes as working_bytes
-from jaxrl_up.experiments.live import Reporter as Reporter
-from jaxrl_up.experiments.live import summary as summary
+from jaxrl_up.experiments.live_progress import Reporter as Reporter
+from jaxrl_up.experiments.live_progress import summary as summary
 from jaxrl_up.experiments.memory import at_start as at_start
 from jaxrl_up.experiments.memory import memory_lines as memory_lines
 from jaxrl_up.experiments.memory import need as need
@@ -26,20 +31,22 @@ from jaxrl_up.experiments.recipes import SEEDS as SEEDS
 from jaxrl_up.experiments.recipes import Expected as Expected
 from jaxrl_up.experiments.recipes import load_recipe as load_recipe
 from jaxrl_up.experiments.recipes import read_recipe as read_recipe
-from jaxrl_up.experiments.recipes import recipe_arguments as recipe_arguments
 from jaxrl_up.experiments.recipes import recipe_config as recipe_config
 from jaxrl_up.experiments.recipes import recipe_expected as recipe_expected
 from jaxrl_up.experiments.recipes import recipe_names as recipe_names
 from jaxrl_up.experiments.recipes import recipe_path as recipe_path
-from jaxrl_up.experiments.runs import check_run as check_run
+from jaxrl_up.experiments.recipes import recipe_source as recipe_source
+from jaxrl_up.experiments.runs import ask as ask
 from jaxrl_up.experiments.runs import draw as draw
 from jaxrl_up.experiments.runs import resume as resume
 from jaxrl_up.experiments.runs import run as run
+from jaxrl_up.experiments.runs import start as start
 from jaxrl_up.experiments.sinks import Sink as Sink
 from jaxrl_up.experiments.sinks import as_sinks as as_sinks
 from jaxrl_up.experiments.sweeps import FILE as FILE
 from jaxrl_up.experiments.sweeps import FILES as FILES
 from jaxrl_up.experiments.sweeps import SweepResult as SweepResult
+from jaxrl_up.experiments.sweeps import SweepSettings as SweepSettings
 from jaxrl_up.experiments.sweeps import SweepWatcher as SweepWatcher
 from jaxrl_up.experiments.sweeps import check_place as check_place
 from jaxrl_up.experiments.sweeps import describe_point as describe_point
@@ -54,8 +61,4 @@ from jaxrl_up.experiments.sweeps import rank as rank
 from jaxrl_up.experiments.sweeps import resume_sweep as resume_sweep
 from jaxrl_up.experiments.sweeps import run_sweep as run_sweep
 from jaxrl_up.experiments.sweeps import rung_ends as rung_ends
-from jaxrl_up.experiments.transfer import choose as choose
-from jaxrl_up.experiments.transfer import gather as gather
-from jaxrl_up.experiments.transfer import to_devices as to_devices
-from jaxrl_up.experiments.transfer import to_host as to_host
-from jaxrl_up.experiments.transfer import without_padding as without_padding
+from jaxrl_up.experiments.sweeps import start_sweep as start_sweep

@@ -15,13 +15,13 @@ import numpy as np
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments import compilation_cache, compiler
+from jaxrl_up.experiments.device_transfer import to_devices, to_host
 from jaxrl_up.experiments.sinks import Sink, feed
-from jaxrl_up.experiments.transfer import OnDevices, to_devices, to_host
-from jaxrl_up.records import Best, Reached, Recorder, SavedRun, describe, save_reached
+from jaxrl_up.records import Best, Recorder, RunSpec, Snapshot, describe, save_snapshot
 from jaxrl_up.training import Evaluation, Log, Progress, advance_lanes, begin_lanes, lane_mesh, place
 from jaxrl_up.types import Algorithm, Array, PyTree
 
-Start = list[Reached | OnDevices]  # where a run was, or nothing
+Start = list[Snapshot]  # where a run was, or nothing
 STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -50,16 +50,16 @@ class Watcher(Protocol):
 class Outcome(NamedTuple):
     """How `drive` ended."""
 
-    reached: OnDevices
+    reached: Snapshot
     compile_seconds: float
     train_seconds: float  # without compiling, with checkpoints; of all processes that worked on it
     stopped: str  # what stopped it before the end: "Ctrl-C", "SIGTERM" or nothing
 
 
-class Keeper(NamedTuple):
+class CheckpointPolicy(NamedTuple):
     """Where a run is kept, and how often its checkpoint is written."""
 
-    run: SavedRun
+    run: RunSpec
     recorder: Recorder
     seconds: float | None  # between checkpoints at least; None: only when the run ends or is stopped
 
@@ -67,7 +67,7 @@ class Keeper(NamedTuple):
 def drive(
     job: Job,
     reporter: Watcher,
-    keeper: Keeper | None = None,
+    keeping: CheckpointPolicy | None = None,
     start: Start | None = None,
     sinks: Sequence[Sink] = (),
     programs: dict[Any, Any] | None = None,
@@ -90,16 +90,16 @@ def drive(
     with ExitStack() as stack:
         stack.enter_context(reporter)
         stop = stack.enter_context(stoppable()) if stop is None else stop
-        feed_sinks = stack.enter_context(feed(sinks, _description(job, keeper) if sinks else {}))
+        feed_sinks = stack.enter_context(feed(sinks, _description(job, keeping) if sinks else {}))
         begun = time.perf_counter()
         with compilation_cache.heeded():
             if at is None:
                 keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
                 progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh, compiler.options(once=True))
-                best = None if keeper is None else _nothing_yet(progress.state.policy, lanes)
+                best = None if keeping is None else _nothing_yet(progress.state.policy, lanes)
             else:
-                at = to_devices(at, width) if isinstance(at, Reached) else at
-                progress, best = at.progress, None if keeper is None else at.best
+                at = to_devices(at, width) if at.on_host else at
+                progress, best = at.progress, None if keeping is None else at.best
             swept = place(swept, mesh)
             del at
             if len(updates):
@@ -115,8 +115,8 @@ def drive(
                 reporter.compiled(compile_seconds, source)
                 stop()  # a second Ctrl-C meanwhile
         trained = kept = time.perf_counter()
-        if keeper is not None and len(updates):
-            keeper.recorder.time("compile", _steps(logs), compile_seconds)
+        if keeping is not None and len(updates):
+            keeping.recorder.time("compile", _steps(logs), compile_seconds)
         for count in updates:
             progress, log = compiled(job.env, config, swept, progress, jnp.int32(count))
             log = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
@@ -126,21 +126,21 @@ def drive(
             reporter.evaluated(log, seconds[1])
             feed_sinks(log)
             stopped = stop() if len(logs) < len(job.ends) else ""
-            if keeper is not None and best is not None:
-                keeper.recorder.append(log, seconds[0])
+            if keeping is not None and best is not None:
+                keeping.recorder.append(log, seconds[0])
                 best = _better(best, progress, log)
-                due = keeper.seconds is not None and now - kept >= keeper.seconds
+                due = keeping.seconds is not None and now - kept >= keeping.seconds
                 if due or stopped or len(logs) == len(job.ends):
-                    keeper.recorder.flush()  # rows of evaluations that a checkpoint has are not written again
-                    save_reached(keeper.run, to_host(OnDevices(progress, tuple(logs), best, *seconds)))
+                    keeping.recorder.flush()  # rows of evaluations that a checkpoint has are not written again
+                    save_snapshot(keeping.run, to_host(Snapshot(progress, tuple(logs), best, *seconds)))
                     kept = time.perf_counter()
-                    keeper.recorder.time("checkpoint", _steps(logs), kept - now)
+                    keeping.recorder.time("checkpoint", _steps(logs), kept - now)
             if stopped:
                 break
         train_seconds = time.perf_counter() - trained + trained_before
-    if keeper is not None and len(updates):
-        keeper.recorder.time("train", _steps(logs), train_seconds)
-    return Outcome(OnDevices(progress, tuple(logs), best, *seconds), compile_seconds, train_seconds, stopped)
+    if keeping is not None and len(updates):
+        keeping.recorder.time("train", _steps(logs), train_seconds)
+    return Outcome(Snapshot(progress, tuple(logs), best, *seconds), compile_seconds, train_seconds, stopped)
 
 
 def _program(algo: Algorithm, *arguments: Any) -> tuple[Callable[..., Any], str]:
@@ -151,9 +151,9 @@ def _program(algo: Algorithm, *arguments: Any) -> tuple[Callable[..., Any], str]
     return compilation_cache.compiled(advance_lanes.lower(algo, *arguments), compiler.options())
 
 
-def _description(job: Job, keeper: Keeper | None) -> dict[str, Any]:
+def _description(job: Job, keeping: CheckpointPolicy | None) -> dict[str, Any]:
     """What sinks are told; found anew, by asking git too, only for a run that is not kept."""
-    return describe(job.algo, job.env, job.config, job.seeds) if keeper is None else keeper.run.tables
+    return describe(job.algo, job.env, job.config, job.seeds) if keeping is None else keeping.run.tables
 
 
 def _steps(logs: Sequence[Log]) -> int:

@@ -142,10 +142,11 @@ def _bytes(tree: Any) -> int:
 
 
 def _machine() -> int | None:
+    import psutil
+
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
-    except (OSError, StopIteration, ValueError):
+        return psutil.virtual_memory().available
+    except OSError:  # no right to look
         return None
 
 

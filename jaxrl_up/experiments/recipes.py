@@ -28,7 +28,7 @@ from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS, make_config
 from jaxrl_up.config import as_whole, did_you_mean, is_number, whole
 from jaxrl_up.ops import Score
-from jaxrl_up.records import expand, read_text
+from jaxrl_up.records import Source, expand, from_toml, read_text
 from jaxrl_up.types import Algorithm, PyTree
 
 FOLDER = Path(__file__).parents[1] / "configs"  # in a checkout a link to the repository's
@@ -129,8 +129,7 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
 
 def recipe_config(table: Mapping[str, Any]) -> PyTree:
     """The config that the table of a recipe describes. Raises `ValueError` for a field or value not allowed."""
-    fields = {name: tuple(x) if isinstance(x, list) else x for name, x in table.get("config", {}).items()}
-    fields = {name: None if x == "none" else x for name, x in fields.items()}
+    fields = {name: from_toml(value) for name, value in table.get("config", {}).items()}
     return make_config(ALGORITHMS[table["algorithm"]], table.get("preset"), **fields)
 
 
@@ -144,22 +143,12 @@ def recipe_expected(table: Mapping[str, Any]) -> Expected | None:
     return Expected(Score(known.pop("iqm"), *known.pop("interval")), **known)
 
 
-def recipe_arguments(name: str | Path) -> list[str]:
-    """A recipe as arguments of `jaxrl-up train`; raises as `load_recipe` does, but does not look at its environment."""
+def recipe_source(name: str | Path) -> Source:
+    """A recipe, to run it; raises as `load_recipe` does, but does not look at its environment."""
     table = read_recipe(name)
-    arguments = [table["algorithm"], f"--env={table['environment']}", f"--seeds={table.get('seeds', SEEDS)}"]
-    if "preset" in table:
-        arguments.append(f"--preset={table['preset']}")
-    for field, value in table.get("config", {}).items():
-        if isinstance(value, bool):
-            arguments.append(f"--{field}" if value else f"--no-{field}")
-        else:
-            arguments.append(f"--{field}={_text(value)}")
-    return arguments + [f"--env.{key}={_text(value)}" for key, value in table.get("parameters", {}).items()]
-
-
-def _text(value: Any) -> str:
-    return "".join(f"{x}," for x in value) if isinstance(value, list) else str(value)
+    options = {"seeds": table.get("seeds", SEEDS)} | ({"preset": table["preset"]} if "preset" in table else {})
+    fields = {name: from_toml(value) for name, value in table.get("config", {}).items()}
+    return Source(table["algorithm"], table["environment"], table.get("parameters", {}), fields, options)
 
 
 def _check(table: Mapping[str, Any], kinds: Mapping[str, type], required: Any) -> None:

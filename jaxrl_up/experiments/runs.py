@@ -10,34 +10,37 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxrl_up.algorithms import make_config, preset_fields, take, take_names
-from jaxrl_up.config import as_whole, check, flag, seconds_or_none, seed_list, whole, whole_or_none
+from jaxrl_up.algorithms import take
+from jaxrl_up.config import as_whole, check, seed_list, whole_or_none
 from jaxrl_up.envs import Env
-from jaxrl_up.experiments.drive import Job, Keeper, Outcome, Start, drive, transfers
-from jaxrl_up.experiments.live import Reporter
+from jaxrl_up.experiments.device_transfer import without_padding
+from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Outcome, Start, drive, transfers
+from jaxrl_up.experiments.live_progress import Reporter
 from jaxrl_up.experiments.memory import check_memory
 from jaxrl_up.experiments.sinks import Sink, as_sinks
-from jaxrl_up.experiments.transfer import without_padding
 from jaxrl_up.records import (
+    CHECKPOINT_SECONDS,
+    RECORDED,
     Recorder,
     RunResult,
-    SavedRun,
+    RunSettings,
+    RunSpec,
     alone,
     check_directory,
+    check_settings,
     create,
     describe,
     expand,
     is_part,
-    load_reached,
     load_run,
+    load_snapshot,
     make_directory,
     to_toml,
+    toml_value,
     write_atomically,
 )
-from jaxrl_up.training import Evaluation, evaluation_ends, num_updates
+from jaxrl_up.training import evaluation_ends, num_updates
 from jaxrl_up.types import Algorithm, PyTree
-
-CHECKPOINT_SECONDS = 120.0
 
 
 @transfers()
@@ -47,6 +50,7 @@ def run(
     config: PyTree | None = None,
     seeds: int | Sequence[int] = 8,
     directory: str | Path | None = None,
+    *,
     num_evals: int = 20,
     num_episodes: int = 16,
     deterministic: bool = True,
@@ -69,33 +73,46 @@ def run(
     or another number out of range, `TypeError` for what is no algorithm, environment, config, path or sink, and
     `FileExistsError` for a directory that already holds a run.
     """
-    algo, env = take_names(algo, env, config)
-    preset_fields(algo, preset)
-    if config is None or isinstance(config, dict):
-        config = make_config(algo, preset, **(config or {}))
-    algo, env, config = take(algo, env, config)
-    directory = None if directory is None else expand(directory, "directory").absolute()
-    seeds = seed_list(seeds) if as_whole(seeds) is None else seeds
-    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
-    sinks = as_sinks(sinks)
-    check_run(algo, env, config, seeds, directory, num_evals, num_episodes, deterministic, max_eval_steps, force)
-    seeds = seed_list(seeds)
-    num_evals, num_episodes = whole("num_evals", num_evals), whole("num_episodes", num_episodes)
-    deterministic, max_eval_steps = bool(deterministic), whole_or_none("max_eval_steps", max_eval_steps)
+    settings = RunSettings(num_evals, num_episodes, deterministic, max_eval_steps, preset, (), progress)
+    settings = dataclasses.replace(settings, checkpoint_seconds=checkpoint_seconds, force=force, sinks=as_sinks(sinks))
+    return start(ask(algo, env, config, seeds, directory, settings))
+
+
+def ask(
+    algo: Algorithm | str,
+    env: Env | str,
+    config: PyTree | None,
+    seeds: int | Sequence[int],
+    directory: str | Path | None,
+    settings: RunSettings,
+) -> RunSpec:
+    """What is to be run, all of it checked, before anything is compiled or written: raises what `run` raises."""
+    algo, env, config = take(algo, env, config, settings.preset)
+    settings = check_settings(settings)
+    if directory is not None:
+        directory = expand(directory, "directory").absolute()
+        check_directory(directory, settings.force)
+    number = as_whole(seeds)
+    number = len(seed_list(seeds)) if number is None or number < 1 else number
+    # of a number of seeds before a list of them is made
+    check_memory(algo, env, config, number, kept=directory is not None)
+    return RunSpec(directory, algo, env, config, seed_list(seeds), settings, {}, {})
+
+
+@transfers()
+def start(asked: RunSpec, directory: Path | None = None, sinks: Sequence[Sink] = ()) -> RunResult:
+    """Train what was asked for, from the beginning; in `directory` and with `sinks`, where `ask` did not know them."""
+    directory = asked.directory if directory is None else directory.absolute()
+    settings = dataclasses.replace(asked.settings, sinks=(*asked.settings.sinks, *sinks))
+    asked = asked._replace(directory=directory, settings=settings)
     if directory is None:
-        evaluation = Evaluation(num_episodes, deterministic, max_eval_steps)
-        job = Job(algo, env, config, seeds, {}, evaluation_ends(algo, config, num_evals), evaluation)
-        return _result(
-            job, drive(job, Reporter(algo, env, config, seeds, enabled=progress), sinks=sinks), None, progress
-        )
-    settings = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
-    settings["max_eval_steps"] = max_eval_steps
-    if preset is not None:
-        settings["preset"] = preset
+        return _go_on(asked, [])
     make_directory(directory)
     with alone(directory):
-        create(directory, describe(algo, env, config, seeds, settings), force)
-        return _go_on(load_run(directory, algo, env, config), [], progress, checkpoint_seconds, sinks)
+        tables = describe(asked.algo, asked.env, asked.config, asked.seeds, settings.recorded())
+        asked = asked._replace(tables=toml_value(tables))
+        create(directory, asked.tables, settings.force)
+        return _go_on(asked, [])
 
 
 @transfers()
@@ -106,6 +123,7 @@ def resume(
     algo: Algorithm | str | None = None,
     env: Env | str | None = None,
     config: PyTree | None = None,
+    *,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     sinks: Sequence[Sink] | Sink = (),
@@ -120,53 +138,48 @@ def resume(
     """
     total_steps = whole_or_none("total_steps", total_steps, 0)
     schedule_steps = whole_or_none("schedule_steps", schedule_steps, 0)
-    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
-    sinks = as_sinks(sinks)
-    saved = load_run(directory, algo, env, config)
-    with alone(saved.directory):
-        return _resume(saved, total_steps, schedule_steps, progress, checkpoint_seconds, sinks)
+    given = RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds, sinks=as_sinks(sinks))
+    check_settings(given)
+    spec = load_run(directory, algo, env, config)
+    settings = dataclasses.replace(given, **{name: getattr(spec.settings, name) for name in RECORDED})
+    spec = spec._replace(settings=check_settings(settings))
+    with alone(spec.directory):
+        return _resume(spec, total_steps, schedule_steps)
 
 
-def _resume(
-    saved: SavedRun,
-    total_steps: int | None,
-    schedule_steps: int | None,
-    progress: bool,
-    checkpoint_seconds: float | None,
-    sinks: Sequence[Sink],
-) -> RunResult:
-    if saved.grid or is_part(saved.directory):
-        raise ValueError(f"{saved.directory} is a part of a sweep: resume the directory of the sweep")
-    check_memory(saved.algo, saved.env, saved.config, len(saved.seeds))
-    reached, doubts = load_reached(saved) or (None, [])
+def _resume(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) -> RunResult:
+    if spec.grid or is_part(spec.directory):
+        raise ValueError(f"{spec.directory} is a part of a sweep: resume the directory of the sweep")
+    check_memory(spec.algo, spec.env, spec.config, len(spec.seeds))
+    reached, doubts = load_snapshot(spec) or (None, [])
     start: Start = [] if reached is None else [reached]
     del reached  # `drive` is then the only one that has it
     if total_steps is not None or schedule_steps is not None:
-        saved = _longer(saved, total_steps, schedule_steps)
+        spec = _longer(spec, total_steps, schedule_steps)
     for doubt in doubts:
         warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
-    return _go_on(saved, start, progress, checkpoint_seconds, sinks)
+    return _go_on(spec, start)
 
 
-def _go_on(
-    saved: SavedRun, start: Start, progress: bool, checkpoint_seconds: float | None, sinks: Sequence[Sink]
-) -> RunResult:
-    """Train a run that has a directory, from its start or from where it was."""
-    algo, env, config, how = saved.algo, saved.env, saved.config, saved.settings
-    ends = evaluation_ends(algo, config, how["num_evals"], how["stages"])
+def _go_on(spec: RunSpec, start: Start) -> RunResult:
+    """Train a run from its start or from where it was, and keep it where it has a directory."""
+    algo, env, config, settings = spec.algo, spec.env, spec.config, spec.settings
+    ends = evaluation_ends(algo, config, settings.num_evals, settings.stages)
     done = len(start[0].logs) if start else 0
-    if start and (done > len(ends) or int(start[0].progress.state.counters.updates) != ends[done - 1]):
-        raise ValueError(f"{saved.directory / 'config.toml'}: total_steps or num_evals is not what the run had")
-    evaluation = Evaluation(how["num_episodes"], how["deterministic"], how["max_eval_steps"])
-    job = Job(algo, env, config, saved.seeds, {}, ends, evaluation)
-    recorder = Recorder(saved.directory, saved.seeds, algo.steps_per_update(config))
-    if not start:
-        recorder.begin()
-    elif done < len(ends):
-        recorder.begin(start[0].logs, start[0].seconds)
-    reporter = Reporter(algo, env, config, saved.seeds, enabled=progress)
-    outcome = drive(job, reporter, Keeper(saved, recorder, checkpoint_seconds), start, sinks)
-    return _result(job, outcome, saved.directory, progress)
+    job = Job(algo, env, config, spec.seeds, {}, ends, settings.evaluation)
+    keeping = None
+    if spec.directory is not None:
+        if start and (done > len(ends) or int(start[0].progress.state.counters.updates) != ends[done - 1]):
+            raise ValueError(f"{spec.directory / 'config.toml'}: total_steps or num_evals is not what the run had")
+        recorder = Recorder(spec.directory, spec.seeds, algo.steps_per_update(config))
+        if not start:
+            recorder.begin()
+        elif done < len(ends):
+            recorder.begin(start[0].logs, start[0].seconds)
+        keeping = CheckpointPolicy(spec, recorder, settings.checkpoint_seconds)
+    reporter = Reporter(algo, env, config, spec.seeds, enabled=settings.progress)
+    outcome = drive(job, reporter, keeping, start, settings.sinks)
+    return _result(job, outcome, spec.directory, settings.progress)
 
 
 def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) -> RunResult:
@@ -194,9 +207,9 @@ def draw(result: RunResult, directory: Path) -> None:
             warnings.warn(f"{directory / name} was not written: {error}", stacklevel=2)
 
 
-def _longer(saved: SavedRun, total_steps: int | None, schedule_steps: int | None) -> SavedRun:
+def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) -> RunSpec:
     """The run with a larger total, as its config.toml then says too."""
-    algo, config, how = saved.algo, saved.config, dict(saved.settings)
+    algo, config, settings = spec.algo, spec.config, spec.settings
     if total_steps is None:
         raise ValueError("schedule_steps says over how many steps a longer run anneals: give total_steps too")
     if not total_steps > config.total_steps:
@@ -211,47 +224,15 @@ def _longer(saved: SavedRun, total_steps: int | None, schedule_steps: int | None
         if "schedule_steps" not in {field.name for field in dataclasses.fields(config)}:
             raise ValueError(f"{algo.name} anneals nothing: leave schedule_steps out")
         changes["schedule_steps"] = schedule_steps
-    ends = evaluation_ends(algo, config, how["num_evals"], how["stages"])
+    ends = evaluation_ends(algo, config, settings.num_evals, settings.stages)
     config = check(config.replace(**changes))
     more = num_updates(algo, config) - ends[-1]
-    how["stages"] = (*how["stages"], (saved.config.total_steps, len(ends)))
-    how["num_evals"] = len(ends) + max(round(more * len(ends) / ends[-1]), 1)
+    stages = (*settings.stages, (spec.config.total_steps, len(ends)))
+    num_evals = len(ends) + max(round(more * len(ends) / ends[-1]), 1)
+    settings = dataclasses.replace(settings, stages=stages, num_evals=num_evals)
     if more < 1:
-        raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {saved.config.total_steps}")
-    tables = describe(algo, saved.env, config, saved.seeds, how)
-    tables |= {name: saved.tables[name] for name in ("versions", "code", "device") if name in saved.tables}
-    write_atomically(saved.directory / "config.toml", to_toml(tables))
-    return load_run(saved.directory, algo, saved.env)
-
-
-def check_run(
-    algo: Algorithm,
-    env: Env,
-    config: PyTree,
-    seeds: int | Sequence[int],
-    directory: str | Path | None,
-    num_evals: int,
-    num_episodes: int,
-    deterministic: bool,
-    max_eval_steps: int | None,
-    force: bool = False,
-) -> None:
-    """Raise what `run` would raise for these arguments, before anything is compiled or written."""
-    algo, env, config = take(algo, env, config)
-    whole("num_evals", num_evals)
-    whole("num_episodes", num_episodes)
-    flag("deterministic", deterministic)
-    whole_or_none("max_eval_steps", max_eval_steps)
-    force = flag("force", force)
-    if directory is not None:
-        check_directory(expand(directory, "directory"), force)
-    number = as_whole(seeds)
-    number = len(seed_list(seeds)) if number is None or number < 1 else number
-    # of a number of seeds before a list of them is made
-    check_memory(algo, env, config, number, kept=directory is not None)
-    seed_list(seeds)
-
-
-def check_driving(progress: bool, checkpoint_seconds: float | None) -> tuple[bool, float | None]:
-    """What says how a run is driven, with plain values. Raises `ValueError` for a wrong one."""
-    return flag("progress", progress), seconds_or_none("checkpoint_seconds", checkpoint_seconds)
+        raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {spec.config.total_steps}")
+    tables = toml_value(describe(algo, spec.env, config, spec.seeds, settings.recorded()))
+    tables |= {name: spec.tables[name] for name in ("versions", "code", "device") if name in spec.tables}
+    write_atomically(spec.directory / "config.toml", to_toml(tables))
+    return spec._replace(config=config, settings=settings, tables=tables)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import time
-import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +23,7 @@ import numpy as np
 
 from jaxrl_up.config import shown
 from jaxrl_up.ops import iqm, score
-from jaxrl_up.records import expand, to_toml
+from jaxrl_up.records import expand, to_toml, toml_value
 from jaxrl_up.training import Log
 
 
@@ -190,7 +189,7 @@ def wandb(project: str, directory: str | Path | None = None, name: str | None = 
                 project=project,
                 dir=None if directory is None else str(expand(directory)),
                 name=name,
-                config=tomllib.loads(to_toml(description)),  # plain values, those of config.toml
+                config=toml_value(description),  # the values of config.toml
                 settings=client.Settings(console="off"),  # standard output and error are the run's own
             )
         except OSError as error:

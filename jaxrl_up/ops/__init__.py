@@ -1,4 +1,7 @@
-"""The mathematics of reinforcement learning: pure functions of arrays, time leading, no state."""
+"""The mathematics of reinforcement learning: pure functions of arrays, time leading, no state.
+
+A function comes in that a textbook or a paper defines by a formula; what reads a config is in `jaxrl_up.learning`.
+"""
 
 from jaxrl_up.ops import bellman as bellman
 from jaxrl_up.ops import distributional as distributional

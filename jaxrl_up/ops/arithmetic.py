@@ -22,7 +22,11 @@ def read(weight: Array | float, value: Array) -> Array:
 
 
 def weighted(weight: Array | float, value: Array) -> Array:
-    """weight * value of one shape (or a scalar weight), but 0 where the weight is 0, whatever the value; see `read`."""
+    """weight * value of one shape (or a scalar weight), but 0 where the weight is 0, whatever the value; see `read`.
+
+    >>> weighted(jnp.array([0.5, 0.0]), jnp.array([4.0, jnp.inf])).tolist()
+    [2.0, 0.0]
+    """
     return weight * read(weight, value)
 
 
@@ -45,6 +49,10 @@ def centred(samples: Array) -> tuple[Array, Array]:
 
     Equal samples leave exactly 0. The mean is found from the distances to the first one: a sum of the samples
     themselves would be rounded in units of the mean and not of the spread.
+
+    >>> mean, left = centred(jnp.array([1.0, 2.0, 6.0]))
+    >>> float(mean), left.tolist()
+    (3.0, [-2.0, -1.0, 3.0])
     """
     first = samples[0]
     left = samples - first[None]

@@ -35,6 +35,10 @@ def q_from_v(values: Array, transition: Array, reward: Array, discount: Array | 
 
     Raises:
       AssertionError: the shapes do not belong together.
+
+    >>> stay = jnp.array([[[1.0, 0.0]], [[0.0, 1.0]]])  # two states, one action
+    >>> q_from_v(jnp.array([2.0, 4.0]), stay, reward=jnp.ones((2, 1)), discount=0.5).tolist()
+    [[2.0], [3.0]]
     """
     states, actions = reward.shape
     chex.assert_shape(transition, (states, actions, states))
@@ -47,6 +51,9 @@ def v_from_q(q_values: Array, policy: Array) -> Array:
     """V(s) = sum_a pi(a | s) Q(s, a), from `[..., A]` and probabilities `[..., A]` to `[...]`.
 
     Reference: Sutton & Barto 2018, exercise 3.18. Raises AssertionError if the shapes differ.
+
+    >>> v_from_q(jnp.array([2.0, 6.0]), policy=jnp.array([0.75, 0.25])).tolist()
+    3.0
     """
     chex.assert_equal_shape([q_values, policy])
     return jnp.sum(weighted(policy, q_values), axis=-1)
@@ -57,6 +64,9 @@ def advantage(q_values: Array, policy: Array) -> Array:
 
     `q_values` and probabilities `policy` are `[..., A]`. Reference: Schulman et al. 2016, eq. 3 (Q - V).
     Raises AssertionError if the shapes differ.
+
+    >>> advantage(jnp.array([2.0, 6.0]), policy=jnp.array([0.75, 0.25])).tolist()
+    [-1.0, 3.0]
     """
     return q_values - v_from_q(q_values, policy)[..., None]
 
@@ -110,6 +120,9 @@ def action_value(q_values: Array, action: Array) -> Array:
 
     An action outside 0..A-1 gives nan. By comparison and not by indexing: on CPU the gradient of a gather
     is a slow scatter. Raises AssertionError if the shapes do not belong together or `action` is no integer.
+
+    >>> action_value(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0])).tolist()
+    [2.0, 3.0]
     """
     chex.assert_shape(action, q_values.shape[:-1])
     chex.assert_type(action, int)
@@ -132,15 +145,21 @@ def td_target(reward: Array, discount: Array, next_value: Array) -> Array:
 
     Raises:
       AssertionError: the shapes differ (so `[B]` against `[B, 1]` fails).
+
+    >>> td_target(jnp.ones(2), discount=jnp.array([0.5, 0.0]), next_value=jnp.array([4.0, jnp.nan])).tolist()
+    [3.0, 1.0]
     """
     chex.assert_equal_shape([reward, discount, next_value])
     return reward + weighted(discount, next_value)
 
 
 def td_error(value: Array, reward: Array, discount: Array, next_value: Array) -> Array:
-    """delta = r + discount V(s') - V(s), all `[...]`. Reference: Sutton & Barto 2018, eq. 6.5.
+    """delta = r + discount V(s') - V(s), all `[...]`, the discount in [0, 1]. Reference: Sutton & Barto 2018, eq. 6.5.
 
     Raises AssertionError if the shapes differ.
+
+    >>> td_error(jnp.array(2.0), reward=jnp.array(1.0), discount=jnp.array(0.5), next_value=jnp.array(4.0)).tolist()
+    1.0
     """
     chex.assert_equal_shape([value, reward])
     return td_target(reward, discount, next_value) - value
@@ -149,8 +168,11 @@ def td_error(value: Array, reward: Array, discount: Array, next_value: Array) ->
 def q_learning_target(reward: Array, discount: Array, next_q_values: Array) -> Array:
     """r + discount max_a Q(s', a), the sample of T* Q.
 
-    `reward`, `discount` `[...]`; `next_q_values` `[..., A]`. Reference: Sutton & Barto 2018, eq. 6.8; Mnih et
-    al. 2015, algorithm 1. Raises AssertionError if the shapes do not belong together.
+    `reward`, `discount` (in [0, 1]) `[...]`; `next_q_values` `[..., A]`. Reference: Sutton & Barto 2018, eq. 6.8;
+    Mnih et al. 2015, algorithm 1. Raises AssertionError if the shapes do not belong together.
+
+    >>> q_learning_target(jnp.array(1.0), jnp.array(0.5), next_q_values=jnp.array([2.0, 4.0])).tolist()
+    3.0
     """
     return td_target(reward, discount, jnp.max(read(discount, next_q_values), axis=-1))
 
@@ -158,8 +180,12 @@ def q_learning_target(reward: Array, discount: Array, next_q_values: Array) -> A
 def expected_sarsa_target(reward: Array, discount: Array, next_q_values: Array, next_policy: Array) -> Array:
     """r + discount sum_a pi(a | s') Q(s', a).
 
-    `reward`, `discount` `[...]`; `next_q_values` and probabilities `next_policy` `[..., A]`. Reference:
+    `reward`, `discount` (in [0, 1]) `[...]`; `next_q_values` and probabilities `next_policy` `[..., A]`. Reference:
     Sutton & Barto 2018, eq. 6.9. Raises AssertionError if the shapes do not belong together.
+
+    >>> q_values, policy = jnp.array([2.0, 6.0]), jnp.array([0.75, 0.25])
+    >>> expected_sarsa_target(jnp.array(1.0), jnp.array(0.5), q_values, policy).tolist()
+    2.5
     """
     next_q_values, next_policy = (read(discount, x) for x in (next_q_values, next_policy))
     return td_target(reward, discount, v_from_q(next_q_values, next_policy))
@@ -171,13 +197,17 @@ def double_q_target(reward: Array, discount: Array, next_q_values: Array, select
     Reference: van Hasselt, Guez & Silver 2016, "Deep reinforcement learning with double Q-learning", eq. 4.
 
     Args:
-      reward: `[...]`.
-      discount: `[...]`.
+      reward: `[...]`, per step.
+      discount: `[...]`, gamma * (1 - terminated), in [0, 1].
       next_q_values: `[..., A]`, Q' that values (the target network), at s'.
       selector_q_values: `[..., A]`, Q that chooses (the online network), at s'.
 
     Raises:
       AssertionError: the shapes do not belong together.
+
+    >>> valued, chosen = jnp.array([2.0, 4.0]), jnp.array([5.0, 3.0])  # the second function prefers action 0
+    >>> double_q_target(jnp.array(1.0), jnp.array(0.5), valued, chosen).tolist()
+    2.0
     """
     chex.assert_equal_shape([next_q_values, selector_q_values])
     greedy = jnp.argmax(selector_q_values, axis=-1)
@@ -185,9 +215,13 @@ def double_q_target(reward: Array, discount: Array, next_q_values: Array, select
 
 
 def clipped_double_q_target(reward: Array, discount: Array, next_q1: Array, next_q2: Array) -> Array:
-    """r + discount min(Q1(s', a'), Q2(s', a')), all `[...]`, with a' the (smoothed) target action.
+    """r + discount min(Q1(s', a'), Q2(s', a')), all `[...]`, with a' the (smoothed) target action and
+    the discount in [0, 1].
 
     Reference: Fujimoto, van Hoof & Meger 2018 (TD3), eq. 10. Raises AssertionError if the shapes differ.
+
+    >>> clipped_double_q_target(jnp.array(1.0), jnp.array(0.5), jnp.array(4.0), jnp.array(2.0)).tolist()
+    2.0
     """
     chex.assert_equal_shape([next_q1, next_q2])
     next_q1, next_q2 = (read(discount, x) for x in (next_q1, next_q2))
@@ -217,6 +251,10 @@ def soft_target(
 
     Raises:
       AssertionError: the shapes differ.
+
+    >>> reward, discount, q1, q2, log_prob = jnp.array([1.0, 0.5, 4.0, 2.0, -2.0])
+    >>> soft_target(reward, discount, q1, q2, log_prob, alpha=0.5).tolist()
+    2.5
     """
     chex.assert_equal_shape([next_q1, next_q2, next_log_prob])
     next_q1, next_q2, next_log_prob = (read(discount, x) for x in (next_q1, next_q2, next_log_prob))
@@ -234,7 +272,8 @@ def discrete_soft_target(
     """r + discount sum_a pi(a | s') (min(Q1(s', a), Q2(s', a)) - alpha log pi(a | s')), in expectation.
 
     Reference: Christodoulou 2019, "Soft actor-critic for discrete action settings", eq. 10. As
-    `soft_target`, but `next_q1`, `next_q2` and `next_log_probs` (normalised, finite) are `[..., A]`.
+    `soft_target`, but `next_q1`, `next_q2` and `next_log_probs` (normalised, finite) are `[..., A]`. Raises
+    AssertionError if the shapes do not belong together.
     """
     chex.assert_equal_shape([next_q1, next_q2, next_log_probs])
     next_q1, next_q2, next_log_probs = (read(discount, x) for x in (next_q1, next_q2, next_log_probs))
@@ -255,6 +294,9 @@ def dueling_q_values(value: Array, advantages: Array, policy: Array | None = Non
 
     Raises:
       AssertionError: the shapes do not belong together.
+
+    >>> dueling_q_values(jnp.array(10.0), advantages=jnp.array([1.0, 3.0])).tolist()
+    [9.0, 11.0]
     """
     chex.assert_shape(value, advantages.shape[:-1])
     if policy is None:  # on the way of every acting and learning step: no weight is 0

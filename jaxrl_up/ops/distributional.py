@@ -50,6 +50,10 @@ def categorical_projection(atoms: Array, probs: Array, support: Array) -> Array:
 
     Raises:
       AssertionError: `atoms` and `probs` differ in shape, or `support` has another axis or a single atom.
+
+    >>> atoms, support = jnp.array([0.25, 3.0]), jnp.array([0.0, 1.0, 2.0])  # 3 is beyond the support
+    >>> categorical_projection(atoms, probs=jnp.array([0.5, 0.5]), support=support).tolist()
+    [0.375, 0.125, 0.5]
     """
     chex.assert_equal_shape([atoms, probs])
     chex.assert_rank(support, 1)
@@ -67,9 +71,13 @@ def categorical_projection(atoms: Array, probs: Array, support: Array) -> Array:
 def categorical_target(reward: Array, discount: Array, next_probs: Array, support: Array) -> Array:
     """The distribution of r + discount Z(s'), projected onto the support of Z; see `categorical_projection`.
 
-    `reward`, `discount` `[...]`, with discount = gamma * (1 - terminated); `next_probs` `[..., Z]` of the true
-    successor, not read where the discount is 0; `support` `[Z]`. Raises AssertionError if the shapes do not belong
-    together.
+    `reward`, `discount` `[...]`, with discount = gamma * (1 - terminated) in [0, 1]; `next_probs` `[..., Z]` of the
+    true successor, not read where the discount is 0; `support` `[Z]`. Raises AssertionError if the shapes do not
+    belong together.
+
+    >>> probs, support = jnp.array([0.5, 0.0, 0.5]), jnp.array([0.0, 1.0, 2.0])
+    >>> categorical_target(jnp.array(0.5), jnp.array(0.5), probs, support).tolist()
+    [0.25, 0.5, 0.25]
     """
     chex.assert_equal_shape([reward, discount])
     chex.assert_shape(next_probs, (*reward.shape, *support.shape))
@@ -126,6 +134,9 @@ def quantile_huber_loss(quantiles: Array, targets: Array, kappa: Array | float =
 
     Raises:
       AssertionError: the leading axes differ, or `kappa` is no scalar.
+
+    >>> quantile_huber_loss(jnp.array([0.0]), targets=jnp.array([2.0, 3.0])).tolist()  # tau is 1/2
+    1.0
     """
     chex.assert_equal_shape_prefix([quantiles, targets], quantiles.ndim - 1)
     chex.assert_equal_rank([quantiles, targets])

@@ -31,6 +31,10 @@ class Categorical(NamedTuple):
     A masked action has probability 0 and log-probability -1e30 instead of -inf, which keeps log_prob,
     entropy, KL and all their gradients finite; logits of -inf are treated alike. If no action is
     allowed the distribution is uniform.
+
+    >>> policy = Categorical(jnp.zeros(2))
+    >>> round(float(policy.log_prob(jnp.array(0))), 3), round(float(policy.entropy()), 3)  # log 2 = 0.693
+    (-0.693, 0.693)
     """
 
     logits: Array  # [..., A], unnormalised log-probabilities
@@ -52,7 +56,10 @@ class Categorical(NamedTuple):
         return jnp.argmax(self.log_probs() + noise, axis=-1).astype(jnp.int32)
 
     def log_prob(self, action: Array) -> Array:
-        """log pi(action) `[...]`, for integer actions `[...]`; nan for an action outside 0..A-1."""
+        """log pi(action) `[...]`, for integer actions `[...]`; nan for an action outside 0..A-1.
+
+        Raises AssertionError for actions of another shape or that are no integers.
+        """
         return action_value(self.log_probs(), action)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
@@ -86,6 +93,10 @@ class DiagonalGaussian(NamedTuple):
 
     Samples are unbounded: where the environment clips, log_prob belongs to the unclipped sample. A distance is
     measured in standard deviations of at least exp(-80), so that 0 stays 0.
+
+    >>> policy = DiagonalGaussian(jnp.zeros(1), jnp.zeros(1))
+    >>> round(float(policy.log_prob(jnp.zeros(1))), 3), round(float(policy.entropy()), 3)  # log(2 pi) / 2 = 0.919
+    (-0.919, 1.419)
     """
 
     mean: Array  # [..., D]
@@ -100,7 +111,10 @@ class DiagonalGaussian(NamedTuple):
         return self.mean + jnp.exp(_wide(self.log_std, self.mean)) * noise
 
     def log_prob(self, action: Array) -> Array:
-        """Log-density `[...]` of actions `[..., D]`, summed over the last axis."""
+        """Log-density `[...]` of actions `[..., D]`, summed over the last axis.
+
+        Raises AssertionError if the actions are not of the shape of the mean.
+        """
         chex.assert_equal_shape([self.mean, action])
         log_std = _wide(self.log_std, self.mean)
         distance = (action - self.mean) * jnp.exp(saturated(-log_std))
@@ -144,6 +158,10 @@ class TanhGaussian(NamedTuple):
     2 (log 2 - u - softplus(-2 u)), exact where 1 - tanh^2 rounds to 0. Reference: Haarnoja et al. 2018, "Soft
     actor-critic algorithms and applications", appendix C, eq. 26. Bounds may differ between dimensions
     and need not be symmetric; methods raise ValueError if they are known numbers and no finite interval.
+
+    >>> policy = TanhGaussian(mean=jnp.zeros(1), log_std=jnp.zeros(1), low=0.0, high=4.0)
+    >>> policy.mode().tolist(), round(float(policy.log_prob(jnp.array([2.0]))), 3)  # -0.919 - log 2
+    ([2.0], -1.612)
     """
 
     mean: Array  # [..., D], of u
@@ -168,7 +186,7 @@ class TanhGaussian(NamedTuple):
 
         It inverts the squashing, so an action saturated by float32 has lost its u: one that lies on a
         bound (or outside) counts as half a rounding unit inside. Use `sample_and_log_prob` where the
-        sample is at hand.
+        sample is at hand. Raises AssertionError if the actions are not of the shape of the mean.
         """
         chex.assert_equal_shape([self.mean, action])
         return self._log_prob_before(self._unsquash(action))
@@ -245,6 +263,9 @@ class EpsilonGreedy(NamedTuple):
 
     pi(a) = epsilon / A + (1 - epsilon) [a is greedy] / (number of greedy actions). Reference: Sutton &
     Barto 2018, section 2.2. No gradient flows to the values.
+
+    >>> EpsilonGreedy(jnp.array([1.0, 3.0]), epsilon=0.5).probs().tolist()
+    [0.25, 0.75]
     """
 
     q_values: Array  # [..., A]
@@ -277,7 +298,7 @@ class EpsilonGreedy(NamedTuple):
         return self.categorical().sample_and_log_prob(key)
 
     def entropy(self) -> Array:
-        """-sum_a pi(a) log pi(a) `[...]`."""
+        """-sum_a pi(a) log pi(a) `[...]`, between 0 and log A."""
         return self.categorical().entropy()
 
     def kl(self, other: EpsilonGreedy) -> Array:
@@ -300,7 +321,10 @@ class Deterministic(NamedTuple):
         return self.action
 
     def log_prob(self, action: Array) -> Array:
-        """0 where all of `action` `[..., D]` is equal, -inf elsewhere; `[...]`, without a gradient."""
+        """0 where all of `action` `[..., D]` is equal, -inf elsewhere; `[...]`, without a gradient.
+
+        Raises AssertionError if the shapes differ.
+        """
         chex.assert_equal_shape([self.action, action])
         return jnp.where(jnp.all(self.action == action, axis=-1), 0.0, -jnp.inf)
 

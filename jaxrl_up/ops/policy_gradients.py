@@ -30,6 +30,9 @@ def score_function_loss(log_prob: Array, weight: Array) -> Array:
 
     Raises:
       AssertionError: the shapes differ.
+
+    >>> score_function_loss(jnp.array([-1.0, -2.0]), weight=jnp.array([3.0, 1.0])).tolist()
+    2.5
     """
     chex.assert_equal_shape([log_prob, weight])
     return -jnp.mean(log_prob * jax.lax.stop_gradient(weight))
@@ -48,6 +51,10 @@ def surrogate_loss(log_prob: Array, old_log_prob: Array, advantages: Array) -> A
 
     Raises:
       AssertionError: the shapes differ.
+
+    >>> log_prob, old = jnp.log(jnp.array([0.5, 0.25])), jnp.log(jnp.array([0.25, 0.5]))  # ratios 2 and 1/2
+    >>> round(float(surrogate_loss(log_prob, old, advantages=jnp.array([1.0, 2.0]))), 3)
+    -1.5
     """
     ratio, advantages = _ratio(log_prob, old_log_prob, advantages)
     return -jnp.mean(ratio * advantages)
@@ -69,6 +76,10 @@ def clipped_surrogate_loss(
 
     Raises:
       AssertionError: the shapes differ.
+
+    >>> log_prob, old = jnp.log(jnp.array([0.5, 0.25])), jnp.log(jnp.array([0.25, 0.5]))  # ratios 2 and 1/2
+    >>> round(float(clipped_surrogate_loss(log_prob, old, jnp.array([1.0, 2.0]), clip_epsilon=0.25)), 3)
+    -1.125
     """
     ratio, advantages = _ratio(log_prob, old_log_prob, advantages)
     clipped = jnp.clip(ratio, 1.0 - clip_epsilon, 1.0 + clip_epsilon)
@@ -80,6 +91,9 @@ def value_loss(values: Array, targets: Array) -> Array:
 
     `values` `[...]` are differentiated, `targets` `[...]` are stopped. Raises AssertionError if the
     shapes differ, so `[B]` against `[B, 1]` fails instead of broadcasting.
+
+    >>> value_loss(jnp.array([1.0, 2.0]), targets=jnp.array([3.0, 2.0])).tolist()
+    1.0
     """
     chex.assert_equal_shape([values, targets])
     return 0.5 * jnp.mean(jnp.square(values - jax.lax.stop_gradient(targets)))
@@ -99,6 +113,10 @@ def clipped_value_loss(values: Array, old_values: Array, targets: Array, clip: A
 
     Raises:
       AssertionError: the shapes differ.
+
+    >>> values, old_values, targets = jnp.array([2.0]), jnp.array([0.0]), jnp.array([2.0])
+    >>> clipped_value_loss(values, old_values, targets, clip=1.0).tolist()
+    0.5
     """
     chex.assert_equal_shape([values, old_values, targets])
     old_values, targets = jax.lax.stop_gradient((old_values, targets))
@@ -109,9 +127,12 @@ def clipped_value_loss(values: Array, old_values: Array, targets: Array, clip: A
 def normalize_advantages(advantages: Array, epsilon: float = 1e-8) -> Array:
     """Advantages with mean 0 and standard deviation 1 over all axes.
 
-    (A - mean A) / sqrt(var A + epsilon^2), with the population variance; equal advantages give 0. `epsilon`
-    is in units of the advantage. A single advantage has no spread to be measured by, and without its mean would be
-    0 and teach nothing: it is left as it is. No gradient is stopped.
+    (A - mean A) / sqrt(var A + epsilon^2), with the population variance; equal advantages give 0. `advantages` and
+    the result are `[...]`; `epsilon` > 0 is in units of the advantage. A single advantage has no spread
+    to be measured by, and without its mean would be 0 and teach nothing: it is left as it is. No gradient is stopped.
+
+    >>> normalize_advantages(jnp.array([1.0, 3.0])).tolist()
+    [-1.0, 1.0]
     """
     if advantages.size == 1:
         return advantages
@@ -125,6 +146,9 @@ def kl_k1(old_log_prob: Array, log_prob: Array) -> Array:
     Unbiased, of high variance, negative for some samples. Reference: Schulman 2020, "Approximating KL
     divergence" (joschu.net/blog/kl-approx.html). Both `[...]`, nats; nothing is stopped or averaged.
     Raises AssertionError if the shapes differ.
+
+    >>> round(float(kl_k1(jnp.log(0.5), jnp.log(0.25))), 3)  # log 2
+    0.693
     """
     chex.assert_equal_shape([old_log_prob, log_prob])
     return old_log_prob - log_prob
@@ -135,6 +159,9 @@ def kl_k3(old_log_prob: Array, log_prob: Array) -> Array:
 
     Unbiased, of low variance, never negative. Reference: Schulman 2020, "Approximating KL divergence".
     Both `[...]`, nats; nothing is stopped or averaged. Raises AssertionError if the shapes differ.
+
+    >>> round(float(kl_k3(jnp.log(0.5), jnp.log(0.25))), 3)  # 1/2 - 1 + log 2
+    0.193
     """
     chex.assert_equal_shape([old_log_prob, log_prob])
     log_ratio = saturated(log_prob - old_log_prob)
@@ -152,11 +179,18 @@ def conjugate_gradient(
     Args:
       matvec: v -> A v, linear, on trees like `b`.
       b: an array or any tree of floating arrays.
-      iterations: how many, fixed and static (so that it vmaps and differentiates).
-      tolerance: x stands still once |b - A x| <= tolerance |b|, or where A is not positive.
+      iterations: how many, >= 0, fixed and static (so that it vmaps and differentiates).
+      tolerance: >= 0; x stands still once |b - A x| <= tolerance |b|, or where A is not positive.
+
+    Returns:
+      x, a tree like `b`.
 
     Raises:
       ValueError: `iterations` is negative.
+
+    >>> matrix = jnp.array([[2.0, 0.0], [0.0, 4.0]])
+    >>> [round(x, 3) for x in conjugate_gradient(lambda v: matrix @ v, jnp.array([2.0, 2.0]), iterations=2).tolist()]
+    [1.0, 0.5]
     """
     if iterations < 0:
         raise ValueError(f"iterations={iterations} is negative; allowed are 0, 1, 2, ...")
@@ -191,6 +225,9 @@ def fisher_operator(
       kl_fn: tree of parameters -> scalar, nats. What is old inside it is the caller's constant.
       params: where to differentiate, any tree.
       damping: scalar >= 0.
+
+    Returns:
+      A function from trees like `params` to such trees.
     """
     _, tangent_map = jax.linearize(jax.grad(kl_fn), params)
     return lambda vector: _add(tangent_map(vector), damping, vector)
@@ -199,7 +236,11 @@ def fisher_operator(
 def fisher_vector_product(
     kl_fn: Callable[[PyTree], Array], params: PyTree, vector: PyTree, damping: Array | float = 0.0
 ) -> PyTree:
-    """(F + damping I) v, once; see `fisher_operator`. `vector` and the result are trees like `params`."""
+    """(F + damping I) v, once; see `fisher_operator`. `vector` and the result are trees like `params`.
+
+    >>> fisher_vector_product(lambda x: jnp.sum(x**2), jnp.ones(2), jnp.array([1.0, 3.0]), damping=0.5).tolist()
+    [2.5, 7.5]
+    """
     return fisher_operator(kl_fn, params, damping)(vector)
 
 
@@ -228,8 +269,15 @@ def backtracking_line_search(
         nan is false, so a broken candidate is refused; one that is not finite itself is refused unasked.
       params: where to start, any tree.
       full_step: tree like `params`, added to it.
-      iterations: the number of candidates.
+      iterations: the number of candidates, >= 0.
       decay: scalar in (0, 1).
+
+    Returns:
+      `LineSearch(params, accepted, fraction)`; the original `params` and fraction 0 where none was accepted.
+
+    >>> found = backtracking_line_search(lambda x: x < 3, jnp.array(0.0), full_step=jnp.array(8.0), decay=0.5)
+    >>> float(found.params), float(found.fraction)
+    (2.0, 0.25)
     """
 
     def candidate(fraction):

@@ -39,6 +39,10 @@ def discounted_returns(rewards: Array, discount: Array, trace: Array, next_value
 
     Raises:
       AssertionError: the shapes differ.
+
+    >>> going = jnp.array([1.0, 1.0, 0.0])  # the third step terminates
+    >>> discounted_returns(rewards=jnp.ones(3), discount=0.5 * going, trace=going).tolist()
+    [1.75, 1.5, 1.0]
     """
     next_values = jnp.zeros_like(rewards) if next_values is None else next_values
     return lambda_returns(rewards, discount, trace, next_values)
@@ -53,6 +57,10 @@ def trajectory_returns(rewards: Array, discount: Array, trace: Array, next_value
     Schulman et al. 2016, eq. 1, item 1.
 
     Arguments, result and errors are those of `discounted_returns`.
+
+    >>> going = jnp.array([1.0, 0.0, 0.0])  # two episodes, of two steps and of one
+    >>> trajectory_returns(rewards=jnp.array([1.0, 2.0, 4.0]), discount=0.5 * going, trace=going).tolist()
+    [2.0, 2.0, 4.0]
     """
     to_go = discounted_returns(rewards, discount, trace, next_values)
     begins = jnp.concatenate([jnp.ones_like(trace[:1], bool), trace[:-1] == 0])
@@ -87,6 +95,10 @@ def n_step_returns(rewards: Array, discount: Array, trace: Array, next_values: A
     Raises:
       ValueError: n < 1.
       AssertionError: the shapes differ.
+
+    >>> half, ones = jnp.full(3, 0.5), jnp.ones(3)
+    >>> n_step_returns(rewards=ones, discount=half, trace=ones, next_values=4 * ones, n=2).tolist()
+    [2.5, 2.5, 3.0]
     """
     if n < 1:
         raise ValueError(f"n={n} steps; allowed are n >= 1 (n = 1 is the TD target)")
@@ -116,6 +128,10 @@ def lambda_returns(rewards: Array, discount: Array, trace: Array, next_values: A
 
     Raises:
       AssertionError: the shapes differ.
+
+    >>> half, ones = jnp.full(2, 0.5), jnp.ones(2)
+    >>> lambda_returns(rewards=ones, discount=half, trace=half, next_values=jnp.array([4.0, 8.0])).tolist()
+    [3.25, 5.0]
     """
     chex.assert_equal_shape([rewards, discount, trace, next_values])
     increments = rewards + weighted(discount * (1.0 - trace), next_values)
@@ -142,6 +158,10 @@ def gae(rewards: Array, discount: Array, trace: Array, values: Array, next_value
 
     Raises:
       AssertionError: the shapes differ (nothing broadcasts).
+
+    >>> half, values = jnp.full(2, 0.5), jnp.array([1.0, 2.0])
+    >>> gae(jnp.ones(2), discount=half, trace=half, values=values, next_values=jnp.array([2.0, 4.0])).tolist()
+    [1.25, 1.0]
     """
     chex.assert_equal_shape([rewards, discount, trace, values, next_values])
     errors = rewards + weighted(discount, next_values) - values

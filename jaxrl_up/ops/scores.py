@@ -32,6 +32,9 @@ def iqm(scores: np.ndarray, axis: int | None = None) -> np.ndarray:
 
     Equal to `scipy.stats.trim_mean(scores, 0.25)`: floor(n / 4) values are cut from each end, over all values or
     along `axis`. NaN where any score is. Raises `ValueError` for no scores.
+
+    >>> float(iqm([0.0, 1.0, 2.0, 9.0]))
+    1.5
     """
     scores = np.asarray(scores, np.float64)
     scores = scores.ravel() if axis is None else np.moveaxis(scores, axis, -1)
@@ -54,7 +57,8 @@ def bootstrap(
     root, and t the quantile of Student's distribution with tasks (S - 1) degrees of freedom; or those of the
     percentile bootstrap, where that is wider. With up to three seeds this is the t interval of the mean. Returns
     `(iqm, low, high)`, each `[E]` or scalar. Seeds that are all equal, or one alone, say nothing of others: there the
-    interval has no width. NaN where any score is. Raises `ValueError` for scores of another shape, or none.
+    interval has no width. `level` is in (0, 1), `resamples` >= 1. NaN where any score is. Raises `ValueError` for
+    scores of another shape, or none.
     """
     from scipy.special import stdtrit
 
@@ -79,7 +83,11 @@ def bootstrap(
 
 
 def score(scores: np.ndarray, level: float = 0.95) -> Score:
-    """IQM over seeds of `scores [S]` with its interval: see `bootstrap`."""
+    """IQM over seeds of `scores [S]` with its interval, at a `level` in (0, 1); raises as `bootstrap`, which see.
+
+    >>> print(score([2.0, 2.0, 2.0]))  # seeds that are all equal give no width
+    2.000 [2.000, 2.000]
+    """
     value, low, high = bootstrap(np.asarray(scores), level)
     return Score(float(value), float(low), float(high), level)
 
@@ -91,8 +99,11 @@ def performance_profile(
 
     F(tau) = 1/M sum_m 1/N_m sum_n 1[x_mn > tau], over tasks m and runs n. `scores` is `[S]`, `[tasks, S]` or, where
     tasks differ in their number of runs, a list of `[S]`; `thresholds [K]`. Returns `(fraction, low, high)`, each
-    `[K]`; the band is pointwise, a percentile bootstrap that draws runs within each task. Raises `ValueError` for no
-    scores and for NaN.
+    `[K]`; the band is pointwise, at a `level` in (0, 1), a percentile bootstrap that draws runs within each
+    task. Raises `ValueError` for no scores and for NaN.
+
+    >>> performance_profile([0.0, 1.0, 2.0, 9.0], thresholds=[0.5, 5.0])[0].tolist()
+    [0.75, 0.25]
     """
     rng, thresholds = np.random.default_rng(seed), np.asarray(thresholds, np.float64)
     above = [task[:, None] > thresholds for task in _tasks(scores)]  # [S, K] each
@@ -110,8 +121,11 @@ def probability_of_improvement(
     The mean over tasks of the Mann-Whitney statistic U / (N K) = 1/(N K) sum_n sum_k S(x_n, y_k), where S is 1 for
     x_n > y_k, 1/2 for a tie and 0 otherwise. It says how often, not by how much. `x` and `y` are `[S]`, `[tasks, S]`
     or lists of `[S]`, with the same tasks in the same order; numbers of runs may differ. Returns `(probability, low,
-    high)`; the interval draws runs of X and of Y within each task, independently. Raises `ValueError` for other
-    tasks, no scores, and NaN.
+    high)`; the interval, at a `level` in (0, 1), draws runs of X and of Y within each task, independently. Raises
+    `ValueError` for other tasks, no scores, and NaN.
+
+    >>> probability_of_improvement([1.0, 2.0], [0.0, 2.0])[0]  # of four pairs two are won, one is a tie
+    0.625
     """
     xs, ys = _tasks(x), _tasks(y)
     if len(xs) != len(ys):
@@ -131,6 +145,9 @@ def optimality_gap(scores: Any, target: float) -> float:
 
     `scores` is `[S]`, `[tasks, S]` or a list of `[S]`, in units in which one target suits every task; tasks count
     alike. Runs above the target count as at it. Raises `ValueError` for no scores and for NaN.
+
+    >>> optimality_gap([0.0, 5.0, 20.0], target=10.0)
+    5.0
     """
     return float(np.mean([np.maximum(target - task, 0).mean() for task in _tasks(scores)]))
 
@@ -149,6 +166,9 @@ def steps_to_threshold(steps: np.ndarray, returns: np.ndarray, threshold: float)
     A seed that never reaches it counts as infinitely late, also in the median: leaving it out would make an algorithm
     that often fails look fast. No interpolation between evaluations; NaN is not reached. Raises `ValueError` for
     other shapes.
+
+    >>> steps_to_threshold([100, 200], returns=[[5.0, 9.0], [9.0, 9.0], [1.0, 2.0]], threshold=8.0).median
+    200.0
     """
     steps, returns = np.asarray(steps, np.float64), np.asarray(returns, np.float64)
     if returns.ndim != 2 or steps.shape != returns.shape[1:] or returns.size == 0:

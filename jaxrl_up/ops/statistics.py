@@ -53,6 +53,10 @@ def update_statistics(stats: RunningStatistics, batch: Array) -> RunningStatisti
 
     Raises:
       AssertionError: the last axes of `batch` are not `shape`.
+
+    >>> stats = update_statistics(init_statistics(), jnp.array([1.0, 2.0, 6.0]))
+    >>> float(stats.count), float(stats.mean), float(stats.m2)
+    (3.0, 3.0, 14.0)
     """
     shape = stats.mean.shape
     batch = jnp.asarray(batch).astype(jnp.float32)
@@ -72,6 +76,10 @@ def merge_statistics(a: RunningStatistics, b: RunningStatistics) -> RunningStati
 
     Raises:
       AssertionError: the two are of different shapes.
+
+    >>> one, other = (update_statistics(init_statistics(), jnp.array(batch)) for batch in ([1.0, 3.0], [5.0, 7.0]))
+    >>> [float(x) for x in merge_statistics(one, other)]
+    [4.0, 4.0, 20.0]
     """
     chex.assert_equal_shape([a.mean, b.mean])
     total = a.count + b.count
@@ -91,14 +99,18 @@ def normalize(stats: RunningStatistics, x: Array, clip: float = 10.0, epsilon: f
     Args:
       stats: statistics of samples of shape `[*shape]`.
       x: `[..., *shape]`.
-      clip: largest absolute value of the result, in standard deviations; `jnp.inf` for none.
-      epsilon: added to the variance, so a feature that never moved gives 0 and not nan.
+      clip: > 0, largest absolute value of the result, in standard deviations; `jnp.inf` for none.
+      epsilon: >= 0, added to the variance, so a feature that never moved gives 0 and not nan.
 
     Returns:
       float32, of the shape of `x`. No gradient is stopped, neither to `x` nor to the statistics.
 
     Raises:
       AssertionError: the last axes of `x` are not `shape`.
+
+    >>> stats = update_statistics(init_statistics(), jnp.array([1.0, 3.0]))
+    >>> normalize(stats, jnp.array([3.0, 99.0])).tolist()
+    [1.0, 10.0]
     """
     x = jnp.asarray(x).astype(jnp.float32)
     chex.assert_shape(x, (..., *stats.mean.shape))

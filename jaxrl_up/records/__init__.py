@@ -1,14 +1,17 @@
 """A run on disk: its directory, config.toml, tables, checkpoints, and what was reached as data.
 
-Everything that is written and read back lives here, with the one way from values to text and back. What drives a run is
-in `jaxrl_up.experiments`, what draws it in `jaxrl_up.analysis`; both read and write by this room only.
+Everything that is written and read back lives here, with the one way from values to text and back: a new column of
+progress.csv in `columns`, a new option of a run in `settings` (and in `run` of `jaxrl_up.experiments`). What drives a
+run is in `jaxrl_up.experiments`, what draws it in `jaxrl_up.analysis`; both read and write by this package only.
 """
 
 from jaxrl_up.records import checkpoint as checkpoint
 from jaxrl_up.records import columns as columns
 from jaxrl_up.records.columns import COLUMNS as COLUMNS
 from jaxrl_up.records.columns import Recorder as Recorder
+from jaxrl_up.records.columns import Timing as Timing
 from jaxrl_up.records.columns import read_progress as read_progress
+from jaxrl_up.records.columns import read_timing as read_timing
 from jaxrl_up.records.description import describe as describe
 from jaxrl_up.records.description import describe_environment as describe_environment
 from jaxrl_up.records.directory import RUNS as RUNS
@@ -20,27 +23,35 @@ from jaxrl_up.records.directory import reserve as reserve
 from jaxrl_up.records.files import clear_parts as clear_parts
 from jaxrl_up.records.files import expand as expand
 from jaxrl_up.records.files import make_directory as make_directory
+from jaxrl_up.records.files import read_table as read_table
 from jaxrl_up.records.files import read_text as read_text
 from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
 from jaxrl_up.records.result import RunResult as RunResult
-from jaxrl_up.records.saved_run import LIMITS as LIMITS
-from jaxrl_up.records.saved_run import SavedRun as SavedRun
-from jaxrl_up.records.saved_run import environment_options as environment_options
-from jaxrl_up.records.saved_run import load_run as load_run
-from jaxrl_up.records.saved_run import read_config as read_config
-from jaxrl_up.records.saved_run import run_arguments as run_arguments
+from jaxrl_up.records.run_spec import LIMITS as LIMITS
+from jaxrl_up.records.run_spec import RunSpec as RunSpec
+from jaxrl_up.records.run_spec import Source as Source
+from jaxrl_up.records.run_spec import environment_options as environment_options
+from jaxrl_up.records.run_spec import load_run as load_run
+from jaxrl_up.records.run_spec import read_config as read_config
+from jaxrl_up.records.run_spec import run_source as run_source
+from jaxrl_up.records.settings import CHECKPOINT_SECONDS as CHECKPOINT_SECONDS
+from jaxrl_up.records.settings import RECORDED as RECORDED
+from jaxrl_up.records.settings import RunSettings as RunSettings
+from jaxrl_up.records.settings import check_settings as check_settings
 from jaxrl_up.records.snapshot import Best as Best
-from jaxrl_up.records.snapshot import Reached as Reached
+from jaxrl_up.records.snapshot import Snapshot as Snapshot
 from jaxrl_up.records.snapshot import load_policies as load_policies
-from jaxrl_up.records.snapshot import load_reached as load_reached
-from jaxrl_up.records.snapshot import save_reached as save_reached
+from jaxrl_up.records.snapshot import load_snapshot as load_snapshot
+from jaxrl_up.records.snapshot import save_snapshot as save_snapshot
 from jaxrl_up.records.values import DIGITS as DIGITS
 from jaxrl_up.records.values import Point as Point
+from jaxrl_up.records.values import from_toml as from_toml
 from jaxrl_up.records.values import number as number
 from jaxrl_up.records.values import short as short
 from jaxrl_up.records.values import text as text
 from jaxrl_up.records.values import to_toml as to_toml
+from jaxrl_up.records.values import toml_value as toml_value
 from jaxrl_up.records.values import values_of as values_of
 from jaxrl_up.records.wording import clock as clock
 from jaxrl_up.records.wording import concerns as concerns

@@ -24,20 +24,16 @@ took over; `compile`, `checkpoint` and `train` rows say how long that took.
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxrl_up.records.files import clear_parts, expand, flush, read_text, table_text, write_atomically
+from jaxrl_up.records.files import clear_parts, expand, flush, read_table, table_text, write_atomically
 from jaxrl_up.records.values import number
 from jaxrl_up.training import Log
 
-TIMING = "event,env_steps,seconds"
 COLUMNS = (
     "seed",
     "env_steps",
@@ -51,6 +47,14 @@ COLUMNS = (
     "train_episodes",
     "failed_at",
 )
+
+
+class Timing(NamedTuple):
+    """A row of timing.csv."""
+
+    event: str
+    env_steps: int
+    seconds: float
 
 
 class Recorder:
@@ -74,15 +78,13 @@ class Recorder:
         clear_parts(self.directory)
         if not logs:
             (self.directory / "progress.csv").unlink(missing_ok=True)
-            write_atomically(self.directory / "timing.csv", TIMING + "\n")
+            write_atomically(self.directory / "timing.csv", ",".join(Timing._fields) + "\n")
             return
         rows = "".join(self._rows(log) for log in logs)
         write_atomically(self.directory / "progress.csv", self._header(logs[0]) + rows)
-        steps, timing = int(logs[-1].env_steps[0]), self.directory / "timing.csv"
-        lines = read_text(timing).splitlines()[1:] if timing.exists() else []
-        whole = [line for line in lines if re.fullmatch(r"\w+,\d+,\d+\.\d+", line)]
-        kept = [line for line in whole if int(line.split(",")[1]) <= steps]
-        write_atomically(timing, "\n".join([TIMING, *kept]) + "\n")
+        steps = int(logs[-1].env_steps[0])
+        kept = "".join(_timing_row(*row) for row in read_timing(self.directory) if row.env_steps <= steps)
+        write_atomically(self.directory / "timing.csv", f"{','.join(Timing._fields)}\n{kept}")
         self.time("resume", steps, seconds)
 
     def append(self, log: Log, seconds: float) -> None:
@@ -93,7 +95,7 @@ class Recorder:
 
     def time(self, event: str, env_steps: int, seconds: float) -> None:
         """Add a row to timing.csv."""
-        _append(self.directory / "timing.csv", f"{event},{env_steps},{seconds:.3f}\n")
+        _append(self.directory / "timing.csv", _timing_row(event, env_steps, seconds))
 
     def flush(self) -> None:
         """Return when the tables are on the disk."""
@@ -124,6 +126,10 @@ class Recorder:
         return "".join(",".join(row) + "\n" for row in zip(*cells, strict=True))
 
 
+def _timing_row(event: str, env_steps: int, seconds: float) -> str:
+    return f"{event},{env_steps},{seconds:.3f}\n"
+
+
 def _append(path: Path, text: str) -> None:
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(text)
@@ -138,9 +144,7 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
     path = expand(directory) / "progress.csv"
     if not path.exists():
         raise FileNotFoundError(f"{directory} holds no run: there is no progress.csv")
-    text = read_text(path)
-    whole = text[: text.rfind("\n") + 1]  # without a torn last line
-    names, *rows = [*csv.reader(io.StringIO(whole))] or [[]]
+    names, *rows = read_table(path) or [[]]
     rows = [row for row in rows if len(row) == len(names)]
     steps = names.index("env_steps") if "env_steps" in names else 0
     num_seeds = next((i for i, row in enumerate(rows) if row[steps] != rows[0][steps]), len(rows))
@@ -150,3 +154,16 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
     cells = [[cell or "nan" for cell in row] for row in rows[: num_evals * num_seeds]]
     table = np.array(cells, np.float64).reshape(num_evals, num_seeds, len(names))
     return {name: table[:, :, i].T for i, name in enumerate(names)}
+
+
+def read_timing(directory: str | Path) -> list[Timing]:
+    """The rows of a run's timing.csv, without those that are not whole; none where there is no file."""
+    path = expand(directory) / "timing.csv"
+    rows = []
+    for cells in read_table(path)[1:] if path.exists() else []:
+        try:
+            event, steps, seconds = cells
+            rows.append(Timing(event, int(steps), float(seconds)))
+        except ValueError:
+            continue
+    return rows

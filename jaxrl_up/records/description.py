@@ -38,7 +38,7 @@ def describe(
 
 
 def describe_environment(env: Env) -> dict[str, Any]:
-    """The tables of config.toml that say what the environment is."""
+    """The table of config.toml that says what the environment is."""
     return {
         "environment": {
             "name": env.name,
@@ -46,9 +46,9 @@ def describe_environment(env: Env) -> dict[str, Any]:
             "wrappers": list(env.spec.wrappers),
             "observation_space": str(env.observation_space),
             "action_space": str(env.action_space),
+            "params": dict(env.params) if isinstance(env.params, dict) else {"repr": repr(env.params)},
+            "static": dict(env.spec.fixed),
         },
-        "environment.params": dict(env.params) if isinstance(env.params, dict) else {"repr": repr(env.params)},
-        "environment.static": dict(env.spec.fixed),
     }
 
 

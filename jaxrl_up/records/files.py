@@ -109,3 +109,9 @@ def table_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([header, *rows])
     return file.getvalue()
+
+
+def read_table(path: Path) -> list[list[str]]:
+    """The cells of a CSV file as text, the header first; a last line that was not written whole is left out."""
+    text = read_text(path)
+    return [*csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))]

@@ -15,7 +15,7 @@ import numpy as np
 from jaxrl_up.config import canonical
 from jaxrl_up.records import checkpoint
 from jaxrl_up.records.description import versions
-from jaxrl_up.records.saved_run import SavedRun, load_run
+from jaxrl_up.records.run_spec import RunSpec, load_run
 from jaxrl_up.training import Log, Progress, begin, lane_axes
 from jaxrl_up.types import Mean, PyTree
 
@@ -28,14 +28,19 @@ class Best(NamedTuple):
     env_steps: Any  # int32 [L], when
 
 
-class Reached(NamedTuple):
-    """How far a run has come: what a checkpoint holds, on the host."""
+class Snapshot(NamedTuple):
+    """How far a run has come: as a checkpoint holds it on the host, or on the devices with lanes that fill these up."""
 
-    progress: Progress  # [L, ...]
-    logs: tuple[Log, ...]  # of each evaluation so far, [L]
-    best: Best
+    progress: Progress  # [L, ...]; on the devices [width, ...]
+    logs: tuple[Log, ...]  # of each evaluation so far, [L], on the host
+    best: Best | None  # its policy where the progress is, the rest on the host; None for a run that is not kept
     seconds: float  # of work, compiling included
     train_seconds: float  # of that, training
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it is as a checkpoint holds it."""
+        return isinstance(self.progress.failed_at, np.ndarray)
 
 
 class Policies(NamedTuple):
@@ -49,8 +54,9 @@ class Policies(NamedTuple):
     best_steps: np.ndarray  # [L]
 
 
-def save_reached(run: SavedRun, reached: Reached) -> Path:
+def save_snapshot(run: RunSpec, reached: Snapshot) -> Path:
     """Write a checkpoint; the one before it stays. Raises `OSError`."""
+    assert reached.best is not None, "only what is kept is saved"
     log = reached.logs[-1]
     logs = {name: np.stack(values) for name, values in _columns(reached.logs).items()}
     policy = {
@@ -73,16 +79,16 @@ def save_reached(run: SavedRun, reached: Reached) -> Path:
     return checkpoint.save(run.directory, int(reached.progress.state.counters.updates), state, policy, about)
 
 
-def load_reached(run: SavedRun) -> tuple[Reached, list[str]] | None:
+def load_snapshot(run: RunSpec) -> tuple[Snapshot, list[str]] | None:
     """The newest checkpoint, with what may keep the run from going on bit for bit; None if there is none yet.
 
     Of a damaged one a warning says what is lost, and the one before is taken. Raises `ValueError`, in one line, where
     all are damaged, and for one that is not of this run as config.toml has it now.
     """
-    return _newest(run, partial(_read_reached, run))
+    return _newest(run, partial(_read_snapshot, run))
 
 
-def _newest(run: SavedRun, read: Callable[[Path], Any]) -> Any:
+def _newest(run: RunSpec, read: Callable[[Path], Any]) -> Any:
     """What `read` makes of the newest checkpoint that is not damaged; None where there is none at all."""
     damage = None
     for place in checkpoint.places(run.directory):
@@ -102,7 +108,7 @@ def _newest(run: SavedRun, read: Callable[[Path], Any]) -> Any:
     return None
 
 
-def _read_reached(run: SavedRun, place: Path) -> tuple[Reached, list[str]]:
+def _read_snapshot(run: RunSpec, place: Path) -> tuple[Snapshot, list[str]]:
     checkpoint.check(place, "policy")  # the others are checked where they are read
     about = checkpoint.about(place)
     try:
@@ -134,16 +140,16 @@ def _read_reached(run: SavedRun, place: Path) -> tuple[Reached, list[str]]:
     for name, version in versions().items():
         if then.get(name, version) != version:
             doubts.append(f"the run was begun with {name} {then[name]} and goes on with {version}")
-    return Reached(found["progress"], logs, found["best"], seconds, train_seconds), doubts
+    return Snapshot(found["progress"], logs, found["best"], seconds, train_seconds), doubts
 
 
-def load_policies(run: SavedRun | str | Path) -> Policies:
+def load_policies(run: RunSpec | str | Path) -> Policies:
     """The last and the best policies of a run, or of that in a directory.
 
     Of a damaged checkpoint a warning says what is lost, and the one before is taken. Raises `ValueError` where there is
     no checkpoint, or none that is whole, and what `load_run` raises.
     """
-    run = run if isinstance(run, SavedRun) else load_run(run)
+    run = run if isinstance(run, RunSpec) else load_run(run)
     found = _newest(run, partial(_read_policies, run))
     if found is None:
         way = f"jaxrl-up resume {shlex.quote(str(run.directory))}"
@@ -151,7 +157,7 @@ def load_policies(run: SavedRun | str | Path) -> Policies:
     return found
 
 
-def _read_policies(run: SavedRun, place: Path) -> Policies:
+def _read_policies(run: RunSpec, place: Path) -> Policies:
     lanes = len(run.seeds) * _points(run.grid)
     policy = _shapes(run, lanes).state.policy
     number, whole = jax.ShapeDtypeStruct((lanes,), "float32"), jax.ShapeDtypeStruct((lanes,), "int32")
@@ -167,7 +173,7 @@ def _read_policies(run: SavedRun, place: Path) -> Policies:
     return Policies(**{**found, "env_steps": int(found["env_steps"])})
 
 
-def _shapes(run: SavedRun, lanes: int, keys: str | None = None) -> Progress:
+def _shapes(run: RunSpec, lanes: int, keys: str | None = None) -> Progress:
     """Shapes and dtypes of the progress of so many lanes, with random keys of a kind (None: the default one)."""
     one = jax.eval_shape(partial(begin, run.algo), run.env, canonical(run.config), jax.random.key(0, impl=keys))
 

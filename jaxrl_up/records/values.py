@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,10 @@ from typing import Any
 
 import jax
 import numpy as np
+import tomli_w
 from flax import linen as nn
+
+from jaxrl_up.config import plain
 
 
 def number(value: Any) -> str:
@@ -19,48 +21,41 @@ def number(value: Any) -> str:
     return str(value.item() if isinstance(value, np.integer | np.bool_) else value)
 
 
-def to_toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """TOML of tables of values; `None`, which TOML lacks, becomes the string "none", as on the command line."""
-    parts = []
-    for name, table in tables.items():
-        lines = [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
-        parts.append("\n".join([f"[{name}]", *lines]) + "\n")
-    return "\n".join(parts)
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """TOML of tables of values; reading it gives `toml_value(tables)`."""
+    return tomli_w.dumps(toml_value(tables))
+
+
+def toml_value(value: Any) -> Any:
+    """What reading the TOML of a value gives: Python's numbers and text, lists and dictionaries.
+
+    `None`, which TOML lacks, is the string "none", as on the command line; of a float32 it is the shortest number that
+    rounds to it. A linen module is `{"import": path, "fields": {...}}`, and anything else `{"import", "repr"}`.
+    """
+    value = plain(value)
+    if value is None:
+        return "none"
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {key: toml_value(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | jax.Array) and np.ndim(value):
+        value = list(np.asarray(value))
+    if isinstance(value, list | tuple):
+        return [toml_value(item) for item in value]
+    path = _import_path(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _LINEN]
+        return {"import": path, "fields": {name: toml_value(getattr(value, name)) for name in names}}
+    return {"import": path, "repr": re.sub(r" at 0x[0-9a-f]+", "", repr(value))}  # addresses differ between equal runs
+
+
+def _import_path(value: Any) -> str:
+    kind = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 _LINEN = ("parent", "name")  # fields that every linen module has
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, np.ndarray | jax.Array):
-        value = np.asarray(value)
-        value = list(value) if value.ndim else value[()]
-    if value is None:
-        return '"none"'
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    if isinstance(value, int | np.integer):
-        return str(int(value))
-    if isinstance(value, float | np.floating):
-        text = str(value)
-        return text if re.search(r"[.einf]", text) else f"{text}.0"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
-    kind = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # a linen module: import path and fields
-        fields = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _LINEN]
-        table = {name: getattr(value, name) for name in fields}
-        return _value({"import": f"{kind.__module__}:{kind.__qualname__}", "fields": table})
-    text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # addresses differ between equal runs
-    return _value({"import": f"{kind.__module__}:{kind.__qualname__}", "repr": text})
 
 
 def from_toml(value: Any) -> Any:

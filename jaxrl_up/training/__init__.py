@@ -1,7 +1,7 @@
 """The compiled gear: whole training loops, many seeds and many settings, as one program.
 
 `advance` makes some updates and one evaluation; `train` and `sweep` scan it, and the host-driven gear of
-`jaxrl_up.experiments` loops over the same. Everything here can be jitted, vmapped and sharded: no files, no printing.
+`jaxrl_up.experiments` loops over the same. What happens inside a run's program comes in here: no files, no printing.
 """
 
 from jaxrl_up.training import lanes as lanes
@@ -10,6 +10,9 @@ from jaxrl_up.training.compiled import train_program as train_program
 from jaxrl_up.training.evaluation import Evaluation as Evaluation
 from jaxrl_up.training.evaluation import evaluate as evaluate
 from jaxrl_up.training.evaluation import evaluate_episodes as evaluate_episodes
+from jaxrl_up.training.evaluation_schedule import evaluation_ends as evaluation_ends
+from jaxrl_up.training.evaluation_schedule import num_updates as num_updates
+from jaxrl_up.training.evaluation_schedule import schedule as schedule
 from jaxrl_up.training.lanes import advance_lanes as advance_lanes
 from jaxrl_up.training.lanes import apply_swept as apply_swept
 from jaxrl_up.training.lanes import begin_lanes as begin_lanes
@@ -25,8 +28,5 @@ from jaxrl_up.training.progress import Progress as Progress
 from jaxrl_up.training.progress import advance as advance
 from jaxrl_up.training.progress import begin as begin
 from jaxrl_up.training.progress import update as update
-from jaxrl_up.training.schedules import evaluation_ends as evaluation_ends
-from jaxrl_up.training.schedules import num_updates as num_updates
-from jaxrl_up.training.schedules import schedule as schedule
 from jaxrl_up.training.swept import resolve as resolve
 from jaxrl_up.training.swept import sweep as sweep

@@ -10,8 +10,8 @@ from jaxrl_up.algorithms import take
 from jaxrl_up.config import as_key, canonical
 from jaxrl_up.envs import Env
 from jaxrl_up.training.evaluation import Evaluation, as_evaluation
+from jaxrl_up.training.evaluation_schedule import schedule
 from jaxrl_up.training.progress import Log, Progress, advance, begin
-from jaxrl_up.training.schedules import schedule
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
 

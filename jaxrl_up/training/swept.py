@@ -17,16 +17,16 @@ from jaxrl_up.config import (
     canonical,
     check_above,
     check_field,
-    did_you_mean,
     numbers,
     shown,
+    spell,
     traced_fields,
 )
 from jaxrl_up.envs import Env, as_parameter
 from jaxrl_up.training.evaluation import Evaluation, as_evaluation
+from jaxrl_up.training.evaluation_schedule import schedule
 from jaxrl_up.training.lanes import begin_lanes, lane_mesh, place, train_lanes
 from jaxrl_up.training.progress import Log
-from jaxrl_up.training.schedules import schedule
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
 # Lanes: many runs in one program, each with its own key and its own values of the swept fields. All leaves
@@ -76,24 +76,15 @@ def sweep(
 
 def resolve(env: Env, config: PyTree, grid: Mapping[str, Any]) -> dict[str, Any]:
     """The grid with every name spelt out: `config.name` or `env.name`."""
-    fields = [f"config.{name}" for name in traced_fields(config)]
-    params = [f"env.{name}" for name in env.params] if isinstance(env.params, dict) else []
+    params = list(env.params) if isinstance(env.params, dict) else []
     if not isinstance(grid, Mapping) or not all(isinstance(name, str) for name in grid):
         raise TypeError(f"grid={shown(grid)} must be a dict of names and values, as {{'gamma': [0.9, 0.99]}}")
     resolved = {}
     for name, value in grid.items():
-        matches = [k for k in (name, f"config.{name}", f"env.{name}") if k in (*fields, *params)]
-        if len(matches) > 1:
-            raise ValueError(f"{name!r} is a config field and an environment parameter; write {' or '.join(matches)}")
-        if not matches:
-            short = [k.split(".", 1)[1] for k in (*fields, *params)]
-            raise ValueError(
-                f"{name!r} cannot be swept in one program.{did_you_mean(name, short)} "
-                f"Config fields: {', '.join(k[7:] for k in fields)}. Environment: {', '.join(k[4:] for k in params)}"
-            )
-        if matches[0].startswith("config.") and getattr(config, matches[0][7:]) is None:
+        full = spell(name, traced_fields(config), params, " in one program")
+        if full.startswith("config.") and getattr(config, full[7:]) is None:
             raise ValueError(f"{name!r} is off (None) in this config; give it a number before sweeping it")
-        resolved[matches[0]] = value
+        resolved[full] = value
     return resolved
 
 

@@ -278,6 +278,33 @@ def test_natural_gradient_takes_the_full_step_of_quadratic_size():
         np.testing.assert_allclose(quadratic, delta, rtol=0.05)
 
 
+@pytest.mark.parametrize("normalized", [True, False])
+def test_trpo_steps_along_its_advantages_as_they_are_unless_normalised(normalized):
+    """Under a large damping the step is sqrt(2 delta / damping) long and goes along the gradient."""
+    env, fields = cartpole(), {"line_search": False, "delta": 1.0, "damping": 1e4}
+    config = canonical(tiny(TRPO, normalize_advantages=normalized, rollout_length=32, **fields))
+    state = begun(TRPO, env, config)
+    after, _ = jax.jit(lambda state: TRPO.update(config, env, state))(state)
+    _, rollout_key = jax.random.split(state.key)
+    batch = on_policy.collect(config, env, state, rollout_key).batch
+    actor = state.learner.params["actor"]
+
+    def step_along(weight):
+        def surrogate(actor):
+            return jnp.mean(on_policy.network(config, env).policy(actor, batch.obs).log_prob(batch.action) * weight)
+
+        gradient = np.concatenate([np.ravel(x) for x in to_host(jax.jit(jax.grad(surrogate))(actor))])
+        return np.sqrt(2.0 / 1e4) * gradient / np.linalg.norm(gradient)
+
+    step = jax.tree.map(jnp.subtract, after.learner.params["actor"], actor)
+    step = np.concatenate([np.ravel(x) for x in to_host(step)])
+    wanted = [step_along(ops.normalize_advantages(batch.advantage)), step_along(batch.advantage)]
+    distances = [np.linalg.norm(step - x) / np.linalg.norm(step) for x in wanted]
+    assert distances[not normalized] < 1e-3
+    assert distances[normalized] > 1e-2
+    assert make_config(TRPO).normalize_advantages
+
+
 # -- VPG
 
 PHIS = ("trajectory_return", "reward_to_go", "reward_to_go_baseline", "q", "advantage")

@@ -50,8 +50,8 @@ def test_names_and_odd_numbers_are_a_plain_run(kept):
     for line in (
         "total_steps = 64",
         "num_envs = 2",
-        "hidden = [4]",
-        "seeds = [0, 1]",
+        "hidden = [\n    4,\n]",
+        "seeds = [\n    0,\n    1,\n]",
         "num_episodes = 2",
         "num_evals = 1",
     ):
@@ -108,10 +108,10 @@ def test_a_config_may_be_left_out_or_a_dict():
 
 
 def test_a_preset_is_where_the_config_comes_from(monkeypatch):
-    def stop(algo, env, config, *_):
+    def stop(algo, env, config, *_, **__):
         raise Found(config)
 
-    monkeypatch.setattr(sys.modules["jaxrl_up.experiments.runs"], "check_run", stop)
+    monkeypatch.setattr(sys.modules["jaxrl_up.experiments.runs"], "check_memory", stop)
     for config in (None, {"gamma": 0.5}):
         with pytest.raises(Found) as found:
             run(PPO, cartpole(), config, 1, preset="spinup")

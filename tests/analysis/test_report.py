@@ -2,7 +2,9 @@
 
 import base64
 import re
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -244,6 +246,15 @@ def named(name):
     """The made-up environment under another name."""
     env = make_env()
     return env.replace(spec=env.spec._replace(name=name))
+
+
+def test_the_template_is_a_file_of_the_package():
+    """Else an installed package has none: what is listed under package-data in pyproject.toml."""
+    project = Path(__file__).parents[2]
+    settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["jaxrl_up"]
+    (template,) = (project / "jaxrl_up").rglob("*.jinja")
+    assert any(template in (project / "jaxrl_up").glob(pattern) for pattern in patterns)
 
 
 def test_names_are_escaped(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Optional
 
 import jax
 import jax.numpy as jnp
@@ -134,6 +135,51 @@ def test_traced_values_pass():
 def test_an_unchanged_config_is_itself():
     config = Example(rate=0.5, sizes=(3,))
     assert check(config) is config
+
+
+@struct.dataclass
+class OldStyle:
+    rate: Optional[float] = traced(0.1, 0.0, 1.0)  # noqa: UP045, as some write it
+    """how fast"""
+    limit: Optional[float] = traced(None, 0.0)  # noqa: UP045
+    """how far"""
+    number: Optional[int] = static(4, low=1)  # noqa: UP045
+    """how many"""
+
+
+@struct.dataclass
+class NewStyle:
+    rate: float | None = traced(0.1, 0.0, 1.0)
+    """how fast"""
+    limit: float | None = traced(None, 0.0)
+    """how far"""
+    number: int | None = static(4, low=1)
+    """how many"""
+
+
+@struct.dataclass
+class TextStyle:
+    rate: "Optional[float]" = traced(0.1, 0.0, 1.0)  # noqa: UP045
+    """how fast"""
+    limit: "float | None" = traced(None, 0.0)
+    """how far"""
+    number: "Optional[int]" = static(4, low=1)  # noqa: UP045
+    """how many"""
+
+
+@pytest.mark.parametrize("style", [OldStyle, NewStyle, TextStyle])
+def test_optional_fields_are_optional_however_they_are_written(style):
+    rate, limit, number = field_help(style)
+    assert rate == ("rate", float, True, "how fast (default 0.1; between 0 and 1; or none)")
+    assert limit == ("limit", float, True, "how far (default none; at least 0)")
+    assert number == ("number", int, True, "how many (default 4; at least 1; or none)")
+    none = check(style(rate=None, limit=None, number=None))
+    assert (none.rate, none.limit, none.number) == (None, None, None)
+    assert jax.tree.leaves(canonical(none)) == []
+    assert traced_fields(style) == ("rate", "limit")
+    for fields, message in [({"rate": 1.5}, "rate=1.5"), ({"limit": -1}, "limit=-1"), ({"number": 0}, "number=0")]:
+        with pytest.raises(ValueError, match=f"{message} is out of range"):
+            check(style(**fields))
 
 
 def test_algorithms_by_name():

@@ -12,8 +12,9 @@ from tiny import assert_equal
 from jaxrl_up import ALGORITHMS, make_config, run
 from jaxrl_up.algorithms import check_support
 from jaxrl_up.cli import UsageError, main, take_source
-from jaxrl_up.experiments import FOLDER, Expected, load_recipe, recipe_arguments, recipe_names, recipe_path
+from jaxrl_up.experiments import FOLDER, Expected, load_recipe, recipe_names, recipe_path, recipe_source
 from jaxrl_up.ops import Score
+from jaxrl_up.records import Source
 from jaxrl_up.training import num_updates
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,12 +119,10 @@ def test_every_key_is_read(whole):
     )
 
 
-def test_a_recipe_as_arguments_of_train(whole):
-    assert recipe_arguments(whole) == [
-        *("dqn", "--env=CartPole-v1", "--seeds=3", "--preset=fitted_q"),
-        *("--hidden=16,", "--double", "--no-dueling", "--learning_rate=0.0003", "--schedule_steps=none"),
-        *("--env.gravity=12.5", "--env.max_steps=50"),
-    ]
+def test_a_recipe_as_values_for_the_command_line(whole):
+    fields = {"hidden": (16,), "double": True, "dueling": False, "learning_rate": 3e-4, "schedule_steps": None}
+    parameters, options = {"gravity": 12.5, "max_steps": 50}, {"seeds": 3, "preset": "fitted_q"}
+    assert recipe_source(whole) == Source("dqn", "CartPole-v1", parameters, fields, options)
     assert main(["train", f"--recipe={whole}", "--dry-run"]) == 0
 
 
@@ -137,9 +136,10 @@ def test_what_is_left_out_has_defaults(tmp_path, monkeypatch):
 
 
 def test_a_recipe_by_name_comes_before_what_overrides_it():
-    arguments = take_source(["--gamma", "0.9", "--recipe", "ppo/pendulum", "--seeds", "2"])
-    assert arguments == [*recipe_arguments(ROOT / "configs/ppo/pendulum.toml"), "--gamma", "0.9", "--seeds", "2"]
-    assert arguments[:3] == ["ppo", "--env=Pendulum-v1", "--seeds=10"]
+    arguments, source = take_source(["--gamma", "0.9", "--recipe", "ppo/pendulum", "--seeds", "2"])
+    assert arguments == ["--gamma", "0.9", "--seeds", "2"]
+    assert source == recipe_source(ROOT / "configs/ppo/pendulum.toml")
+    assert (source.algorithm, source.environment, source.options) == ("ppo", "Pendulum-v1", {"seeds": 10})
 
 
 @pytest.mark.parametrize(

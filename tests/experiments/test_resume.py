@@ -18,7 +18,7 @@ from jaxrl_up.analysis import gather, write_report
 from jaxrl_up.cli import main
 from jaxrl_up.config import canonical
 from jaxrl_up.experiments import STOPS, Reporter, to_devices
-from jaxrl_up.records import alone, describe_environment, environment_options, load_reached, to_toml
+from jaxrl_up.records import alone, describe_environment, environment_options, load_snapshot, to_toml
 from jaxrl_up.training import advance_lanes, lane_mesh
 
 CONFIG = tiny(A2C)  # 4 updates
@@ -175,7 +175,7 @@ def test_a_length_that_cannot_be_is_refused(stopped, settings, message):
         ("num_evals = 4", "num_eval = 4", r"\[run\] has no 'num_eval'. Did you mean 'num_evals'"),
         ("total_steps = 64", "total_steps = 128", r"was written with total_steps=64, but config\.toml says 128"),
         ('schedule_steps = "none"', "schedule_steps = 32", r"was written with schedule_steps=none"),
-        ("seeds = [7, 0, 3]", "seeds = [7, 0]", "seeds=.7, 0, 3., but config.toml says"),
+        ("seeds = [\n    7,\n    0,\n    3,\n]", "seeds = [7, 0]", "seeds=.7, 0, 3., but config.toml says"),
         ('algorithm = "a2c"', 'algorithm = "a3c"', "there is no algorithm 'a3c'"),
         ("gravity = 9.8", "gravity = 9.9", "gravity"),
         ("max_steps = 12", "max_steps = 13", "max_steps"),
@@ -217,7 +217,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken(stopped, whole):
             path.write_bytes(damaged)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            reached, _ = load_reached(saved)
+            reached, _ = load_snapshot(saved)
             policies = load_policies(saved)
         assert len(reached.logs) == 3
         assert len(caught) == 1 + (policies.env_steps == 48)  # acting does not need the state
@@ -319,7 +319,7 @@ def test_a_restored_replay_is_written_in_place(tmp_path):
     """Two lanes of DQN with replays of megabytes: what is restored is donated, and no program holds another replay."""
     config = tiny(DQN, buffer_size=100_000, prioritized=False)
     run(DQN, cartpole(), config, 2, directory=tmp_path / "run", **SETTINGS)
-    reached, _ = load_reached(load_run(tmp_path / "run"))
+    reached, _ = load_snapshot(load_run(tmp_path / "run"))
     mesh, progress = lane_mesh(2), to_devices(reached, 2).progress
     arguments = (DQN, cartpole(), canonical(config), {}, progress, jnp.int32(1), Evaluation(2), mesh)
     compiled = advance_lanes.lower(*arguments).compile()

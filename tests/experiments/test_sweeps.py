@@ -15,7 +15,7 @@ from jaxrl_up import A2C, PPO, load_recipe, load_sweep, random_points, resume_sw
 from jaxrl_up.analysis import is_logarithmic, plot_scores, sweep_plots
 from jaxrl_up.experiments import FILES, SweepWatcher, keep, memory, plan_lines, points, rank, rung_ends, sweeps
 from jaxrl_up.ops import Score, iqm
-from jaxrl_up.records import load_reached, load_run
+from jaxrl_up.records import load_run, load_snapshot
 
 CONFIG = tiny(A2C)  # 4 updates
 RATES = [1e-3, 3e-2, 1e-2]
@@ -213,8 +213,8 @@ def test_halving_trains_the_best_on_as_they_were(parts, tmp_path, monkeypatch):
 
 
 def remembered(read_back):
-    """`load_reached`, which adds what it gives to a list."""
-    return lambda saved: read_back.append(load_reached(saved)) or read_back[-1]
+    """`load_snapshot`, which adds what it gives to a list."""
+    return lambda saved: read_back.append(load_snapshot(saved)) or read_back[-1]
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def halved(cpus, tmp_path_factory):
     jax.clear_caches()
     directory, read_back, said = tmp_path_factory.mktemp("halved") / "sweep", [], []
     with pytest.MonkeyPatch.context() as patch, Compiles() as compiles:
-        patch.setattr(sweeps.running, "load_reached", remembered(read_back))
+        patch.setattr(sweeps.running, "load_snapshot", remembered(read_back))
         patch.setattr("builtins.print", lambda line, **_: said.append(line))
         sweep(directory, HALVED, halving=2, eta=2, max_lanes=4)
     return directory, [found for found in read_back if found is not None], compiles, said
@@ -239,7 +239,7 @@ def assert_same_files(directory, other):
     for name in ("results.csv", "ranking.csv", "best.toml", *names):
         assert (directory / name).read_bytes() == (other / name).read_bytes(), name
     for name in names:
-        ours, theirs = (load_reached(load_run((place / name).parent))[0] for place in (directory, other))
+        ours, theirs = (load_snapshot(load_run((place / name).parent))[0] for place in (directory, other))
         assert_equal(ours.progress, theirs.progress)
         assert_equal(ours.best, theirs.best)
 
@@ -288,9 +288,9 @@ def flip(path):
 
 def test_survivors_go_by_checkpoints_where_memory_is_short(halved, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM)
-    monkeypatch.setattr(sweeps.running, "check_run", lambda *_: None)
+    monkeypatch.setattr(sweeps.plan, "check_memory", lambda *_: None)
     read_back = []
-    monkeypatch.setattr(sweeps.running, "load_reached", remembered(read_back))
+    monkeypatch.setattr(sweeps.running, "load_snapshot", remembered(read_back))
     rung_plan = sweeps.plan.plan
     monkeypatch.setattr(sweeps.running, "plan", lambda *args: unhurried(rung_plan, *args))
     sweep(tmp_path / "sweep", HALVED, halving=2, eta=2, max_lanes=4, progress=False)
@@ -416,9 +416,19 @@ def test_a_directory_in_use_is_refused(parts, tmp_path):
         load_sweep(tmp_path)
     copy = shutil.copytree(directory, tmp_path / "copy")
     text = (copy / "sweep.toml").read_text()
-    (copy / "sweep.toml").write_text(text.replace("[cells]", "[cell]"))
+    (copy / "sweep.toml").write_text(text.replace("[cells.", "[cell."))
     with pytest.raises(ValueError, match="is not a sweep's: 'cells'"):
         load_sweep(copy)
+
+
+def test_a_row_that_was_not_written_whole_is_left_out(parts, tmp_path):
+    copy = shutil.copytree(parts[0].directory, tmp_path / "copy")
+    path = copy / "cells" / "0" / "progress.csv"
+    path.write_text(path.read_text()[:-2])  # its last number has lost a digit, and so has another value
+    whole, torn = load_sweep(parts[0].directory).returns, load_sweep(copy).returns
+    missing = np.isnan(torn) & ~np.isnan(whole)
+    assert missing.any() and missing[..., :-1].sum() == 0
+    np.testing.assert_array_equal(torn[~missing], whole[~missing])
 
 
 def test_random_points_are_reproducible_and_in_their_ranges():

@@ -11,7 +11,7 @@ from tiny import cartpole, keys_of, tiny
 from jaxrl_up import DQN
 from jaxrl_up.config import canonical
 from jaxrl_up.experiments import choose, gather, to_devices, to_host, without_padding
-from jaxrl_up.records import Best, Reached
+from jaxrl_up.records import Best, Snapshot
 from jaxrl_up.training import Log, Progress, begin_lanes, begin_program, lane_mesh, lanes
 from jaxrl_up.types import Mean
 
@@ -36,7 +36,7 @@ def reached(lanes, first=0):
     log = Log(*(floats + i for i in range(6)), Mean(floats, number), {"loss": Mean(-floats, number)}, number)
     progress = Progress(state, number.astype(np.int32), keys)
     best = Best({"w": -weights}, number.astype(np.float32), number.astype(np.int32))
-    return Reached(progress, (log, log), best, 5.0, 4.0)
+    return Snapshot(progress, (log, log), best, 5.0, 4.0)
 
 
 def bits(tree):

@@ -20,9 +20,12 @@ from jaxrl_up.records import (
     create,
     describe,
     number,
+    read_config,
     read_progress,
+    read_timing,
     reserve,
     to_toml,
+    toml_value,
 )
 from jaxrl_up.types import Mean
 
@@ -137,6 +140,65 @@ def test_every_kind_of_value_reads_back():
     assert math.isnan(tomllib.loads(to_toml({"t": {"x": math.nan}}))["t"]["x"])
 
 
+NUMBERS = {"int": np.int64(-(2**62)), "float32": np.float32(3e-4), "float64": np.float64(0.1), "half": jnp.float16(0.1)}
+OTHERS = {"bool": np.bool_(True), "scalar": jnp.int32(7), "bfloat16": jnp.bfloat16(0.1), "large": 1e300, "tiny": 5e-324}
+TEXTS = {"control": "".join(map(chr, range(160))), "lines": "a\r\nb\n", "quotes": '"""\'\\', "none": "none", "": ""}
+LISTS = {"tables": [{"a": 1}, {"b": {"c": []}}], "mixed": [1, "a", {"b": [{"c": None}]}], "long": [{"a": "x" * 99}] * 2}
+TABLES = [
+    {},
+    {"a": {}, "b": {"c": {}, "d": {"e": {}}}},
+    {"lone": 1, "t": {"x": None, "list": (None, (), [[]], [None]), "y": {}, "z": -0.0}},
+    {"numbers": NUMBERS, "others": OTHERS, "texts": TEXTS, "lists": LISTS},
+    {"arrays": {"zero": np.zeros(()), "empty": np.zeros((0, 2)), "matrix": jnp.arange(6.0).reshape(2, 3) / 7}},
+    {"limits": {"up": math.inf, "down": np.float32(-np.inf), "all": jnp.array([-jnp.inf, jnp.inf])}},
+    {"": {"": 1}, "a.b": {"c d": {'"': 2, "\n": 3, "\x00\x1f\x7f": 4}}, "é": {"'": 5, "#": 6, "=": 7, "[x]": 8}},
+    {"config": {"network": Torso(), "several": (Torso(1), Torso(2)), "within": {"n": Torso(np.int32(3))}, "f": record}},
+    {"config": {"layer": nn.Dense(4, kernel_init=nn.initializers.ones), "kind": Torso, "set": {1, 2}}},
+]
+
+
+@pytest.mark.parametrize("tables", TABLES)
+def test_toml_reads_back_as_its_values(tables):
+    values = toml_value(tables)
+    assert tomllib.loads(to_toml(tables)) == values == toml_value(values)
+    assert exact(tomllib.loads(to_toml(tables))) == exact(values)
+
+
+def test_made_up_toml_reads_back_as_its_values():
+    rng = np.random.default_rng(0)
+    words = ["a", "b c", "", "é", "x.y", "\n", "#", "none"]
+
+    def table(depth):
+        return {str(rng.choice(words)): value(depth - 1) for _ in range(rng.integers(5))}
+
+    def value(depth):
+        kind = rng.integers(8 if depth > 0 else 5)
+        if kind == 5:
+            return [value(depth - 1) for _ in range(rng.integers(4))]
+        if kind > 5:
+            return table(depth) if kind == 6 else [table(depth) for _ in range(rng.integers(4))]
+        number = rng.normal() if rng.random() < 0.9 else rng.choice([np.nan, np.inf, -np.inf])
+        return (None, bool(rng.integers(2)), np.float32(number), float(number), str(rng.choice(words)))[kind]
+
+    for _ in range(300):
+        tables = table(5)
+        assert exact(tomllib.loads(to_toml(tables))) == exact(toml_value(tables)), tables
+
+
+def exact(value):
+    """Values to the last bit and with their types, of which nan is one; tables by their keys."""
+    if isinstance(value, dict):
+        return {key: exact(item) for key, item in value.items()}
+    return [exact(item) for item in value] if isinstance(value, list) else repr(value)
+
+
+def test_what_toml_values_are():
+    values = toml_value((None, np.float32(0.1), {"a": jnp.ones(2)}, "b", math.inf))
+    assert values == ["none", 0.1, {"a": [1.0, 1.0]}, "b", math.inf]
+    assert math.isnan(toml_value(np.float32("nan")))
+    assert [type(toml_value(x)) for x in (np.bool_(1), np.int32(1), np.float32(1), 1.0)] == [bool, int, float, float]
+
+
 def test_a_custom_network_is_named():
     network = tomllib.loads(to_toml({"config": {"network": Torso(width=4)}}))["config"]["network"]
     assert network["import"].endswith("test_records:Torso")
@@ -157,6 +219,32 @@ def test_timing_is_apart(directory):
         "event,env_steps,seconds",
         *(f"evaluation,{n},{x}" for n, x in zip(STEPS, ("0.000", "1.500", "3.000"), strict=True)),
     ]
+
+
+def test_timing_reads_back(tmp_path):
+    assert read_timing(tmp_path) == []
+    recorder = Recorder(tmp_path, SEEDS, 1024)
+    recorder.begin()
+    recorder.time("compile", 0, 2.0)
+    recorder.time("evaluation", 1024, 0.1 + 0.2)
+    path = tmp_path / "timing.csv"
+    with path.open("a") as file:
+        file.write("evaluation,2048\nevaluation,x,1.0\ntrain,3072,4")  # the last was 4.125
+    assert read_timing(tmp_path) == [("compile", 0, 2.0), ("evaluation", 1024, 0.3)]
+    recorder.begin([at(make_log(), 2)], 7.0)
+    assert path.read_text().splitlines() == [
+        *("event,env_steps,seconds", "compile,0,2.000", "evaluation,1024,0.300", "resume,3072,7.000"),
+    ]
+
+
+def test_a_run_without_its_settings_has_no_tables(directory, tmp_path):
+    assert read_config(tmp_path, missing_ok=True) == {}
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        read_config(tmp_path)
+    assert read_config(directory, missing_ok=True) == read_config(directory)
+    (tmp_path / "config.toml").write_text("[run")
+    with pytest.raises(ValueError, match="not readable as TOML"):
+        read_config(tmp_path, missing_ok=True)
 
 
 def test_curve_is_a_png(directory):

@@ -1,4 +1,7 @@
-"""Episodes to look at: recorded, drawn frame by frame, written as a GIF or as a table."""
+"""Episodes to look at: recorded, drawn frame by frame, written as a GIF or as a table.
+
+The drawing of an environment comes in as a function in `scenes`, the words for its actions in `episode`.
+"""
 
 from jaxrl_up.analysis.drawing.canvas import BLUE as BLUE
 from jaxrl_up.analysis.drawing.canvas import COLOURS as COLOURS

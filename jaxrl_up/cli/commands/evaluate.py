@@ -15,8 +15,8 @@ from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_opti
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Discrete, Env
 from jaxrl_up.learning import Episodes
-from jaxrl_up.records import SavedRun, environment_options, load_policies, load_run
-from jaxrl_up.training import apply_swept, evaluate_episodes, resolve
+from jaxrl_up.records import RunSpec, environment_options, load_policies, load_run
+from jaxrl_up.training import Evaluation, apply_swept, evaluate_episodes, resolve
 from jaxrl_up.types import Algorithm, Key, PyTree
 
 APART = 0x65766C  # keys below it come from no seed's training, which folds and splits by small numbers
@@ -47,17 +47,9 @@ def main(arguments: list[str]) -> int:
         name: jnp.asarray(x[lanes // len(run.seeds)]) for name, x in swept_values(run).items() if name not in given
     }
     keys = jnp.stack([episode_key(options.episode_seed, seed) for seed in lane_seeds])
-    episodes = _evaluate(
-        run.algo,
-        env,
-        canonical(run.config),
-        jax.tree.map(lambda x: x[lanes], policy),
-        keys,
-        swept,
-        options.episodes,
-        not options.stochastic,
-        run.settings["max_eval_steps"],
-    )
+    how = Evaluation(options.episodes, not options.stochastic, run.settings.max_eval_steps)
+    some = jax.tree.map(lambda x: x[lanes], policy)
+    episodes = _evaluate(run.algo, env, canonical(run.config), some, keys, swept, how)
     episodes = jax.tree.map(np.asarray, episodes)
     steps = policies.best_steps[lanes] if options.best else np.full(len(lanes), policies.env_steps)
     for point in range(points):
@@ -102,7 +94,7 @@ def episode_key(episode_seed: int, seed: int) -> Key:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(episode_seed), APART), seed)
 
 
-def choose_seeds(run: SavedRun, chosen: int | tuple[int, ...] | None) -> tuple[int, ...]:
+def choose_seeds(run: RunSpec, chosen: int | tuple[int, ...] | None) -> tuple[int, ...]:
     """Which of a run's seeds are meant: so many from 0, some, or all. Raises `ValueError` for one it has not."""
     wanted = run.seeds if chosen is None else tuple(range(chosen)) if isinstance(chosen, int) else chosen
     for seed in wanted:
@@ -113,7 +105,7 @@ def choose_seeds(run: SavedRun, chosen: int | tuple[int, ...] | None) -> tuple[i
     return wanted
 
 
-def other_physics(run: SavedRun, options: dict[str, Any]) -> Env:
+def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     """The run's environment with some parameters changed, static ones too.
 
     Raises `ValueError` for one that it has not, or that gives observations or actions of another shape.
@@ -130,34 +122,24 @@ def other_physics(run: SavedRun, options: dict[str, Any]) -> Env:
     return env
 
 
-def swept_values(run: SavedRun) -> dict[str, np.ndarray]:
+def swept_values(run: RunSpec) -> dict[str, np.ndarray]:
     """The grid of a run with its names spelt out, value `[C]`; empty for a plain run."""
     return resolve(run.env, run.config, run.grid)
 
 
-def num_points(run: SavedRun) -> int:
+def num_points(run: RunSpec) -> int:
     """How many grid points a run has; a plain run is one."""
     return len(next(iter(run.grid.values()))) if run.grid else 1
 
 
-@partial(jax.jit, static_argnames=("algo", "num_episodes", "deterministic", "max_steps"))
+@partial(jax.jit, static_argnames=("algo", "how"))
 def _evaluate(
-    algo: Algorithm,
-    env: Env,
-    config: PyTree,
-    policy: PyTree,
-    keys: Key,
-    swept: dict[str, Any],
-    num_episodes: int,
-    deterministic: bool,
-    max_steps: int | None,
+    algo: Algorithm, env: Env, config: PyTree, policy: PyTree, keys: Key, swept: dict[str, Any], how: Evaluation
 ) -> Episodes:
     """Episodes `[lanes, num_episodes]`."""
 
     def lane(policy: PyTree, key: Key, swept: dict[str, Any]) -> Episodes:
-        return evaluate_episodes(
-            algo, *apply_swept(env, config, swept), policy, key, num_episodes, deterministic, max_steps
-        )
+        return evaluate_episodes(algo, *apply_swept(env, config, swept), policy, key, *how)
 
     return jax.vmap(lane)(policy, keys, swept)
 

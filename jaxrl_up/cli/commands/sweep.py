@@ -25,6 +25,7 @@ from jaxrl_up.cli.options import (
     place_of,
     real,
     seeds,
+    settings_of,
     table,
     take_env_options,
     take_source,
@@ -39,22 +40,25 @@ def main(arguments: list[str]) -> int:
     """`jaxrl-up sweep`: parse, check everything, train, and print the ranking on standard output."""
     from jaxrl_up.algorithms import ALGORITHMS
 
-    arguments, env_options = take_env_options(take_source(arguments))
-    first = arguments[0] if arguments and not arguments[0].startswith("-") else DEFAULT_ALGO
+    arguments, source = take_source(arguments)
+    arguments, env_options = take_env_options(arguments)
+    first = DEFAULT_ALGO if source is None else source.algorithm
+    first = arguments[0] if arguments and not arguments[0].startswith("-") else first
     algo = ALGORITHMS[algo_name(first)]
-    options = _parser(algo).parse(arguments)
+    options = _parser(algo, source).parse(arguments)
     if options is None:
         return 0
     if options.algo not in (None, algo.name):
         raise UsageError(f"name the algorithm first: jaxrl-up sweep {options.algo} ...")
     fields = {k.removeprefix("config."): v for k, v in vars(options).items() if k.startswith("config.")}
+    env_options = {**({} if source is None else source.parameters), **env_options}
     return _sweep(algo, options, fields, env_options)
 
 
 def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
     from jaxrl_up import envs
     from jaxrl_up.algorithms import make_config
-    from jaxrl_up.experiments import check_place, plan_lines, run_sweep, use_all_cores
+    from jaxrl_up.experiments import check_place, plan_lines, start_sweep, use_all_cores
 
     points = _points(algo, options)
     lanes = len(points) * (options.seeds if isinstance(options.seeds, int) else len(options.seeds))
@@ -63,16 +67,7 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     check_env(options.env)
     check_checkpoint_seconds(options)
     directory = place_of(options, "a sweep")
-    settings = {
-        "seeds": options.seeds,
-        "num_evals": options.num_evals,
-        "num_episodes": options.num_episodes,
-        "deterministic": not options.stochastic,
-        "max_eval_steps": options.max_eval_steps,
-        "halving": options.halving,
-        "eta": options.eta,
-        "max_lanes": options.max_lanes,
-    }
+    settings = settings_of(options, halving=options.halving, eta=options.eta, max_lanes=options.max_lanes)
     try:
         config = make_config(algo, options.preset, **fields)
         with counting(f"loading {options.env}", options.progress):
@@ -80,12 +75,9 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
         if options.dry_run:
             if directory is not None:
                 check_place(directory, options.force)
-            print("\n".join(plan_lines(algo, env, config, points, **settings)), flush=True)
+            print("\n".join(plan_lines(algo, env, config, points, options.seeds, settings)), flush=True)
             return 0
-        keeping = {"checkpoint_seconds": options.checkpoint_seconds, "force": options.force}
-        result = run_sweep(
-            algo, env, config, points, directory=directory, progress=options.progress, **keeping, **settings
-        )
+        result = start_sweep(algo, env, config, points, options.seeds, directory, settings)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report(result)
@@ -207,7 +199,7 @@ def _range(option: str, name: str, text: str) -> tuple[float, float]:
     return ends
 
 
-def _parser(algo: Any) -> Parser:
+def _parser(algo: Any, source: Any = None) -> Parser:
     from jaxrl_up.algorithms import ALGORITHMS
 
     parser = Parser(
@@ -254,4 +246,5 @@ def _parser(algo: Any) -> Parser:
                help="check everything, print what would be trained and compiled, and stop")  # fmt: skip
     add_checkpoints(parser, options)
     add_fields(parser, algo, f"fields of {algo.name}, the same in all points")
+    parser.start_from(source)
     return parser

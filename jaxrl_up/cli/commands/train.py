@@ -19,6 +19,7 @@ from jaxrl_up.cli.options import (
     place_of,
     report,
     seeds,
+    settings_of,
     take_env_options,
     take_source,
 )
@@ -32,14 +33,17 @@ def main(arguments: list[str]) -> int:
     """`jaxrl-up train`: parse, check everything, train, and print one score line on standard output."""
     from jaxrl_up.algorithms import ALGORITHMS
 
-    arguments, env_options = take_env_options(take_source(arguments))
-    name = _guess_algo(arguments, ALGORITHMS)
-    options = _train_parser(ALGORITHMS[name]).parse(arguments)
-    if options is not None and (options.algo or DEFAULT_ALGO) != name:  # an option's value was taken for it
-        name = options.algo or DEFAULT_ALGO
-        options = _train_parser(ALGORITHMS[name]).parse(arguments)
+    arguments, source = take_source(arguments)
+    arguments, env_options = take_env_options(arguments)
+    default = DEFAULT_ALGO if source is None else algo_name(source.algorithm)
+    name = _guess_algo(arguments, ALGORITHMS) if source is None else default
+    options = _train_parser(ALGORITHMS[name], source).parse(arguments)
+    if options is not None and (options.algo or default) != name:  # an option's value was taken for it
+        name = options.algo or default
+        options = _train_parser(ALGORITHMS[name], source).parse(arguments)
     if options is None:
         return 0
+    env_options = {**({} if source is None else source.parameters), **env_options}
     given = vars(options)
     fields = {k.removeprefix("config."): v for k, v in given.items() if k.startswith("config.")}
     return _train(ALGORITHMS[name], options, fields, env_options)
@@ -48,7 +52,7 @@ def main(arguments: list[str]) -> int:
 def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
     from jaxrl_up import envs
     from jaxrl_up.algorithms import make_config
-    from jaxrl_up.experiments import check_run, memory_lines, run, use_all_cores
+    from jaxrl_up.experiments import ask, memory_lines, start, use_all_cores
     from jaxrl_up.records import RUNS, reserve
 
     runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
@@ -56,27 +60,17 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
         use_all_cores(runs=runs)
     check_env(options.env)
     directory, reserved = _directory(options), None
-    settings = {
-        "seeds": options.seeds,
-        "num_evals": options.num_evals,
-        "num_episodes": options.num_episodes,
-        "deterministic": not options.stochastic,
-        "max_eval_steps": options.max_eval_steps,
-        "force": options.force,
-    }
     try:
         config = make_config(algo, options.preset, **fields)
         with counting(f"loading {options.env}", options.progress):
             env = envs.make(options.env, **env_options)
-            check_run(algo, env, config, directory=directory, **settings)
+            asked = ask(algo, env, config, options.seeds, directory, settings_of(options))
         if options.dry_run:
             print("\n".join(memory_lines(algo, env, config, runs)), flush=True)
             return 0
         if directory is None and options.directory != "none":
             directory = reserved = reserve(RUNS / f"{algo.name}-{options.env}")
-        keeping = {"checkpoint_seconds": options.checkpoint_seconds, "sinks": make_sinks(options, directory)}
-        keeping["preset"] = options.preset
-        result = run(algo, env, config, directory=directory, progress=options.progress, **keeping, **settings)
+        result = start(asked, directory, make_sinks(options, directory))
     except (ValueError, OSError, UsageError) as error:
         with contextlib.suppress(OSError):
             if reserved is not None:
@@ -101,7 +95,7 @@ def _guess_algo(arguments: list[str], algorithms: dict[str, Any]) -> str:
     return next((a.lower() for a in arguments if a.lower() in algorithms), DEFAULT_ALGO)
 
 
-def _train_parser(algo: Any) -> Parser:
+def _train_parser(algo: Any, source: Any = None) -> Parser:
     from jaxrl_up.algorithms import ALGORITHMS
 
     parser = Parser(
@@ -139,4 +133,5 @@ def _train_parser(algo: Any) -> Parser:
                help="check everything, print the memory the run takes, and stop")  # fmt: skip
     add_keeping(parser, options)
     add_fields(parser, algo, f"fields of {algo.name}")
+    parser.start_from(source)
     return parser

@@ -12,7 +12,7 @@ from jaxrl_up.analysis import can_draw, draw_episode, episode_table, gif_steps, 
 from jaxrl_up.cli.commands.evaluate import choose_seeds, episode_key, num_points, swept_values
 from jaxrl_up.cli.options import Parser, UsageError, path, whole
 from jaxrl_up.config import canonical
-from jaxrl_up.records import SavedRun, load_policies, load_run
+from jaxrl_up.records import RunSpec, load_policies, load_run
 from jaxrl_up.training import apply_swept
 
 
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         policy = jax.tree.map(lambda x: x[lane], policies.best if options.best else policies.last)
         swept = {name: jnp.asarray(value[options.point]) for name, value in swept_values(run).items()}
         env, config = apply_swept(run.env, canonical(run.config), swept)
-        cap = run.settings["max_eval_steps"] if options.max_steps is None else options.max_steps
+        cap = run.settings.max_eval_steps if options.max_steps is None else options.max_steps
         key = episode_key(options.episode_seed, seed)
         episode = record_episode(run.algo, env, config, policy, key, not options.stochastic, cap)
         if out is None:
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _out(run: SavedRun, options: argparse.Namespace) -> Path | None:
+def _out(run: RunSpec, options: argparse.Namespace) -> Path | None:
     """Where to write the GIF; None for text. Raises `ValueError` where that cannot be, before anything is played."""
     if options.text or (options.out is None and not can_draw(run.env)):
         if options.out is not None:

@@ -1,4 +1,7 @@
-"""Bridges to suites of environments, one file each, and the registry of all that are built by name."""
+"""Bridges to suites of environments, one file each, and the registry of all that are built by name.
+
+A new suite comes in as a file here, its names and what builds them in `registry`.
+"""
 
 from jaxrl_up.envs.suites import gymnax as gymnax
 from jaxrl_up.envs.suites import gymnax_mends as gymnax_mends

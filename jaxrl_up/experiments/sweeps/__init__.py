@@ -1,9 +1,13 @@
-"""Sweeps: points, the parts that train them, successive halving, their directory and tables."""
+"""Sweeps: points, the parts that train them, successive halving, their directory and tables.
+
+How points are chosen comes in in `points`, which go on in `plan`, what is written in `sweep_records`.
+"""
 
 from jaxrl_up.experiments.sweeps import plan as plan
 from jaxrl_up.experiments.sweeps import running as running
-from jaxrl_up.experiments.sweeps.live import SweepWatcher as SweepWatcher
-from jaxrl_up.experiments.sweeps.live import plan_lines as plan_lines
+from jaxrl_up.experiments.sweeps.live_progress import SweepWatcher as SweepWatcher
+from jaxrl_up.experiments.sweeps.live_progress import plan_lines as plan_lines
+from jaxrl_up.experiments.sweeps.plan import SweepSettings as SweepSettings
 from jaxrl_up.experiments.sweeps.plan import keep as keep
 from jaxrl_up.experiments.sweeps.points import describe_point as describe_point
 from jaxrl_up.experiments.sweeps.points import product as product
@@ -11,6 +15,7 @@ from jaxrl_up.experiments.sweeps.points import random_points as random_points
 from jaxrl_up.experiments.sweeps.running import load_sweep as load_sweep
 from jaxrl_up.experiments.sweeps.running import resume_sweep as resume_sweep
 from jaxrl_up.experiments.sweeps.running import run_sweep as run_sweep
+from jaxrl_up.experiments.sweeps.running import start_sweep as start_sweep
 from jaxrl_up.experiments.sweeps.sweep_records import FILE as FILE
 from jaxrl_up.experiments.sweeps.sweep_records import FILES as FILES
 from jaxrl_up.experiments.sweeps.sweep_records import SweepResult as SweepResult

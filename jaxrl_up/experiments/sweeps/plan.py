@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxrl_up.algorithms import take
-from jaxrl_up.config import flag, seed_list, whole, whole_or_none
+from jaxrl_up.config import seed_list, whole, whole_or_none
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments import memory
-from jaxrl_up.experiments.runs import check_run
+from jaxrl_up.experiments.memory import check_memory
 from jaxrl_up.experiments.sweeps.points import group, product, spell
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep, rank, rung_ends
-from jaxrl_up.records import RUNS, Point, SavedRun, describe
+from jaxrl_up.records import Point, RunSettings, RunSpec, check_settings, describe, toml_value
 from jaxrl_up.training import evaluation_ends
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -30,36 +31,35 @@ def keep(final: Sequence[np.ndarray], eta: int = ETA) -> list[int]:
     return sorted(rank(final)[: max(len(final) // eta, 1)])
 
 
+@dataclasses.dataclass(frozen=True)
+class SweepSettings(RunSettings):
+    """The options of `run_sweep`, by the names that they have there."""
+
+    halving: int = 1
+    eta: int = ETA
+    max_lanes: int | None = None
+
+
 def planned(
     algo: Algorithm | str,
     env: Env | str,
     config: PyTree | None,
     grid: Mapping[str, Sequence[Any]] | Sequence[Point],
     seeds: int | Sequence[int],
-    num_evals: int,
-    num_episodes: int,
-    deterministic: bool,
-    max_eval_steps: int | None,
-    halving: int,
-    eta: int,
-    max_lanes: int | None,
+    settings: SweepSettings,
 ) -> tuple[Sweep, list[Cell]]:
-    """A sweep, checked, and its first parts; it has no directory yet."""
-    algo, env, config = take(algo, env, config)
+    """A sweep, checked, and its first parts; it has no directory yet. Raises what `run_sweep` raises."""
+    algo, env, config = take(algo, env, config, settings.preset)
     points = spell(env, config, product(grid) if isinstance(grid, Mapping) else grid)
     groups, seeds = group(env, config, points), seed_list(seeds)
-    num_evals, num_episodes = whole("num_evals", num_evals), whole("num_episodes", num_episodes)
-    deterministic = flag("deterministic", deterministic)
-    max_eval_steps = whole_or_none("max_eval_steps", max_eval_steps)
-    halving, eta = whole("halving", halving), whole("eta", eta, 2)
-    max_lanes = whole_or_none("max_lanes", max_lanes)
+    settings = dataclasses.replace(check_settings(settings), preset=None)  # points differ from it
+    halving, eta = whole("halving", settings.halving), whole("eta", settings.eta, 2)
+    max_lanes = whole_or_none("max_lanes", settings.max_lanes)
     for member in groups:
-        check_run(algo, member.env, member.config, 1, None, num_evals, num_episodes, deterministic, max_eval_steps)
-        rung_ends(evaluation_ends(algo, member.config, num_evals), halving, eta)
-    settings = {"num_evals": num_evals, "num_episodes": num_episodes, "deterministic": deterministic}
-    settings["max_eval_steps"] = max_eval_steps
-    tables = describe(algo, env, config, seeds, settings)
-    base = SavedRun(RUNS, algo, env, config, seeds, settings, {}, tables)
+        check_memory(algo, member.env, member.config, 1)
+        rung_ends(evaluation_ends(algo, member.config, settings.num_evals), halving, eta)
+    tables = toml_value(describe(algo, env, config, seeds, settings.recorded()))
+    base = RunSpec(None, algo, env, config, seeds, settings, {}, tables)
     sweep = Sweep(base, points, groups, (), halving, eta, max_lanes)
     return sweep, plan(sweep, 0, range(len(points)))
 

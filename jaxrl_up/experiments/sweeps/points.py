@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,9 +18,10 @@ import jax
 import numpy as np
 
 from jaxrl_up import envs
-from jaxrl_up.config import canonical, check, did_you_mean, held, is_number, plain, shape, shown, traced_fields, whole
+from jaxrl_up.config import canonical, check, held, is_number, plain, shape, shown, traced_fields, whole
+from jaxrl_up.config import spell as full_name
 from jaxrl_up.envs import Env, as_parameter
-from jaxrl_up.records import DIGITS, LIMITS, Point, describe_environment, environment_options, short, text, to_toml
+from jaxrl_up.records import DIGITS, LIMITS, Point, describe_environment, environment_options, short, text, toml_value
 from jaxrl_up.types import PyTree
 
 
@@ -144,7 +144,7 @@ def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
 
 def options(env: Env) -> dict[str, Any]:
     """What `envs.make` needs beside the name to build an environment again."""
-    return environment_options(tomllib.loads(to_toml(describe_environment(env)))["environment"])
+    return environment_options(toml_value(describe_environment(env))["environment"])
 
 
 def group(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Group, ...]:
@@ -194,27 +194,12 @@ def _rounded(value: float, low: float, high: float) -> float:
 
 def _label(env: Env, config: PyTree, name: str) -> str:
     """A name as `field` or `env.parameter`."""
-    fields = [field.name for field in dataclasses.fields(config)]
-    params = _parameters(env)
-    plain = name.removeprefix("config.").replace("-", "_")
+    fields, own = [field.name for field in dataclasses.fields(config)], not _is_built_by_name(env)
     param = name.removeprefix("env.").replace("-", "_")
-    if name.startswith("env."):
-        if param not in env.params and not _is_built_by_name(env):
-            raise ValueError(
-                f"{name} cannot be swept in an environment of your own.{did_you_mean(param, env.params)} "
-                f"It has {', '.join(env.params) or 'no parameters'}"
-            )
-        return f"env.{param}"
-    if plain in fields and plain in params and not name.startswith("config."):
-        raise ValueError(f"{name} is a field and a parameter: write config.{plain} or env.{plain}")
-    if plain in fields:
-        return plain
-    if param in params and not name.startswith("config."):
-        return f"env.{param}"
-    raise ValueError(
-        f"{name!r} cannot be swept.{did_you_mean(plain, [*fields, *params])} "
-        f"Fields: {', '.join(fields)}. Environment: {', '.join(params)}"
-    )
+    if name.startswith("env.") and not own:
+        return f"env.{param}"  # `envs.make` says which options there are
+    where = " in an environment of your own" if own and name.startswith("env.") else ""
+    return full_name(name, fields, _parameters(env), where).removeprefix("config.")
 
 
 def _parameters(env: Env) -> list[str]:

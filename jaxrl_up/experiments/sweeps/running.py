@@ -6,6 +6,7 @@ fit in memory they are cut into parts of one width, which share it. See `sweep_r
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 import warnings
@@ -18,10 +19,10 @@ import numpy as np
 from jaxrl_up.config import flag
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments import memory
-from jaxrl_up.experiments.drive import Job, Keeper, Start, drive, stoppable, transfers
-from jaxrl_up.experiments.runs import CHECKPOINT_SECONDS, check_driving
-from jaxrl_up.experiments.sweeps.live import Programs, SweepWatcher, announcement
-from jaxrl_up.experiments.sweeps.plan import ETA, keep, plan, planned
+from jaxrl_up.experiments.device_transfer import choose, gather, to_devices
+from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Start, drive, stoppable, transfers
+from jaxrl_up.experiments.sweeps.live_progress import Programs, SweepWatcher, announcement
+from jaxrl_up.experiments.sweeps.plan import ETA, SweepSettings, keep, plan, planned
 from jaxrl_up.experiments.sweeps.sweep_records import (
     Cell,
     Sweep,
@@ -36,22 +37,25 @@ from jaxrl_up.experiments.sweeps.sweep_records import (
     read_results,
     write_results,
 )
-from jaxrl_up.experiments.transfer import OnDevices, choose, gather, to_devices
 from jaxrl_up.records import (
+    CHECKPOINT_SECONDS,
+    RECORDED,
     RUNS,
     Point,
-    Reached,
     Recorder,
-    SavedRun,
+    RunSettings,
+    RunSpec,
+    Snapshot,
     alone,
+    check_settings,
     checkpoint,
     expand,
-    load_reached,
     load_run,
+    load_snapshot,
     make_directory,
     reserve,
 )
-from jaxrl_up.training import Evaluation, resolve
+from jaxrl_up.training import resolve
 from jaxrl_up.types import Algorithm, PyTree
 
 
@@ -63,6 +67,7 @@ def run_sweep(
     grid: Mapping[str, Sequence[Any]] | Sequence[Point],
     seeds: int | Sequence[int] = 8,
     directory: str | Path | None = None,
+    *,
     num_evals: int = 20,
     num_episodes: int = 16,
     deterministic: bool = True,
@@ -84,21 +89,33 @@ def run_sweep(
     anything out of range, before anything is compiled or written, and `FileExistsError` for a directory that holds a
     sweep or a run.
     """
-    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
-    force = flag("force", force)
+    settings = SweepSettings(num_evals, num_episodes, deterministic, max_eval_steps, None, (), progress)
+    settings = dataclasses.replace(settings, checkpoint_seconds=checkpoint_seconds, force=force)
+    settings = dataclasses.replace(settings, halving=halving, eta=eta, max_lanes=max_lanes)
+    return start_sweep(algo, env, config, grid, seeds, directory, settings)
+
+
+def start_sweep(
+    algo: Algorithm | str,
+    env: Env | str,
+    config: PyTree | None,
+    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
+    seeds: int | Sequence[int],
+    directory: str | Path | None,
+    settings: SweepSettings,
+) -> SweepResult:
+    """`run_sweep`, with its options as one record."""
     if directory is not None:
         directory = expand(directory, "directory").absolute()
-        check_place(directory, force)
-    sweep, cells = planned(
-        algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
-    )
+        check_place(directory, flag("force", settings.force))
+    sweep, cells = planned(algo, env, config, grid, seeds, settings)
     if directory is None:
         directory = reserve(RUNS / f"sweep-{sweep.base.algo.name}-{sweep.base.env.name}").absolute()
     sweep = sweep._replace(base=sweep.base._replace(directory=directory))
     make_directory(directory)
-    with alone(directory):
-        create_sweep(directory, force)
-        return _go_on(add_cells(sweep, cells), progress, checkpoint_seconds)
+    with alone(directory), transfers():
+        create_sweep(directory, settings.force)
+        return _go_on(add_cells(sweep, cells))
 
 
 @transfers()
@@ -106,6 +123,7 @@ def resume_sweep(
     directory: str | Path,
     algo: Algorithm | str | None = None,
     env: Env | str | None = None,
+    *,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
 ) -> SweepResult:
@@ -115,10 +133,12 @@ def resume_sweep(
     algorithm or environment of your own cannot be found by its name: give it. Raises `FileNotFoundError` where there
     is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
-    progress, checkpoint_seconds = check_driving(progress, checkpoint_seconds)
+    given = check_settings(RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds))
     asked = load_plan(directory, algo, env)
+    settings = {name: getattr(asked.base.settings, name) for name in RECORDED}
+    asked = asked._replace(base=asked.base._replace(settings=dataclasses.replace(given, **settings)))
     with alone(asked.base.directory):
-        return _go_on(asked, progress, checkpoint_seconds)
+        return _go_on(asked)
 
 
 def load_sweep(directory: str | Path, algo: Algorithm | str | None = None, env: Env | str | None = None) -> SweepResult:
@@ -126,14 +146,14 @@ def load_sweep(directory: str | Path, algo: Algorithm | str | None = None, env: 
     return read_results(load_plan(directory, algo, env))
 
 
-def _go_on(sweep: Sweep, progress: bool, checkpoint_seconds: float | None) -> SweepResult:
+def _go_on(sweep: Sweep) -> SweepResult:
     """Train what is not done yet, rung by rung, then write the tables and draw."""
 
     def say(line: str) -> None:
-        if progress:
+        if sweep.base.settings.progress:
             print(line, file=sys.stderr, flush=True)
 
-    held: dict[int, OnDevices] = {}  # parts that the next rung goes on from, as far as there is room
+    held: dict[int, Snapshot] = {}  # parts that the next rung goes on from, as far as there is room
     programs: Programs = {}
     stopped = ""
     with stoppable() as stop:
@@ -142,7 +162,7 @@ def _go_on(sweep: Sweep, progress: bool, checkpoint_seconds: float | None) -> Sw
             todo = [k for k in range(len(sweep.cells)) if not is_done(sweep, k)]  # of earlier rungs: what was damaged
             for line in announcement(sweep, rung, todo, programs):
                 say(line)
-            stopped = _train_cells(sweep, todo, say, stop, checkpoint_seconds, programs, held)
+            stopped = _train_cells(sweep, todo, say, stop, programs, held)
             if stopped or rung + 1 == sweep.halving:
                 break
             result = read_results(sweep)
@@ -159,9 +179,8 @@ def _train_cells(
     todo: Sequence[int],
     say: Callable[[str], None],
     stop: Callable[[], str],
-    checkpoint_seconds: float | None,
     programs: Programs,
-    held: dict[int, OnDevices],
+    held: dict[int, Snapshot],
 ) -> str:
     """Train parts one after another. Returns what stopped it before their end, or nothing."""
     for i, k in enumerate(todo):
@@ -169,13 +188,13 @@ def _train_cells(
             return stop()
         _make_room(sweep, sweep.cells[k], held)
         part = f"part {i + 1} of {len(todo)}: " if len(todo) > 1 else ""
-        stopped = _train(sweep, k, part, say, stop, checkpoint_seconds, programs, held)
+        stopped = _train(sweep, k, part, say, stop, programs, held)
         if stopped:
             return stopped
     return ""
 
 
-def _make_room(sweep: Sweep, cell: Cell, held: dict[int, OnDevices]) -> None:
+def _make_room(sweep: Sweep, cell: Cell, held: dict[int, Snapshot]) -> None:
     """Let go of what is held on the devices if a part would not fit beside it: its checkpoints have it too."""
     if not held:
         return
@@ -185,7 +204,7 @@ def _make_room(sweep: Sweep, cell: Cell, held: dict[int, OnDevices]) -> None:
         held.clear()
 
 
-def _load_cell(sweep: Sweep, k: int) -> SavedRun:
+def _load_cell(sweep: Sweep, k: int) -> RunSpec:
     """A part as its directory says."""
     member = sweep.groups[sweep.cells[k].group]
     return load_run(cell_directory(sweep, k), sweep.base.algo, member.env, member.config)
@@ -197,18 +216,17 @@ def _train(
     part: str,
     say: Callable[[str], None],
     stop: Callable[[], str],
-    checkpoint_seconds: float | None,
     programs: Programs,
-    held: dict[int, OnDevices],
+    held: dict[int, Snapshot],
 ) -> str:
     """Train one part, from its start or from where it was. See `_go_on` for what is `held`."""
     cell, base = sweep.cells[k], sweep.base
     saved, ends = _load_cell(sweep, k), ends_of(sweep, cell)
-    reached: Reached | OnDevices | None
+    reached: Snapshot | None
     if not checkpoint.places(saved.directory) and cell.rung:
         reached, doubts = _survivors(sweep, cell, saved.directory, held)
     else:
-        reached, doubts = load_reached(saved) or (None, [])
+        reached, doubts = load_snapshot(saved) or (None, [])
     later = {other.group for other in sweep.cells[k + 1 :]}
     for i in [i for i in held if sweep.cells[i].rung < cell.rung and sweep.cells[i].group not in later]:
         del held[i]
@@ -216,10 +234,8 @@ def _train(
         warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
     seeds = tuple(seed for _, seed in cell.lanes)
     axes = {name: np.repeat(values, len(cell.seeds)) for name, values in saved.grid.items()}
-    how = saved.settings
-    evaluation = Evaluation(how["num_episodes"], how["deterministic"], how["max_eval_steps"])
     swept = resolve(saved.env, saved.config, axes)
-    job = Job(base.algo, saved.env, saved.config, seeds, swept, ends, evaluation, cell.width)
+    job = Job(base.algo, saved.env, saved.config, seeds, swept, ends, saved.settings.evaluation, cell.width)
     labels = {name.removeprefix("config."): list(values) for name, values in axes.items()}
     recorder = Recorder(saved.directory, seeds, base.algo.steps_per_update(saved.config), labels)
     recorder.begin(reached.logs, reached.seconds) if reached is not None else recorder.begin()
@@ -227,20 +243,20 @@ def _train(
     del reached  # `drive` is then the only one that has it
     compiled = programs.setdefault((cell.group, cell.width), {})
     watcher = SweepWatcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not compiled, say)
-    keeper = Keeper(saved, recorder, checkpoint_seconds)
-    outcome = drive(job, watcher, keeper, start, programs=compiled, stop=stop)
+    keeping = CheckpointPolicy(saved, recorder, base.settings.checkpoint_seconds)
+    outcome = drive(job, watcher, keeping, start, programs=compiled, stop=stop)
     if cell.rung + 1 < sweep.halving:
         held[k] = outcome.reached
     return outcome.stopped
 
 
-def _survivors(sweep: Sweep, cell: Cell, directory: Path, held: Mapping[int, OnDevices]) -> tuple[OnDevices, list[str]]:
+def _survivors(sweep: Sweep, cell: Cell, directory: Path, held: Mapping[int, Snapshot]) -> tuple[Snapshot, list[str]]:
     """Where the lanes of a part were at the end of the rung before, with what may keep them from going on bit for bit.
 
     What is still on the devices is gathered there, the rest read from checkpoints. The times of the evaluations until
     then are copied to its directory.
     """
-    parts: list[OnDevices] = []
+    parts: list[Snapshot] = []
     places: dict[tuple[int, int], tuple[int, int]] = {}
     doubts: list[str] = []
     for k, rows in _sources(sweep, cell).items():
@@ -248,7 +264,7 @@ def _survivors(sweep: Sweep, cell: Cell, directory: Path, held: Mapping[int, OnD
         if k in held:
             part = held[k]
         else:
-            found = load_reached(_load_cell(sweep, k))
+            found = load_snapshot(_load_cell(sweep, k))
             if found is None:
                 raise ValueError(f"{cell_directory(sweep, k)} holds no checkpoint, from which the next rung goes on")
             doubts, part = found[1], to_devices(choose(found[0], rows), len(rows))

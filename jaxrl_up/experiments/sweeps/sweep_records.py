@@ -15,7 +15,6 @@ program over all their seeds; where they do not fit in memory they are cut into 
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 import shlex
@@ -35,7 +34,7 @@ from jaxrl_up.ops import Score, iqm, score
 from jaxrl_up.records import (
     COLUMNS,
     Point,
-    SavedRun,
+    RunSpec,
     check_directory,
     checkpoint,
     count,
@@ -44,6 +43,7 @@ from jaxrl_up.records import (
     expand,
     load_run,
     make_directory,
+    read_table,
     table_text,
     text,
     to_toml,
@@ -75,7 +75,7 @@ class Cell(NamedTuple):
 class Sweep(NamedTuple):
     """A sweep as its sweep.toml says."""
 
-    base: SavedRun
+    base: RunSpec
     points: tuple[Point, ...]  # [C]
     groups: tuple[Group, ...]
     cells: tuple[Cell, ...]
@@ -224,7 +224,7 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
     for k, cell in enumerate(cells, len(sweep.cells)):
         member = sweep.groups[cell.group]
         if cell.group not in described:
-            settings = {name: value for name, value in base.settings.items() if name not in ("stages", "preset")}
+            settings = base.settings.recorded()
             described[cell.group] = describe(base.algo, member.env, member.config, base.seeds, settings)
         tables = described[cell.group]
         tables = {**tables, "run": {**tables["run"], "seeds": list(cell.seeds)}}
@@ -283,7 +283,7 @@ def cell_directory(sweep: Sweep, k: int) -> Path:
 
 def ends_of(sweep: Sweep, cell: Cell) -> tuple[int, ...]:
     """Updates done at each evaluation of a part, until the end of its rung."""
-    ends = evaluation_ends(sweep.base.algo, sweep.groups[cell.group].config, sweep.base.settings["num_evals"])
+    ends = evaluation_ends(sweep.base.algo, sweep.groups[cell.group].config, sweep.base.settings.num_evals)
     return ends[: rung_ends(ends, sweep.halving, sweep.eta)[cell.rung]]
 
 
@@ -301,8 +301,8 @@ def _rows(sweep: Sweep) -> dict[tuple[int, int], list[dict[str, str]]]:
         path = cell_directory(sweep, k) / "progress.csv"
         if not path.exists():
             continue
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = [row for row in csv.DictReader(file) if None not in row.values()]
+        names, *lines = read_table(path) or [[]]
+        table = [dict(zip(names, line, strict=True)) for line in lines if len(line) == len(names)]
         whole = len(table) - len(table) % len(cell.lanes)
         for i, lane in enumerate(cell.lanes):
             if whole:

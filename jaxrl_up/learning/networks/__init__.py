@@ -1,7 +1,12 @@
-"""Networks: layers, encoders of observations, and the functions that each family learns."""
+"""Networks: layers, encoders of observations, and the functions that each family learns.
 
-from jaxrl_up.learning.networks.continuous import ActorCritics as ActorCritics
-from jaxrl_up.learning.networks.continuous import actor_critic_network as actor_critic_network
+`layers` and `encoders` are shared; a head and the function it ends go to the file of what is learned: `policy_value`
+on-policy, `q_values` for discrete actions, `continuous_actor_critic` for continuous ones. A head for a new kind of
+action or value comes in there, or in a file of its own.
+"""
+
+from jaxrl_up.learning.networks.continuous_actor_critic import ActorCritics as ActorCritics
+from jaxrl_up.learning.networks.continuous_actor_critic import actor_critic_network as actor_critic_network
 from jaxrl_up.learning.networks.encoders import NetworkFields as NetworkFields
 from jaxrl_up.learning.networks.encoders import Torso as Torso
 from jaxrl_up.learning.networks.encoders import action_dims as action_dims

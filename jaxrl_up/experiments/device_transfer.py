@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.config import wrap_as
-from jaxrl_up.records import Best, Reached
-from jaxrl_up.training import Log, Progress, join, lane_mesh, place, shares
+from jaxrl_up.records import Best, Snapshot
+from jaxrl_up.training import Progress, join, lane_mesh, place, shares
 from jaxrl_up.types import Array, PyTree
 
 
-class OnDevices(NamedTuple):
-    """How far a run has come: a `Reached` whose states and policies are on the devices, filled up with lanes."""
-
-    progress: Progress  # [width, ...]
-    logs: tuple[Log, ...]  # of each evaluation so far, [L], on the host
-    best: Best | None  # policy [width, ...], the rest [L] on the host; None for a run that is not kept
-    seconds: float  # of work, compiling included
-    train_seconds: float  # of that, training
-
-
-def to_devices(reached: Reached, width: int) -> OnDevices:
+def to_devices(reached: Snapshot, width: int) -> Snapshot:
     """Copies with `width` lanes, made by repeating those there are.
 
     What comes from a file may share memory with it, which a donated buffer must not; hence copies. They are made leaf
@@ -44,18 +34,19 @@ def to_devices(reached: Reached, width: int) -> OnDevices:
                 pieces.append(jax.device_put(jnp.array(_rows(x, some), copy=True), device))
         return join(pieces, mesh)
 
+    assert reached.best is not None, "only what is kept comes from the host"
     bare, counters = _apart(reached.progress)
     progress, policy = jax.tree.map(put, (bare, reached.best.policy))
     best = reached.best._replace(policy=policy)
-    return OnDevices(_together(progress, _everywhere(counters, width)), reached.logs, best, *reached[3:])
+    return Snapshot(_together(progress, _everywhere(counters, width)), reached.logs, best, *reached[3:])
 
 
-def to_host(reached: OnDevices) -> Reached:
+def to_host(reached: Snapshot) -> Snapshot:
     """What a checkpoint holds: without the lanes that fill up the devices."""
     assert reached.best is not None, "only what is kept is fetched"
     lanes, (bare, counters) = len(reached.best.returns), _apart(reached.progress)
     bare, policy = jax.tree.map(lambda x: _fetch(x, lanes), (bare, reached.best.policy))
-    return Reached(_together(bare, counters), reached.logs, reached.best._replace(policy=policy), *reached[3:])
+    return Snapshot(_together(bare, counters), reached.logs, reached.best._replace(policy=policy), *reached[3:])
 
 
 def without_padding(state: PyTree, lanes: int) -> PyTree:
@@ -76,14 +67,14 @@ def without_padding(state: PyTree, lanes: int) -> PyTree:
     return jax.tree.map(leaf, bare)._replace(counters=counters)
 
 
-def choose(reached: Reached, lanes: Sequence[int]) -> Reached:
+def choose(reached: Snapshot, lanes: Sequence[int]) -> Snapshot:
     """Some lanes, on the host."""
     bare, counters = _apart(reached.progress)
     bare, logs, best = jax.tree.map(lambda x: x[np.array(lanes)], (bare, reached.logs, reached.best))
-    return Reached(_together(bare, counters), logs, best, *reached[3:])
+    return Snapshot(_together(bare, counters), logs, best, *reached[3:])
 
 
-def gather(parts: Sequence[OnDevices], lanes: Sequence[tuple[int, int]], width: int) -> OnDevices:
+def gather(parts: Sequence[Snapshot], lanes: Sequence[tuple[int, int]], width: int) -> Snapshot:
     """The lanes (part, lane) of what was reached in several parts, filled up to `width`, without a way over the host.
 
     A device is sent only the lanes that go on there; XLA's own gather of a sharded array would first send all to all.
@@ -112,10 +103,10 @@ def gather(parts: Sequence[OnDevices], lanes: Sequence[tuple[int, int]], width: 
         for trees in zip(*((part.logs, _kept(part).returns, _kept(part).env_steps) for part in parts), strict=True)
     )
     progress = _together(progress, _everywhere(last.progress.state.counters, width))
-    return OnDevices(progress, logs, Best(policy, returns, env_steps), *last[3:])
+    return Snapshot(progress, logs, Best(policy, returns, env_steps), *last[3:])
 
 
-def _kept(part: OnDevices) -> Best:
+def _kept(part: Snapshot) -> Best:
     assert part.best is not None, "only what is kept is gathered"
     return part.best
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments import memory
-from jaxrl_up.experiments.sweeps.plan import ETA, planned
+from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep, rank
 from jaxrl_up.ops import iqm
@@ -28,18 +28,10 @@ def plan_lines(
     config: PyTree | None,
     grid: Mapping[str, Sequence[Any]] | Sequence[Point],
     seeds: int | Sequence[int] = 8,
-    num_evals: int = 20,
-    num_episodes: int = 16,
-    deterministic: bool = True,
-    max_eval_steps: int | None = None,
-    halving: int = 1,
-    eta: int = ETA,
-    max_lanes: int | None = None,
+    settings: SweepSettings = SweepSettings(),
 ) -> list[str]:
     """What `run_sweep` would train and compile, for people; raises what it would raise for these arguments."""
-    sweep, cells = planned(
-        algo, env, config, grid, seeds, num_evals, num_episodes, deterministic, max_eval_steps, halving, eta, max_lanes
-    )
+    sweep, cells = planned(algo, env, config, grid, seeds, settings)
     sweep = sweep._replace(cells=tuple(cells))
     lines = announcement(sweep, 0, range(len(cells)), {})
     for i, member in enumerate(sweep.groups):

@@ -16,28 +16,20 @@ from jaxrl_up.config import did_you_mean, seed_list
 from jaxrl_up.envs import Env
 from jaxrl_up.records.description import describe_environment
 from jaxrl_up.records.files import expand, read_text
-from jaxrl_up.records.values import from_toml, to_toml
+from jaxrl_up.records.settings import RECORDED, RunSettings
+from jaxrl_up.records.values import from_toml, toml_value
 from jaxrl_up.types import Algorithm, PyTree
 
-SETTINGS = {  # of the table [run], with their values where it does not say
-    "num_evals": 20,
-    "num_episodes": 16,
-    "deterministic": True,
-    "max_eval_steps": None,
-    "stages": (),
-    "preset": None,
-}
 
-
-class SavedRun(NamedTuple):
+class RunSpec(NamedTuple):
     """What was run, as its config.toml says."""
 
-    directory: Path
+    directory: Any  # its path, absolute; None for a run that is not kept
     algo: Algorithm
     env: Env
     config: PyTree
     seeds: tuple[int, ...]
-    settings: dict[str, Any]  # how it is evaluated, and what it came from: see `SETTINGS`
+    settings: RunSettings
     grid: dict[str, np.ndarray]  # swept name -> value [C]; empty for a plain run
     tables: dict[str, Any]  # config.toml itself
 
@@ -47,7 +39,7 @@ def load_run(
     algo: Algorithm | str | None = None,
     env: Env | str | None = None,
     config: PyTree | None = None,
-) -> SavedRun:
+) -> RunSpec:
     """Read what was run in a directory (or from its config.toml).
 
     An algorithm or environment of your own cannot be found by its name: give it. A config is needed where a network of
@@ -71,7 +63,7 @@ def load_run(
         else:
             config = take_config(algo, given)
             _check_config(config, fields)
-        settings = {key: from_toml(run.pop(key, default)) for key, default in SETTINGS.items()}
+        settings = RunSettings(**{key: from_toml(run.pop(key)) for key in RECORDED if key in run})
         grid = {key: np.asarray(value, np.float32) for key, value in tables.get("grid", {}).items()}
     except KeyError as error:
         raise ValueError(f"{path}: {error} is missing") from None
@@ -79,14 +71,19 @@ def load_run(
         raise ValueError(f"{path}: {error}") from None
     if run:
         unknown = next(iter(run))
-        raise ValueError(f"{path}: [run] has no {unknown!r}.{did_you_mean(unknown, SETTINGS)}")
+        raise ValueError(f"{path}: [run] has no {unknown!r}.{did_you_mean(unknown, RECORDED)}")
     _check_environment(path, env, tables)
-    return SavedRun(path.parent, algo, env, config, seeds, settings, grid, tables)
+    return RunSpec(path.parent, algo, env, config, seeds, settings, grid, tables)
 
 
-def read_config(directory: str | Path) -> dict[str, Any]:
-    """The tables of a run's config.toml; raises as `load_run` does for one that cannot be read."""
+def read_config(directory: str | Path, missing_ok: bool = False) -> dict[str, Any]:
+    """The tables of a run's config.toml; raises as `load_run` does for one that cannot be read.
+
+    With `missing_ok` a run without one has no tables.
+    """
     path = _config_path(directory)
+    if missing_ok and not path.exists():
+        return {}
     try:
         return tomllib.loads(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -97,37 +94,35 @@ def read_config(directory: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not readable as TOML: {error}") from None
 
 
-def run_arguments(directory: str | Path) -> list[str]:
-    """A run as arguments of `jaxrl-up train`, which checks them; starts no JAX. Raises as `load_run` does."""
+class Source(NamedTuple):
+    """A run as a recipe or the config.toml of another one says it, before anything of it is built."""
+
+    algorithm: str
+    environment: str
+    parameters: dict[str, Any]  # of the environment
+    fields: dict[str, Any]  # of the config
+    options: dict[str, Any]  # of `run`: seeds, preset, num_evals, ...
+
+
+def run_source(directory: str | Path) -> Source:
+    """What a run was, to run it again; starts no JAX. Raises as `load_run` does."""
     path, tables = _config_path(directory), read_config(directory)
     try:
-        run, environment = tables["run"], tables["environment"]
+        run, environment = dict(tables["run"]), tables["environment"]
         if "grid" in tables:
             raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
         if environment["wrappers"] or any(isinstance(value, dict) for value in tables["config"].values()):
             raise ValueError(f"{path} has a network or an environment of your own: repeat the run from Python")
-        arguments = [run["algorithm"], f"--env={environment['name']}", f"--seeds={','.join(map(str, run['seeds']))},"]
-        arguments += [_option(name, value) for name, value in tables["config"].items()]
-        options = environment_options(environment)
-        how = {name: run.get(name, SETTINGS[name]) for name in ("num_evals", "num_episodes", "max_eval_steps")}
-        deterministic = run.get("deterministic", True)
+        fields = {name: from_toml(value) for name, value in tables["config"].items()}
+        parameters = {name: x for name, x in environment_options(environment).items() if x is not None}
+        options = {name: from_toml(run[name]) for name in RECORDED if name in run and name not in ("stages", "preset")}
+        return Source(
+            run["algorithm"], environment["name"], parameters, fields, {"seeds": tuple(run["seeds"])} | options
+        )
     except KeyError as error:
         raise ValueError(f"{path}: {error} is missing") from None
     except TypeError as error:
         raise ValueError(f"{path} is not a run's: {error}") from None
-    arguments += [f"--env.{name}={_text(value)}" for name, value in options.items() if value is not None]
-    arguments += [_option(name, value) for name, value in how.items()]
-    return arguments if deterministic else [*arguments, "--stochastic"]
-
-
-def _option(name: str, value: Any) -> str:
-    return f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name}={_text(value)}"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(_text(item) for item in value)
-    return "none" if value is None else str(value)
 
 
 def _config_path(directory: str | Path) -> Path:
@@ -161,8 +156,7 @@ def environment_options(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_config(config: PyTree, fields: Mapping[str, Any]) -> None:
     """Raise `ValueError` if a config is not what the run has recorded."""
-    names = [field.name for field in dataclasses.fields(config)]
-    now = tomllib.loads(to_toml({"config": {name: getattr(config, name) for name in names}}))["config"]
+    now = {field.name: toml_value(getattr(config, field.name)) for field in dataclasses.fields(config)}
     for name in {**fields, **now}:
         if fields.get(name) != now.get(name):
             raise ValueError(f"the config is not the run's: {name} was {fields.get(name)} and is {now.get(name)}")
@@ -170,7 +164,7 @@ def _check_config(config: PyTree, fields: Mapping[str, Any]) -> None:
 
 def _check_environment(path: Path, env: Env, tables: Mapping[str, Any]) -> None:
     """Raise `ValueError` if the environment is not what the run has recorded."""
-    now = tomllib.loads(to_toml(describe_environment(env)))["environment"]
+    now = toml_value(describe_environment(env))["environment"]
     then = tables["environment"]
     for key in {**then, **now}:
         if then.get(key) != now.get(key):

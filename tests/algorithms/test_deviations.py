@@ -1,0 +1,192 @@
+"""Where defaults are not the paper's, the docstring of the algorithm says so, and it says what is so."""
+
+import ast
+import inspect
+import sys
+
+import jax
+import optax
+import pytest
+from tiny import task, tiny
+
+from jaxrl_up import ALGORITHMS, make_config
+
+DQN_REPLAY = {
+    "batch_size": (32, 128, "batches of 128 and not 32"),
+    "learning_starts": (50_000, 1_000, "learned from after 1,000 steps and not 50,000"),
+    "hidden": ((512,), (64, 64), "two layers of 64 units"),
+    "n_step > 1": "Targets of `n_step` > 1 are not corrected for rewards of older policies",
+}
+DISTRIBUTIONAL = {
+    **DQN_REPLAY,
+    "buffer_size": (1_000_000, 50_000, "a replay of 50,000 and not 1,000,000"),
+    "num_envs": (1, 4, "4 environments and not one"),
+    "max_grad_norm": (None, 10.0, "the norm of the gradient is clipped to 10"),
+}
+ON_POLICY = {
+    "max_grad_norm": (None, 0.5, "each network's gradient is clipped on its own"),
+    "normalize_returns": (False, True, "the critic learns in units of its targets"),
+}
+CONTINUOUS = {
+    "buffer_size": (1_000_000, 100_000, "a replay of 100,000 and not"),
+    "noise that remembers": "goes on across episodes",
+}
+
+# Field: (the paper's value, the default here, what the docstring says). What is no field: what the docstring says.
+DEVIATIONS = {
+    "vpg": {
+        **ON_POLICY,
+        "anneal_learning_rate": (False, True, "the step sizes are annealed to zero"),
+        "normalize_advantages": (False, True, "Phi is normalised over the batch"),
+        "optimiser": "both networks step by Adam",
+        "trajectories cut short": "ends in the value of its true successor",
+    },
+    "a2c": {
+        **ON_POLICY,
+        "rollout_length": (5, 8, "`rollout_length`, is 8 and not 5"),
+        "shared": (True, False, "actor and critic are two networks"),
+        "hidden": ((256,), (64, 64), "two layers of 64 units"),
+        "asynchronous workers": "synchronous",
+    },
+    "ppo": {
+        **ON_POLICY,
+        "num_envs": (1, 8, "of 8 environments"),
+        "rollout_length": (2048, 128, "over 128 steps"),
+        "num_epochs": (10, 4, "4 epochs"),
+        "num_minibatches": (32, 4, "4 minibatches"),
+        "learning_rate": (3e-4, 1e-3, "a step size of 1e-3"),
+        "anneal_learning_rate": (False, True, "annealed to zero"),
+        "normalize_advantages": ("no", "minibatch", "advantages are normalised per minibatch"),
+        "early stop": "the estimate k1 of the KL",
+    },
+    "trpo": {
+        "normalize_advantages": (False, True, "they are normalised over the batch"),
+        "normalize_returns": (False, True, "in units of its targets"),
+        "damping": (0.0, 0.1, "H has `damping` on its diagonal, in the length of the step as well"),
+        "critic": "advantages are GAE with a critic",
+        "optimiser": "`value_steps` steps of Adam",
+    },
+    "dqn": {
+        **DQN_REPLAY,
+        "learning_rate": (2.5e-4, 5e-4, "Adam with a step size of 5e-4, where the paper has RMSProp with 2.5e-4"),
+        "loss": ("huber", "squared", "a squared loss, where the paper clips the error"),
+        "buffer_size": (1_000_000, 10_000, "a replay of 10,000 transitions and not 1,000,000"),
+        "num_envs": (1, 8, "one of each of 8 environments"),
+        "train_every": (4, 1, "a gradient step for every 8 environment steps"),
+        "target_every": (10_000, 50, "every 50 gradient steps and not 10,000"),
+        "epsilon_end": (0.1, 0.05, "epsilon falls to 0.05 and not 0.1"),
+        "exploration_fraction": (0.02, 0.5, "over half of the steps and not a fiftieth"),
+    },
+    "c51": {
+        **DISTRIBUTIONAL,
+        "v_min": (-10.0, 0.0, "a support of [0, 100], where the paper has [-10, 10]"),
+        "v_max": (10.0, 100.0, "a support of [0, 100], where the paper has [-10, 10]"),
+        "learning_rate": (2.5e-4, 5e-4, "a step size of 5e-4"),
+        "adam_epsilon": (0.01 / 32, 1e-4, "1e-4 in its denominator"),
+        "epsilon_end": (0.01, 0.05, "epsilon falls to 0.05 and not 0.01"),
+        "target_every": (10_000, 100, "every 100 gradient steps and not 10,000"),
+    },
+    "qr_dqn": {
+        **DISTRIBUTIONAL,
+        "num_quantiles": (200, 32, "32 quantiles, where the paper has 200"),
+        "learning_rate": (5e-5, 1e-3, "a step size of 1e-3"),
+        "adam_epsilon": (0.01 / 32, 1e-8, "1e-8 in its denominator"),
+        "target_every": (10_000, 250, "every 250 gradient steps and not 10,000"),
+    },
+    "ddpg": {
+        **CONTINUOUS,
+        "exploration_noise": ("ou", "white", "white noise, where the paper has an Ornstein-Uhlenbeck process"),
+        "random_steps": (0, 1_000, "the first 1,000 actions are random"),
+        "tau": (0.001, 0.005, "tau is 0.005 and not 0.001"),
+        "learning_rate": (1e-4, 1e-3, "the actor's step size is 1e-3 and not 1e-4"),
+        "batch_size": (64, 256, "batches of 256 and not 64"),
+        "hidden": ((400, 300), (64, 64), "hidden layers of 64 and 64 units and not 400 and 300"),
+        "actions": "meets the action in the critic's first layer and not in its second",
+        "weight decay": "no weight decay on the critic",
+        "batch normalisation": "no batch normalisation",
+        "last layers": "and not near zero",
+        "n_step > 1": "Targets of `n_step` > 1 are not corrected for rewards of older policies",
+    },
+    "td3": {
+        **CONTINUOUS,
+        "batch_size": (100, 256, "batches of 256 and not 100"),
+        "hidden": ((400, 300), (64, 64), "hidden layers of 64 and 64 units and not 400 and 300"),
+        "n_step > 1": "Targets of `n_step` > 1 are not corrected for rewards of older policies",
+    },
+    "sac": {
+        **CONTINUOUS,
+        "learning_rate": (3e-4, 1e-3, "step sizes of 1e-3 and not 3e-4"),
+        "hidden": ((256, 256), (64, 64), "hidden layers of 64 units and not 256"),
+        "random_steps": (0, 1_000, "the first 1,000 actions are uniformly random"),
+        "temperature": "by the gradient of its logarithm",
+        "factor of the loss": "lacks the factor 1/2",
+        "n_step > 1": "Rewards in a target of `n_step` > 1 are of older policies, uncorrected",
+    },
+    "sac_discrete": {
+        "target_entropy": ("0.98 log A", None, "half of log A, where the paper aims at 0.98 log A"),
+        "learning_rate": (3e-4, 1e-3, "step sizes of 1e-3 and not 3e-4"),
+        "batch_size": (64, 128, "batches of 128 and not 64"),
+        "buffer_size": (1_000_000, 100_000, "a replay of 100,000 and not 1,000,000"),
+        "random_steps": (20_000, 1_000, "the first 1,000 actions are uniformly random and not 20,000"),
+        "networks": "where the paper sees pixels",
+        "temperature": "by the gradient of its logarithm",
+        "n_step > 1": "Rewards in a target of `n_step` > 1 are of older policies, uncorrected",
+    },
+}
+ROWS = [(name, what, said) for name, row in DEVIATIONS.items() for what, said in row.items()]
+
+
+def module(name):
+    """The file of an algorithm."""
+    return sys.modules[ALGORITHMS[name].update.__module__]
+
+
+def deviations(name):
+    """The paragraph of its docstring that begins "Deviations:", on one line."""
+    paragraphs = [" ".join(x.split()) for x in (module(name).__doc__ or "").split("\n\n")]
+    (found,) = [x for x in paragraphs if x.startswith("Deviations:")]
+    return found
+
+
+def test_every_algorithm_has_a_row():
+    assert set(DEVIATIONS) == set(ALGORITHMS)
+    assert all(DEVIATIONS.values())
+
+
+@pytest.mark.parametrize(("name", "what", "said"), ROWS, ids=lambda x: x if isinstance(x, str) else "")
+def test_defaults_that_are_not_the_papers_are_named(name, what, said):
+    config = make_config(name)
+    if isinstance(said, str):
+        assert not hasattr(config, what), f"{what} is a field: give its value in the paper and here"
+        assert said in deviations(name)
+        return
+    papers, here, phrase = said
+    assert getattr(config, what) == here
+    assert here != papers
+    assert phrase in deviations(name)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_optimisers_and_temperatures_are_what_the_words_say(name):
+    """Adam in all of them but A2C, and a temperature by its logarithm."""
+    algo = ALGORITHMS[name]
+    learner = jax.eval_shape(lambda key: algo.init(tiny(algo), task(algo), key), jax.random.key(0)).learner
+    kinds = (optax.ScaleByAdamState, optax.ScaleByRmsState)
+    states = jax.tree.leaves(learner.opt_state, is_leaf=lambda x: isinstance(x, kinds))
+    assert {type(state) for state in states} == {optax.ScaleByRmsState if name == "a2c" else optax.ScaleByAdamState}
+    assert ("log_alpha" in learner.params) == ("temperature" in DEVIATIONS[name])
+
+
+@pytest.mark.parametrize("name", ["ddpg", "td3"])
+def test_presets_say_in_which_units_their_noise_is(name):
+    source = inspect.getsource(module(name))
+    (spinup,) = [x for x in ast.parse(source).body if isinstance(x, ast.Assign) and x.targets[0].id == "SPINUP"]
+    lines = source.splitlines()[spinup.lineno - 1 : spinup.end_lineno]
+    (noise,) = [line for line in lines if "noise_scale" in line]
+    assert "half width of the action's range" in noise
+    assert all("#" in line for line in lines if "noise" in line)
+
+
+def test_one_gradient_step_of_dqn_is_for_as_many_steps_as_it_says():
+    config = make_config("dqn")
+    assert (config.num_envs * config.train_every, config.gradient_steps) == (8, 1)
