@@ -1,13 +1,13 @@
-"""Does the installed jaxlib compile right? Random programs, compiled, against the same op by op and in float64.
+"""Does the installed jaxlib compile right? Random programs, compiled, against NumPy in float64 or the same op by op.
 
     python bench/fuzz_compiler.py [--cases 400] [--seed 0] [--out bench/results/compiler.json]
 
 Products, what is computed from them elementwise, and reductions, at sizes around powers of two and around 2^15, under
 vmap over seeds too; gradients; softmax; convolutions, gathers, scans, and this library's networks, losses, returns and
-replay. A case is wrong if it differs from NumPy in float64, or from its own operations one by one, by more than
-rounding. Cases run in a process of their own, which is begun again behind a case that kills it or hangs. Prints each
-wrong case; exit code 1 if there is one. A faulty jaxlib is mended by importing `jaxrl_up`; as it is without that:
-`XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=+reduce`.
+replay. A case is wrong if it differs by more than rounding from NumPy in float64, or, where it has no such form, from
+its own operations one by one. Cases run in a process of their own, which is begun again behind a case that kills it or
+hangs. Prints each wrong case; exit code 1 if there is one. A faulty jaxlib is mended by importing `jaxrl_up`; as it is
+without that: `XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=+reduce`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import jaxlib
 import numpy as np
 
 from jaxrl_up import envs, ops
-from jaxrl_up.learning import layers, replay
+from jaxrl_up.learning import networks, replay
 
 TOLERANCE = 1e-4  # of the largest number that the same sum could have come to
 HANGS = 120.0  # seconds
@@ -281,7 +281,7 @@ def own_case(rng: np.random.Generator) -> Case:
         shapes, exact = [(n, size), (size, units), (units,)], True
 
         def run(xp: Any, x: Any, w: Any, b: Any) -> Any:
-            y = x @ w if xp is np else layers.product(x, w)
+            y = x @ w if xp is np else networks.product(x, w)
             return xp.sum(xp.maximum(y + b[None], 0.0) ** 2, axis=-1), xp.mean(xp.tanh(y), axis=0)
 
     elif kind in ("network", "critics"):
@@ -293,8 +293,8 @@ def own_case(rng: np.random.Generator) -> Case:
             def loss(layers: Any) -> Any:
                 h = x / 4
                 for w in layers[:-1]:
-                    h = jnp.tanh(layers.product(h, w / math.sqrt(w.shape[0])))
-                q = layers.product(h, layers[-1] / 8)
+                    h = jnp.tanh(networks.product(h, w / math.sqrt(w.shape[0])))
+                q = networks.product(h, layers[-1] / 8)
                 if kind == "critics":
                     return jnp.mean(jnp.square(jnp.min(q, axis=-1) - target)), q
                 logp = jax.nn.log_softmax(q)
@@ -308,7 +308,7 @@ def own_case(rng: np.random.Generator) -> Case:
         shapes = [(n, 10, 10, channels), (size, size, channels, 8), (8,)]
 
         def run(xp: Any, x: Any, w: Any, b: Any) -> Any:
-            module = layers.Conv(8, size, stride, lowering=("slices", "conv")[n % 2])
+            module = networks.Conv(8, size, stride, lowering=("slices", "conv")[n % 2])
 
             def loss(w: Any) -> Any:
                 return jnp.mean(jnp.square(jax.nn.relu(module.apply({"params": {"kernel": w, "bias": b}}, x))))

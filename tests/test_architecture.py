@@ -1,6 +1,7 @@
 """The floors of the house, a light import, and public names that say what they are."""
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -123,6 +124,14 @@ def test_all_else_imports_faces():
         if name.count(".") > 1
     ]
     assert deep == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT.parent / "bench").glob("*.py")), ids=lambda path: path.name)
+def test_what_a_bench_imports_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "jaxrl_up":
+            face = importlib.import_module(node.module)
+            assert [alias.name for alias in node.names if not hasattr(face, alias.name)] == []
 
 
 BUILT_ON = {"c51": "dqn", "qr_dqn": "dqn", "td3": "ddpg", "sac_discrete": "sac"}  # algorithms that say how they differ

@@ -114,7 +114,7 @@ def assert_close(a, b, rtol=1e-5, atol=1e-5):
 def values(algo, config, env, state, obs):
     """The learned values of observations `[N, ...]`: of the best action, or of the policy's."""
     params = state.learner.params
-    module = sys.modules[algo.update.__module__]
+    module = sys.modules[algo.Config.__module__]
     if hasattr(state.learner, "return_statistics"):
         obs = on_policy.normalize(env, state.learner.statistics, obs)
         return on_policy.network(config, env).value(params, obs)

@@ -38,7 +38,7 @@ class Config(actor_critic.ContinuousFields):
     """standard deviation of the exploration noise; actions span [-1, 1]"""
 
 
-SPINUP = actor_critic.SPINUP | {"noise_scale": 0.1}  # of the half width of an action's range: actions live in [-1, 1]
+SPINUP = actor_critic.SPINUP | {"noise_scale": 0.1}  # of the half width of the action's range: actions live in [-1, 1]
 
 
 def network(config: Any, env: Env) -> networks.ActorCritics:

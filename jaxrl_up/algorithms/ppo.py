@@ -61,24 +61,17 @@ class Config(on_policy.GradientFields):
     """zero mean, unit variance: per minibatch, per batch, or not; a single row is left as it is"""
 
 
-SPINUP = {
-    "num_envs": 1,
-    "rollout_length": 4000,
+SPINUP = on_policy.SPINUP | {
     "num_epochs": 80,
     "num_minibatches": 1,
     "learning_rate": 3e-4,
     "value_learning_rate": 1e-3,
     "anneal_learning_rate": False,
-    "gae_lambda": 0.97,
-    "value_target": "reward_to_go",
     "target_kl": 0.01,
     "value_cost": 1.0,
     "max_grad_norm": None,
     "adam_epsilon": 1e-8,
     "normalize_advantages": "batch",
-    "normalize_returns": False,
-    "initializer": "torch",
-    "initial_log_std": -0.5,
 }
 
 

@@ -42,7 +42,12 @@ class Config(actor_critic.ContinuousFields):
     """gradient steps of the critics for one of the actor and the targets"""
 
 
-SPINUP = ddpg.SPINUP | {"target_noise": 0.2, "target_noise_clip": 0.5, "policy_delay": 2}  # noises in the same units
+SPINUP = ddpg.SPINUP | {
+    "noise_scale": 0.1,  # of the half width of the action's range: actions live in [-1, 1]
+    "target_noise": 0.2,  # likewise
+    "target_noise_clip": 0.5,  # likewise
+    "policy_delay": 2,
+}
 
 
 policy, explore, act = ddpg.policy, ddpg.explore, ddpg.act

@@ -54,15 +54,8 @@ class Config(on_policy.Fields):
     """zero mean, unit variance over the batch; a batch of one row is left as it is"""
 
 
-SPINUP = {
-    "num_envs": 1,
-    "rollout_length": 4000,
+SPINUP = on_policy.SPINUP | {
     "value_steps": 80,
-    "gae_lambda": 0.97,
-    "value_target": "reward_to_go",
-    "normalize_returns": False,
-    "initializer": "torch",
-    "initial_log_std": -0.5,
 }
 
 

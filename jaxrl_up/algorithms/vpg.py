@@ -45,20 +45,13 @@ class Config(on_policy.GradientFields):
     """give the weights Phi zero mean and unit variance over the batch; a batch of one row is left as it is"""
 
 
-SPINUP = {
-    "num_envs": 1,
-    "rollout_length": 4000,
+SPINUP = on_policy.SPINUP | {
     "learning_rate": 3e-4,
     "value_learning_rate": 1e-3,
     "value_steps": 80,
     "anneal_learning_rate": False,
-    "gae_lambda": 0.97,
-    "value_target": "reward_to_go",
     "max_grad_norm": None,
     "adam_epsilon": 1e-8,
-    "normalize_returns": False,
-    "initializer": "torch",
-    "initial_log_std": -0.5,
 }
 
 

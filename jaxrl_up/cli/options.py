@@ -307,17 +307,10 @@ def settings_of(options: argparse.Namespace, **more: Any) -> Any:
     )
 
 
-def check_checkpoint_seconds(options: argparse.Namespace) -> None:
-    """Raise `UsageError` for a negative time, and for one that is no number."""
-    if not (options.checkpoint_seconds is None or options.checkpoint_seconds >= 0):
-        raise UsageError(f"--checkpoint-seconds={options.checkpoint_seconds:g} must be at least 0")
-
-
 def make_sinks(options: argparse.Namespace, directory: Path | None) -> list[Any]:
     """The sinks that were asked for. Raises `UsageError` for a missing library or place."""
     from jaxrl_up.experiments import sinks
 
-    check_checkpoint_seconds(options)
     if options.tensorboard and directory is None:
         raise UsageError("--tensorboard writes into the run's directory: say which with --name or --directory")
     chosen = []

@@ -24,6 +24,7 @@ def from_functions(
     max_steps: int | None = None,
     params: Mapping[str, Any] | None = None,
     name: str = "custom",
+    *,
     binary_observation: bool = False,
     deterministic_reset: bool = False,
 ) -> Env:
@@ -55,14 +56,13 @@ def from_functions(
     values = {key: as_parameter(key, value) for key, value in sorted((params or {}).items())}
     shapes = None if params is None else tuple((key, value.shape) for key, value in values.items())
     flags = (flag("binary_observation", binary_observation), flag("deterministic_reset", deterministic_reset))
-    env = Env(
-        params=values, spec=_spec(_Given(reset, step, observation_space, action_space, shapes, str(name), *flags))
-    )
+    env = Env(params=values, spec=_spec(reset, step, observation_space, action_space, shapes, str(name), *flags))
     return env if max_steps is None else time_limit(env, max_steps)
 
 
-def _spec(given: _Given) -> Spec:
+def _spec(*arguments: Any) -> Spec:
     """The Spec of functions and what they read now: a program of theirs that differs is another Spec."""
+    given = _Given(*arguments)
     spec = _build(given, -1)  # only to be traced
     keys, shapes = jax.eval_shape(jax.random.key, 0), given.shapes or ()
 
@@ -121,10 +121,7 @@ def _build(given: _Given, number: int) -> Spec:
         action_space,
         binary_observation=binary_observation,
         deterministic_reset=deterministic_reset,
-        origin=Origin(
-            _spec,
-            (reset, step, observation_space, action_space, shapes, name, binary_observation, deterministic_reset),
-        ),
+        origin=Origin(_spec, tuple(given)),
     )
 
 

@@ -94,12 +94,9 @@ def drive(
         begun = time.perf_counter()
         with compilation_cache.heeded():
             if at is None:
-                keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
-                progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh, compiler.options(once=True))
-                best = None if keeping is None else _nothing_yet(progress.state.policy, lanes)
-            else:
-                at = to_devices(at, width) if at.on_host else at
-                progress, best = at.progress, None if keeping is None else at.best
+                at = _begun(job, config, swept, width, keeping is not None)
+            at = to_devices(at, width) if at.on_host else at
+            progress, best = at.progress, None if keeping is None else at.best
             swept = place(swept, mesh)
             del at
             if len(updates):
@@ -141,6 +138,15 @@ def drive(
     if keeping is not None and len(updates):
         keeping.recorder.time("train", _steps(logs), train_seconds)
     return Outcome(Snapshot(progress, tuple(logs), best, *seconds), compile_seconds, train_seconds, stopped)
+
+
+def _begun(job: Job, config: PyTree, swept: dict[str, Array], width: int, kept: bool) -> Snapshot:
+    """Every lane before its first update, on the devices."""
+    keys = jax.vmap(jax.random.key)(jnp.asarray(np.resize(job.seeds, width), jnp.uint32))
+    mesh, once = lane_mesh(width), compiler.options(once=True)
+    progress = begin_lanes(job.algo, job.env, config, swept, keys, mesh, once)
+    best = _nothing_yet(progress.state.policy, len(job.seeds)) if kept else None
+    return Snapshot(progress, (), best, 0.0, 0.0)
 
 
 def _program(algo: Algorithm, *arguments: Any) -> tuple[Callable[..., Any], str]:

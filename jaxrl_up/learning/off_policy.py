@@ -208,21 +208,16 @@ def update(config: Any, env: Env, state: State, brought: OffPolicy) -> tuple[Sta
 
     time = state.counters.env_steps // config.num_envs
     made_before = gradient_steps_done(config, time)
-    zeros = _zeros(
-        lambda: brought.learn(
-            config,
-            env,
-            state.learner,
-            draw(config, world, state.replay, state.priorities, time, bits[0, 0]),
-            _row(learning_noises, (0, 0)),
-            time,
-        )[1]
-    )
+
+    def first_losses() -> dict[str, Array | Mean]:
+        batch = draw(config, world, state.replay, state.priorities, time, bits[0, 0])
+        return brought.learn(config, env, state.learner, batch, _row(learning_noises, (0, 0)), time)[1]
+
     # the phases after which nothing is learned yet; counters decide, so under vmap both loops stay loops
     idle = jnp.clip(first_phase(config) - time // steps, 0, phases)
     acting = (state.learner, state.replay, state.priorities, state.interaction, no_episodes(), time)
     acting = jax.lax.fori_loop(0, idle, act_only, acting)
-    acting, losses = jax.lax.fori_loop(idle, phases, act_and_learn, (acting, zeros))
+    acting, losses = jax.lax.fori_loop(idle, phases, act_and_learn, (acting, _zeros(first_losses)))
     learner, replay, priorities, interaction, sums, time = acting
     losses = means(losses, gradient_steps_done(config, time) - made_before)
     counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))

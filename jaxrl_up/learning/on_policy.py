@@ -32,6 +32,16 @@ from jaxrl_up.learning.optimisation import descend as descend
 from jaxrl_up.learning.rollout import EpisodeSums, Interaction, start, steps_per_update, training_env, unroll
 from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means, static, traced
 
+SPINUP = {  # of OpenAI Spinning Up, for all of them
+    "num_envs": 1,
+    "rollout_length": 4000,
+    "gae_lambda": 0.97,
+    "value_target": "reward_to_go",
+    "normalize_returns": False,
+    "initializer": "torch",
+    "initial_log_std": -0.5,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Fields(NetworkFields):

@@ -138,7 +138,7 @@ ROWS = [(name, what, said) for name, row in DEVIATIONS.items() for what, said in
 
 def module(name):
     """The file of an algorithm."""
-    return sys.modules[ALGORITHMS[name].update.__module__]
+    return sys.modules[ALGORITHMS[name].Config.__module__]
 
 
 def deviations(name):
@@ -180,7 +180,9 @@ def test_optimisers_and_temperatures_are_what_the_words_say(name):
 @pytest.mark.parametrize("name", ["ddpg", "td3"])
 def test_presets_say_in_which_units_their_noise_is(name):
     source = inspect.getsource(module(name))
-    (spinup,) = [x for x in ast.parse(source).body if isinstance(x, ast.Assign) and x.targets[0].id == "SPINUP"]
+    (spinup,) = [
+        x for x in ast.parse(source).body if isinstance(x, ast.Assign) and getattr(x.targets[0], "id", "") == "SPINUP"
+    ]
     lines = source.splitlines()[spinup.lineno - 1 : spinup.end_lineno]
     (noise,) = [line for line in lines if "noise_scale" in line]
     assert "half width of the action's range" in noise

@@ -148,7 +148,7 @@ def test_soft_value_of_a_policy_that_stands_still(name, n_step):
     env = probes.constant_reward(1.0, max_steps=20, action_space=space_for(algo))
     config = learning(algo, 500, alpha=alpha, learning_rate=0.0, critic_learning_rate=6e-3, n_step=n_step)
     state, _ = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
-    module = sys.modules[algo.update.__module__]
+    module = sys.modules[algo.Config.__module__]
     policy = module.policy(canonical(config), env, state.learner.params["actor"], jnp.zeros((1, 1)))
     entropy = policy.entropy(jax.random.key(1), 10_000) if name == "sac" else policy.entropy()
     learned = values(algo, canonical(config), env, state, jnp.zeros((1, 1)))

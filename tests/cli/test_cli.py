@@ -223,7 +223,7 @@ BAD = {
     "train --schedule-steps 0": "schedule_steps=0 is out of range: it must be at least 1",
     "train --name a/b": "--name 'a/b' must be a plain name",
     "train --name ..": "--name '..' must be a plain name",
-    "train --checkpoint-seconds -1": "--checkpoint-seconds=-1 must be at least 0",
+    "train --checkpoint-seconds -1": "checkpoint_seconds=-1 must be at least 0 seconds",
     "train --checkpoint-seconds soon": "--checkpoint-seconds: 'soon' is not a number",
     "train --wandb ''": "cannot be a project of Weights & Biases",
     "train --recipe ppo/cartpol": "Did you mean 'ppo/cartpole'",
@@ -354,8 +354,12 @@ def test_help_names_every_field(algo, capsys):
 
 @pytest.mark.parametrize("algo", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
 def test_every_field_has_a_docstring_and_its_default_parses(algo):
-    for field, help_ in zip(dataclasses.fields(algo.Config), field_help(algo.Config), strict=True):
-        assert help_.name == field.name
+    fields, shown = {field.name: field for field in dataclasses.fields(algo.Config)}, field_help(algo.Config)
+    assert sorted(help_.name for help_ in shown) == sorted(fields)
+    own = list(algo.Config.__annotations__)
+    assert [help_.name for help_ in shown[: len(own)]] == own  # the algorithm's own come first
+    for help_ in shown:
+        field = fields[help_.name]
         assert not help_.text.startswith("("), f"{field.name} has no docstring"
         assert help_.kind in (bool, int, float, str, tuple)
         if field.default is None:

@@ -112,7 +112,7 @@ BAD = {
     "--grid gamma=0.9 --max-lanes 0": "max_lanes=0 must be at least 1",
     "--grid gamma=0.9 --seeds 0": "seeds=0: give how many",
     "--grid gamma=0.9 --env CartPole": "Did you mean 'CartPole-v1'?",
-    "--grid gamma=0.9 --checkpoint-seconds -1": "--checkpoint-seconds=-1 must be at least 0",
+    "--grid gamma=0.9 --checkpoint-seconds -1": "checkpoint_seconds=-1 must be at least 0 seconds",
     "--grid gamma=0.9 --name a/b": "must be a plain name",
     "--grdi gamma=0.9": "no option '--grdi'. Did you mean '--grid'?",
     "--grid gamma=0.9 dqn": "name the algorithm first: jaxrl-up sweep dqn",

@@ -63,19 +63,19 @@ class Understood(Exception):
 
 @EVERY
 def test_every_recipe_loads_and_train_understands_it_so(name, tmp_path, monkeypatch):
-    def stop(algo, env, config, seeds, **settings):
-        raise Understood(algo, env, config, seeds)
+    def stop(asked, *_):
+        raise Understood(asked.algo, asked.env, asked.config, asked.seeds)
 
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.algo.name == name.partition("/")[0]
     check_support(recipe.algo, recipe.env)
-    monkeypatch.setattr(sys.modules["jaxrl_up.experiments"], "run", stop)
+    monkeypatch.setattr(sys.modules["jaxrl_up.experiments"], "start", stop)
     with pytest.raises(Understood) as understood:
         main(["train", "--recipe", name, "--no-progress"])
     algo, env, config, seeds = understood.value.args
-    assert (algo, config, seeds) == (recipe.algo, recipe.config, recipe.seeds)
+    assert (algo, config, seeds) == (recipe.algo, recipe.config, tuple(range(recipe.seeds)))
     assert env.spec == recipe.env.spec
     assert_equal(env, recipe.env)
 

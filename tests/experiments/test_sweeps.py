@@ -292,7 +292,8 @@ def test_survivors_go_by_checkpoints_where_memory_is_short(halved, tmp_path, mon
     read_back = []
     monkeypatch.setattr(sweeps.running, "load_snapshot", remembered(read_back))
     rung_plan = sweeps.plan.plan
-    monkeypatch.setattr(sweeps.running, "plan", lambda *args: unhurried(rung_plan, *args))
+    for module in (sweeps.plan, sweeps.running):
+        monkeypatch.setattr(module, "plan", lambda *args: unhurried(rung_plan, *args))
     sweep(tmp_path / "sweep", HALVED, halving=2, eta=2, max_lanes=4, progress=False)
     assert sum(found is not None for found in read_back) >= 2
     assert_same_files(tmp_path / "sweep", halved[0])

@@ -18,7 +18,6 @@ from jaxrl_up.cli.options import (
     add_evaluation,
     add_fields,
     algo_name,
-    check_checkpoint_seconds,
     check_env,
     converter,
     or_none,
@@ -65,7 +64,6 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
         use_all_cores(runs=max(lanes, 1))
     check_env(options.env)
-    check_checkpoint_seconds(options)
     directory = place_of(options, "a sweep")
     settings = settings_of(options, halving=options.halving, eta=options.eta, max_lanes=options.max_lanes)
     try:
