@@ -142,7 +142,7 @@ def test_jax_that_has_started_with_a_faulty_fusion_is_refused_in_one_line(monkey
 def test_whether_jax_has_started_is_seen():
     text = """
 import jax
-from jaxrl_up import compiler
+from jaxrl_up.experiments import compiler
 assert not compiler._started() and jax.config.jax_num_cpu_devices == -1
 jax.config.update("jax_num_cpu_devices", 2)
 assert not compiler._started() and len(jax.devices("cpu")) == 2
