@@ -126,12 +126,9 @@ def take(
     the environment, and an environment that cannot take a step.
     """
     algo, env = take_names(algo, env, config)
-    preset_fields(algo, preset)
-    if config is None or isinstance(config, dict):
-        config = make_config(algo, preset, **(config or {}))
     check_support(algo, env)
     check_steps(env)
-    return algo, env, take_config(algo, config)
+    return algo, env, take_config(algo, config, preset)
 
 
 def take_names(algo: Algorithm | str, env: Env | str, config: PyTree = None) -> tuple[Algorithm, Env]:
@@ -168,10 +165,11 @@ def _algorithm_of(config: Any) -> str | None:
     return next((name for name, algo in ALGORITHMS.items() if algo.Config is kind), None)
 
 
-def take_config(algo: Algorithm, config: PyTree) -> PyTree:
+def take_config(algo: Algorithm, config: PyTree, preset: str | None = None) -> PyTree:
     """The config that is meant, with plain values; raises as `take` does."""
     if config is None or isinstance(config, dict):
-        return make_config(algo, **(config or {}))
+        return make_config(algo, preset, **(config or {}))
+    preset_fields(algo, preset)
     if isinstance(config, type) and issubclass(config, algo.Config):
         raise TypeError(f"config is the class of {algo.name}'s configs: call it, as in Config(), or leave config out")
     if not isinstance(config, algo.Config):

@@ -20,7 +20,6 @@ from jaxrl_up.experiments.memory import check_memory
 from jaxrl_up.experiments.sinks import Sink, as_sinks
 from jaxrl_up.records import (
     CHECKPOINT_SECONDS,
-    RECORDED,
     Recorder,
     RunResult,
     RunSettings,
@@ -101,7 +100,12 @@ def ask(
 
 @transfers()
 def start(asked: RunSpec, directory: Path | None = None, sinks: Sequence[Sink] = ()) -> RunResult:
-    """Train what was asked for, from the beginning; in `directory` and with `sinks`, where `ask` did not know them."""
+    """Train what was asked for, from the beginning; in `directory` and with `sinks`, where `ask` did not know them.
+
+    Raises `ValueError` where the checkpoints that a directory brings do not fit in memory.
+    """
+    if directory is not None and asked.directory is None:
+        check_memory(asked.algo, asked.env, asked.config, len(asked.seeds), kept=True)
     directory = asked.directory if directory is None else directory.absolute()
     settings = dataclasses.replace(asked.settings, sinks=(*asked.settings.sinks, *sinks))
     asked = asked._replace(directory=directory, settings=settings)
@@ -139,10 +143,9 @@ def resume(
     total_steps = whole_or_none("total_steps", total_steps, 0)
     schedule_steps = whole_or_none("schedule_steps", schedule_steps, 0)
     given = RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds, sinks=as_sinks(sinks))
-    check_settings(given)
+    given = check_settings(given)
     spec = load_run(directory, algo, env, config)
-    settings = dataclasses.replace(given, **{name: getattr(spec.settings, name) for name in RECORDED})
-    spec = spec._replace(settings=check_settings(settings))
+    spec = spec._replace(settings=check_settings(spec.settings.driven_as(given)))
     with alone(spec.directory):
         return _resume(spec, total_steps, schedule_steps)
 

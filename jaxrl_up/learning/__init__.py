@@ -37,8 +37,6 @@ from jaxrl_up.learning.networks import value_scale as value_scale
 from jaxrl_up.learning.off_policy import OffPolicy as OffPolicy
 from jaxrl_up.learning.on_policy import Batch as Batch
 from jaxrl_up.learning.on_policy import Collected as Collected
-from jaxrl_up.learning.optimisation import descend as descend
-from jaxrl_up.learning.optimisation import track as track
 from jaxrl_up.learning.q_learning import QLearner as QLearner
 from jaxrl_up.learning.replay import Transitions as Transitions
 from jaxrl_up.learning.rollout import DEFAULT_STEP_CAP as DEFAULT_STEP_CAP

@@ -19,7 +19,6 @@ from jaxrl_up.learning.networks import action_dims, sampling_noise
 from jaxrl_up.types import Array, Key, PyTree
 
 COLOURS = {"white": (), "ou": (7,), "pink": tuple(2**k for k in range(10))}  # time constants, steps
-EXPLORATION_NOISES = tuple(COLOURS)
 
 
 def epsilon(config: Any, env_steps: Array) -> Array:

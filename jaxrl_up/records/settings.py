@@ -38,6 +38,10 @@ class RunSettings:
         kept = {name: getattr(self, name) for name in RECORDED}
         return {name: value for name, value in kept.items() if name not in ("preset", "stages") or value}
 
+    def driven_as(self, given: RunSettings) -> RunSettings:
+        """What is recorded of these, with what concerns this process of `given`."""
+        return dataclasses.replace(given, **{name: getattr(self, name) for name in RECORDED})
+
 
 RECORDED = ("num_evals", "num_episodes", "deterministic", "max_eval_steps", "stages", "preset")
 

@@ -352,6 +352,18 @@ def test_help_names_every_field(algo, capsys):
         assert "(default 0.5; at least 0; or none)" in text
 
 
+def test_a_run_without_a_word_of_where_is_kept_and_has_room_for_its_checkpoints(tmp_path, monkeypatch, capsys):
+    def check(algo, env, config, seeds, kept=True):
+        if kept:
+            raise ValueError("no room")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.modules["jaxrl_up.experiments.runs"], "check_memory", check)
+    assert main(["train", "--no-progress"]) == 2
+    assert capsys.readouterr().err == "jaxrl-up: error: no room\n"
+    assert list(tmp_path.glob("runs/*")) == []
+
+
 @pytest.mark.parametrize("algo", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
 def test_every_field_has_a_docstring_and_its_default_parses(algo):
     fields, shown = {field.name: field for field in dataclasses.fields(algo.Config)}, field_help(algo.Config)

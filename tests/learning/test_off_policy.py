@@ -3,6 +3,7 @@
 The observation of a stream is the number of its step and environment, so a wrong row or successor is seen.
 """
 
+import dataclasses
 import re
 
 import flashbax
@@ -300,6 +301,12 @@ def test_spectrum_of_noise(name, slope):
     fit = np.polyfit(*mean.T, 1)
     assert fit[0] == pytest.approx(slope, abs=0.2)
     np.testing.assert_allclose(mean[:, 1], np.polyval(fit, mean[:, 0]), atol=0.3)  # which one time constant is not
+
+
+def test_every_colour_of_noise_is_a_choice():
+    for algo in (DDPG, TD3, SAC):
+        (field,) = [x for x in dataclasses.fields(algo.Config) if x.name == "exploration_noise"]
+        assert field.metadata["choices"] == tuple(exploration.COLOURS)
 
 
 @pytest.mark.parametrize("name", CORRELATION)

@@ -39,7 +39,6 @@ from jaxrl_up.experiments.sweeps.sweep_records import (
 )
 from jaxrl_up.records import (
     CHECKPOINT_SECONDS,
-    RECORDED,
     RUNS,
     Point,
     Recorder,
@@ -135,8 +134,7 @@ def resume_sweep(
     """
     given = check_settings(RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds))
     asked = load_plan(directory, algo, env)
-    settings = {name: getattr(asked.base.settings, name) for name in RECORDED}
-    asked = asked._replace(base=asked.base._replace(settings=dataclasses.replace(given, **settings)))
+    asked = asked._replace(base=asked.base._replace(settings=asked.base.settings.driven_as(given)))
     with alone(asked.base.directory):
         return _go_on(asked)
 

@@ -22,7 +22,7 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from jaxrl_up.records import (
     create,
     describe,
     expand,
+    from_toml,
     load_run,
     make_directory,
     read_table,
@@ -259,21 +260,16 @@ def load_plan(directory: str | Path, algo: Algorithm | str | None = None, env: E
     base = load_run(path, algo, env)
     try:
         about, table = base.tables["sweep"], base.tables["points"]
-        columns = {name: [_python(value) for value in table[name]] for name in about["axes"]}
+        columns = {name: [from_toml(value) for value in table[name]] for name in about["axes"]}
         points = tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         cells = tuple(
             Cell(cell["rung"], cell["group"], tuple(cell["points"]), tuple(cell["seeds"]), cell["width"])
             for cell in base.tables["cells"].values()
         )
         groups = group(base.env, base.config, spell(base.env, base.config, points))
-        return Sweep(base, points, groups, cells, about["halving"], about["eta"], _python(about["max_lanes"]))
+        return Sweep(base, points, groups, cells, about["halving"], about["eta"], from_toml(about["max_lanes"]))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is not a sweep's: {error}") from None
-
-
-def _python(value: Any) -> Any:
-    """A value of sweep.toml: "none" is None, a list a tuple."""
-    return None if value == "none" else tuple(value) if isinstance(value, list) else value
 
 
 def cell_directory(sweep: Sweep, k: int) -> Path:
