@@ -122,7 +122,7 @@ def values(algo, config, env, state, obs):
         return jnp.max(module.q_values(config, env, params["q"], obs), axis=-1)
     policy = module.policy(config, env, params["actor"], obs)
     if isinstance(policy, ops.Categorical):
-        q_values = jnp.mean(module.critics(config, env, params["critic"], obs), axis=0)
+        q_values = jnp.mean(module.critic_network(config, env).apply(params["critic"], obs), axis=0)
         return ops.v_from_q(q_values, jnp.exp(policy.log_probs()))
     action = policy.mode() if isinstance(policy, ops.TanhGaussian) else policy
     return jnp.mean(module.network(config, env).critics(params["critic"], obs, action), axis=0)

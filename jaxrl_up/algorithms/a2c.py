@@ -18,6 +18,8 @@ Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,8 +27,8 @@ from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Batch, on_policy
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+from jaxrl_up.learning import Batch, on_policy, optimisation
+from jaxrl_up.types import Algorithm, Array, Metrics, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
@@ -59,11 +61,6 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     return optax.scale_by_rms(decay=config.rms_decay, eps=config.epsilon)
 
 
-def init(config: Config, env: Env, key: Key) -> on_policy.State:
-    """Fresh networks, optimisers and environments."""
-    return on_policy.init(config, env, key, optimizer(config))
-
-
 def loss(config: Config, env: Env, params: PyTree, batch: Batch) -> tuple[Array, dict[str, Array]]:
     """Policy gradient, critic and entropy together, as in section 4."""
     policy, value = on_policy.network(config, env).both(params, batch.obs)
@@ -71,12 +68,7 @@ def loss(config: Config, env: Env, params: PyTree, batch: Batch) -> tuple[Array,
     value_loss = on_policy.value_loss(params["critic"], value, batch.target)
     entropy = jnp.mean(policy.entropy())
     total = policy_loss + config.value_cost * value_loss - config.entropy_cost * entropy
-    return total, {
-        "loss": total,
-        "policy_loss": policy_loss,
-        "value_loss": value_loss,
-        "entropy": entropy,
-    }
+    return total, {"loss": total, "policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy}
 
 
 def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.State, Metrics]:
@@ -88,15 +80,14 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
     collected = on_policy.collect(config, env, state, rollout_key)
     batch = collected.batch
     if config.normalize_advantages:
-        batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
+        batch = on_policy.normalize_advantages(batch)
 
     # accumulate gradients wrt theta and theta_v, update both
-    params, opt_state = collected.params, state.learner.opt_state
-    gradient, losses = jax.grad(lambda p: loss(config, env, p, batch), has_aux=True)(params)
-    params, opt_state = on_policy.descend(optimizer(config), params, opt_state, gradient, rates, config.max_grad_norm)
-    return on_policy.finish(config, state, key, collected, params, opt_state, losses)
+    gradient, losses = jax.grad(loss, argnums=2, has_aux=True)(config, env, collected.learner.params, batch)
+    learner = optimisation.descend(collected.learner, gradient, rates, optimizer(config), config.max_grad_norm)
+    return on_policy.finish(config, state, key, collected, learner, losses)
 
 
-act = on_policy.act
+init, act = partial(on_policy.init, optimizer=optimizer), on_policy.act
 
 A2C = Algorithm("a2c", Config, init, update, act, on_policy.steps_per_update, anneals=on_policy.anneals)

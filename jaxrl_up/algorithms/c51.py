@@ -23,6 +23,7 @@ Time limits: the target bootstraps from the true last observation, which the rep
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +32,8 @@ from flax import struct
 from jaxrl_up import ops
 from jaxrl_up.algorithms import dqn
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, networks, off_policy, q_learning
-from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
+from jaxrl_up.learning import Loss, Transitions, networks, off_policy, q_learning
+from jaxrl_up.types import Algorithm, Array, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
@@ -72,20 +73,13 @@ def _mean(support: Array, probs: Array) -> Array:
     return jnp.matmul(probs, support, precision="highest")
 
 
-def init(config: Config, env: Env, key: Key) -> off_policy.State:
-    """A fresh network, its copy as target, an empty replay and fresh environments."""
-    return q_learning.begin(config, env, key, network(config, env))
-
-
-def loss(
-    config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions
-) -> tuple[Array, tuple[dict[str, Array], Array]]:
+def loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
     """The loss of algorithm 1 on a batch, what it is made of, and what ranks the rows."""
     net, z = network(config, env), support(config)
-    logits = ops.action_distribution(net.apply(params, batch.obs), batch.action)
-    next_probs = jax.nn.softmax(net.apply(target_params, batch.next_obs), axis=-1)
+    logits = ops.action_distribution(net.apply(params["q"], batch.obs), batch.action)
+    next_probs = jax.nn.softmax(net.apply(targets["q"], batch.next_obs), axis=-1)
     # Q(s', a) = sum_i z_i p_i(s', a); a* = argmax_a Q(s', a)
-    chooser = jax.nn.softmax(net.apply(params, batch.next_obs), axis=-1) if config.double else next_probs
+    chooser = jax.nn.softmax(net.apply(params["q"], batch.next_obs), axis=-1) if config.double else next_probs
     next_probs = ops.action_distribution(next_probs, jnp.argmax(_mean(z, chooser), axis=-1))
     # m: the mass p_j(s', a*) at r + gamma z_j, shared by the neighbours on the support
     target = off_policy.stopped(ops.categorical_target(batch.reward, batch.discount, next_probs, z), batch.weight)
@@ -101,8 +95,7 @@ def loss(
 learn = partial(dqn.learn, loss=loss)
 explore = partial(dqn.explore, q_values=q_values)
 act = partial(dqn.act, q_values=q_values)  # the action of the greatest mean
-BROUGHT = dqn.BROUGHT._replace(learn=learn, explore=explore)
+BROUGHT = dqn.BROUGHT._replace(networks=(network,), learn=learn, explore=explore)
+init, update = BROUGHT.init, BROUGHT.update
 
-C51 = Algorithm(
-    "c51", Config, init, BROUGHT.update, act, off_policy.steps_per_update, {}, ("Discrete",), q_learning.anneals
-)
+C51 = Algorithm("c51", Config, init, update, act, off_policy.steps_per_update, {}, ("Discrete",), q_learning.anneals)

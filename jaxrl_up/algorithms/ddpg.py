@@ -26,7 +26,7 @@ from flax import struct
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, actor_critic, exploration, networks, off_policy, optimisation
+from jaxrl_up.learning import Loss, Transitions, actor_critic, exploration, networks, off_policy
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, traced
 
 
@@ -51,20 +51,7 @@ def policy(config: Any, env: Env, actor: PyTree, obs: Array) -> Array:
     return jnp.tanh(network(config, env).actor(actor, obs)[0])
 
 
-def init(config: Any, env: Env, key: Key) -> off_policy.State:
-    """Fresh networks, their copies as targets, an empty replay and fresh environments."""
-    return begin(config, env, key, network(config, env))
-
-
-def begin(config: Any, env: Env, key: Key, network: networks.ActorCritics) -> off_policy.State:
-    """Initialise critic and actor with random weights, the targets with the same, the replay and the noise."""
-    params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
-    params = network.init(params_key)
-    learner = off_policy.Learner(params, params, actor_critic.init_optimizers(config, params))
-    return off_policy.init(config, env, state_key, learner, exploration.init_noise(config, env, noise_key))
-
-
-def explore(config: Any, env: Env, learner: off_policy.Learner, obs: Array, noise: Any, env_steps: Array) -> Array:
+def explore(config: Any, env: Env, learner: Any, obs: Array, noise: Any, env_steps: Array) -> Array:
     """Select the action a = mu(s) + N according to the current policy and exploration noise; at first any."""
     normal, uniform = noise
 
@@ -74,42 +61,33 @@ def explore(config: Any, env: Env, learner: off_policy.Learner, obs: Array, nois
     return exploration.random_first(config, env_steps, uniform, action)
 
 
-def critic_loss(
-    config: Config, env: Env, critic: PyTree, target_params: PyTree, batch: Transitions
-) -> tuple[Array, dict[str, Array]]:
+def critic_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
     """Mean squared error to y (algorithm 1)."""
     net = network(config, env)
-    next_action = policy(config, env, target_params["actor"], batch.next_obs)
-    next_value = net.critics(target_params["critic"], batch.next_obs, next_action)[0]
+    next_action = policy(config, env, targets["actor"], batch.next_obs)
+    next_value = net.critics(targets["critic"], batch.next_obs, next_action)[0]
     target = ops.td_target(batch.reward, batch.discount, next_value)
-    values = net.critics(critic, batch.obs, batch.action)
-    loss = actor_critic.critics_loss(values, target, batch.weight)
-    return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
+    return actor_critic.critics_loss(net.critics(params["critic"], batch.obs, batch.action), target, batch.weight)
 
 
-def actor_loss(config: Config, env: Env, actor: PyTree, critic: PyTree, batch: Transitions) -> Array:
-    """-Q(s, mu(s)), whose gradient is the deterministic policy gradient (eq. 6)."""
-    action = policy(config, env, actor, batch.obs)
-    return -jnp.mean(batch.weight * network(config, env).critics(critic, batch.obs, action)[0])
+def actor_loss(config: Any, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
+    """-Q(s, mu(s)) of the first critic, whose gradient is the deterministic policy gradient (eq. 6)."""
+    first = jax.tree.map(lambda x: x[:1], params["critic"])
+    action = policy(config, env, params["actor"], batch.obs)
+    loss = -jnp.mean(batch.weight * network(config, env).critics(first, batch.obs, action)[0])
+    return loss, {"actor_loss": loss}
 
 
-def learn(
-    config: Config, env: Env, learner: off_policy.Learner, batch: Transitions, noise: Any, step: Array
-) -> off_policy.Learned:
+def learn(config: Config, env: Env, learner: Any, batch: Transitions, noise: Any, step: Array) -> off_policy.Learned:
     """One gradient step on a random minibatch of transitions from the replay."""
+    critic_rate, actor_rate = actor_critic.critic_rate(config), config.learning_rate
     # update the critic by minimising (y - Q(s, a))^2
-    gradient, losses = jax.grad(critic_loss, argnums=2, has_aux=True)(
-        config, env, learner.params["critic"], learner.target_params, batch
-    )
-    learner = actor_critic.step_along(config, learner, {"critic": gradient})
+    learner, critic = off_policy.descend("critic", critic_loss, critic_rate, config, env, learner, batch, noise)
     # update the actor policy using the sampled policy gradient
-    loss, gradient = jax.value_and_grad(actor_loss, argnums=2)(
-        config, env, learner.params["actor"], learner.params["critic"], batch
-    )
-    learner = actor_critic.step_along(config, learner, {"actor": gradient})
+    learner, actor = off_policy.descend("actor", actor_loss, actor_rate, config, env, learner, batch, noise)
     # update the target networks: theta' <- tau theta + (1 - tau) theta'
-    learner = learner._replace(target_params=optimisation.track(learner.params, learner.target_params, config.tau))
-    return learner, {"loss": losses["critic_loss"] + loss, "actor_loss": loss, **losses}, None
+    learner = off_policy.track(learner, config.tau)
+    return learner, {"loss": critic["critic_loss"] + actor["actor_loss"], **critic, **actor}, None
 
 
 def act(config: Any, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
@@ -121,6 +99,14 @@ def act(config: Any, env: Env, actor: PyTree, obs: Array, key: Key | None = None
     return actor_critic.to_env(action, env)
 
 
-BROUGHT = off_policy.OffPolicy(learn, explore, exploration.action_noise)
+BROUGHT = off_policy.OffPolicy(
+    networks=(network,),
+    targets=("actor", "critic"),
+    learn=learn,
+    explore=explore,
+    acting_noise=exploration.action_noise,
+    init_noise=exploration.init_noise,
+)
+init, update = BROUGHT.init, BROUGHT.update
 
-DDPG = Algorithm("ddpg", Config, init, BROUGHT.update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))
+DDPG = Algorithm("ddpg", Config, init, update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))

@@ -19,10 +19,8 @@ Time limits: the target bootstraps from the true last observation, which the rep
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
@@ -30,7 +28,7 @@ from flax import struct
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, exploration, networks, off_policy, optimisation, q_learning
+from jaxrl_up.learning import Loss, Transitions, exploration, networks, off_policy, q_learning
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, static
 
 
@@ -43,7 +41,7 @@ class Config(q_learning.Fields):
     """of the temporal-difference error; huber is linear beyond 1"""
 
 
-FITTED_Q = {"target_every": 1, "tau": 1.0, "loss": "squared"}  # the target network is the online one
+PRESETS = {"fitted_q": {"target_every": 1, "tau": 1.0, "loss": "squared"}}  # the target network is the online one
 
 
 def network(config: Config, env: Env) -> networks.QFunction:
@@ -56,34 +54,21 @@ def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
     return network(config, env).apply(params, obs)
 
 
-def init(config: Any, env: Env, key: Key) -> off_policy.State:
-    """A fresh network, its copy as target, an empty replay and fresh environments."""
-    return q_learning.begin(config, env, key, network(config, env))
-
-
 def explore(
-    config: Any,
-    env: Env,
-    learner: q_learning.QLearner,
-    obs: Array,
-    noise: Any,
-    env_steps: Array,
-    q_values: Callable[..., Array] = q_values,
+    config: Any, env: Env, learner: Any, obs: Array, noise: Any, env_steps: Array, q_values: Any = q_values
 ) -> Array:
     """With probability epsilon select a random action, otherwise a = argmax_a Q(s, a; theta)."""
     values = q_values(config, env, learner.params["q"], obs)
     return exploration.epsilon_greedy(values, exploration.epsilon(config, env_steps), noise)
 
 
-def loss(
-    config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions
-) -> tuple[Array, tuple[dict[str, Array], Array]]:
+def loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
     """The loss of algorithm 1 on a batch, what it is made of, and what ranks the rows."""
-    value = ops.action_value(q_values(config, env, params, batch.obs), batch.action)
+    value = ops.action_value(q_values(config, env, params["q"], batch.obs), batch.action)
     # y = r + gamma max_a' Q^(s', a'; theta-), or r where the episode terminated
-    next_values = q_values(config, env, target_params, batch.next_obs)
+    next_values = q_values(config, env, targets["q"], batch.next_obs)
     if config.double:
-        selector = q_values(config, env, params, batch.next_obs)
+        selector = q_values(config, env, params["q"], batch.next_obs)
         target = ops.double_q_target(batch.reward, batch.discount, next_values, selector)
     else:
         target = ops.q_learning_target(batch.reward, batch.discount, next_values)
@@ -94,41 +79,19 @@ def loss(
 
 
 def learn(
-    config: Any,
-    env: Env,
-    learner: q_learning.QLearner,
-    batch: Transitions,
-    noise: Any,
-    step: Array,
-    loss: Callable[..., Any] = loss,
+    config: Any, env: Env, learner: Any, batch: Transitions, noise: Any, step: Array, loss: Any = loss
 ) -> off_policy.Learned:
     """One gradient step on a minibatch of random transitions from the replay."""
-    params, target_params, opt_state = learner
     # perform a gradient descent step on (y - Q(s, a; theta))^2 with respect to theta
-    gradient, (losses, error) = jax.grad(loss, argnums=2, has_aux=True)(
-        config, env, params["q"], target_params["q"], batch
-    )
-    params, opt_state = optimisation.descend(
-        q_learning.optimizer(config),
-        params,
-        opt_state,
-        {"q": gradient},
-        {"q": config.learning_rate},
-        config.max_grad_norm,
+    learner, (losses, error) = off_policy.descend(
+        "q", loss, config.learning_rate, config, env, learner, batch, noise, q_learning.optimizer
     )
     # every C steps reset Q^ = Q
     rate = jnp.where((step + 1) % config.target_every == 0, config.tau, 0.0)
-    return q_learning.QLearner(params, optimisation.track(params, target_params, rate), opt_state), losses, error
+    return off_policy.track(learner, rate), losses, error
 
 
-def act(
-    config: Any,
-    env: Env,
-    policy: PyTree,
-    obs: Array,
-    key: Key | None = None,
-    q_values: Callable[..., Array] = q_values,
-) -> Array:
+def act(config: Any, env: Env, policy: PyTree, obs: Array, key: Key | None = None, q_values: Any = q_values) -> Array:
     """The greedy action for `obs [..., *shape]`; with a key, any with probability `epsilon_end`."""
     values = q_values(config, env, policy, obs)
     if key is None:
@@ -136,16 +99,18 @@ def act(
     return ops.EpsilonGreedy(values, config.epsilon_end).sample(as_key(key))
 
 
-BROUGHT = off_policy.OffPolicy(learn, explore, exploration.greedy_noise)
+BROUGHT = off_policy.OffPolicy(
+    networks=(network,),
+    targets=("q",),
+    learn=learn,
+    explore=explore,
+    acting_noise=exploration.greedy_noise,
+    init_priorities=q_learning.init_priorities,
+    optimizer=q_learning.optimizer,
+    learner=q_learning.QLearner,
+)
+init, update = BROUGHT.init, BROUGHT.update
 
 DQN = Algorithm(
-    "dqn",
-    Config,
-    init,
-    BROUGHT.update,
-    act,
-    off_policy.steps_per_update,
-    {"fitted_q": FITTED_Q},
-    ("Discrete",),
-    q_learning.anneals,
+    "dqn", Config, init, update, act, off_policy.steps_per_update, PRESETS, ("Discrete",), q_learning.anneals
 )

@@ -17,23 +17,23 @@ Atari it anneals step size and clip range, `anneal_clip`); advantages are normal
 gradient is clipped on its own; the critic learns in units of its targets (a tanh critic that must reach 100, as on
 CartPole, saturates and loses the policy). Off by default, and not the paper's: value clipping, normalised
 observations, and the early stop, which goes by the estimate k1 of the KL (Schulman 2020), from the actions of the
-minibatch, though both heads have an exact KL.
+minibatch, though both heads have an exact KL; by that with `kl_estimate="exact"`.
 
 Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Batch, on_policy, value_scale
+from jaxrl_up.learning import Batch, on_policy, optimisation, value_scale
 from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree, means, static, traced
 
 
@@ -53,6 +53,8 @@ class Config(on_policy.GradientFields):
     """how far a value may move from the old one per update, in units of the critic's scale (see normalize_returns)"""
     target_kl: float | None = traced(None, 0.0)
     """stop policy steps of an update once KL(old || new) exceeds 1.5 times this, in nats"""
+    kl_estimate: str = static("k1", choices=("k1", "exact"))
+    """how that KL is found: k1, the mean log-ratio of the actions taken, or exact, from the distributions"""
     value_cost: float = traced(0.5, 0.0)
     """weight of the critic's loss"""
     adam_epsilon: float = traced(1e-5, 0.0)
@@ -61,26 +63,16 @@ class Config(on_policy.GradientFields):
     """zero mean, unit variance: per minibatch, per batch, or not; a single row is left as it is"""
 
 
-SPINUP = on_policy.SPINUP | {
+SPINUP = on_policy.GRADIENT_SPINUP | {
     "num_epochs": 80,
     "num_minibatches": 1,
-    "learning_rate": 3e-4,
-    "value_learning_rate": 1e-3,
-    "anneal_learning_rate": False,
     "target_kl": 0.01,
     "value_cost": 1.0,
-    "max_grad_norm": None,
-    "adam_epsilon": 1e-8,
     "normalize_advantages": "batch",
 }
 
 
 OF_THE_POLICY = ("policy_loss", "entropy", "kl", "clip_fraction")  # losses
-
-
-def optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam without its step size; the actor and the critic each have one."""
-    return optax.scale_by_adam(eps=config.adam_epsilon)
 
 
 def init(config: Config, env: Env, key: Key) -> on_policy.State:
@@ -91,13 +83,13 @@ def init(config: Config, env: Env, key: Key) -> on_policy.State:
             f"num_minibatches={config.num_minibatches} does not divide num_envs * rollout_length = {batch_size}; "
             "choose a divisor"
         )
-    return on_policy.init(config, env, key, optimizer(config))
+    return on_policy.init(config, env, key)
 
 
 def loss(
-    config: Config, env: Env, params: PyTree, batch: Batch, clip_epsilon: Array | float
+    config: Config, env: Env, params: PyTree, batch: Batch, clip_epsilon: Array | float, old: Any = None
 ) -> tuple[Array, dict[str, Array]]:
-    """Equation 9, negated, and what it is made of."""
+    """Equation 9, negated, and what it is made of; the KL is exact where `old` are the policies that acted."""
     policy, value = on_policy.network(config, env).both(params, batch.obs)
     log_prob = policy.log_prob(batch.action)
     advantage = batch.advantage
@@ -117,7 +109,7 @@ def loss(
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,
-        "kl": jnp.mean(ops.kl_k1(batch.log_prob, log_prob)),
+        "kl": jnp.mean(ops.kl_k1(batch.log_prob, log_prob) if old is None else old.kl(policy)),
         "clip_fraction": jnp.mean(jnp.abs(jnp.exp(log_ratio) - 1.0) > clip_epsilon, dtype=jnp.float32),
     }
 
@@ -133,35 +125,37 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
     collected = on_policy.collect(config, env, state, rollout_key)
     batch = collected.batch
     if config.normalize_advantages == "batch":
-        batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
+        batch = on_policy.normalize_advantages(batch)
     batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+    exact = config.kl_estimate == "exact"
+    acted = on_policy.network(config, env).policy(state.learner.params["actor"], batch.obs) if exact else None
 
     # optimise the surrogate L wrt theta, with K epochs and minibatch size M <= N T
-    def minibatch_step(carry: tuple[PyTree, PyTree, Array], minibatch: Batch) -> Any:
-        params, opt_state, stopped = carry
-        gradient, losses = jax.grad(lambda p: loss(config, env, p, minibatch, clip_epsilon), has_aux=True)(params)
-        new_params, new_opt_state = on_policy.descend(
-            optimizer(config), params, opt_state, gradient, rates, config.max_grad_norm
-        )
+    def minibatch_step(carry: tuple[on_policy.Learner, Array], minibatch: tuple[Batch, Any]) -> Any:
+        old, stopped = carry
+        rows, acted = minibatch
+        step = jax.grad(loss, argnums=2, has_aux=True)
+        gradient, losses = step(config, env, old.params, rows, clip_epsilon, acted)
+        new = optimisation.descend(old, gradient, rates, optimisation.adam(config), config.max_grad_norm)
         if config.target_kl is not None:
             trained = ~stopped  # until here: what a policy that stands still shows is not counted
             losses |= {k: Mean(jnp.where(trained, losses[k], 0.0), trained.astype(jnp.int32)) for k in OF_THE_POLICY}
             stopped |= losses["kl"].total > 1.5 * config.target_kl
-            new_params["actor"] = on_policy.select(stopped, params["actor"], new_params["actor"])
-            new_opt_state["actor"] = on_policy.select(stopped, opt_state["actor"], new_opt_state["actor"])
+            for before, after in ((old.params, new.params), (old.opt_state, new.opt_state)):
+                after["actor"] = jax.tree.map(partial(jnp.where, stopped), before["actor"], after["actor"])
             losses["stopped"] = stopped.astype(jnp.float32)
-        return (new_params, new_opt_state, stopped), losses
+        return (new, stopped), losses
 
     def epoch(carry: Any, key: Key) -> Any:
-        return jax.lax.scan(minibatch_step, carry, on_policy.minibatches(batch, config.num_minibatches, key))
+        return jax.lax.scan(minibatch_step, carry, on_policy.minibatches((batch, acted), config.num_minibatches, key))
 
-    carry = (collected.params, state.learner.opt_state, jnp.bool_(False))
-    (params, opt_state, _), losses = jax.lax.scan(epoch, carry, jax.random.split(shuffle_key, config.num_epochs))
+    carry = (collected.learner, jnp.bool_(False))
+    (learner, _), losses = jax.lax.scan(epoch, carry, jax.random.split(shuffle_key, config.num_epochs))
 
     # theta_old <- theta
     losses = jax.tree.map(lambda x: jnp.sum(x, dtype=x.dtype), losses)
     losses = means(losses, config.num_epochs * config.num_minibatches)
-    return on_policy.finish(config, state, key, collected, params, opt_state, losses)
+    return on_policy.finish(config, state, key, collected, learner, losses)
 
 
 act = on_policy.act

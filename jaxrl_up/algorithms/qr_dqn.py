@@ -21,6 +21,7 @@ Time limits: the target bootstraps from the true last observation, which the rep
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from flax import struct
@@ -28,8 +29,8 @@ from flax import struct
 from jaxrl_up import ops
 from jaxrl_up.algorithms import dqn
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, networks, off_policy, q_learning
-from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
+from jaxrl_up.learning import Loss, Transitions, networks, off_policy, q_learning
+from jaxrl_up.types import Algorithm, Array, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
@@ -58,20 +59,13 @@ def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
     return jnp.mean(network(config, env).apply(params, obs), axis=-1)
 
 
-def init(config: Config, env: Env, key: Key) -> off_policy.State:
-    """A fresh network, its copy as target, an empty replay and fresh environments."""
-    return q_learning.begin(config, env, key, network(config, env))
-
-
-def loss(
-    config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions
-) -> tuple[Array, tuple[dict[str, Array], Array]]:
+def loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
     """The loss of algorithm 1 on a batch, what it is made of, and what ranks the rows."""
     net = network(config, env)
-    quantiles = ops.action_distribution(net.apply(params, batch.obs), batch.action)
-    next_quantiles = net.apply(target_params, batch.next_obs)
+    quantiles = ops.action_distribution(net.apply(params["q"], batch.obs), batch.action)
+    next_quantiles = net.apply(targets["q"], batch.next_obs)
     # Q(s', a) = sum_j theta_j(s', a) / N; a* = argmax_a Q(s', a)
-    chooser = net.apply(params, batch.next_obs) if config.double else next_quantiles
+    chooser = net.apply(params["q"], batch.next_obs) if config.double else next_quantiles
     next_quantiles = ops.action_distribution(next_quantiles, jnp.argmax(jnp.mean(chooser, axis=-1), axis=-1))
     # T theta_j = r + gamma theta_j(s', a*)
     target = batch.reward[:, None] + ops.weighted(batch.discount[:, None], next_quantiles)
@@ -86,8 +80,9 @@ def loss(
 learn = partial(dqn.learn, loss=loss)
 explore = partial(dqn.explore, q_values=q_values)
 act = partial(dqn.act, q_values=q_values)  # the action of the greatest mean
-BROUGHT = dqn.BROUGHT._replace(learn=learn, explore=explore)
+BROUGHT = dqn.BROUGHT._replace(networks=(network,), learn=learn, explore=explore)
+init, update = BROUGHT.init, BROUGHT.update
 
 QR_DQN = Algorithm(
-    "qr_dqn", Config, init, BROUGHT.update, act, off_policy.steps_per_update, {}, ("Discrete",), q_learning.anneals
+    "qr_dqn", Config, init, update, act, off_policy.steps_per_update, {}, ("Discrete",), q_learning.anneals
 )

@@ -19,9 +19,8 @@ Time limits: the target bootstraps from the true last observation, which the rep
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +29,7 @@ from flax import struct
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, actor_critic, exploration, networks, off_policy, optimisation
+from jaxrl_up.learning import Loss, Transitions, actor_critic, exploration, networks, off_policy, optimisation
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 
 LOG_STD_RANGE = (-20.0, 2.0)
@@ -57,7 +56,7 @@ SPINUP = actor_critic.SPINUP | {"learn_alpha": False, "alpha": 0.2}
 
 def network(config: Config, env: Env) -> networks.ActorCritics:
     """An actor that gives mean and log-deviation before squashing, and two critics."""
-    return networks.actor_critic_network(config, env, ("mean", "log_std"), 2)
+    return actor_critic.with_temperature(config, networks.actor_critic_network(config, env, ("mean", "log_std"), 2))
 
 
 def policy(config: Config, env: Env, actor: PyTree, obs: Array) -> ops.TanhGaussian:
@@ -66,47 +65,27 @@ def policy(config: Config, env: Env, actor: PyTree, obs: Array) -> ops.TanhGauss
     return ops.TanhGaussian(mean, jnp.clip(log_std, *LOG_STD_RANGE))
 
 
-def init(config: Config, env: Env, key: Key) -> off_policy.State:
-    """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
-    params_key, noise_key, state_key = jax.random.split(as_key(key), 3)
-    params = actor_critic.with_temperature(config, network(config, env).init(params_key))
-    learner = off_policy.Learner(params, {"critic": params["critic"]}, actor_critic.init_optimizers(config, params))
-    return off_policy.init(config, env, state_key, learner, exploration.init_noise(config, env, noise_key))
-
-
-def critic_loss(
-    config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions, noise: Array
-) -> tuple[Array, dict[str, Array]]:
-    """Mean squared error of both critics to y, with actions at the n states from standard normal `noise [N, n, D]`."""
-    net = network(config, env)
+def critic_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
+    """Mean squared error of both critics to y, with actions at the n states from `learning_noise`."""
+    net, noise = network(config, env), noise[0]
     next_policy = policy(config, env, params["actor"], batch.next_obs)
     next_action, next_log_prob = next_policy.sample_and_log_prob_with(noise[:, -1])
-    next_q1, next_q2 = net.critics(target_params["critic"], batch.next_obs, next_action)
+    next_q1, next_q2 = net.critics(targets["critic"], batch.next_obs, next_action)
     alpha, reward = actor_critic.temperature(config, params), batch.reward
     if config.n_step > 1:
         inner_policy = policy(config, env, params["actor"], batch.inner_obs)
         _, inner_log_prob = inner_policy.sample_and_log_prob_with(noise[:, :-1])
         reward -= alpha * jnp.sum(ops.weighted(batch.inner_discount, inner_log_prob), axis=-1)
     target = ops.soft_target(reward, batch.discount, next_q1, next_q2, next_log_prob, alpha)
-    values = net.critics(params["critic"], batch.obs, batch.action)
-    loss = actor_critic.critics_loss(values, target, batch.weight)
-    return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
+    return actor_critic.critics_loss(net.critics(params["critic"], batch.obs, batch.action), target, batch.weight)
 
 
-def actor_loss(config: Config, env: Env, params: PyTree, batch: Transitions, noise: Array) -> tuple[Array, Array]:
-    """J_pi from standard normal `noise [N, D]`, and an estimate of the policy's entropy."""
-    action, log_prob = policy(config, env, params["actor"], batch.obs).sample_and_log_prob_with(noise)
+def actor_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
+    """J_pi with actions from `learning_noise`, and an estimate of the policy's entropy."""
+    action, log_prob = policy(config, env, params["actor"], batch.obs).sample_and_log_prob_with(noise[1])
     value = jnp.min(network(config, env).critics(params["critic"], batch.obs, action), axis=0)
     loss = jnp.mean(batch.weight * (actor_critic.temperature(config, params) * log_prob - value))
-    return loss, -jnp.mean(log_prob)
-
-
-class Losses(NamedTuple):
-    """What `learn` descends along."""
-
-    critic: Callable[..., tuple[Array, dict[str, Array]]]  # as `critic_loss`
-    actor: Callable[..., tuple[Array, Array]]  # as `actor_loss`
-    target_entropy: Callable[..., Array | float]  # (config, env) -> nats
+    return loss, {"actor_loss": loss, "entropy": -jnp.mean(log_prob)}
 
 
 def target_entropy(config: Config, env: Env) -> Array | float:
@@ -114,51 +93,39 @@ def target_entropy(config: Config, env: Env) -> Array | float:
     return -float(networks.action_dims(env.action_space)) if config.target_entropy is None else config.target_entropy
 
 
-LOSSES = Losses(critic_loss, actor_loss, target_entropy)
-
-
 def learn(
     config: Any,
     env: Env,
-    learner: off_policy.Learner,
+    learner: Any,
     batch: Transitions,
     noise: Any,
     step: Array,
-    losses: Losses = LOSSES,
+    critic_loss: Any = critic_loss,
+    actor_loss: Any = actor_loss,
+    target_entropy: Any = target_entropy,
 ) -> off_policy.Learned:
     """One gradient step of algorithm 1."""
-    critic_noise, actor_noise = noise
-    params, targets, alpha = learner.params, learner.target_params, actor_critic.temperature(config, learner.params)
+    critic_rate, rate = actor_critic.critic_rate(config), config.learning_rate
+    alpha = actor_critic.temperature(config, learner.params)
     # theta_i <- theta_i - lambda_Q grad J_Q(theta_i)
-    gradient, values = jax.grad(
-        lambda critic: losses.critic(config, env, {**params, "critic": critic}, targets, batch, critic_noise),
-        has_aux=True,
-    )(params["critic"])
-    learner = actor_critic.step_along(config, learner, {"critic": gradient})
+    learner, critic = off_policy.descend("critic", critic_loss, critic_rate, config, env, learner, batch, noise)
     # phi <- phi - lambda_pi grad J_pi(phi)
-    params = learner.params
-    (loss, entropy), gradient = jax.value_and_grad(
-        lambda actor: losses.actor(config, env, {**params, "actor": actor}, batch, actor_noise), has_aux=True
-    )(params["actor"])
-    learner = actor_critic.step_along(config, learner, {"actor": gradient})
+    learner, actor = off_policy.descend("actor", actor_loss, rate, config, env, learner, batch, noise)
     # alpha <- alpha - lambda grad J(alpha), by its logarithm
     if config.learn_alpha:
-        gradient = alpha * (entropy - losses.target_entropy(config, env))
-        learner = actor_critic.step_along(config, learner, {"log_alpha": gradient})
+        gradient = {"log_alpha": alpha * (actor["entropy"] - target_entropy(config, env))}
+        optimizer = off_policy.adam(config)
+        learner = optimisation.descend(learner, gradient, {"log_alpha": rate}, optimizer, config.max_grad_norm)
     # theta_i' <- tau theta_i + (1 - tau) theta_i'
-    learner = learner._replace(
-        target_params=optimisation.track({"critic": learner.params["critic"]}, targets, config.tau)
-    )
-    values |= {"loss": values["critic_loss"] + loss, "actor_loss": loss, "alpha": alpha, "entropy": entropy}
-    return learner, values, None
+    learner = off_policy.track(learner, config.tau)
+    return learner, {"loss": critic["critic_loss"] + actor["actor_loss"], "alpha": alpha, **critic, **actor}, None
 
 
 def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Standard normal numbers for the actions of the critics' target `[*shape, n, D]` and the actor's `[*shape, D]`."""
     critic_key, actor_key = jax.random.split(key)
-    size = networks.action_dims(env.action_space)
-    critic_noise = jax.random.normal(critic_key, (*shape, config.n_step, size), jnp.float32)
-    return critic_noise, jax.random.normal(actor_key, (*shape, size), jnp.float32)
+    critic_noise = exploration.normal_noise(config, env, critic_key, (*shape, config.n_step))
+    return critic_noise, exploration.normal_noise(config, env, actor_key, shape)
 
 
 def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
@@ -168,6 +135,15 @@ def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = N
 
 
 explore = partial(actor_critic.sample_actions, policy=policy)
-BROUGHT = off_policy.OffPolicy(learn, explore, exploration.action_noise, learning_noise)
+BROUGHT = off_policy.OffPolicy(
+    networks=(network,),
+    targets=("critic",),
+    learn=learn,
+    explore=explore,
+    acting_noise=exploration.action_noise,
+    learning_noise=learning_noise,
+    init_noise=exploration.init_noise,
+)
+init, update = BROUGHT.init, BROUGHT.update
 
-SAC = Algorithm("sac", Config, init, BROUGHT.update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))
+SAC = Algorithm("sac", Config, init, update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))

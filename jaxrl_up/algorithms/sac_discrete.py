@@ -29,7 +29,7 @@ from jaxrl_up import ops
 from jaxrl_up.algorithms import sac
 from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, actor_critic, exploration, networks, off_policy
+from jaxrl_up.learning import Loss, Transitions, actor_critic, exploration, networks, off_policy
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 
 
@@ -49,52 +49,43 @@ class Config(actor_critic.Fields):
     """entropy to aim at, in nats; none is half that of the uniform policy"""
 
 
-def critics(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
-    """Q1 and Q2 of all actions `[2, ..., A]`."""
-    return jax.vmap(lambda p: networks.q_network(config, env).apply(p, obs))(params)
+def actor_network(config: Config, env: Env) -> networks.QFunction:
+    """Observation -> logits of pi(.|s) `[..., A]`."""
+    return networks.q_network(config, env, part="actor")
+
+
+def critic_network(config: Config, env: Env) -> networks.QFunction:
+    """Observation -> Q1 and Q2 of all actions `[2, ..., A]`."""
+    return actor_critic.with_temperature(config, networks.q_network(config, env, part="critic", number=2))
 
 
 def policy(config: Config, env: Env, actor: PyTree, obs: Array) -> ops.Categorical:
     """pi(.|s), from a network like the critics'."""
-    return ops.Categorical(networks.q_network(config, env).apply(actor, obs))
+    return ops.Categorical(actor_network(config, env).apply(actor, obs))
 
 
-def init(config: Config, env: Env, key: Key) -> off_policy.State:
-    """Fresh networks, a copy of the critics as target, an empty replay and fresh environments."""
-    actor_key, critic_key, state_key = jax.random.split(as_key(key), 3)
-    space = env.observation_space
-    obs = jnp.zeros((1, *space.shape), space.dtype)
-    net = networks.q_network(config, env)
-    critic = jax.vmap(lambda key: net.init(key, obs))(jax.random.split(critic_key, 2))
-    params = actor_critic.with_temperature(config, {"actor": net.init(actor_key, obs), "critic": critic})
-    learner = off_policy.Learner(params, {"critic": critic}, actor_critic.init_optimizers(config, params))
-    return off_policy.init(config, env, state_key, learner)
-
-
-def critic_loss(
-    config: Config, env: Env, params: PyTree, target_params: PyTree, batch: Transitions, noise: Any = None
-) -> tuple[Array, dict[str, Array]]:
+def critic_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
     """Mean squared error of both critics to y."""
+    critics = critic_network(config, env).apply
     next_log_probs = policy(config, env, params["actor"], batch.next_obs).log_probs()
-    next_q1, next_q2 = critics(config, env, target_params["critic"], batch.next_obs)
+    next_q1, next_q2 = critics(targets["critic"], batch.next_obs)
     alpha, reward = actor_critic.temperature(config, params), batch.reward
     if config.n_step > 1:
         inner_entropy = policy(config, env, params["actor"], batch.inner_obs).entropy()
         reward += alpha * jnp.sum(ops.weighted(batch.inner_discount, inner_entropy), axis=-1)
     target = ops.discrete_soft_target(reward, batch.discount, next_q1, next_q2, next_log_probs, alpha)
-    q_values = critics(config, env, params["critic"], batch.obs)
-    values = jax.vmap(ops.action_value, (0, None))(q_values, batch.action)
-    loss = actor_critic.critics_loss(values, target, batch.weight)
-    return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
+    values = jax.vmap(ops.action_value, (0, None))(critics(params["critic"], batch.obs), batch.action)
+    return actor_critic.critics_loss(values, target, batch.weight)
 
 
-def actor_loss(config: Config, env: Env, params: PyTree, batch: Transitions, noise: Any = None) -> tuple[Array, Array]:
+def actor_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
     """J_pi, and the policy's mean entropy."""
     distribution = policy(config, env, params["actor"], batch.obs)
     log_probs = distribution.log_probs()
-    value = jax.lax.stop_gradient(jnp.min(critics(config, env, params["critic"], batch.obs), axis=0))
+    value = jax.lax.stop_gradient(jnp.min(critic_network(config, env).apply(params["critic"], batch.obs), axis=0))
     losses = jnp.sum(jnp.exp(log_probs) * (actor_critic.temperature(config, params) * log_probs - value), axis=-1)
-    return jnp.mean(batch.weight * losses), jnp.mean(distribution.entropy())
+    loss = jnp.mean(batch.weight * losses)
+    return loss, {"actor_loss": loss, "entropy": jnp.mean(distribution.entropy())}
 
 
 def target_entropy(config: Config, env: Env) -> Array | float:
@@ -110,10 +101,15 @@ def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = N
     return distribution.mode() if key is None else distribution.sample(as_key(key))
 
 
-learn = partial(sac.learn, losses=sac.Losses(critic_loss, actor_loss, target_entropy))
+learn = partial(sac.learn, critic_loss=critic_loss, actor_loss=actor_loss, target_entropy=target_entropy)
 explore = partial(actor_critic.sample_actions, policy=policy)
-BROUGHT = off_policy.OffPolicy(learn, explore, exploration.categorical_noise, lambda config, env, key, shape: ((), ()))
-
-SAC_DISCRETE = Algorithm(
-    "sac_discrete", Config, init, BROUGHT.update, act, off_policy.steps_per_update, {}, ("Discrete",)
+BROUGHT = off_policy.OffPolicy(
+    networks=(actor_network, critic_network),
+    targets=("critic",),
+    learn=learn,
+    explore=explore,
+    acting_noise=exploration.categorical_noise,
 )
+init, update = BROUGHT.init, BROUGHT.update
+
+SAC_DISCRETE = Algorithm("sac_discrete", Config, init, update, act, off_policy.steps_per_update, {}, ("Discrete",))

@@ -17,6 +17,8 @@ Time limits: the target bootstraps from the true last observation, which the rep
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -24,8 +26,8 @@ from flax import struct
 from jaxrl_up import ops
 from jaxrl_up.algorithms import ddpg
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, actor_critic, exploration, networks, off_policy, optimisation
-from jaxrl_up.types import Algorithm, Array, Key, Mean, PyTree, static, traced
+from jaxrl_up.learning import Loss, Transitions, actor_critic, exploration, networks, off_policy
+from jaxrl_up.types import Algorithm, Array, Mean, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
@@ -49,8 +51,7 @@ SPINUP = ddpg.SPINUP | {
     "policy_delay": 2,
 }
 
-
-policy, explore, act = ddpg.policy, ddpg.explore, ddpg.act
+policy, explore, actor_loss, act = ddpg.policy, ddpg.explore, ddpg.actor_loss, ddpg.act
 
 
 def network(config: Config, env: Env) -> networks.ActorCritics:
@@ -58,61 +59,37 @@ def network(config: Config, env: Env) -> networks.ActorCritics:
     return networks.actor_critic_network(config, env, ("action",), 2)
 
 
-def init(config: Config, env: Env, key: Key) -> off_policy.State:
-    """Fresh networks, their copies as targets, an empty replay and fresh environments."""
-    return ddpg.begin(config, env, key, network(config, env))
-
-
-def critic_loss(
-    config: Config, env: Env, critic: PyTree, target_params: PyTree, batch: Transitions, noise: Array
-) -> tuple[Array, dict[str, Array]]:
+def critic_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Array) -> Loss:
     """Mean squared error of both critics to y, from standard normal `noise [N, D]`."""
     net = network(config, env)
     smoothing = jnp.clip(config.target_noise * noise, -config.target_noise_clip, config.target_noise_clip)
-    next_action = jnp.clip(policy(config, env, target_params["actor"], batch.next_obs) + smoothing, -1.0, 1.0)
-    next_q1, next_q2 = net.critics(target_params["critic"], batch.next_obs, next_action)
+    next_action = jnp.clip(policy(config, env, targets["actor"], batch.next_obs) + smoothing, -1.0, 1.0)
+    next_q1, next_q2 = net.critics(targets["critic"], batch.next_obs, next_action)
     target = ops.clipped_double_q_target(batch.reward, batch.discount, next_q1, next_q2)
-    values = net.critics(critic, batch.obs, batch.action)
-    loss = actor_critic.critics_loss(values, target, batch.weight)
-    return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
+    return actor_critic.critics_loss(net.critics(params["critic"], batch.obs, batch.action), target, batch.weight)
 
 
-def actor_loss(config: Config, env: Env, actor: PyTree, critic: PyTree, batch: Transitions) -> Array:
-    """-Q1(s, mu(s)), whose gradient is the deterministic policy gradient."""
-    first = jax.tree.map(lambda x: x[:1], critic)
-    action = policy(config, env, actor, batch.obs)
-    return -jnp.mean(batch.weight * network(config, env).critics(first, batch.obs, action)[0])
-
-
-def learn(
-    config: Config, env: Env, learner: off_policy.Learner, batch: Transitions, noise: Array, step: Array
-) -> off_policy.Learned:
+def learn(config: Config, env: Env, learner: Any, batch: Transitions, noise: Array, step: Array) -> off_policy.Learned:
     """One iteration of algorithm 1 on a mini-batch of N transitions."""
+    critic_rate, actor_rate = actor_critic.critic_rate(config), config.learning_rate
     # update the critics by minimising (y - Q_i(s, a))^2
-    gradient, losses = jax.grad(critic_loss, argnums=2, has_aux=True)(
-        config, env, learner.params["critic"], learner.target_params, batch, noise
-    )
-    learner = actor_critic.step_along(config, learner, {"critic": gradient})
+    learner, critic = off_policy.descend("critic", critic_loss, critic_rate, config, env, learner, batch, noise)
 
     # every d steps: update the actor by the deterministic policy gradient, and the targets
     def delayed(learner: off_policy.Learner) -> tuple[off_policy.Learner, Mean]:
-        loss, gradient = jax.value_and_grad(actor_loss, argnums=2)(
-            config, env, learner.params["actor"], learner.params["critic"], batch
-        )
-        learner = actor_critic.step_along(config, learner, {"actor": gradient})
-        targets = optimisation.track(learner.params, learner.target_params, config.tau)
-        return learner._replace(target_params=targets), Mean(loss, jnp.int32(1))
+        learner, actor = off_policy.descend("actor", actor_loss, actor_rate, config, env, learner, batch, noise)
+        return off_policy.track(learner, config.tau), Mean(actor["actor_loss"], jnp.int32(1))
 
     neither = Mean(jnp.float32(0.0), jnp.int32(0))
     learner, loss = jax.lax.cond(
         (step + 1) % config.policy_delay == 0, delayed, lambda learner: (learner, neither), learner
     )
-    total = losses["critic_loss"] + config.policy_delay * loss.total  # on average, one actor's loss a step
-    return learner, {"loss": total, "actor_loss": loss, **losses}, None
+    total = critic["critic_loss"] + config.policy_delay * loss.total  # on average, one actor's loss a step
+    return learner, {"loss": total, "actor_loss": loss, **critic}, None
 
 
-BROUGHT = off_policy.OffPolicy(
-    learn, explore, exploration.action_noise, exploration.normal_noise
-)  # the latter smooths the target
+# normal noise smooths the target
+BROUGHT = ddpg.BROUGHT._replace(networks=(network,), learn=learn, learning_noise=exploration.normal_noise)
+init, update = BROUGHT.init, BROUGHT.update
 
-TD3 = Algorithm("td3", Config, init, BROUGHT.update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))
+TD3 = Algorithm("td3", Config, init, update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))

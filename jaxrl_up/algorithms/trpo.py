@@ -17,15 +17,16 @@ Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.envs import Env
 from jaxrl_up.learning import on_policy
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+from jaxrl_up.types import Algorithm, Array, Metrics, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
@@ -54,19 +55,7 @@ class Config(on_policy.Fields):
     """zero mean, unit variance over the batch; a batch of one row is left as it is"""
 
 
-SPINUP = on_policy.SPINUP | {
-    "value_steps": 80,
-}
-
-
-def optimizer(config: Config) -> optax.GradientTransformation:
-    """The critic's Adam without its step size."""
-    return optax.scale_by_adam(eps=config.adam_epsilon)
-
-
-def init(config: Config, env: Env, key: Key) -> on_policy.State:
-    """Fresh networks, the critic's optimiser and environments."""
-    return on_policy.init(config, env, key, optimizer(config), ("critic",))
+SPINUP = on_policy.SPINUP | {"value_steps": 80}
 
 
 def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.State, Metrics]:
@@ -77,9 +66,8 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
     collected = on_policy.collect(config, env, state, rollout_key)
     batch = collected.batch
     if config.normalize_advantages:
-        batch = batch._replace(advantage=ops.normalize_advantages(batch.advantage))
-    params, opt_state = collected.params, state.learner.opt_state
-    actor = params["actor"]
+        batch = on_policy.normalize_advantages(batch)
+    learner, actor = collected.learner, collected.learner.params["actor"]
     policy = on_policy.network(config, env).policy
     old = jax.lax.stop_gradient(policy(actor, batch.obs))
 
@@ -119,20 +107,13 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
     }
 
     # fit the value function by regression on the returns
-    params, opt_state, value_loss = on_policy.fit_value(
-        config,
-        env,
-        optimizer(config),
-        {**params, "actor": actor},
-        opt_state,
-        batch,
-        {"critic": config.learning_rate},
-    )
+    learner = learner._replace(params={**learner.params, "actor": actor})
+    learner, value_loss = on_policy.fit_value(config, env, learner, batch, config.learning_rate)
     losses = {"loss": losses["policy_loss"] + value_loss.total, "value_loss": value_loss, **losses}
-    return on_policy.finish(config, state, key, collected, params, opt_state, losses)
+    return on_policy.finish(config, state, key, collected, learner, losses)
 
 
-act = on_policy.act
+init, act = partial(on_policy.init, parts=("critic",)), on_policy.act  # only the critic has an optimiser
 
 TRPO = Algorithm(
     "trpo",

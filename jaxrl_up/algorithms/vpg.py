@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Batch, Collected, on_policy
-from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
+from jaxrl_up.learning import Batch, Collected, on_policy, optimisation
+from jaxrl_up.types import Algorithm, Array, Metrics, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
@@ -45,24 +44,7 @@ class Config(on_policy.GradientFields):
     """give the weights Phi zero mean and unit variance over the batch; a batch of one row is left as it is"""
 
 
-SPINUP = on_policy.SPINUP | {
-    "learning_rate": 3e-4,
-    "value_learning_rate": 1e-3,
-    "value_steps": 80,
-    "anneal_learning_rate": False,
-    "max_grad_norm": None,
-    "adam_epsilon": 1e-8,
-}
-
-
-def optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam without its step size; the actor and the critic each have one."""
-    return optax.scale_by_adam(eps=config.adam_epsilon)
-
-
-def init(config: Config, env: Env, key: Key) -> on_policy.State:
-    """Fresh networks, optimisers and environments."""
-    return on_policy.init(config, env, key, optimizer(config))
+SPINUP = on_policy.GRADIENT_SPINUP | {"value_steps": 80}
 
 
 def policy_loss(config: Config, env: Env, actor: PyTree, batch: Batch, phi: Array) -> tuple[Array, dict[str, Array]]:
@@ -99,23 +81,18 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
         phi = ops.normalize_advantages(phi)
 
     # estimate the policy gradient and take one step
-    params, opt_state = collected.params, state.learner.opt_state
-    gradient, losses = jax.grad(lambda actor: policy_loss(config, env, actor, collected.batch, phi), has_aux=True)(
-        params["actor"]
-    )
-    params, opt_state = on_policy.descend(
-        optimizer(config), params, opt_state, {"actor": gradient}, rates, config.max_grad_norm
-    )
+    learner, batch = collected.learner, collected.batch
+    gradient, losses = jax.grad(policy_loss, argnums=2, has_aux=True)(config, env, learner.params["actor"], batch, phi)
+    optimizer, gradient = optimisation.adam(config), {"actor": gradient}
+    learner = optimisation.descend(learner, gradient, rates, optimizer, config.max_grad_norm)
 
     # fit the value function by regression on the returns
-    params, opt_state, value_loss = on_policy.fit_value(
-        config, env, optimizer(config), params, opt_state, collected.batch, rates, config.max_grad_norm
-    )
+    learner, value_loss = on_policy.fit_value(config, env, learner, batch, rates["critic"], config.max_grad_norm)
     losses = {"loss": losses["policy_loss"] + value_loss.total, "value_loss": value_loss, **losses}
-    return on_policy.finish(config, state, key, collected, params, opt_state, losses)
+    return on_policy.finish(config, state, key, collected, learner, losses)
 
 
-act = on_policy.act
+init, act = on_policy.init, on_policy.act
 
 VPG = Algorithm(
     "vpg", Config, init, update, act, on_policy.steps_per_update, anneals=on_policy.anneals, presets={"spinup": SPINUP}

@@ -1,15 +1,18 @@
 """What callers hand over, checked once and made plain: numbers, random keys, the fields of configs.
 
-A config is a frozen dataclass; `check` gives it plain values or raises, `canonical` makes it what programs take, so
-that a value never retraces. What concerns one argument or one field comes in here; what must know an algorithm or an
-environment does not (see `jaxrl_up.algorithms`). Imports `types` only.
+A config is a frozen dataclass. `check` gives it plain values or raises, once, where a caller hands it over; behind that
+door it is trusted, and `canonical` makes it what programs take, so that a value never retraces. What concerns one
+argument or one field comes in here; what must know an algorithm or an environment does not (see
+`jaxrl_up.algorithms`). Imports `types` only.
 """
 
 from jaxrl_up.config.fields import above_fields as above_fields
 from jaxrl_up.config.fields import canonical as canonical
+from jaxrl_up.config.fields import changed as changed
 from jaxrl_up.config.fields import check as check
 from jaxrl_up.config.fields import check_above as check_above
 from jaxrl_up.config.fields import check_field as check_field
+from jaxrl_up.config.fields import check_relations as check_relations
 from jaxrl_up.config.fields import did_you_mean as did_you_mean
 from jaxrl_up.config.fields import held as held
 from jaxrl_up.config.fields import schedule_steps as schedule_steps

@@ -1,11 +1,11 @@
-"""Configs: checked as far as their values are known, then made canonical so that a value never retraces."""
+"""Configs: checked once, as far as their values are known, then made canonical so that a value never retraces."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -43,13 +43,22 @@ def check(config: PyTree) -> PyTree:
     Numbers of NumPy and JAX become Python's, whole numbers may be written as 1e6, and lists of them become tuples.
     Raises `ValueError` for a value of the wrong kind or out of its field's range.
     """
-    values = {field.name: held(field, getattr(config, field.name)) for field in dataclasses.fields(config)}
-    for field in dataclasses.fields(config):
-        above = field.metadata.get("above")
-        if above:
-            check_above(field.name, values[field.name], above, values[above])
-    changed = {name: value for name, value in values.items() if value is not getattr(config, name)}
-    return config.replace(**changed) if changed else config
+    return changed(config, {field.name: getattr(config, field.name) for field in dataclasses.fields(config)})
+
+
+def changed(config: PyTree, given: Mapping[str, Any]) -> PyTree:
+    """A config, checked before, with other values for some fields, of which alone are checked; raises as `check`."""
+    new = {field.name: held(field, given[field.name]) for field in dataclasses.fields(config) if field.name in given}
+    new = {name: value for name, value in new.items() if value is not getattr(config, name)}
+    config = config.replace(**new) if new else config
+    check_relations(config)
+    return config
+
+
+def check_relations(config: PyTree) -> None:
+    """Raise `ValueError` for a field that must be above another one and is not."""
+    for name, other in above_fields(config).items():
+        check_above(name, getattr(config, name), other, getattr(config, other))
 
 
 def held(field: dataclasses.Field, given: Any) -> Any:
@@ -147,8 +156,8 @@ def field_range(field: dataclasses.Field) -> tuple[float, float]:
 
 
 def canonical(config: PyTree) -> PyTree:
-    """Check a config, then give every traced leaf one type, strong float32, and everything else its plain value."""
-    return jax.tree.map(_leaf, check(config))
+    """A config that was checked, as programs take it: every traced leaf of one type, strong float32."""
+    return jax.tree.map(_leaf, config)
 
 
 def _leaf(x: Any) -> Any:

@@ -95,19 +95,30 @@ def load_recipe(name: str | Path) -> Recipe:
     a key or value that is not known; `OSError` for a file that cannot be read.
     """
     path = recipe_path(name)
-    table = read_recipe(path)
+    table, config = _read(path)
     try:
         env = envs.make(table["environment"], **table.get("parameters", {}))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
     name = "/".join(path.absolute().with_suffix("").parts[-2:])
-    algo, config = ALGORITHMS[table["algorithm"]], recipe_config(table)
-    return Recipe(name, algo, env, config, table.get("bar"), table.get("seeds", SEEDS), recipe_expected(table))
+    return Recipe(
+        name,
+        ALGORITHMS[table["algorithm"]],
+        env,
+        config,
+        table.get("bar"),
+        table.get("seeds", SEEDS),
+        recipe_expected(table),
+    )
 
 
 def read_recipe(name: str | Path) -> dict[str, Any]:
     """The table of a recipe, all of it checked but its environment; raises as `load_recipe` does."""
-    path = recipe_path(name)
+    return _read(recipe_path(name))[0]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], PyTree]:
+    """The table of a recipe, and the config that it describes."""
     try:
         table = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -121,10 +132,9 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
             table["seeds"] = whole("seeds", table["seeds"])
         if "expected" in table:
             _check(table["expected"], EXPECTED_KEYS, EXPECTED_KEYS)
-        recipe_config(table)
+        return table, recipe_config(table)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
-    return table
 
 
 def recipe_config(table: Mapping[str, Any]) -> PyTree:

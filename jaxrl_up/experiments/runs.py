@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxrl_up.algorithms import take
-from jaxrl_up.config import as_whole, check, seed_list, whole_or_none
+from jaxrl_up.config import as_whole, changed, seed_list, whole_or_none
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments.device_transfer import without_padding
 from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Outcome, Start, drive, transfers
@@ -228,7 +228,7 @@ def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
             raise ValueError(f"{algo.name} anneals nothing: leave schedule_steps out")
         changes["schedule_steps"] = schedule_steps
     ends = evaluation_ends(algo, config, settings.num_evals, settings.stages)
-    config = check(config.replace(**changes))
+    config = changed(config, changes)
     more = num_updates(algo, config) - ends[-1]
     stages = (*settings.stages, (spec.config.total_steps, len(ends)))
     num_evals = len(ends) + max(round(more * len(ends) / ends[-1]), 1)

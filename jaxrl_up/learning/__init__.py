@@ -34,6 +34,7 @@ from jaxrl_up.learning.networks import q_network as q_network
 from jaxrl_up.learning.networks import rescale_value as rescale_value
 from jaxrl_up.learning.networks import to_float as to_float
 from jaxrl_up.learning.networks import value_scale as value_scale
+from jaxrl_up.learning.off_policy import Loss as Loss
 from jaxrl_up.learning.off_policy import OffPolicy as OffPolicy
 from jaxrl_up.learning.on_policy import Batch as Batch
 from jaxrl_up.learning.on_policy import Collected as Collected

@@ -1,34 +1,26 @@
-"""What the off-policy actor-critics share: fields, acting, steps along gradients, the critics' loss, temperature."""
+"""What the off-policy actor-critics share: fields, acting, the critics' loss and step size, temperature."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxrl_up.envs import Box, Env, to_bounds
 from jaxrl_up.learning import off_policy
 from jaxrl_up.learning.exploration import random_first
 from jaxrl_up.learning.off_policy import Learner
-from jaxrl_up.learning.optimisation import descend
-from jaxrl_up.types import Array, PyTree, static, traced
+from jaxrl_up.types import Array, Key, PyTree, static, traced
 
-SPINUP = {  # of OpenAI Spinning Up, for all of them
-    "num_envs": 1,
-    "rollout_length": 50,
+SPINUP = {  # of OpenAI Spinning Up, for all of them: what differs from the defaults
     "train_every": 50,
     "gradient_steps": 50,
     "batch_size": 100,
     "buffer_size": 1_000_000,
-    "learning_starts": 1_000,
     "random_steps": 10_000,
-    "learning_rate": 1e-3,
-    "gamma": 0.99,
-    "tau": 0.005,
     "hidden": (256, 256),
 }
 
@@ -63,41 +55,30 @@ class ContinuousFields(Fields):
     """kind of noise added to actions: white, ou (Ornstein-Uhlenbeck) or pink"""
 
 
-def optimizer(config: Any) -> optax.GradientTransformation:
-    """Adam without its step size; each part of the parameters has a state of its own."""
-    return optax.scale_by_adam()
+def critic_rate(config: Any) -> Array | float:
+    """The step size of the critics."""
+    return config.learning_rate if config.critic_learning_rate is None else config.critic_learning_rate
 
 
-def init_optimizers(config: Any, params: Mapping[str, PyTree]) -> dict[str, PyTree]:
-    """A fresh optimiser state for each part of the parameters."""
-    return {part: optimizer(config).init(params[part]) for part in params}
+def critics_loss(values: Array, target: Array, weight: Array) -> tuple[Array, dict[str, Array]]:
+    """Mean squared error of critics `[C, N]` to one target `[N]`, each mean weighted `[N]`, summed over critics.
 
-
-def rates(config: Any) -> dict[str, Array | float]:
-    """The step size of each part."""
-    critic = config.learning_rate if config.critic_learning_rate is None else config.critic_learning_rate
-    return {"actor": config.learning_rate, "critic": critic, "log_alpha": config.learning_rate}
-
-
-def step_along(config: Any, learner: Learner, gradient: Mapping[str, PyTree]) -> Learner:
-    """Step the parts of the learner in `gradient`, each with its own optimiser state, step size and norm clip."""
-    params, opt_state = descend(
-        optimizer(config), learner.params, learner.opt_state, gradient, rates(config), config.max_grad_norm
-    )
-    return learner._replace(params=params, opt_state=opt_state)
-
-
-def critics_loss(values: Array, target: Array, weight: Array) -> Array:
-    """Mean squared error of critics `[C, N]` to one target `[N]`, each mean weighted `[N]`, summed over critics."""
+    With it, what is reported of the critics.
+    """
     target = off_policy.stopped(target, weight)
-    return jnp.sum(jax.vmap(lambda value: jnp.mean(weight * jnp.square(value - target)))(values))
+    loss = jnp.sum(jax.vmap(lambda value: jnp.mean(weight * jnp.square(value - target)))(values))
+    return loss, {"critic_loss": loss, "q_value": jnp.mean(values)}
 
 
-def with_temperature(config: Any, params: dict[str, PyTree]) -> dict[str, PyTree]:
-    """The parameters, and the logarithm of alpha among them where it is learned."""
+def with_temperature(config: Any, network: Any) -> Any:
+    """A network whose parameters have the logarithm of alpha as one more part, where it is learned."""
     if not config.learn_alpha:
-        return params
-    return {**params, "log_alpha": jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))}
+        return network
+
+    def init(key: Key) -> PyTree:
+        return {**network.init(key), "log_alpha": jnp.log(jnp.maximum(jnp.float32(config.alpha), 1e-8))}
+
+    return network._replace(init=init)
 
 
 def sample_actions(

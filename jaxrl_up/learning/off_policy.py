@@ -15,21 +15,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
+from jaxrl_up.config import as_key
 from jaxrl_up.envs import Env
+from jaxrl_up.learning import optimisation
 from jaxrl_up.learning import replay as replay_buffer
 from jaxrl_up.learning.networks import NetworkFields
-from jaxrl_up.learning.prioritized import draw, draw_index, init_priorities, rank, rank_new
-from jaxrl_up.learning.replay import Replay
-from jaxrl_up.learning.rollout import (
-    Interaction,
-    draw_ahead,
-    env_step,
-    no_episodes,
-    start,
-    steps_per_update,
-    training_env,
-)
+from jaxrl_up.learning.prioritized import draw, draw_index, rank, rank_new
+from jaxrl_up.learning.replay import Replay, Transitions
+from jaxrl_up.learning.rollout import Interaction, draw_ahead, env_step, no_episodes, start, training_env
+from jaxrl_up.learning.rollout import steps_per_update as steps_per_update
 from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means, static, traced
 
 
@@ -65,8 +61,8 @@ class Learner(NamedTuple):
     """All that is learned: restored to its last finite value when a seed fails."""
 
     params: PyTree  # by part, as "actor" and "critic"
-    target_params: PyTree
-    opt_state: PyTree  # of each part an optimiser's
+    target_params: PyTree  # by part, of those that have a target network
+    opt_state: PyTree  # by part, an optimiser's
 
     @property
     def acting(self) -> PyTree:
@@ -74,8 +70,16 @@ class Learner(NamedTuple):
         return self.params["actor"]
 
 
+# (config, env, params, target_params, batch, noise) -> a number, and what else comes of it: what is reported, by name,
+# and of Q-learning with it the errors [N] for priorities
+Loss = tuple[Array, Any]
 # after a gradient step: losses, a `Mean` where one is not of every step, and errors [N] for priorities
 Learned = tuple[Any, dict[str, Array | Mean], Array | None]
+
+
+def adam(config: Any) -> optax.GradientTransformation:
+    """Adam without its step size; each part of the parameters has a state of its own."""
+    return optax.scale_by_adam()
 
 
 class OffPolicy(NamedTuple):
@@ -84,6 +88,10 @@ class OffPolicy(NamedTuple):
     `env` is the environment as users know it, while actions are those of `training_env`: continuous ones in [-1, 1].
     """
 
+    networks: tuple[Callable[[Any, Env], Any], ...]
+    """(config, env) -> a network, whose `init(key)` gives its parameters by part"""
+    targets: tuple[str, ...]
+    """the parts that have a target network"""
     learn: Callable[..., Learned]
     """(config, env, learner, batch `[N]`, noise, step) -> (learner, losses, error `[N]` or None): gradient step number
     `step`, counted from 0; the errors rank the rows of a prioritised replay"""
@@ -94,6 +102,17 @@ class OffPolicy(NamedTuple):
     what the noise remembers; see `exploration`"""
     learning_noise: Callable[..., PyTree] = lambda config, env, key, shape: ()
     """(config, env, key, shape) -> noise `[*shape, ...]`, where the last axis of shape is N: what `learn` draws"""
+    init_noise: Callable[..., PyTree] | None = None
+    """(config, env, key) -> what the acting noise remembers at first, where it remembers anything"""
+    init_priorities: Callable[[Any], PyTree] = lambda config: ()
+    """config -> what ranks the rows of the replay; nothing where batches are drawn uniformly"""
+    optimizer: Callable[[Any], optax.GradientTransformation] = adam
+    """config -> what each part of the parameters is stepped by; see `descend`"""
+    learner: type[Learner] = Learner
+
+    def init(self, config: Any, env: Env, key: Key) -> State:
+        """Random networks, targets like them, an empty replay and fresh environments: `Algorithm.init`."""
+        return init(config, env, key, self)
 
     def update(self, config: Any, env: Env, state: State) -> tuple[State, Metrics]:
         """Act for `rollout_length` steps and learn between them: `Algorithm.update`."""
@@ -122,8 +141,12 @@ class State(NamedTuple):
         return self.replay, self.priorities
 
 
-def init(config: Any, env: Env, key: Key, learner: Learner, noise: PyTree = (), prioritized: bool = False) -> State:
-    """An empty replay, its rows ranked if `prioritized`, and fresh environments around a learner."""
+def init(config: Any, env: Env, key: Key, brought: OffPolicy) -> State:
+    """Networks with random weights, targets with the same, an empty replay and fresh environments.
+
+    The key is split into one for each network, one for the noise if it remembers anything, and one for the rest. Raises
+    `ValueError` for fields that do not fit one another.
+    """
     if config.rollout_length % config.train_every:
         raise ValueError(
             f"train_every={config.train_every} does not divide rollout_length={config.rollout_length}; choose a divisor"
@@ -132,13 +155,18 @@ def init(config: Any, env: Env, key: Key, learner: Learner, noise: PyTree = (), 
     if config.buffer_size < needed:
         reason = "learning_starts" if first_rows(config) > config.n_step + 1 else "n_step"
         raise ValueError(f"buffer_size={config.buffer_size} must be at least {needed} for this {reason} and num_envs")
-    env_key, state_key = jax.random.split(key)
+    networks, remembers = [network(config, env) for network in brought.networks], brought.init_noise is not None
+    *keys, rest = jax.random.split(as_key(key), len(networks) + remembers + 1)
+    params = {part: x for network, key in zip(networks, keys, strict=False) for part, x in network.init(key).items()}
+    targets = {part: params[part] for part in brought.targets}
+    opt_state = {part: brought.optimizer(config).init(params[part]) for part in params}
+    env_key, state_key = jax.random.split(rest)
     return State(
-        learner,
+        brought.learner(params, targets, opt_state),
         replay_buffer.init(training_env(env), config.buffer_size, config.num_envs),
         start(env, config.num_envs, env_key),
-        init_priorities(config) if prioritized else (),
-        noise,
+        brought.init_priorities(config),
+        () if brought.init_noise is None else brought.init_noise(config, env, keys[-1]),
         state_key,
         Counters(jnp.int32(0), jnp.int32(0)),
     )
@@ -230,6 +258,36 @@ def _zeros(function: Callable[[], PyTree]) -> PyTree:
 
 def _row(tree: PyTree, index: Any) -> PyTree:
     return jax.tree.map(lambda x: x[index], tree)
+
+
+def descend(
+    part: str,
+    loss: Callable[..., Loss],
+    rate: Array | float,
+    config: Any,
+    env: Env,
+    learner: Learner,
+    batch: Transitions,
+    noise: PyTree,
+    optimizer: Callable[[Any], optax.GradientTransformation] = adam,
+) -> tuple[Any, Any]:
+    """One step of size `rate` for a part of the learner, down the gradient of its loss; see `Loss`.
+
+    Returns the learner after the step, and what the loss returned beside the number before it.
+    """
+
+    def of_part(x: PyTree) -> Loss:
+        return loss(config, env, {**learner.params, part: x}, learner.target_params, batch, noise)
+
+    gradient, more = jax.grad(of_part, has_aux=True)(learner.params[part])
+    step = optimizer(config)
+    return optimisation.descend(learner, {part: gradient}, {part: rate}, step, config.max_grad_norm), more
+
+
+def track(learner: Any, rate: Array | float) -> Any:
+    """The learner after its targets moved to the online networks: theta' <- rate theta + (1 - rate) theta'."""
+    params = {part: learner.params[part] for part in learner.target_params}
+    return learner._replace(target_params=optimisation.track(params, learner.target_params, rate))
 
 
 def stopped(target: Array, weight: Array) -> Array:

@@ -8,7 +8,7 @@ rows away. What differs, the learning, is in `algorithms/`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -19,17 +19,10 @@ import optax
 from jaxrl_up import ops
 from jaxrl_up.config import as_key, schedule_steps
 from jaxrl_up.envs import Box, Discrete, Env, to_bounds
-from jaxrl_up.learning.networks import (
-    ActorCritic,
-    NetworkFields,
-    policy_value_network,
-    rescale_value,
-    sampling_noise,
-    to_float,
-    value_scale,
-)
-from jaxrl_up.learning.optimisation import descend as descend
-from jaxrl_up.learning.rollout import EpisodeSums, Interaction, start, steps_per_update, training_env, unroll
+from jaxrl_up.learning import networks, optimisation
+from jaxrl_up.learning.networks import to_float
+from jaxrl_up.learning.rollout import EpisodeSums, Interaction, start, training_env, unroll
+from jaxrl_up.learning.rollout import steps_per_update as steps_per_update
 from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means, static, traced
 
 SPINUP = {  # of OpenAI Spinning Up, for all of them
@@ -41,10 +34,17 @@ SPINUP = {  # of OpenAI Spinning Up, for all of them
     "initializer": "torch",
     "initial_log_std": -0.5,
 }
+GRADIENT_SPINUP = SPINUP | {  # and for those whose policy goes along a gradient
+    "learning_rate": 3e-4,
+    "value_learning_rate": 1e-3,
+    "anneal_learning_rate": False,
+    "max_grad_norm": None,
+    "adam_epsilon": 1e-8,
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Fields(NetworkFields):
+class Fields(networks.NetworkFields):
     """What all of them are told."""
 
     rollout_length: int = static(128, low=1)
@@ -135,21 +135,19 @@ class Batch(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """What a rollout leaves behind. `statistics` already include it, and are installed by `finish`."""
+    """What a rollout leaves behind."""
 
     batch: Batch
-    params: PyTree  # those that acted, the critic's scale brought up to date
+    learner: Learner  # the one that acted, with statistics and a scale of the critic that include the rollout
     reward: Array  # [T, B]
     discount: Array  # [T, B], gamma (1 - terminated)
     going: Array  # [T, B], 1 - done: the episode went on after this step
     next_value: Array  # [T, B], of the true successor; not to be read where the episode terminated
     interaction: Interaction
-    statistics: ops.RunningStatistics | None
-    return_statistics: ops.RunningStatistics | None
     episodes: EpisodeSums
 
 
-def network(config: Any, env: Env) -> ActorCritic:
+def network(config: Any, env: Env) -> networks.ActorCritic:
     """The actor-critic of a config; continuous actions live in [-1, 1] per bounded dimension.
 
     Its observations are those that `normalize` gives: floats where they are normalised, whatever their space.
@@ -157,17 +155,17 @@ def network(config: Any, env: Env) -> ActorCritic:
     env, space = training_env(env), env.observation_space
     if config.normalize_observations and isinstance(space, Box):
         env = env.replace(spec=env.spec._replace(observation_space=Box(-np.inf, np.inf, space.shape)))
-    return policy_value_network(config, env)
+    return networks.policy_value_network(config, env)
 
 
 def init(
     config: Any,
     env: Env,
     key: Key,
-    optimizer: optax.GradientTransformation,
+    optimizer: Callable[[Any], optax.GradientTransformation] = optimisation.adam,
     parts: tuple[str, ...] = ("actor", "critic"),
 ) -> State:
-    """Fresh networks, an optimiser for each of `parts`, statistics and environments.
+    """Fresh networks, an optimiser for each of `parts`, statistics and environments: `Algorithm.init`.
 
     Raises `ValueError` if observations that are no numbers shall be normalised.
     """
@@ -177,8 +175,8 @@ def init(
             "which the network sees one-hot; set it to False"
         )
     params_key, env_key, state_key = jax.random.split(as_key(key), 3)
-    params = network(config, env).init(params_key, config.initial_log_std)
-    opt_state = {part: optimizer.init(params[part]) for part in parts}
+    params = network(config, env).init(params_key)
+    opt_state = {part: optimizer(config).init(params[part]) for part in parts}
     statistics = ops.init_statistics(env.observation_space.shape) if config.normalize_observations else None
     return_statistics = ops.init_statistics() if config.normalize_returns else None
     return State(
@@ -197,10 +195,10 @@ def normalize(env: Env, statistics: ops.RunningStatistics | None, obs: Array) ->
 def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     """Run the policy for `rollout_length` steps and estimate advantages (Schulman et al. 2016, eq. 16)."""
     net = network(config, env)
-    params, _, statistics, return_statistics = state.learner
+    params, opt_state, statistics, return_statistics = state.learner
 
     noise_key, unroll_key = jax.random.split(key)
-    noise = sampling_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
+    noise = networks.sampling_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
 
     def policy(obs: Array, noise: Array) -> tuple[Array, Array]:
         distribution = net.policy(params["actor"], normalize(env, statistics, obs))
@@ -225,19 +223,9 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
         statistics = ops.update_statistics(statistics, to_float(cast(Box, env.observation_space), rows.obs))
     if return_statistics is not None:
         return_statistics = ops.update_statistics(return_statistics, target)
-        params = {**params, "critic": rescale_value(params["critic"], root_mean_square(return_statistics))}
-    return Collected(
-        batch,
-        params,
-        rows.reward,
-        discount,
-        going,
-        next_value,
-        interaction,
-        statistics,
-        return_statistics,
-        episodes,
-    )
+        params = {**params, "critic": networks.rescale_value(params["critic"], root_mean_square(return_statistics))}
+    learner = Learner(params, opt_state, statistics, return_statistics)
+    return Collected(batch, learner, rows.reward, discount, going, next_value, interaction, episodes)
 
 
 def root_mean_square(statistics: ops.RunningStatistics) -> Array:
@@ -248,20 +236,20 @@ def root_mean_square(statistics: ops.RunningStatistics) -> Array:
 
 def value_loss(critic: PyTree, value: Array, target: Array) -> Array:
     """The critic's loss in units of its scale, so that it is near 1 whatever the rewards."""
-    scale = value_scale(critic)
+    scale = networks.value_scale(critic)
     return ops.value_loss(value / scale, target / scale)
 
 
-def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
-    """`jnp.where` over two trees."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+def normalize_advantages(batch: Batch) -> Batch:
+    """The batch with advantages of zero mean and unit variance over its rows; a single row is left as it is."""
+    return batch._replace(advantage=ops.normalize_advantages(batch.advantage))
 
 
-def minibatches(batch: Batch, number: int, key: Key) -> Batch:
-    """Cut `[N, ...]` into `[number, N // number, ...]` at random; one minibatch is the batch as it is."""
+def minibatches(batch: PyTree, number: int, key: Key) -> PyTree:
+    """Cut a tree of `[N, ...]` into `[number, N // number, ...]` at random; one minibatch is the batch as it is."""
     if number == 1:
         return jax.tree.map(lambda x: x[None], batch)
-    order = shuffled(key, batch.advantage.shape[0])
+    order = shuffled(key, jax.tree.leaves(batch)[0].shape[0])
     return jax.tree.map(lambda x: x[order].reshape(number, -1, *x.shape[1:]), batch)
 
 
@@ -283,46 +271,33 @@ def shuffled(key: Key, n: int) -> Array:
 def fit_value(
     config: Any,
     env: Env,
-    optimizer: optax.GradientTransformation,
-    params: PyTree,
-    opt_state: PyTree,
+    learner: Learner,
     batch: Batch,
-    rates: Mapping[str, Array | float],
+    rate: Array | float,
     max_grad_norm: Array | float | None = None,
-) -> tuple[PyTree, PyTree, Mean]:
+) -> tuple[Learner, Mean]:
     """`value_steps` steps of the critic on the whole batch; the loss returned is the one before them, if there are."""
-    net = network(config, env)
+    net, params = network(config, env), learner.params
 
     def loss(critic: PyTree) -> Array:
         return value_loss(critic, net.value({**params, "critic": critic}, batch.obs), batch.target)
 
-    def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
-        params, opt_state = carry
-        before, gradient = jax.value_and_grad(loss)(params["critic"])
-        gradient = {"critic": gradient}
-        return descend(optimizer, params, opt_state, gradient, rates, max_grad_norm), before
+    def step(learner: Learner, _: None) -> tuple[Learner, Array]:
+        before, gradient = jax.value_and_grad(loss)(learner.params["critic"])
+        optimizer = optimisation.adam(config)
+        return optimisation.descend(learner, {"critic": gradient}, {"critic": rate}, optimizer, max_grad_norm), before
 
     if config.value_steps == 0:
-        return params, opt_state, Mean(jnp.float32(0.0), jnp.int32(0))
-    (params, opt_state), losses = jax.lax.scan(step, (params, opt_state), length=config.value_steps)
-    return params, opt_state, Mean(losses[0], jnp.int32(1))
+        return learner, Mean(jnp.float32(0.0), jnp.int32(0))
+    learner, losses = jax.lax.scan(step, learner, length=config.value_steps)
+    return learner, Mean(losses[0], jnp.int32(1))
 
 
 def finish(
-    config: Any,
-    state: State,
-    key: Key,
-    collected: Collected,
-    params: PyTree,
-    opt_state: PyTree,
-    losses: Mapping[str, Array | Mean],
+    config: Any, state: State, key: Key, collected: Collected, learner: Learner, losses: Mapping[str, Array | Mean]
 ) -> tuple[State, Metrics]:
-    """The state after an update. Statistics move only now, after the learner used the old ones.
-
-    Of the losses, those that are no `Mean` count once.
-    """
+    """The state after an update. Of the losses, those that are no `Mean` count once."""
     counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
-    learner = Learner(params, opt_state, collected.statistics, collected.return_statistics)
     state = State(learner, collected.interaction, key, counters)
     return state, Metrics(means(losses), *collected.episodes)
 

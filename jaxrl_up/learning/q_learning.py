@@ -1,19 +1,14 @@
-"""What DQN and its distributional relatives share: their fields, their learner, and what one begins with."""
+"""What DQN and its distributional relatives share: their fields, their learner, what steps it and ranks its rows."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import optax
 
-from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env
-from jaxrl_up.learning import off_policy
-from jaxrl_up.learning.networks import QFunction
-from jaxrl_up.types import Key, PyTree, static, traced
+from jaxrl_up.learning import off_policy, optimisation, prioritized
+from jaxrl_up.types import PyTree, static, traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +56,12 @@ class QLearner(off_policy.Learner):
 
 def optimizer(config: Any) -> optax.GradientTransformation:
     """Adam without its step size, over all parameters as one vector: on CPU each small operation costs."""
-    return optax.flatten(optax.scale_by_adam(eps=config.adam_epsilon))
+    return optax.flatten(optimisation.adam(config))
 
 
-def begin(config: Any, env: Env, key: Key, network: QFunction) -> off_policy.State:
-    """Initialise Q with random weights and Q^ with the same, and the replay to its capacity."""
-    params_key, state_key = jax.random.split(as_key(key))
-    space = env.observation_space
-    params = {"q": network.init(params_key, jnp.zeros((1, *space.shape), space.dtype))}
-    learner = QLearner(params, params, {"q": optimizer(config).init(params["q"])})
-    return off_policy.init(config, env, state_key, learner, prioritized=config.prioritized)
+def init_priorities(config: Any) -> PyTree:
+    """What ranks the replay's rows if the config says `prioritized`, else nothing."""
+    return prioritized.init_priorities(config) if config.prioritized else ()
 
 
 def anneals(config: Any) -> bool:

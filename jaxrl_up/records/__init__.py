@@ -32,6 +32,7 @@ from jaxrl_up.records.run_spec import LIMITS as LIMITS
 from jaxrl_up.records.run_spec import RunSpec as RunSpec
 from jaxrl_up.records.run_spec import Source as Source
 from jaxrl_up.records.run_spec import environment_options as environment_options
+from jaxrl_up.records.run_spec import load_part as load_part
 from jaxrl_up.records.run_spec import load_run as load_run
 from jaxrl_up.records.run_spec import read_config as read_config
 from jaxrl_up.records.run_spec import run_source as run_source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,9 +50,21 @@ def load_run(
     check_order(algo, env, config)
     algo = None if algo is None else find_algorithm(algo)
     env = None if env is None else envs.find(env)
+    return _load(directory, algo, env, None if config is None else lambda algo: take_config(algo, config))
+
+
+def load_part(directory: str | Path, algo: Algorithm, env: Env, config: PyTree) -> RunSpec:
+    """As `load_run`, with an algorithm, environment and config that were checked before."""
+    return _load(directory, algo, env, lambda algo: config)
+
+
+def _load(
+    directory: str | Path, algo: Algorithm | None, env: Env | None, given: Callable[[Algorithm], PyTree] | None
+) -> RunSpec:
+    """See `load_run`; `given` takes the algorithm that the run is of, which may be known from its config.toml only."""
     path, tables = _config_path(directory), read_config(directory)
     try:
-        run, fields, given = dict(tables["run"]), dict(tables["config"]), config
+        run, fields = dict(tables["run"]), dict(tables["config"])
         name, seeds = run.pop("algorithm"), seed_list(run.pop("seeds"))
         algo = _algorithm(name) if algo is None else algo
         if algo.name != name:
@@ -61,7 +73,7 @@ def load_run(
         if given is None:
             config = make_config(algo, **{key: from_toml(value) for key, value in fields.items()})
         else:
-            config = take_config(algo, given)
+            config = given(algo)
             _check_config(config, fields)
         settings = RunSettings(**{key: from_toml(run.pop(key)) for key in RECORDED if key in run})
         grid = {key: np.asarray(value, np.float32) for key, value in tables.get("grid", {}).items()}

@@ -222,7 +222,7 @@ def test_soft_actor_critic(name, target_entropy, n_step):
 
     def critics(params, obs, action):
         if name == "sac_discrete":
-            return module.critics(config, env, params, obs[None])[:, 0, action]
+            return module.critic_network(config, env).apply(params, obs[None])[:, 0, action]
         return module.network(config, env).critics(params, obs[None], action[None])[:, 0]
 
     critic_eps, actor_eps = (np.zeros((ROWS, n_step)), np.zeros(ROWS)) if name == "sac_discrete" else noise

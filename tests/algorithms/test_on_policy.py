@@ -12,7 +12,7 @@ from jaxrl_up import A2C, PPO, TRPO, VPG, envs, make_config, ops, train
 from jaxrl_up.algorithms import ppo, vpg
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import probes, rescale_action
-from jaxrl_up.learning import on_policy
+from jaxrl_up.learning import on_policy, optimisation
 
 
 def updated(algo, env, config, count, key=0):
@@ -55,8 +55,8 @@ def test_the_first_ratio_is_one_with_normalised_observations():
     policy = on_policy.network(config, env).policy(state.learner.params["actor"], batch.obs)
     np.testing.assert_allclose(policy.log_prob(batch.action), batch.log_prob, atol=1e-5)
     # the batch is seen through the statistics that acted; they have moved on since
-    assert float(collected.statistics.count) == float(state.learner.statistics.count) + batch.advantage.size
-    assert not same(collected.statistics, state.learner.statistics)
+    assert float(collected.learner.statistics.count) == float(state.learner.statistics.count) + batch.advantage.size
+    assert not same(collected.learner.statistics, state.learner.statistics)
     assert float(state.learner.statistics.count) == 4 * batch.advantage.size
 
 
@@ -65,9 +65,9 @@ def test_critic_keeps_its_values_when_its_scale_moves():
     state, _ = updated(PPO, env, config, 1)
     collected = rollout(env, config, state)
     net, obs = on_policy.network(config, env), collected.batch.obs
-    before, after = net.value(state.learner.params, obs), net.value(collected.params, obs)
+    before, after = net.value(state.learner.params, obs), net.value(collected.learner.params, obs)
     np.testing.assert_allclose(before, after, rtol=1e-5)
-    assert not same(state.learner.params["critic"], collected.params["critic"])
+    assert not same(state.learner.params["critic"], collected.learner.params["critic"])
 
 
 def test_a_gaussian_sample_is_clipped_for_the_environment_only():
@@ -156,11 +156,12 @@ def test_gradients_are_shortened_each_part_for_itself():
     params = {"actor": jnp.zeros(2), "critic": jnp.zeros(2)}
     gradient = {"actor": jnp.array([3.0, 4.0]), "critic": jnp.array([0.3, 0.4])}
     rates = {"actor": 1.0, "critic": 1.0}
-    state = {part: optax.EmptyState() for part in params}
-    after, _ = on_policy.descend(optax.identity(), params, state, gradient, rates, 1.0)
+    learner = on_policy.Learner(params, {part: optax.EmptyState() for part in params}, None, None)
+    after = optimisation.descend(learner, gradient, rates, optax.identity(), 1.0).params
     np.testing.assert_allclose(after["actor"], [-0.6, -0.8], rtol=1e-6)
     np.testing.assert_allclose(after["critic"], [-0.3, -0.4], rtol=1e-6)
-    still, _ = on_policy.descend(optax.identity(), params, state, jax.tree.map(jnp.zeros_like, params), rates, 1.0)
+    none = jax.tree.map(jnp.zeros_like, params)
+    still = optimisation.descend(learner, none, rates, optax.identity(), 1.0).params
     np.testing.assert_array_equal(still["actor"], 0.0)
 
 
@@ -189,6 +190,25 @@ def test_kl_stop_stops_each_seed_for_itself_and_never_the_value():
 
 def _pick(tree, i):
     return jax.tree.map(lambda x: x[i], tree)
+
+
+def test_the_kl_is_exact_where_it_is_said_so():
+    env, config = cartpole(), canonical(tiny(PPO, kl_estimate="exact", num_minibatches=1, num_epochs=4))
+    state = begun(PPO, env, config)
+    batch = rollout(env, config, state).batch
+    batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+    params = jax.tree.map(lambda x: x + 0.1, state.learner.params)
+    old, new = (on_policy.network(config, env).policy(x["actor"], batch.obs) for x in (state.learner.params, params))
+    _, losses = ppo.loss(config, env, params, batch, 0.2, old)
+    p, q = np.exp(old.log_probs()), np.exp(new.log_probs())
+    np.testing.assert_allclose(losses["kl"], np.mean(np.sum(p * np.log(p / q), axis=-1)), rtol=1e-3, atol=1e-7)
+    _, (exact,) = updated(PPO, env, config, 1)
+    _, (k1,) = updated(PPO, env, config.replace(kl_estimate="k1"), 1)
+    assert exact["kl"] > 0
+    assert exact["kl"] != k1["kl"]
+    assert {name: x for name, x in exact.items() if name != "kl"} == {name: x for name, x in k1.items() if name != "kl"}
+    _, (each,) = updated(PPO, env, config.replace(target_kl=jnp.float32(0.0)), 1)
+    assert each["stopped"] == 0.75  # the first step is from where KL is 0
 
 
 def test_a_kl_stop_that_never_comes_changes_nothing():
@@ -368,12 +388,12 @@ def test_value_steps_do_not_train_a_shared_torso(algo):
     env, config = cartpole(), canonical(tiny(algo, shared=True))
     state = begun(algo, env, config)
     batch = rollout(env, config, state).batch
-    params, opt_state = state.learner.params, state.learner.opt_state
-    optimizer = optax.scale_by_adam()
-    fitted, _, loss = on_policy.fit_value(config, env, optimizer, params, opt_state, batch, {"critic": 0.1})
+    params = state.learner.params
+    learner, loss = on_policy.fit_value(config, env, state.learner, batch, 0.1)
+    fitted = learner.params
     assert same(fitted["actor"], params["actor"])
     assert not same(fitted["critic"], params["critic"])
     assert loss.value > 0
     none = config.replace(value_steps=0)
-    fitted, _, loss = on_policy.fit_value(none, env, optimizer, params, opt_state, batch, {"critic": 0.1})
-    assert same(fitted, params) and np.isnan(loss.value)  # of a step that was not made
+    learner, loss = on_policy.fit_value(none, env, state.learner, batch, 0.1)
+    assert same(learner.params, params) and np.isnan(loss.value)  # of a step that was not made

@@ -1,6 +1,8 @@
 """Public entries take names, dicts and numbers of any kind, and still trace."""
 
+import dataclasses
 import sys
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,7 @@ from jaxrl_up import (
 )
 from jaxrl_up.algorithms import check_policy, take
 from jaxrl_up.analysis import record_episode
+from jaxrl_up.cli import main
 from jaxrl_up.experiments import Sink, as_sinks
 
 FIELDS = {"total_steps": 64, "num_envs": 2, "rollout_length": 8, "num_epochs": 1, "num_minibatches": 1, "hidden": (4,)}
@@ -134,3 +137,50 @@ def test_the_policies_check_is_by_shape_alone():
     shapes = jax.eval_shape(lambda key: PPO.init(config, cartpole(), key), jax.random.key(0)).policy
     halved = jax.tree.map(lambda x: np.zeros(x.shape, np.float16), shapes)
     check_policy(PPO, cartpole(), config, halved)
+
+
+@pytest.fixture
+def checks(monkeypatch):
+    """How often each field was checked."""
+    counted, fields = Counter(), sys.modules["jaxrl_up.config.fields"]
+
+    def counting(field, given, held=fields.held):
+        counted[field.name] += 1
+        return held(field, given)
+
+    for module in (fields, sys.modules["jaxrl_up.config"], sys.modules["jaxrl_up.experiments.sweeps.points"]):
+        monkeypatch.setattr(module, "held", counting)
+    return counted
+
+
+ONCE = dict.fromkeys((field.name for field in dataclasses.fields(PPO.Config)), 1)
+HOW = {"num_evals": 1, "num_episodes": 2, "max_eval_steps": 6, "progress": False}
+
+
+@pytest.mark.parametrize("config", [FIELDS, PPO.Config(**FIELDS)], ids=["a dict", "a config"])
+def test_a_run_checks_its_config_once(config, checks, tmp_path):
+    """From the door to the gradient step, the checkpoint and the report."""
+    result = run("ppo", "CartPole-v1", config, 1, tmp_path / "run", **HOW)
+    result.policy()(np.zeros(4, np.float32))
+    assert checks == ONCE
+    checks.clear()
+    resume(tmp_path / "run", total_steps=128, schedule_steps=64, progress=False)
+    assert checks == {**ONCE, "total_steps": 2, "schedule_steps": 2}  # those of config.toml, and the new ones
+
+
+def test_a_command_line_checks_its_config_once(checks, tmp_path):
+    words = [f"--{name}={','.join(map(str, x)) if name == 'hidden' else x}" for name, x in FIELDS.items()]
+    words += ["--seeds=1", "--num-evals=1", "--num-episodes=2", "--max-eval-steps=6", "--no-progress"]
+    assert main(["train", "ppo", *words, "--directory", str(tmp_path / "run")]) == 0
+    assert checks == ONCE
+    checks.clear()
+    assert main(["sweep", "ppo", *words, "--grid", "gamma=0.9,0.99", "--directory", str(tmp_path / "sweep")]) == 0
+    assert checks == {**ONCE, "gamma": 3}  # and the two values of the grid
+
+
+def test_the_compiled_gear_checks_its_config_once(checks):
+    train("ppo", "CartPole-v1", FIELDS, 0, 1, EVALUATION)
+    assert checks == ONCE
+    checks.clear()
+    sweep("ppo", "CartPole-v1", FIELDS, {"gamma": [0.9, 0.99]}, jnp.arange(1), 1, EVALUATION)
+    assert checks == ONCE  # the values of the grid are arrays, checked as such

@@ -47,7 +47,7 @@ def test_canonical_gives_a_number_one_type(value):
 
 
 def test_canonical_leaves_the_rest_and_can_be_repeated():
-    config = canonical(Example(sizes=[3, 2]))
+    config = canonical(check(Example(sizes=[3, 2])))
     assert config.sizes == (3, 2)
     assert config.limit is None
     assert hash(jax.tree.structure(config)) == hash(jax.tree.structure(canonical(config)))
@@ -115,7 +115,7 @@ def test_a_config_holds_plain_values(field, given, held):
     assert found == held
     assert type(found) is type(held)
     assert all(type(x) is int for x in found) if field == "sizes" else True
-    assert canonical(Example(**{field: given})) == canonical(Example(**{field: held}))
+    assert canonical(check(Example(**{field: given}))) == canonical(Example(**{field: held}))
 
 
 @pytest.mark.parametrize("hold", [np.float32, np.float64, np.array, jnp.float32, jnp.asarray])

@@ -34,6 +34,7 @@ from jaxrl_up.ops import Categorical, DiagonalGaussian
 
 def config(**fields):
     chosen = {"network": "auto", "hidden": (8,), "activation": "tanh", "initializer": "flax", "shared": False}
+    chosen |= {"initial_log_std": 0.0}
     return SimpleNamespace(**{**chosen, **fields})
 
 
@@ -130,7 +131,7 @@ def test_dense_is_a_linear_layer_whatever_its_width(features, lead):
 
 def test_orthogonal_gains_of_the_heads():
     net = policy_value_network(config(initializer="orthogonal"), spaces(Box(-1, 1, (6,)), Discrete(3)))
-    params = net.init(jax.random.key(0), 0.0)
+    params = net.init(jax.random.key(0))
     logits = params["actor"]["params"]["head"]["logits"]["Dense_0"]
     value = params["critic"]["params"]["head"]["value"]["Dense_0"]
     torso = params["actor"]["params"]["torso"]["MLP_0"]["Dense_0"]["Dense_0"]
@@ -177,10 +178,10 @@ OBSERVATIONS = {
 def test_actor_critic_on_every_kind_of_observation(name, shared):
     space = OBSERVATIONS[name]
     for action, shape in ((Discrete(3), (3,)), (Box(-1, 1, (2,)), (2,))):
-        net = policy_value_network(config(shared=shared), spaces(space, action))
+        net = policy_value_network(config(shared=shared, initial_log_std=-0.5), spaces(space, action))
 
         def outputs(key, net=net):
-            params = net.init(key, -0.5)
+            params = net.init(key)
             obs = jnp.zeros((5, 2, *space.shape), space.dtype)
             return params, net.policy(params["actor"], obs), net.value(params, obs), net.both(params, obs)
 
@@ -258,7 +259,7 @@ def test_observations_of_another_space_are_refused(space, obs, message):
 @pytest.mark.parametrize("shape", [(5, 2), (1, 7), (2, 2), (2, 5, 3), (5, 2, 3), (1, 1)])
 def test_what_no_convolution_fits_on_is_a_list_of_numbers(shape):
     env = spaces(Box(0, 1, shape), Discrete(3))
-    params = jax.eval_shape(q_network(config(), env).init, jax.random.key(0), jnp.zeros((1, *shape)))
+    params = jax.eval_shape(q_network(config(), env).init, jax.random.key(0))["q"]
     kernel = params["params"]["torso"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"]
     assert kernel.shape[0] == math.prod(shape)
     with pytest.raises(ValueError, match=rf"{re.escape(str(shape))}: choose network='mlp'"):
@@ -274,7 +275,7 @@ def test_a_cnn_needs_images_and_every_network_needs_numbers():
             policy_value_network(config(), spaces(Box(0, 1, shape), Discrete(2)))
     for shape in ((3, 3), (3, 40, 1), (36, 36, 2), (40, 36)):  # those that a convolution just fits on
         env = spaces(Box(0, 1, shape), Discrete(2))
-        params = jax.eval_shape(q_network(config(), env).init, jax.random.key(0), jnp.zeros((1, *shape)))
+        params = jax.eval_shape(q_network(config(), env).init, jax.random.key(0))["q"]
         assert "CNN_0" in params["params"]["torso"]
 
 
@@ -283,7 +284,7 @@ def test_policy_needs_the_actor_alone_and_shared_features_are_shared():
     obs = jnp.ones((1, 3))
     for shared in (False, True):
         net = policy_value_network(config(shared=shared), env)
-        params = net.init(jax.random.key(0), 0.0)
+        params = net.init(jax.random.key(0))
         gradient = jax.grad(lambda p: jnp.sum(net.value(p, obs)))(params)  # noqa: B023
         moved = any(np.any(g) for g in jax.tree.leaves(gradient["actor"]))
         assert moved == shared
@@ -292,8 +293,8 @@ def test_policy_needs_the_actor_alone_and_shared_features_are_shared():
 
 
 def test_initial_log_std_and_the_log_std_is_of_no_state():
-    net = policy_value_network(config(), spaces(Box(-1, 1, (3,)), Box(-1, 1, (2,))))
-    params = net.init(jax.random.key(0), -0.7)
+    net = policy_value_network(config(initial_log_std=-0.7), spaces(Box(-1, 1, (3,)), Box(-1, 1, (2,))))
+    params = net.init(jax.random.key(0))
     policy = net.policy(params["actor"], jnp.ones((4, 3)))
     np.testing.assert_allclose(policy.log_std, np.full((4, 2), -0.7), rtol=1e-6)
     assert params["actor"]["params"]["head"]["log_std"].shape == (2,)
@@ -301,7 +302,7 @@ def test_initial_log_std_and_the_log_std_is_of_no_state():
 
 def test_rescaling_a_critic_keeps_its_values_and_no_gradient_moves_the_scale():
     net = policy_value_network(config(), spaces(Box(-1, 1, (3,)), Discrete(2)))
-    params = net.init(jax.random.key(0), 0.0)
+    params = net.init(jax.random.key(0))
     obs = jax.random.normal(jax.random.key(1), (5, 3))
     assert float(value_scale(params["critic"])) == 1
     scaled = {**params, "critic": rescale_value(params["critic"], jnp.float32(40.0))}
@@ -319,7 +320,7 @@ class Own(nn.Module):
 
 def test_own_module_as_a_network():
     net = policy_value_network(config(network=Own()), spaces(Box(-1, 1, (3,)), Discrete(2)))
-    params = net.init(jax.random.key(0), 0.0)
+    params = net.init(jax.random.key(0))
     assert params["actor"]["params"]["torso"]["network"]["Dense_0"]["kernel"].shape == (3, 7)
 
 

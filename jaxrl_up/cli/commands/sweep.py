@@ -56,7 +56,6 @@ def main(arguments: list[str]) -> int:
 
 def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
     from jaxrl_up import envs
-    from jaxrl_up.algorithms import make_config
     from jaxrl_up.experiments import check_place, plan_lines, start_sweep, use_all_cores
 
     points = _points(algo, options)
@@ -67,15 +66,14 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     directory = place_of(options, "a sweep")
     settings = settings_of(options, halving=options.halving, eta=options.eta, max_lanes=options.max_lanes)
     try:
-        config = make_config(algo, options.preset, **fields)
         with counting(f"loading {options.env}", options.progress):
             env = envs.make(options.env, **env_options)
         if options.dry_run:
             if directory is not None:
                 check_place(directory, options.force)
-            print("\n".join(plan_lines(algo, env, config, points, options.seeds, settings)), flush=True)
+            print("\n".join(plan_lines(algo, env, fields, points, options.seeds, settings)), flush=True)
             return 0
-        result = start_sweep(algo, env, config, points, options.seeds, directory, settings)
+        result = start_sweep(algo, env, fields, points, options.seeds, directory, settings)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report(result)

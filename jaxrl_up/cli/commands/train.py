@@ -51,7 +51,6 @@ def main(arguments: list[str]) -> int:
 
 def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
     from jaxrl_up import envs
-    from jaxrl_up.algorithms import make_config
     from jaxrl_up.experiments import ask, memory_lines, start, use_all_cores
     from jaxrl_up.records import RUNS, reserve
 
@@ -61,12 +60,11 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     check_env(options.env)
     directory, reserved = _directory(options), None
     try:
-        config = make_config(algo, options.preset, **fields)
         with counting(f"loading {options.env}", options.progress):
             env = envs.make(options.env, **env_options)
-            asked = ask(algo, env, config, options.seeds, directory, settings_of(options))
+            asked = ask(algo, env, fields, options.seeds, directory, settings_of(options))
         if options.dry_run:
-            print("\n".join(memory_lines(algo, env, config, runs)), flush=True)
+            print("\n".join(memory_lines(algo, env, asked.config, runs)), flush=True)
             return 0
         if directory is None and options.directory != "none":
             directory = reserved = reserve(RUNS / f"{algo.name}-{options.env}")

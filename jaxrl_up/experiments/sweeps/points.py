@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from jaxrl_up import envs
-from jaxrl_up.config import canonical, check, held, is_number, plain, shape, shown, traced_fields, whole
+from jaxrl_up.config import canonical, check_relations, held, is_number, plain, shape, shown, traced_fields, whole
 from jaxrl_up.config import spell as full_name
 from jaxrl_up.envs import Env, as_parameter
 from jaxrl_up.records import DIGITS, LIMITS, Point, describe_environment, environment_options, short, text, toml_value
@@ -95,8 +95,8 @@ def random_points(
 def spell(env: Env, config: PyTree, points: Iterable[Point]) -> tuple[Point, ...]:
     """The points with each name spelt one way, `field` or `env.parameter`, and values as configs hold them.
 
-    Raises `ValueError` for no points, points of unequal names, and a name that is unknown, unclear or given twice, and
-    `TypeError` for what is no point.
+    Raises `ValueError` for no points, points of unequal names, a name that is unknown, unclear or given twice, and a
+    value out of range, and `TypeError` for what is no point.
     """
     listed: tuple[Any, ...] = (
         tuple(points) if isinstance(points, Iterable) and not isinstance(points, str) else (points,)
@@ -128,7 +128,8 @@ def spell(env: Env, config: PyTree, points: Iterable[Point]) -> tuple[Point, ...
 def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
     """The environment and config of a point, its names spelt out. Raises `ValueError` for a value not allowed."""
     params = {name.removeprefix("env."): value for name, value in point.items() if name.startswith("env.")}
-    config = check(config.replace(**{name: value for name, value in point.items() if not name.startswith("env.")}))
+    config = config.replace(**{name: value for name, value in point.items() if not name.startswith("env.")})
+    check_relations(config)  # each value was checked where it was spelt out
     for name, value in params.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"env.{name}={value:g} must be a finite number")
@@ -215,11 +216,12 @@ def _is_built_by_name(env: Env) -> bool:
 def _as_held(env: Env, config: PyTree, name: str, value: Any) -> Any:
     """A value as the config or environment holds it: Python numbers, tuples, floats for what is traced."""
     value = _plain(value)
-    parameter = name.startswith("env.") and name.removeprefix("env.") in env.params
-    if type(value) is int and (parameter or name in traced_fields(config)):
-        return float(as_parameter(name, value)) if parameter else float(value)
     field = next((field for field in dataclasses.fields(config) if field.name == name), None)
-    return value if field is None else held(field, value)
+    if field is None:
+        whole_parameter = type(value) is int and name.removeprefix("env.") in env.params
+        return float(as_parameter(name, value)) if whole_parameter else value
+    value = held(field, value)
+    return float(value) if type(value) is int and name in traced_fields(config) else value
 
 
 def _plain(value: Any) -> Any:

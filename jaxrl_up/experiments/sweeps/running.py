@@ -49,7 +49,7 @@ from jaxrl_up.records import (
     check_settings,
     checkpoint,
     expand,
-    load_run,
+    load_part,
     load_snapshot,
     make_directory,
     reserve,
@@ -205,7 +205,7 @@ def _make_room(sweep: Sweep, cell: Cell, held: dict[int, Snapshot]) -> None:
 def _load_cell(sweep: Sweep, k: int) -> RunSpec:
     """A part as its directory says."""
     member = sweep.groups[sweep.cells[k].group]
-    return load_run(cell_directory(sweep, k), sweep.base.algo, member.env, member.config)
+    return load_part(cell_directory(sweep, k), sweep.base.algo, member.env, member.config)
 
 
 def _train(

@@ -52,7 +52,7 @@ class ActionCritic(nn.Module):
 class ActorCritics(NamedTuple):
     """An actor and an ensemble of critics as pure functions over `params = {"actor": ..., "critic": ...}`."""
 
-    init: Callable[[Key], PyTree]
+    init: Callable[[Key], PyTree]  # key -> params
     actor: Callable[[PyTree, Array], tuple[Array, ...]]  # (params["actor"], obs) -> its outputs, each [..., D]
     critics: Callable[[PyTree, Array, Array], Array]  # (params["critic"], obs, action) -> [C, ...]
 

@@ -80,7 +80,7 @@ class Critic(nn.Module):
 class ActorCritic(NamedTuple):
     """Pure functions over `params = {"actor": ..., "critic": ...}`; the actor alone suffices to act."""
 
-    init: Callable[[Key, float | Array], PyTree]  # (key, initial_log_std) -> params
+    init: Callable[[Key], PyTree]  # key -> params
     policy: Callable[[PyTree, Array], Any]  # (params["actor"], obs [..., *shape]) -> distribution
     value: Callable[[PyTree, Array], Array]  # (params, obs) -> [...]
     both: Callable[[PyTree, Array], tuple[Any, Array]]  # (params, obs) -> distribution, value
@@ -90,17 +90,17 @@ def policy_value_network(config: Any, env: Any) -> ActorCritic:
     """Build the networks that a config and the spaces of `env` describe.
 
     Reads `network` (`auto`, `mlp`, `cnn` or a linen module `obs [..., *shape] -> features [..., D]`),
-    `hidden`, `activation`, `initializer` and `shared`: with `shared` the critic is a head on the actor's
-    features, and the torso belongs to `params["actor"]`.
+    `hidden`, `activation`, `initializer`, `initial_log_std` and `shared`: with `shared` the critic is a head on the
+    actor's features, and the torso belongs to `params["actor"]`.
     """
     torso = make_torso(config, env, config.hidden)
     actor = Actor(torso, PolicyHead(env.action_space, config.initializer))
     critic = Critic(None if config.shared else torso, ValueHead(config.initializer))
 
-    def init(key: Key, initial_log_std: float | Array = 0.0) -> PyTree:
+    def init(key: Key) -> PyTree:
         actor_key, critic_key = jax.random.split(key)
         obs = jnp.zeros((1, *env.observation_space.shape), env.observation_space.dtype)
-        (_, features), actor_params = actor.init_with_output(actor_key, obs, initial_log_std)
+        (_, features), actor_params = actor.init_with_output(actor_key, obs, config.initial_log_std)
         return {
             "actor": actor_params,
             "critic": critic.init(critic_key, features if config.shared else obs),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from jaxrl_up.learning.networks.encoders import action_dims, make_torso
 from jaxrl_up.learning.networks.layers import ACTIVATIONS, Dense
@@ -57,21 +58,32 @@ class QNetwork(nn.Module):
 
 
 class QFunction(NamedTuple):
-    """A `QNetwork` as pure functions."""
+    """A `QNetwork`, or several that are computed together, as pure functions over one part of the parameters."""
 
-    init: Callable[[Key, Array], PyTree]
-    apply: Callable[[PyTree, Array], Array]
+    init: Callable[[Key], PyTree]  # key -> params, {part: ...}
+    apply: Callable[[PyTree, Array], Array]  # (params[part], obs) -> [..., A] or [..., A, atoms]; of several [C, ...]
 
 
-def q_network(config: Any, env: Any, atoms: int | None = None, dueling: bool = False) -> QFunction:
-    """The action-value network that a config describes, for discrete actions.
+def q_network(
+    config: Any, env: Any, atoms: int | None = None, dueling: bool = False, part: str = "q", number: int | None = None
+) -> QFunction:
+    """The action-value network that a config describes, for discrete actions; or a `number` of them, side by side.
 
     Reads `network`, `hidden`, `activation` and `initializer`. With `dueling` the last hidden layer is there twice, in
-    either stream, and not in the torso (unless it is the only one).
+    either stream, and not in the torso (unless it is the only one). `part` names its parameters.
     """
     hidden = list(config.hidden)
     torso_hidden = hidden[:-1] if dueling and len(hidden) > 1 else hidden
     torso = make_torso(config, env, torso_hidden)
     head = QHead(action_dims(env.action_space), atoms, dueling, hidden[-1], config.activation, config.initializer)
     net = QNetwork(torso, head)
-    return QFunction(net.init, cast(Any, net.apply))
+    apply = cast(Any, net.apply)
+
+    def init(key: Key) -> PyTree:
+        space = env.observation_space
+        obs = jnp.zeros((1, *space.shape), space.dtype)
+        if number is None:
+            return {part: net.init(key, obs)}
+        return {part: jax.vmap(lambda key: net.init(key, obs))(jax.random.split(key, number))}
+
+    return QFunction(init, apply if number is None else jax.vmap(apply, in_axes=(0, None)))
