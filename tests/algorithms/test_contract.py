@@ -1,5 +1,7 @@
 """What every algorithm of the registry promises; a new one inherits these tests."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +32,7 @@ from jaxrl_up.training import advance, begin, train_program
 SEEDS = tuple(range(8))
 PADDED = (4, 1, 6)  # three seeds on two devices
 
-# A value for each traced field that is unlike the default and shows within a few updates. New algorithms add theirs.
+# Values of traced fields that are unlike the default and show within a few updates, where those of `other` would not.
 OTHER = {
     "learning_rate": 0.03,
     "value_learning_rate": 0.02,
@@ -75,6 +77,17 @@ NEUTRAL = {
     "target_entropy": -1.0,
 }
 DISCRETE_IGNORES = {"initial_log_std"}
+
+
+def other(config, name):
+    """A value of a traced field unlike its own: that of `OTHER`, or one far off in its range, or ten times as much."""
+    if name in OTHER:
+        return OTHER[name]
+    field = next(field for field in dataclasses.fields(config) if field.name == name)
+    (low, high), default = field.metadata["range"], getattr(config, name)
+    if np.isfinite(high - low):
+        return max(0.9 * low + 0.1 * high, 0.1 * low + 0.9 * high, key=lambda x: abs(x - default))
+    return 10 * default or 1.0
 
 
 @pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="session")
@@ -139,8 +152,6 @@ def grid(algo):
     """Lane 0 is the base; lane i + 1 has another value of traced field i."""
     config = tiny(algo)
     fields = traced_fields(config)
-    missing = set(fields) - set(OTHER)
-    assert not missing, f"say in OTHER which value of {missing} makes a difference"
     config = config.replace(
         **{name: NEUTRAL[name] for name in fields if getattr(config, name) is None},
         **({"delta": 30.0} if "delta" in fields else {}),  # so large that the line search has to backtrack
@@ -149,7 +160,7 @@ def grid(algo):
     swept = {}
     for i, name in enumerate(fields):
         column = np.full(len(fields) + 1, getattr(config, name), np.float32)
-        column[i + 1] = OTHER[name]
+        column[i + 1] = other(config, name)
         swept[f"config.{name}"] = column
     return config, swept, start_lanes(algo, task(algo), config, [7] * (len(fields) + 1), swept)
 
@@ -246,7 +257,7 @@ def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
     if name not in traced_fields(config) or "cg_iterations" in field_names(algo):
         pytest.skip("not a field, or one whose steps amplify rounding")
     index = 1 + traced_fields(config).index(name)
-    changed = config.replace(**{name: OTHER[name]})
+    changed = config.replace(**{name: other(config, name)})
     state, _ = train(algo, task(algo), changed, jax.random.key(7), 1, EVALUATION)
     assert_close(lane(swept_whole[0].state, index).learner, state.learner, rtol=1e-4, atol=2e-5)
 

@@ -1,8 +1,9 @@
-"""Every algorithm learns a discrete and a continuous task: six seeds each, with defaults but for what is listed."""
+"""Every algorithm learns a task: six seeds each, with defaults but for what is listed, or by its recipes."""
 
 import pytest
 
 from jaxrl_up import ALGORITHMS, envs, make_config, run
+from jaxrl_up.experiments import read_recipe, recipe_names
 
 PENDULUM = {"num_envs": 16, "gamma": 0.95}
 BATCH = {**PENDULUM, "rollout_length": 128}
@@ -26,6 +27,10 @@ TASKS = {
     ("ppo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "num_epochs": 10, "num_minibatches": 16}, -250),
     ("trpo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "value_steps": 40}, -400),
 }
+LISTED = {name for name, _ in TASKS}
+for recipe in map(read_recipe, recipe_names()):  # of algorithms that are not listed
+    if recipe["algorithm"] not in LISTED and "bar" in recipe and "preset" not in recipe and "parameters" not in recipe:
+        TASKS[recipe["algorithm"], recipe["environment"]] = (recipe.get("config", {}), recipe["bar"])
 
 
 @pytest.mark.learning
