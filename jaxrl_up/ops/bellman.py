@@ -3,7 +3,9 @@
 A tabular model is `transition[s, a, s']` = P(s' | s, a) and `reward[s, a]` = E[r | s, a]; its `discount` is a
 scalar gamma or `[S, A]` = gamma * (1 - terminated). Sampled functions take any leading axes, with
 `discount` = gamma * (1 - terminated) per row and everything "next" belonging to the true successor. What has a
-discount or a probability of 0 is not read, so it may be infinite or nan.
+discount or a probability of 0 is not read, so it may be infinite or nan. A `mask`, bool `[..., A]` and true where the
+action is allowed in the next state, leaves the others out, unread as well; where it allows none, as it may after the
+end of an episode, all are, and so without a mask. See `masks`.
 Nothing here stops a gradient: `value_loss` stops its targets, other callers stop them themselves.
 """
 
@@ -14,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.ops.arithmetic import read, weighted
+from jaxrl_up.ops.masks import masked_argmax, masked_log_softmax, masked_max, masked_probs
 from jaxrl_up.types import Array
 
 # -- of a known model ------------------------------------------------------------------------------
@@ -47,15 +50,18 @@ def q_from_v(values: Array, transition: Array, reward: Array, discount: Array | 
     return reward + weighted(jnp.broadcast_to(discount, reward.shape), ahead)
 
 
-def v_from_q(q_values: Array, policy: Array) -> Array:
+def v_from_q(q_values: Array, policy: Array, *, mask: Array | None = None) -> Array:
     """V(s) = sum_a pi(a | s) Q(s, a), from `[..., A]` and probabilities `[..., A]` to `[...]`.
 
-    Reference: Sutton & Barto 2018, exercise 3.18. Raises AssertionError if the shapes differ.
+    With a mask of this state, pi is restricted to the allowed actions: `masked_probs`. Reference: Sutton & Barto 2018,
+    exercise 3.18. Raises AssertionError if the shapes differ.
 
     >>> v_from_q(jnp.array([2.0, 6.0]), policy=jnp.array([0.75, 0.25])).tolist()
     3.0
     """
     chex.assert_equal_shape([q_values, policy])
+    if mask is not None:
+        policy = masked_probs(policy, mask)
     return jnp.sum(weighted(policy, q_values), axis=-1)
 
 
@@ -94,22 +100,27 @@ def expectation_backup_q(
     return q_from_v(v_from_q(q_values, policy), transition, reward, discount)
 
 
-def optimality_backup_v(values: Array, transition: Array, reward: Array, discount: Array | float) -> Array:
+def optimality_backup_v(
+    values: Array, transition: Array, reward: Array, discount: Array | float, *, mask: Array | None = None
+) -> Array:
     """(T* V)(s) = max_a (R(s, a) + gamma sum_s' P(s' | s, a) V(s')); its fixed point is V*.
 
-    Reference: Sutton & Barto 2018, eq. 4.10. Shapes and errors as in `q_from_v`; the result is `[S]`.
+    Reference: Sutton & Barto 2018, eq. 4.10. Shapes and errors as in `q_from_v`; `mask` `[S, A]`, of the actions that
+    the maximum is over; the result is `[S]`.
     """
-    return jnp.max(q_from_v(values, transition, reward, discount), axis=-1)
+    return masked_max(q_from_v(values, transition, reward, discount), mask)
 
 
-def optimality_backup_q(q_values: Array, transition: Array, reward: Array, discount: Array | float) -> Array:
+def optimality_backup_q(
+    q_values: Array, transition: Array, reward: Array, discount: Array | float, *, mask: Array | None = None
+) -> Array:
     """(T* Q)(s, a) = R(s, a) + gamma sum_s' P(s' | s, a) max_b Q(s', b); its fixed point is Q*.
 
-    Reference: Sutton & Barto 2018, eq. 4.2. Shapes and errors as in `q_from_v`; `q_values` is `[S, A]`, as
-    is the result.
+    Reference: Sutton & Barto 2018, eq. 4.2. Shapes and errors as in `q_from_v`; `q_values` is `[S, A]`, as are the
+    `mask` of the actions that the maximum is over and the result, which has forbidden actions too.
     """
     q_values = read(jnp.max(transition, axis=(0, 1)), q_values)
-    return q_from_v(jnp.max(q_values, axis=-1), transition, reward, discount)
+    return q_from_v(masked_max(q_values, mask), transition, reward, discount)
 
 
 # -- from samples ----------------------------------------------------------------------------------
@@ -165,33 +176,37 @@ def td_error(value: Array, reward: Array, discount: Array, next_value: Array) ->
     return td_target(reward, discount, next_value) - value
 
 
-def q_learning_target(reward: Array, discount: Array, next_q_values: Array) -> Array:
-    """r + discount max_a Q(s', a), the sample of T* Q.
+def q_learning_target(reward: Array, discount: Array, next_q_values: Array, *, mask: Array | None = None) -> Array:
+    """r + discount max_a Q(s', a), the sample of T* Q, over the a that `mask` allows in s'.
 
-    `reward`, `discount` (in [0, 1]) `[...]`; `next_q_values` `[..., A]`. Reference: Sutton & Barto 2018, eq. 6.8;
-    Mnih et al. 2015, algorithm 1. Raises AssertionError if the shapes do not belong together.
+    `reward`, `discount` (in [0, 1]) `[...]`; `next_q_values`, `mask` `[..., A]`. Reference: Sutton & Barto 2018, eq.
+    6.8; Mnih et al. 2015, algorithm 1. Raises AssertionError if the shapes do not belong together.
 
     >>> q_learning_target(jnp.array(1.0), jnp.array(0.5), next_q_values=jnp.array([2.0, 4.0])).tolist()
     3.0
     """
-    return td_target(reward, discount, jnp.max(read(discount, next_q_values), axis=-1))
+    return td_target(reward, discount, masked_max(read(discount, next_q_values), mask))
 
 
-def expected_sarsa_target(reward: Array, discount: Array, next_q_values: Array, next_policy: Array) -> Array:
-    """r + discount sum_a pi(a | s') Q(s', a).
+def expected_sarsa_target(
+    reward: Array, discount: Array, next_q_values: Array, next_policy: Array, *, mask: Array | None = None
+) -> Array:
+    """r + discount sum_a pi(a | s') Q(s', a), with pi restricted to what `mask` allows in s': `masked_probs`.
 
-    `reward`, `discount` (in [0, 1]) `[...]`; `next_q_values` and probabilities `next_policy` `[..., A]`. Reference:
-    Sutton & Barto 2018, eq. 6.9. Raises AssertionError if the shapes do not belong together.
+    `reward`, `discount` (in [0, 1]) `[...]`; `next_q_values`, probabilities `next_policy` and `mask` `[..., A]`.
+    Reference: Sutton & Barto 2018, eq. 6.9. Raises AssertionError if the shapes do not belong together.
 
     >>> q_values, policy = jnp.array([2.0, 6.0]), jnp.array([0.75, 0.25])
     >>> expected_sarsa_target(jnp.array(1.0), jnp.array(0.5), q_values, policy).tolist()
     2.5
     """
     next_q_values, next_policy = (read(discount, x) for x in (next_q_values, next_policy))
-    return td_target(reward, discount, v_from_q(next_q_values, next_policy))
+    return td_target(reward, discount, v_from_q(next_q_values, next_policy, mask=mask))
 
 
-def double_q_target(reward: Array, discount: Array, next_q_values: Array, selector_q_values: Array) -> Array:
+def double_q_target(
+    reward: Array, discount: Array, next_q_values: Array, selector_q_values: Array, *, mask: Array | None = None
+) -> Array:
     """r + discount Q'(s', argmax_a Q(s', a)): one function chooses the action, another values it.
 
     Reference: van Hasselt, Guez & Silver 2016, "Deep reinforcement learning with double Q-learning", eq. 4.
@@ -201,6 +216,7 @@ def double_q_target(reward: Array, discount: Array, next_q_values: Array, select
       discount: `[...]`, gamma * (1 - terminated), in [0, 1].
       next_q_values: `[..., A]`, Q' that values (the target network), at s'.
       selector_q_values: `[..., A]`, Q that chooses (the online network), at s'.
+      mask: `[..., A]`, of the actions it may choose, at s'; None: all.
 
     Raises:
       AssertionError: the shapes do not belong together.
@@ -210,7 +226,7 @@ def double_q_target(reward: Array, discount: Array, next_q_values: Array, select
     2.0
     """
     chex.assert_equal_shape([next_q_values, selector_q_values])
-    greedy = jnp.argmax(selector_q_values, axis=-1)
+    greedy = jnp.argmax(selector_q_values, axis=-1) if mask is None else masked_argmax(selector_q_values, mask)
     return td_target(reward, discount, action_value(next_q_values, greedy))
 
 
@@ -268,15 +284,20 @@ def discrete_soft_target(
     next_q2: Array,
     next_log_probs: Array,
     alpha: Array | float,
+    *,
+    mask: Array | None = None,
 ) -> Array:
     """r + discount sum_a pi(a | s') (min(Q1(s', a), Q2(s', a)) - alpha log pi(a | s')), in expectation.
 
     Reference: Christodoulou 2019, "Soft actor-critic for discrete action settings", eq. 10. As
-    `soft_target`, but `next_q1`, `next_q2` and `next_log_probs` (normalised, finite) are `[..., A]`. Raises
-    AssertionError if the shapes do not belong together.
+    `soft_target`, but `next_q1`, `next_q2` and `next_log_probs` (normalised, finite) are `[..., A]`, as is `mask`: pi
+    is then restricted to what it allows in s' (of a policy with that mask it is already). Raises AssertionError if the
+    shapes do not belong together.
     """
     chex.assert_equal_shape([next_q1, next_q2, next_log_probs])
     next_q1, next_q2, next_log_probs = (read(discount, x) for x in (next_q1, next_q2, next_log_probs))
+    if mask is not None:
+        next_log_probs = masked_log_softmax(next_log_probs, mask)
     soft_q = jnp.minimum(next_q1, next_q2) - weighted(alpha, next_log_probs)
     return td_target(reward, discount, v_from_q(soft_q, jnp.exp(next_log_probs)))
 

@@ -20,8 +20,8 @@ def action_distribution(distributions: Array, action: Array) -> Array:
     """The distributions of the taken actions: `[..., A, Z]` and integers `[...]` to `[..., Z]`.
 
     Whatever numbers stand for a distribution: logits, probabilities or quantiles. As `action_value` for one number
-    per action: an action outside 0..A-1 gives nan. Raises AssertionError if the shapes do not belong together or
-    `action` is no integer.
+    per action: an action outside 0..A-1 gives nan. The greedy action of a target is `masked_argmax` of the means, over
+    what is allowed. Raises AssertionError if the shapes do not belong together or `action` is no integer.
     """
     chex.assert_shape(action, distributions.shape[:-2])
     return jax.vmap(action_value, in_axes=(-1, None), out_axes=-1)(distributions, action)

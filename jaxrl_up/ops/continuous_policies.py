@@ -1,9 +1,7 @@
-"""Policies as distributions: NamedTuples of arrays, so they pass through jit, vmap and scan.
+"""Policies over continuous actions, as distributions; see `discrete_policies` for what all of them have.
 
-All have `sample(key)`, `log_prob(action)`, `sample_and_log_prob(key)`, `entropy()`, `kl(other)` =
-KL(self || other) and `mode()`. Batch axes lead, the event axis (or the axis of actions) is last.
-Log-probabilities, entropies and divergences are in nats, of the batch shape. Continuous samples are
-reparameterised: gradients flow from the sample to the parameters unless the caller stops them.
+Samples are reparameterised: gradients flow from the sample to the parameters unless the caller stops them. Densities
+are summed over the event axis, which is last.
 """
 
 from __future__ import annotations
@@ -17,75 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.ops.arithmetic import saturated
-from jaxrl_up.ops.bellman import action_value
 from jaxrl_up.types import Array, Key
 
-IMPOSSIBLE = -1e30  # log-probability that stands for log 0: its exp is 0, but its gradients are finite
 LOG_2 = math.log(2.0)
 LOG_2_PI = math.log(2.0 * math.pi)
-
-
-class Categorical(NamedTuple):
-    """Actions 0..A-1 with probabilities softmax(logits), restricted to the allowed ones.
-
-    A masked action has probability 0 and log-probability -1e30 instead of -inf, which keeps log_prob,
-    entropy, KL and all their gradients finite; logits of -inf are treated alike. If no action is
-    allowed the distribution is uniform.
-
-    >>> policy = Categorical(jnp.zeros(2))
-    >>> round(float(policy.log_prob(jnp.array(0))), 3), round(float(policy.entropy()), 3)  # log 2 = 0.693
-    (-0.693, 0.693)
-    """
-
-    logits: Array  # [..., A], unnormalised log-probabilities
-    mask: Array | None = None  # bool [..., A], true where the action is allowed; None: all are
-
-    def log_probs(self) -> Array:
-        """Normalised log-probabilities of all actions `[..., A]`."""
-        logits = jnp.maximum(self.logits, IMPOSSIBLE)
-        if self.mask is not None:
-            logits = jnp.where(jnp.broadcast_to(self.mask, logits.shape), logits, IMPOSSIBLE)
-        return jax.nn.log_softmax(logits, axis=-1)
-
-    def sample(self, key: Key) -> Array:
-        """An action int32 `[...]`."""
-        return jax.random.categorical(key, self.log_probs(), axis=-1).astype(jnp.int32)
-
-    def sample_with(self, noise: Array) -> Array:
-        """An action int32 `[...]` from standard Gumbel noise `[..., A]`: argmax_a log pi(a) + noise_a."""
-        return jnp.argmax(self.log_probs() + noise, axis=-1).astype(jnp.int32)
-
-    def log_prob(self, action: Array) -> Array:
-        """log pi(action) `[...]`, for integer actions `[...]`; nan for an action outside 0..A-1.
-
-        Raises AssertionError for actions of another shape or that are no integers.
-        """
-        return action_value(self.log_probs(), action)
-
-    def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
-        """An action and its log-probability, with the normalisation computed once."""
-        log_probs = self.log_probs()
-        action = jax.random.categorical(key, log_probs, axis=-1).astype(jnp.int32)
-        return action, action_value(log_probs, action)
-
-    def entropy(self) -> Array:
-        """-sum_a pi(a) log pi(a) `[...]`, between 0 and log A."""
-        log_probs = self.log_probs()
-        return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
-
-    def kl(self, other: Categorical) -> Array:
-        """sum_a pi(a) (log pi(a) - log other(a)) `[...]`.
-
-        Where `self` allows an action that `other` masks, the true value is infinite and the result is
-        a very large number. Raises AssertionError if the logits differ in shape.
-        """
-        chex.assert_equal_shape([self.logits, other.logits])
-        log_probs = self.log_probs()
-        return jnp.sum(jnp.exp(log_probs) * (log_probs - other.log_probs()), axis=-1)
-
-    def mode(self) -> Array:
-        """The most probable action int32 `[...]`, the first where several tie."""
-        return jnp.argmax(self.log_probs(), axis=-1).astype(jnp.int32)
 
 
 class DiagonalGaussian(NamedTuple):
@@ -256,58 +189,6 @@ class TanhGaussian(NamedTuple):
 
     def _log_prob_before(self, before: Array) -> Array:
         return self.base().log_prob(before) - self._log_stretch(before)
-
-
-class EpsilonGreedy(NamedTuple):
-    """With probability epsilon any action, otherwise one of greatest value; ties share alike.
-
-    pi(a) = epsilon / A + (1 - epsilon) [a is greedy] / (number of greedy actions). Reference: Sutton &
-    Barto 2018, section 2.2. No gradient flows to the values.
-
-    >>> EpsilonGreedy(jnp.array([1.0, 3.0]), epsilon=0.5).probs().tolist()
-    [0.25, 0.75]
-    """
-
-    q_values: Array  # [..., A]
-    epsilon: Array | float  # scalar or [...], in [0, 1]
-
-    def probs(self) -> Array:
-        """Probabilities of all actions `[..., A]`."""
-        greedy = self.q_values == jnp.max(self.q_values, axis=-1, keepdims=True)
-        greedy = greedy.astype(self.q_values.dtype)
-        share = greedy / jnp.sum(greedy, axis=-1, keepdims=True)
-        epsilon = jnp.broadcast_to(self.epsilon, self.q_values.shape[:-1])[..., None]
-        return epsilon / self.q_values.shape[-1] + (1.0 - epsilon) * share
-
-    def categorical(self) -> Categorical:
-        """The same distribution by its logits; an action of probability 0 is masked."""
-        probs = self.probs()
-        possible = probs > 0
-        return Categorical(jnp.log(jnp.where(possible, probs, 1.0)), possible)
-
-    def sample(self, key: Key) -> Array:
-        """An action int32 `[...]`, ties broken at random."""
-        return self.categorical().sample(key)
-
-    def log_prob(self, action: Array) -> Array:
-        """log pi(action) `[...]`; -1e30 where it is impossible, nan outside 0..A-1."""
-        return self.categorical().log_prob(action)
-
-    def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
-        """An action and its log-probability."""
-        return self.categorical().sample_and_log_prob(key)
-
-    def entropy(self) -> Array:
-        """-sum_a pi(a) log pi(a) `[...]`, between 0 and log A."""
-        return self.categorical().entropy()
-
-    def kl(self, other: EpsilonGreedy) -> Array:
-        """KL(self || other) `[...]`; very large where `other` excludes an action that `self` takes."""
-        return self.categorical().kl(other.categorical())
-
-    def mode(self) -> Array:
-        """The greedy action int32 `[...]`, the first where several tie."""
-        return jnp.argmax(self.q_values, axis=-1).astype(jnp.int32)
 
 
 class Deterministic(NamedTuple):
