@@ -27,8 +27,8 @@ class TimeStep(NamedTuple):
     observation of the next episode, while `next_obs` is the state this transition really reached.
     """
 
-    obs: Array  # to act on next
-    next_obs: Array  # to bootstrap from
+    obs: PyTree  # to act on next
+    next_obs: PyTree  # to bootstrap from
     reward: Array  # float32 []
     terminated: Array  # bool [], the task ended: the value after it is zero
     truncated: Array  # bool [], a time limit cut the episode: the value after it is not zero
@@ -90,8 +90,9 @@ class Algorithm:
     """(config, env, key) -> `State`"""
     update: Callable[..., Any]
     """(config, env, state) -> (`State`, `Metrics`): interact for `steps_per_update` steps, then or meanwhile learn"""
-    act: Callable[..., Array]
-    """(config, env, policy, obs `[..., *shape]`, key) -> actions of the environment; a key of None gives the mode"""
+    act: Callable[..., tuple[PyTree, PyTree]]
+    """(config, env, policy, obs `[..., *shape]`, memory `[..., *]`, key) -> actions of the environment, and the memory
+    after them; with a key of None it does not explore, as the mode of a distribution"""
     steps_per_update: Callable[[Any], int]
     """config -> environment steps of one update, of all environments together"""
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
@@ -100,6 +101,11 @@ class Algorithm:
     """the spaces that it acts in, by the names of their classes"""
     anneals: Callable[[Any], bool] = lambda config: False
     """config -> whether anything is annealed over its `schedule_steps`"""
+    initial_memory: Callable[..., PyTree] = lambda config, env, key: ()
+    """(config, env, key) -> what `act` remembers at the beginning of an episode, unbatched; `()` where nothing. What
+    needs chance even without exploring keeps a typed key in it, and splits it"""
+    greedy_memory: bool = True
+    """whether `act` without a key reads the memory; where not, as that of exploration noise, `()` may stand for it"""
 
     def __reduce__(self) -> Any:
         """Pickled by name: as the variable of a module that it is."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxrl_up import Evaluation, envs, make_config, ops
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Discrete, from_functions, probes
-from jaxrl_up.learning import on_policy
+from jaxrl_up.learning import normalisation, on_policy
 from jaxrl_up.training import advance_lanes, begin_lanes, lane_axes, lane_mesh, place
 from jaxrl_up.types import TimeStep
 
@@ -116,7 +116,7 @@ def values(algo, config, env, state, obs):
     params = state.learner.params
     module = sys.modules[algo.Config.__module__]
     if hasattr(state.learner, "return_statistics"):
-        obs = on_policy.normalize(env, state.learner.statistics, obs)
+        obs = normalisation.apply(env.observation_space, state.learner.statistics, obs)
         return on_policy.network(config, env).value(params, obs)
     if "q" in params:
         return jnp.max(module.q_values(config, env, params["q"], obs), axis=-1)

@@ -31,7 +31,7 @@ from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.algorithms import dqn
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, mask_of
 from jaxrl_up.learning import Loss, Transitions, networks, off_policy, q_learning
 from jaxrl_up.types import Algorithm, Array, PyTree, static, traced
 
@@ -78,9 +78,10 @@ def loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Trans
     net, z = network(config, env), support(config)
     logits = ops.action_distribution(net.apply(params["q"], batch.obs), batch.action)
     next_probs = jax.nn.softmax(net.apply(targets["q"], batch.next_obs), axis=-1)
-    # Q(s', a) = sum_i z_i p_i(s', a); a* = argmax_a Q(s', a)
+    # Q(s', a) = sum_i z_i p_i(s', a); a* = argmax_a Q(s', a), of those allowed in s'
     chooser = jax.nn.softmax(net.apply(params["q"], batch.next_obs), axis=-1) if config.double else next_probs
-    next_probs = ops.action_distribution(next_probs, jnp.argmax(_mean(z, chooser), axis=-1))
+    mask = mask_of(env.observation_space, batch.next_obs)
+    next_probs = ops.action_distribution(next_probs, ops.masked_argmax(_mean(z, chooser), mask))
     # m: the mass p_j(s', a*) at r + gamma z_j, shared by the neighbours on the support
     target = off_policy.stopped(ops.categorical_target(batch.reward, batch.discount, next_probs, z), batch.weight)
     # -sum_i m_i log p_i(s, a)

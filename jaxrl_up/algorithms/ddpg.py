@@ -25,7 +25,7 @@ from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, from_unit
 from jaxrl_up.learning import Loss, Transitions, actor_critic, exploration, networks, off_policy
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, traced
 
@@ -51,14 +51,17 @@ def policy(config: Any, env: Env, actor: PyTree, obs: Array) -> Array:
     return jnp.tanh(network(config, env).actor(actor, obs)[0])
 
 
-def explore(config: Any, env: Env, learner: Any, obs: Array, noise: Any, env_steps: Array) -> Array:
+def explore(
+    config: Any, env: Env, learner: Any, obs: PyTree, memory: PyTree, noise: Any, env_steps: Array
+) -> tuple[Array, PyTree]:
     """Select the action a = mu(s) + N according to the current policy and exploration noise; at first any."""
-    normal, uniform = noise
+    drawn, uniform = noise
+    normal, memory = exploration.coloured(config, memory, drawn)
 
     def action() -> Array:
         return jnp.clip(policy(config, env, learner.params["actor"], obs) + config.noise_scale * normal, -1.0, 1.0)
 
-    return exploration.random_first(config, env_steps, uniform, action)
+    return exploration.random_first(config, env_steps, uniform, action), memory
 
 
 def critic_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
@@ -90,13 +93,16 @@ def learn(config: Config, env: Env, learner: Any, batch: Transitions, noise: Any
     return learner, {"loss": critic["critic_loss"] + actor["actor_loss"], **critic, **actor}, None
 
 
-def act(config: Any, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
+def act(
+    config: Any, env: Env, actor: PyTree, obs: PyTree, memory: PyTree = (), key: Key | None = None
+) -> tuple[Array, PyTree]:
     """Actions in the environment's own bounds for `obs [..., *shape]`; with a key, exploration noise is added."""
     action = policy(config, env, actor, obs)
     if key is not None:
-        noise = jax.random.normal(as_key(key), action.shape, jnp.float32)
-        action = jnp.clip(action + config.noise_scale * noise, -1.0, 1.0)
-    return actor_critic.to_env(action, env)
+        drawn = exploration.normals(config, env, as_key(key), action.shape[:-1])
+        normal, memory = exploration.coloured(config, memory, drawn)
+        action = jnp.clip(action + config.noise_scale * normal, -1.0, 1.0)
+    return from_unit(action, env.action_space), memory
 
 
 BROUGHT = off_policy.OffPolicy(
@@ -105,8 +111,19 @@ BROUGHT = off_policy.OffPolicy(
     learn=learn,
     explore=explore,
     acting_noise=exploration.action_noise,
-    init_noise=exploration.init_noise,
+    initial_memory=exploration.initial_noise,
 )
 init, update = BROUGHT.init, BROUGHT.update
 
-DDPG = Algorithm("ddpg", Config, init, update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))
+DDPG = Algorithm(
+    "ddpg",
+    Config,
+    init,
+    update,
+    act,
+    off_policy.steps_per_update,
+    {"spinup": SPINUP},
+    ("Box",),
+    initial_memory=exploration.initial_noise,
+    greedy_memory=False,
+)

@@ -27,7 +27,7 @@ from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, from_unit, mask_of
 from jaxrl_up.learning import Loss, Transitions, exploration, networks, off_policy, q_learning
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, static
 
@@ -55,11 +55,19 @@ def q_values(config: Config, env: Env, params: PyTree, obs: Array) -> Array:
 
 
 def explore(
-    config: Any, env: Env, learner: Any, obs: Array, noise: Any, env_steps: Array, q_values: Any = q_values
-) -> Array:
+    config: Any,
+    env: Env,
+    learner: Any,
+    obs: PyTree,
+    memory: PyTree,
+    noise: Any,
+    env_steps: Array,
+    q_values: Any = q_values,
+) -> tuple[Array, PyTree]:
     """With probability epsilon select a random action, otherwise a = argmax_a Q(s, a; theta)."""
     values = q_values(config, env, learner.params["q"], obs)
-    return exploration.epsilon_greedy(values, exploration.epsilon(config, env_steps), noise)
+    epsilon = exploration.epsilon(config, env_steps)
+    return exploration.epsilon_greedy(values, epsilon, noise, mask_of(env.observation_space, obs)), memory
 
 
 def loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
@@ -67,11 +75,12 @@ def loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Trans
     value = ops.action_value(q_values(config, env, params["q"], batch.obs), batch.action)
     # y = r + gamma max_a' Q^(s', a'; theta-), or r where the episode terminated
     next_values = q_values(config, env, targets["q"], batch.next_obs)
+    mask = mask_of(env.observation_space, batch.next_obs)
     if config.double:
         selector = q_values(config, env, params["q"], batch.next_obs)
-        target = ops.double_q_target(batch.reward, batch.discount, next_values, selector)
+        target = ops.double_q_target(batch.reward, batch.discount, next_values, selector, mask=mask)
     else:
-        target = ops.q_learning_target(batch.reward, batch.discount, next_values)
+        target = ops.q_learning_target(batch.reward, batch.discount, next_values, mask=mask)
     error = off_policy.stopped(target, batch.weight) - value
     losses = optax.huber_loss(error) if config.loss == "huber" else 0.5 * jnp.square(error)
     total = jnp.mean(batch.weight * losses)
@@ -91,12 +100,21 @@ def learn(
     return off_policy.track(learner, rate), losses, error
 
 
-def act(config: Any, env: Env, policy: PyTree, obs: Array, key: Key | None = None, q_values: Any = q_values) -> Array:
+def act(
+    config: Any,
+    env: Env,
+    policy: PyTree,
+    obs: PyTree,
+    memory: PyTree = (),
+    key: Key | None = None,
+    q_values: Any = q_values,
+) -> tuple[Array, PyTree]:
     """The greedy action for `obs [..., *shape]`; with a key, any with probability `epsilon_end`."""
-    values = q_values(config, env, policy, obs)
-    if key is None:
-        return jnp.argmax(values, axis=-1).astype(jnp.int32)
-    return ops.EpsilonGreedy(values, config.epsilon_end).sample(as_key(key))
+    distribution = ops.EpsilonGreedy(
+        q_values(config, env, policy, obs), config.epsilon_end, mask_of(env.observation_space, obs)
+    )
+    action = distribution.mode() if key is None else distribution.sample(as_key(key))
+    return from_unit(action, env.action_space), memory
 
 
 BROUGHT = off_policy.OffPolicy(

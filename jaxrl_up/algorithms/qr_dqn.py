@@ -28,7 +28,7 @@ from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.algorithms import dqn
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, mask_of
 from jaxrl_up.learning import Loss, Transitions, networks, off_policy, q_learning
 from jaxrl_up.types import Algorithm, Array, PyTree, static, traced
 
@@ -64,9 +64,10 @@ def loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Trans
     net = network(config, env)
     quantiles = ops.action_distribution(net.apply(params["q"], batch.obs), batch.action)
     next_quantiles = net.apply(targets["q"], batch.next_obs)
-    # Q(s', a) = sum_j theta_j(s', a) / N; a* = argmax_a Q(s', a)
+    # Q(s', a) = sum_j theta_j(s', a) / N; a* = argmax_a Q(s', a), of those allowed in s'
     chooser = net.apply(params["q"], batch.next_obs) if config.double else next_quantiles
-    next_quantiles = ops.action_distribution(next_quantiles, jnp.argmax(jnp.mean(chooser, axis=-1), axis=-1))
+    best = ops.masked_argmax(jnp.mean(chooser, axis=-1), mask_of(env.observation_space, batch.next_obs))
+    next_quantiles = ops.action_distribution(next_quantiles, best)
     # T theta_j = r + gamma theta_j(s', a*)
     target = batch.reward[:, None] + ops.weighted(batch.discount[:, None], next_quantiles)
     target = off_policy.stopped(target, batch.weight)

@@ -25,7 +25,7 @@ from jaxrl_up.algorithms.td3 import TD3
 from jaxrl_up.algorithms.trpo import TRPO
 from jaxrl_up.algorithms.vpg import VPG
 from jaxrl_up.config import check, did_you_mean, shown, traced_fields
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Box, Env, Tuple, leaves, require_mask_fits, sample
 from jaxrl_up.types import Algorithm, Key, PyTree
 
 
@@ -90,26 +90,23 @@ def preset_fields(algo: Algorithm, preset: str | None) -> dict[str, Any]:
 
 
 def check_support(algo: Algorithm, env: Any) -> None:
-    """Raise `ValueError` if the algorithm cannot act in the environment's action space, naming those that can.
-
-    Continuous actions have one axis.
-    """
-    space = type(env.action_space).__name__
-    if space == "Box" and not np.issubdtype(env.action_space.dtype, np.floating):
+    """Raise `ValueError` if the algorithm cannot act in the environment's action space, naming those that can."""
+    space = env.action_space
+    kind = "Dict" if isinstance(space, Tuple) else type(space).__name__
+    for leaf in leaves(space).values():
+        if isinstance(leaf, Box) and not np.issubdtype(leaf.dtype, np.floating):
+            raise ValueError(
+                f"{env.name} has the action space {space} of {leaf.dtype.name}, in which no "
+                "algorithm acts: let it take floats and round them, or number its actions as Discrete(n)"
+            )
+    if kind not in algo.action_spaces:
+        able = [name for name, other in ALGORITHMS.items() if kind in other.action_spaces]
+        spaces = [*algo.action_spaces]
         raise ValueError(
-            f"{env.name} has the action space {env.action_space} of {env.action_space.dtype.name}, in which no "
-            "algorithm acts: let it take floats and round them, or number its actions as Discrete(n)"
+            f"{algo.name} acts in {', '.join(spaces[:-1])}{' and ' if spaces[1:] else ''}{spaces[-1]} spaces, but "
+            f"{env.name} has the action space {space}; algorithms for {kind}: {', '.join(able) or 'none'}"
         )
-    if space not in algo.action_spaces:
-        able = [name for name, other in ALGORITHMS.items() if space in other.action_spaces]
-        raise ValueError(
-            f"{algo.name} acts in {' and '.join(algo.action_spaces)} spaces, but {env.name} has the action space "
-            f"{env.action_space}; algorithms for {space}: {', '.join(able) or 'none'}"
-        )
-    if space == "Box" and len(env.action_space.shape) != 1:
-        raise ValueError(
-            f"{env.name} has the action space {env.action_space}: give it one axis, as in Box(low, high, (4,))"
-        )
+    require_mask_fits(env.name, env.observation_space, space)
 
 
 ORDER = ("algo", "env", "config")
@@ -201,7 +198,7 @@ def check_steps(env: Env) -> None:
 def _step(env: Env, key: Key) -> Any:
     """Only traced, and that once for an environment."""
     state, _ = env.reset(key)
-    return env.step(key, state, env.action_space.sample(key))
+    return env.step(key, state, sample(env.action_space, key))
 
 
 @partial(jax.jit, static_argnames=("algo",))

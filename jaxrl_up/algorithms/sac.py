@@ -19,7 +19,6 @@ Time limits: the target bootstraps from the true last observation, which the rep
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -28,7 +27,7 @@ from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, from_unit
 from jaxrl_up.learning import Loss, Transitions, actor_critic, exploration, networks, off_policy, optimisation
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 
@@ -128,13 +127,28 @@ def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -
     return critic_noise, exploration.normal_noise(config, env, actor_key, shape)
 
 
-def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
+def explore(
+    config: Config, env: Env, learner: Any, obs: PyTree, memory: PyTree, noise: Any, env_steps: Array
+) -> tuple[Array, PyTree]:
+    """Sample an action from the policy, a ~ pi(.|s), with noise of the chosen colour; at first any."""
+    drawn, uniform = noise
+    normal, memory = exploration.coloured(config, memory, drawn)
+    return actor_critic.sample_actions(config, env, learner, obs, (normal, uniform), env_steps, policy), memory
+
+
+def act(
+    config: Config, env: Env, actor: PyTree, obs: PyTree, memory: PyTree = (), key: Key | None = None
+) -> tuple[Array, PyTree]:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the squashed mean."""
     distribution = policy(config, env, actor, obs)
-    return actor_critic.to_env(distribution.mode() if key is None else distribution.sample(as_key(key)), env)
+    action = distribution.mode()
+    if key is not None:
+        drawn = exploration.normals(config, env, as_key(key), action.shape[:-1])
+        normal, memory = exploration.coloured(config, memory, drawn)
+        action = distribution.sample_with(normal)
+    return from_unit(action, env.action_space), memory
 
 
-explore = partial(actor_critic.sample_actions, policy=policy)
 BROUGHT = off_policy.OffPolicy(
     networks=(network,),
     targets=("critic",),
@@ -142,8 +156,19 @@ BROUGHT = off_policy.OffPolicy(
     explore=explore,
     acting_noise=exploration.action_noise,
     learning_noise=learning_noise,
-    init_noise=exploration.init_noise,
+    initial_memory=exploration.initial_noise,
 )
 init, update = BROUGHT.init, BROUGHT.update
 
-SAC = Algorithm("sac", Config, init, update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))
+SAC = Algorithm(
+    "sac",
+    Config,
+    init,
+    update,
+    act,
+    off_policy.steps_per_update,
+    {"spinup": SPINUP},
+    ("Box",),
+    initial_memory=exploration.initial_noise,
+    greedy_memory=False,
+)

@@ -28,7 +28,7 @@ from flax import struct
 from jaxrl_up import ops
 from jaxrl_up.algorithms import sac
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, from_unit, mask_of
 from jaxrl_up.learning import Loss, Transitions, actor_critic, exploration, networks, off_policy
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 
@@ -61,7 +61,7 @@ def critic_network(config: Config, env: Env) -> networks.QFunction:
 
 def policy(config: Config, env: Env, actor: PyTree, obs: Array) -> ops.Categorical:
     """pi(.|s), from a network like the critics'."""
-    return ops.Categorical(actor_network(config, env).apply(actor, obs))
+    return ops.Categorical(actor_network(config, env).apply(actor, obs), mask_of(env.observation_space, obs))
 
 
 def critic_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
@@ -95,14 +95,25 @@ def target_entropy(config: Config, env: Env) -> Array | float:
     return config.target_entropy
 
 
-def act(config: Config, env: Env, actor: PyTree, obs: Array, key: Key | None = None) -> Array:
+def explore(
+    config: Config, env: Env, learner: Any, obs: PyTree, memory: PyTree, noise: Any, env_steps: Array
+) -> tuple[Array, PyTree]:
+    """Sample an action from the policy, a ~ pi(.|s); at first any."""
+    sampled, drawn = noise
+    uniform = exploration.allowed(drawn, mask_of(env.observation_space, obs))
+    return actor_critic.sample_actions(config, env, learner, obs, (sampled, uniform), env_steps, policy), memory
+
+
+def act(
+    config: Config, env: Env, actor: PyTree, obs: PyTree, memory: PyTree = (), key: Key | None = None
+) -> tuple[Array, PyTree]:
     """Actions for `obs [..., *shape]`; `key=None` gives the most probable one."""
     distribution = policy(config, env, actor, obs)
-    return distribution.mode() if key is None else distribution.sample(as_key(key))
+    action = distribution.mode() if key is None else distribution.sample(as_key(key))
+    return from_unit(action, env.action_space), memory
 
 
 learn = partial(sac.learn, critic_loss=critic_loss, actor_loss=actor_loss, target_entropy=target_entropy)
-explore = partial(actor_critic.sample_actions, policy=policy)
 BROUGHT = off_policy.OffPolicy(
     networks=(actor_network, critic_network),
     targets=("critic",),

@@ -92,4 +92,15 @@ def learn(config: Config, env: Env, learner: Any, batch: Transitions, noise: Arr
 BROUGHT = ddpg.BROUGHT._replace(networks=(network,), learn=learn, learning_noise=exploration.normal_noise)
 init, update = BROUGHT.init, BROUGHT.update
 
-TD3 = Algorithm("td3", Config, init, update, act, off_policy.steps_per_update, {"spinup": SPINUP}, ("Box",))
+TD3 = Algorithm(
+    "td3",
+    Config,
+    init,
+    update,
+    act,
+    off_policy.steps_per_update,
+    {"spinup": SPINUP},
+    ("Box",),
+    initial_memory=exploration.initial_noise,
+    greedy_memory=False,
+)

@@ -206,7 +206,7 @@ def _program(algo: Algorithm, env: Env, config: PyTree, policy: PyTree) -> tuple
     (batch,) = jax.export.symbolic_shape(BATCH)
 
     def act(obs: Array) -> Array:
-        return algo.act(config, env, jax.tree.map(jnp.asarray, policy), obs, None)
+        return algo.act(config, env, jax.tree.map(jnp.asarray, policy), obs, (), None)[0]
 
     return jax.vmap(act), jax.ShapeDtypeStruct((batch, *space.shape), space.dtype)
 

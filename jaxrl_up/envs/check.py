@@ -12,7 +12,24 @@ import numpy as np
 from jaxrl_up.config import as_key
 from jaxrl_up.envs.core import Env, require_same_structure
 from jaxrl_up.envs.programs import as_numpy, digest_of
-from jaxrl_up.envs.spaces import Box, Discrete, Space
+from jaxrl_up.envs.spaces import (
+    SPACES,
+    Box,
+    Discrete,
+    Leaf,
+    Mask,
+    MultiDiscrete,
+    Simulator,
+    Space,
+    leaves,
+    map_leaves,
+    mask_of,
+    mask_space,
+    parts,
+    require_mask_fits,
+    sample_allowed,
+    stored,
+)
 from jaxrl_up.envs.waiting import counting
 from jaxrl_up.types import Array, Key, PyTree
 
@@ -27,9 +44,10 @@ def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> Non
     Looks at the Spec, traces reset and step (also twice, also vmapped over the parameters), then plays 4
     lanes of random actions, extremes included, for `num_steps` steps (default: past the time limit, at most
     5000; 300 where there is none). Checked: one structure and strong dtypes from reset and step;
-    observations inside their space; float32 rewards, boolean flags, nothing non-finite; truncation exactly
-    at `max_steps`; resets that depend on the key unless the Spec says `deterministic_reset`; zeros and ones
-    where it says `binary_observation`. What takes long counts its seconds on standard error.
+    observations inside their space, part by part; a mask that fits the actions and allows one at least wherever the
+    episode has not terminated; float32 rewards, boolean flags, nothing non-finite; truncation exactly at `max_steps`;
+    resets that depend on the key unless the Spec says `deterministic_reset`. What takes long counts its seconds on
+    standard error.
     """
     key = jax.random.key(0) if key is None else as_key(key)
     trace_key, play_key = jax.random.split(key)
@@ -46,8 +64,12 @@ def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> Non
 
 def _check_spec(env: Env) -> None:
     for what, space in (("observation_space", env.observation_space), ("action_space", env.action_space)):
-        if not isinstance(space, Discrete | Box):
-            raise ValueError(f"{env.name}: {what} must be an envs.Discrete or envs.Box, got {space!r}.")
+        if not isinstance(space, SPACES):
+            raise ValueError(f"{env.name}: {what} must be a space such as envs.Discrete or envs.Box, got {space!r}.")
+    for path, leaf in leaves(env.action_space).items():
+        if isinstance(leaf, Mask | Simulator):
+            raise ValueError(f"{env.name}: the action space {env.action_space} holds {leaf}{_at(path)}: drop it.")
+    require_mask_fits(env.name, env.observation_space, env.action_space)
     try:
         hash(env.spec)
     except TypeError as error:
@@ -79,13 +101,8 @@ def _check_traces(env: Env, key: Key) -> None:
                     f"{jax.tree_util.keystr(path)}, which changes type "
                     "under lax.scan: return jnp.asarray(x, dtype), not a Python number."
                 )
-    space = env.observation_space
     for when, x in (("reset", obs), ("step", next_obs)):
-        if x.shape != space.shape or x.dtype != space.dtype:
-            raise ValueError(
-                f"{name}: the observation after {when} is {x.dtype}{list(x.shape)}, its space {space} is "
-                f"{space.dtype}{list(space.shape)}: change one of them."
-            )
+        _check_observation(name, when, env.observation_space, x)
     for what, x, dtype in (
         ("reward", reward, jnp.float32),
         ("terminated", terminated, jnp.bool_),
@@ -102,6 +119,29 @@ def _check_traces(env: Env, key: Key) -> None:
             return raw.step(params, key, raw.reset(params, key)[0], env.action_space.sample(key))
 
         _traced(name, "step, vmapped over params,", lambda: jax.eval_shape(jax.vmap(one), batch))
+
+
+def _check_observation(name: str, when: str, space: Space, obs: PyTree) -> None:
+    try:
+        found = parts(space, obs)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name}: the observation after {when} has not the parts of its space {space}: {str(error).splitlines()[0]}"
+        ) from None
+    for path, leaf in leaves(space).items():
+        x = found[path]
+        if isinstance(leaf, Simulator):
+            continue
+        if not hasattr(x, "shape") or x.shape != leaf.shape or x.dtype != leaf.dtype:
+            shown = f"{x.dtype}{list(x.shape)}" if hasattr(x, "shape") else f"a {type(x).__name__}"
+            raise ValueError(
+                f"{name}: the observation after {when} is {shown}{_at(path)}, its space {leaf} is "
+                f"{leaf.dtype}{list(leaf.shape)}: change one of them."
+            )
+
+
+def _at(path: str) -> str:
+    return f" at {path!r}" if path else ""
 
 
 def _traced(name: str, what: str, run: Callable[[], Any]) -> Any:
@@ -142,65 +182,99 @@ def _check_resets(env: Env, first: PyTree) -> None:
         raise ValueError(f"{env.name}: it says deterministic_reset=True, but reset depends on the key: drop it.")
 
 
-def _extreme(space: Space, high: Array, sample: Array) -> Array:
+def _extreme(space: Leaf, high: Array, sample: Array) -> Array:
     if isinstance(space, Discrete):
-        return jnp.where(high, space.n - 1, 0).astype(space.dtype)
+        return jnp.where(high, space.start + space.n - 1, space.start).astype(space.dtype)
+    if isinstance(space, MultiDiscrete):
+        return jnp.where(high, np.asarray(space.sizes, np.int32) - 1, 0).astype(space.dtype)
+    assert isinstance(space, Box)
     low_bound, high_bound = space.bounds()
     finite = np.isfinite(np.where(high_bound < np.inf, low_bound, -np.inf))
     return jnp.where(finite, jnp.where(high, high_bound, low_bound), sample)
 
 
-def _binary(obs: Array) -> Array:
-    return ((obs == 0) | (obs == 1)).all()
+def _same(space: Space, a: PyTree, b: PyTree) -> Array:
+    pairs = zip(parts(space, a).items(), parts(space, b).values(), strict=True)
+    kept = leaves(space)
+    return jnp.all(jnp.stack([(x == y).all() for (path, x), y in pairs if stored(path, kept[path])]))
+
+
+def _finite(space: Space, obs: PyTree) -> Array:
+    return jnp.all(
+        jnp.stack([jnp.isfinite(x).all() for path, x in parts(space, obs).items() if path in _numbers(space)])
+    )
+
+
+def _numbers(space: Space) -> dict[str, Leaf]:
+    return {path: leaf for path, leaf in leaves(space).items() if stored(path, leaf)}
 
 
 def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
     limit, space, name = env.max_steps, env.observation_space, env.name
     if num_steps is None:
         num_steps = 300 if limit is None else min(limit + 2, MOST_STEPS)
+    mask = mask_space(space)
 
-    def one(carry: tuple[Env, PyTree], given: tuple[Array, Key]) -> Any:
-        (env, state), (time, key) = carry, given
+    def possible(obs: PyTree) -> Array:
+        return jnp.bool_(True) if mask is None else mask.possible(mask_of(space, obs))
+
+    def one(carry: tuple[Env, PyTree, PyTree], given: tuple[Array, Key]) -> Any:
+        (env, state, obs), (time, key) = carry, given
         action_key, step_key = jax.random.split(key)
-        sample = env.action_space.sample(action_key)
-        action = jnp.where(time % 8 < 2, _extreme(env.action_space, time % 8 == 0, sample), sample)
+        action = sample_allowed(env.action_space, mask_of(space, obs), action_key)
+        if mask is None:
+            extreme = map_leaves(lambda leaf, x: _extreme(leaf, time % 8 == 0, x), env.action_space, action)
+            action = jax.tree.map(lambda x, y: jnp.where(time % 8 < 2, x, y), extreme, action)
         state, step = env.step(step_key, state, action)
         floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+        here, there = parts(space, step.obs), parts(space, step.next_obs)
         good = {
-            "inside": space.contains(step.next_obs) & space.contains(step.obs),
-            "binary": _binary(step.next_obs) & _binary(step.obs),
-            "goes_on": (step.obs == step.next_obs).all(),
-            "finite": jnp.isfinite(step.reward) & jnp.isfinite(step.next_obs).all(),
+            "inside": {
+                path: leaf.contains(here[path]) & leaf.contains(there[path]) for path, leaf in leaves(space).items()
+            },
+            "goes_on": _same(space, step.obs, step.next_obs),
+            "finite": jnp.isfinite(step.reward) & _finite(space, step.next_obs),
             "numbers": ~jnp.any(jnp.array([jnp.isnan(x).any() for x in floats], bool)),
+            "possible": possible(step.obs) & (possible(step.next_obs) | step.terminated),
         }
-        reached = (step.next_obs.min(), step.next_obs.max())
-        return (env, state), (good, step.terminated, step.truncated, *reached)
+        reached = {path: (there[path].min(), there[path].max()) for path in _numbers(space)}
+        return (env, state, step.obs), (good, step.terminated, step.truncated, reached)
 
     def play(env: Env, key: Key) -> Any:
         reset_key, scan_key = jax.random.split(key)
         first = jax.vmap(env.reset)(jax.random.split(reset_key, RESETS))
-        start = jax.tree.map(lambda x: x[:LANES], first[0])
+        start = jax.tree.map(lambda x: x[:LANES], first)
         keys = jax.random.split(scan_key, (LANES, num_steps))
 
-        def lane(state: PyTree, keys: Key) -> Any:
-            return jax.lax.scan(one, (env, state), (jnp.arange(num_steps), keys))[1]
+        def lane(start: tuple[PyTree, PyTree], keys: Key) -> Any:
+            return jax.lax.scan(one, (env, *start), (jnp.arange(num_steps), keys))[1]
 
-        return first, jax.vmap(space.contains)(first[1]), jax.vmap(lane)(start, keys)
+        starts = {path: jax.vmap(leaf.contains)(parts(space, first[1])[path]) for path, leaf in leaves(space).items()}
+        return first, (starts, jax.vmap(possible)(first[1])), jax.vmap(lane)(start, keys)
 
-    first, starts_inside, played = _traced(name, "a vmapped scan of step", lambda: jax.jit(play)(env, key))
+    first, starts, played = _traced(name, "a vmapped scan of step", lambda: jax.jit(play)(env, key))
     _check_resets(env, first)
-    (good, terminated, truncated, least, most), starts_inside = jax.tree.map(np.asarray, (played, starts_inside))
+    (good, terminated, truncated, reached), (starts_inside, starts_possible) = jax.tree.map(
+        np.asarray, (played, starts)
+    )
     done = terminated | truncated
     finite = good["finite"] & good["numbers"]
     if not finite.all():
         raise ValueError(f"{name}: a NaN or infinity in the reward, observation or state {_where(~finite)}.")
-    if not (good["inside"].all() and starts_inside.all()):
+    for path, leaf in leaves(space).items():
+        if not (good["inside"][path].all() and starts_inside[path].all()):
+            least, most = (np.asarray(end) for end in reached[path])
+            if isinstance(leaf, Box) and leaf.binary:
+                raise ValueError(f"{name}: observations{_at(path)} hold other numbers than 0 and 1: drop binary=True.")
+            raise ValueError(
+                f"{name}: observations leave {leaf}{_at(path)}: they reach from {least.min():g} to {most.max():g}. "
+                "Widen the space (infinite bounds are allowed) or clip the observation."
+            )
+    if not (good["possible"].all() and starts_possible.all()):
+        where = "after reset" if not starts_possible.all() else _where(~good["possible"])
         raise ValueError(
-            f"{name}: observations leave {space}: they reach from {least.min():g} to {most.max():g}. "
-            "Widen the space (infinite bounds are allowed) or clip the observation."
+            f"{name}: the mask allows no action {where}, where the episode has not terminated: allow one at least."
         )
-    if env.spec.binary_observation and not (good["binary"].all() and _binary(first[1])):
-        raise ValueError(f"{name}: it says binary_observation=True, but shows other numbers than 0 and 1: drop it.")
     if not (good["goes_on"] | done).all():
         raise ValueError(f"{name}: obs differs from next_obs {_where(~(good['goes_on'] | done))}, within an episode.")
     if limit is not None:

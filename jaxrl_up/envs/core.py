@@ -14,7 +14,7 @@ from flax import struct
 from jax.core import Tracer
 
 from jaxrl_up.config import as_key, shape, shown
-from jaxrl_up.envs.spaces import Space
+from jaxrl_up.envs.spaces import LEAVES, Leaf, Simulator, Space, map_leaves
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
 
 
@@ -33,7 +33,6 @@ class Spec(NamedTuple):
     observation_space: Space
     action_space: Space
     max_steps: int | None = None  # episodes are truncated at exactly this length; None: no limit known
-    binary_observation: bool = False  # every observation holds zeros and ones only
     deterministic_reset: bool = False  # every episode starts in one and the same state
     fixed: tuple[tuple[str, Any], ...] = ()  # parameters that are static here, with their values
     derived: tuple[tuple[str, str], ...] = ()  # parameters computed from others, with what from
@@ -96,11 +95,11 @@ class Env:
 
         def replace(self, **changes: Any) -> Env: ...
 
-    def reset(self, key: Key) -> tuple[PyTree, Array]:
+    def reset(self, key: Key) -> tuple[PyTree, PyTree]:
         """Start an episode: returns (state, obs)."""
         return self.spec.reset(self.params, as_key(key))
 
-    def step(self, key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+    def step(self, key: Key, state: PyTree, action: PyTree) -> tuple[PyTree, TimeStep]:
         """Take one action and, where the episode ends, go on from a fresh reset.
 
         Raises ValueError for an action of the wrong shape or kind, or if reset and step disagree about the
@@ -110,7 +109,7 @@ class Env:
         return self.step_or_restart(step_key, state, action, self.reset(reset_key))
 
     def step_or_restart(
-        self, key: Key, state: PyTree, action: Array, fresh: tuple[PyTree, Array]
+        self, key: Key, state: PyTree, action: PyTree, fresh: tuple[PyTree, PyTree]
     ) -> tuple[PyTree, TimeStep]:
         """As `step`, with the reset to go on from given: `fresh` is what `reset` returned for a key of its own.
 
@@ -122,8 +121,10 @@ class Env:
         require_same_structure(fresh_state, reached, f"the state of {self.name}")
         require_same_structure(fresh_obs, next_obs, f"the observation of {self.name}")
         done = terminated | truncated
-        state = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh_state, reached)
-        obs = jnp.where(done, fresh_obs, next_obs)
+        state, obs = (
+            jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, here)
+            for fresh, here in ((fresh_state, reached), (fresh_obs, next_obs))
+        )
         return state, TimeStep(obs, next_obs, reward, terminated, truncated, info)
 
     def with_params(self, **params: Any) -> Env:
@@ -165,8 +166,21 @@ class Env:
         )
 
 
-def as_action(space: Space, action: Any) -> Array:
-    """Give an action the dtype of its space; raises ValueError for a wrong shape or kind."""
+def as_action(space: Space, action: Any) -> PyTree:
+    """Give an action the dtypes of its space; raises ValueError for a wrong shape, kind or tree."""
+    if isinstance(space, LEAVES):
+        return _as_leaf(space, action)
+    try:
+        return map_leaves(_as_leaf, space, action)
+    except (ValueError, TypeError) as error:
+        if "one environment" in str(error) or "is an integer" in str(error):
+            raise
+        raise ValueError(f"An action for {space} has its parts by name and place, got {shown(action)}.") from None
+
+
+def _as_leaf(space: Leaf, action: Any) -> Array:
+    if isinstance(space, Simulator):
+        raise ValueError("a Simulator() is no space of actions")
     action = jnp.asarray(action)
     if action.shape != space.shape:
         raise ValueError(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxrl_up.config import flag, shown
 from jaxrl_up.envs.core import Env, Origin, Spec, as_parameter, strong, strong_tree
 from jaxrl_up.envs.programs import digest, version
-from jaxrl_up.envs.spaces import Box, Discrete, Space
+from jaxrl_up.envs.spaces import SPACES, Leaf, Simulator, Space, map_leaves, require_mask_fits
 from jaxrl_up.envs.wrappers import time_limit
 
 
@@ -25,7 +25,6 @@ def from_functions(
     params: Mapping[str, Any] | None = None,
     name: str = "custom",
     *,
-    binary_observation: bool = False,
     deterministic_reset: bool = False,
 ) -> Env:
     """Make an Env, with time limit and auto-reset, of two pure functions.
@@ -46,8 +45,11 @@ def from_functions(
                 f"from_functions needs a function or a method as {what}, got {shown(function)} without hash."
             )
     for what, space in (("observation_space", observation_space), ("action_space", action_space)):
-        if not isinstance(space, Discrete | Box):
-            raise ValueError(f"from_functions needs an envs.Discrete or envs.Box as {what}, got {space!r}.")
+        if not isinstance(space, SPACES):
+            raise ValueError(
+                f"from_functions needs a space such as envs.Discrete or envs.Box as {what}, got {space!r}."
+            )
+    require_mask_fits(str(name), observation_space, action_space)
     if not isinstance(params, Mapping | None) or not all(isinstance(key, str) for key in params or {}):
         raise TypeError(
             f"from_functions needs a dict of names and numbers as params, got {shown(params)}: of a dataclass give "
@@ -55,8 +57,8 @@ def from_functions(
         )
     values = {key: as_parameter(key, value) for key, value in sorted((params or {}).items())}
     shapes = None if params is None else tuple((key, value.shape) for key, value in values.items())
-    flags = (flag("binary_observation", binary_observation), flag("deterministic_reset", deterministic_reset))
-    env = Env(params=values, spec=_spec(reset, step, observation_space, action_space, shapes, str(name), *flags))
+    same = flag("deterministic_reset", deterministic_reset)
+    env = Env(params=values, spec=_spec(reset, step, observation_space, action_space, shapes, str(name), same))
     return env if max_steps is None else time_limit(env, max_steps)
 
 
@@ -71,7 +73,7 @@ def _spec(*arguments: Any) -> Spec:
         return obs, spec.step(params, key, state, action)
 
     params = {key: jax.ShapeDtypeStruct(shape, jnp.float32) for key, shape in shapes}
-    action = jax.ShapeDtypeStruct(spec.action_space.shape, spec.action_space.dtype)
+    action = map_leaves(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), spec.action_space)
     return _build(given, version(given, digest(program, params, keys, action)))
 
 
@@ -84,13 +86,12 @@ class _Given(NamedTuple):
     action_space: Space
     shapes: tuple[Any, ...] | None  # of the parameters, by name
     name: str
-    binary_observation: bool
     deterministic_reset: bool
 
 
 @functools.cache
 def _build(given: _Given, number: int) -> Spec:
-    reset, step, observation_space, action_space, shapes, name, binary_observation, deterministic_reset = given
+    reset, step, observation_space, action_space, shapes, name, deterministic_reset = given
     takes_params = shapes is not None
 
     def spec_reset(params: Any, key: Any) -> Any:
@@ -119,7 +120,6 @@ def _build(given: _Given, number: int) -> Spec:
         spec_step,
         observation_space,
         action_space,
-        binary_observation=binary_observation,
         deterministic_reset=deterministic_reset,
         origin=Origin(_spec, tuple(given)),
     )
@@ -130,6 +130,19 @@ def _describe(returned: Any) -> str:
 
 
 def _observation(name: str, space: Space, obs: Any) -> Any:
+    try:
+        return map_leaves(lambda leaf, x: _as_leaf(name, leaf, x), space, obs)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, ValueError) and str(error).startswith("The observation of"):
+            raise
+        raise ValueError(
+            f"The observation of {name} must have the parts of its space {space}, got {jax.tree.structure(obs)}."
+        ) from None
+
+
+def _as_leaf(name: str, space: Leaf, obs: Any) -> Any:
+    if isinstance(space, Simulator):
+        return strong_tree(obs)
     obs = jnp.asarray(obs)
     if obs.shape != space.shape:
         raise ValueError(f"The observation of {name} has shape {obs.shape}, its space {space} has {space.shape}.")

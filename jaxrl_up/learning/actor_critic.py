@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.envs import Box, Env, to_bounds
+from jaxrl_up.envs import Env
 from jaxrl_up.learning import off_policy
 from jaxrl_up.learning.exploration import random_first
 from jaxrl_up.learning.off_policy import Learner
@@ -82,9 +82,9 @@ def with_temperature(config: Any, network: Any) -> Any:
 
 
 def sample_actions(
-    config: Any, env: Env, learner: Learner, obs: Array, noise: Any, env_steps: Array, policy: Callable[..., Any]
+    config: Any, env: Env, learner: Learner, obs: PyTree, noise: Any, env_steps: Array, policy: Callable[..., Any]
 ) -> Array:
-    """`explore` of a stochastic policy: a ~ pi(.|s), and at first any action."""
+    """Actions of a stochastic policy: a ~ pi(.|s), and at first any."""
     sampled, uniform = noise
 
     def action() -> Array:
@@ -96,9 +96,3 @@ def sample_actions(
 def temperature(config: Any, params: PyTree) -> Array:
     """alpha, the weight of the entropy, learned or given."""
     return jnp.exp(params["log_alpha"]) if config.learn_alpha else jnp.asarray(config.alpha, jnp.float32)
-
-
-def to_env(action: Array, env: Env) -> Array:
-    """Actions from [-1, 1], where the policy has them, in the bounds of the environment."""
-    assert isinstance(env.action_space, Box)
-    return to_bounds(action, env.action_space)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,13 +19,23 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, pick
+from jaxrl_up.envs import acting as seen_acting
 from jaxrl_up.learning import optimisation
 from jaxrl_up.learning import replay as replay_buffer
 from jaxrl_up.learning.networks import NetworkFields
 from jaxrl_up.learning.prioritized import draw, draw_index, rank, rank_new
 from jaxrl_up.learning.replay import Replay, Transitions
-from jaxrl_up.learning.rollout import Interaction, draw_ahead, env_step, no_episodes, start, training_env
+from jaxrl_up.learning.rollout import (
+    InitialMemory,
+    Interaction,
+    draw_ahead,
+    env_step,
+    no_episodes,
+    no_memory,
+    start,
+    training_env,
+)
 from jaxrl_up.learning.rollout import steps_per_update as steps_per_update
 from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means, static, traced
 
@@ -95,15 +106,15 @@ class OffPolicy(NamedTuple):
     learn: Callable[..., Learned]
     """(config, env, learner, batch `[N]`, noise, step) -> (learner, losses, error `[N]` or None): gradient step number
     `step`, counted from 0; the errors rank the rows of a prioritised replay"""
-    explore: Callable[..., Array]
-    """(config, env, learner, obs `[B, *shape]`, noise, env_steps) -> actions `[B, ...]` that training acts with"""
-    acting_noise: Callable[..., tuple[PyTree, PyTree]]
-    """(config, env, memory, key, (T, B)) -> (noise `[T, B, ...]`, memory): what `explore` gets of T steps at once, and
-    what the noise remembers; see `exploration`"""
+    explore: Callable[..., tuple[PyTree, PyTree]]
+    """(config, env, learner, obs `[B, *shape]`, memory `[B, ...]`, noise, env_steps) -> actions `[B, ...]` that
+    training acts with, and the memory after them"""
+    acting_noise: Callable[..., PyTree]
+    """(config, env, key, (T, B)) -> noise `[T, B, ...]`: what `explore` gets of T steps at once; see `exploration`"""
     learning_noise: Callable[..., PyTree] = lambda config, env, key, shape: ()
     """(config, env, key, shape) -> noise `[*shape, ...]`, where the last axis of shape is N: what `learn` draws"""
-    init_noise: Callable[..., PyTree] | None = None
-    """(config, env, key) -> what the acting noise remembers at first, where it remembers anything"""
+    initial_memory: Callable[..., PyTree] | None = None
+    """(config, env, key) -> what `explore` remembers at the beginning of an episode: `Algorithm.initial_memory`"""
     init_priorities: Callable[[Any], PyTree] = lambda config: ()
     """config -> what ranks the rows of the replay; nothing where batches are drawn uniformly"""
     optimizer: Callable[[Any], optax.GradientTransformation] = adam
@@ -126,7 +137,6 @@ class State(NamedTuple):
     replay: Replay
     interaction: Interaction
     priorities: PyTree  # of the replay's rows: `Ranked`, or nothing where they are drawn uniformly
-    noise: PyTree  # what exploration noise remembers from step to step; nothing for epsilon-greedy
     key: Key
     counters: Counters
 
@@ -144,8 +154,8 @@ class State(NamedTuple):
 def init(config: Any, env: Env, key: Key, brought: OffPolicy) -> State:
     """Networks with random weights, targets with the same, an empty replay and fresh environments.
 
-    The key is split into one for each network, one for the noise if it remembers anything, and one for the rest. Raises
-    `ValueError` for fields that do not fit one another.
+    The key is split into one for each network, one for memories where `explore` may have them, and one for the rest.
+    Raises `ValueError` for fields that do not fit one another.
     """
     if config.rollout_length % config.train_every:
         raise ValueError(
@@ -155,8 +165,8 @@ def init(config: Any, env: Env, key: Key, brought: OffPolicy) -> State:
     if config.buffer_size < needed:
         reason = "learning_starts" if first_rows(config) > config.n_step + 1 else "n_step"
         raise ValueError(f"buffer_size={config.buffer_size} must be at least {needed} for this {reason} and num_envs")
-    networks, remembers = [network(config, env) for network in brought.networks], brought.init_noise is not None
-    *keys, rest = jax.random.split(as_key(key), len(networks) + remembers + 1)
+    networks, may_remember = [network(config, env) for network in brought.networks], brought.initial_memory is not None
+    *keys, rest = jax.random.split(as_key(key), len(networks) + may_remember + 1)
     params = {part: x for network, key in zip(networks, keys, strict=False) for part, x in network.init(key).items()}
     targets = {part: params[part] for part in brought.targets}
     opt_state = {part: brought.optimizer(config).init(params[part]) for part in params}
@@ -164,12 +174,15 @@ def init(config: Any, env: Env, key: Key, brought: OffPolicy) -> State:
     return State(
         brought.learner(params, targets, opt_state),
         replay_buffer.init(training_env(env), config.buffer_size, config.num_envs),
-        start(env, config.num_envs, env_key),
+        start(env, config.num_envs, env_key, _memory(config, env, brought), keys[-1]),
         brought.init_priorities(config),
-        () if brought.init_noise is None else brought.init_noise(config, env, keys[-1]),
         state_key,
         Counters(jnp.int32(0), jnp.int32(0)),
     )
+
+
+def _memory(config: Any, env: Env, brought: OffPolicy) -> InitialMemory:
+    return no_memory if brought.initial_memory is None else partial(brought.initial_memory, config, env)
 
 
 def first_rows(config: Any) -> int:
@@ -198,9 +211,9 @@ def update(config: Any, env: Env, state: State, brought: OffPolicy) -> tuple[Sta
     phases, steps, learns = config.rollout_length // config.train_every, config.train_every, config.gradient_steps
 
     # randomness for the whole update, drawn as a few large operations
-    ahead = draw_ahead(world, env_key, (phases, steps, config.num_envs))
-    shape = (config.rollout_length, config.num_envs)
-    noises, noise_state = brought.acting_noise(config, env, state.noise, noise_key, shape)
+    initial_memory = _memory(config, env, brought)
+    ahead = draw_ahead(world, env_key, (phases, steps, config.num_envs), initial_memory)
+    noises = brought.acting_noise(config, env, noise_key, (config.rollout_length, config.num_envs))
     noises = jax.tree.map(lambda x: x.reshape(phases, steps, *x.shape[1:]), noises)
     bits = draw_index(config, state.priorities, index_key, (phases, learns))
     learning_noises = brought.learning_noise(config, env, learn_key, (phases, learns, config.batch_size))
@@ -209,8 +222,10 @@ def update(config: Any, env: Env, state: State, brought: OffPolicy) -> tuple[Sta
         learner, replay, priorities, interaction, sums, time = carry
         ahead, noise = rows
         obs = interaction.obs
-        action = brought.explore(config, env, learner, obs, noise, time * config.num_envs)
-        interaction, step, sums = env_step(world, interaction, action, ahead, sums)
+        shown = pick(env.observation_space, seen_acting, obs)
+        action, memory = brought.explore(config, env, learner, shown, interaction.memory, noise, time * config.num_envs)
+        interaction = interaction._replace(memory=memory)
+        interaction, step, sums = env_step(world, interaction, action, ahead, sums, initial_memory)
         replay = replay_buffer.add(world, replay, time, obs, action, step)
         priorities = rank_new(config, priorities, time)
         return (learner, replay, priorities, interaction, sums, time + 1), None
@@ -249,7 +264,7 @@ def update(config: Any, env: Env, state: State, brought: OffPolicy) -> tuple[Sta
     learner, replay, priorities, interaction, sums, time = acting
     losses = means(losses, gradient_steps_done(config, time) - made_before)
     counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
-    return State(learner, replay, interaction, priorities, noise_state, key, counters), Metrics(losses, *sums)
+    return State(learner, replay, interaction, priorities, key, counters), Metrics(losses, *sums)
 
 
 def _zeros(function: Callable[[], PyTree]) -> PyTree:

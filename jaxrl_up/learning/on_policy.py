@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key, schedule_steps
-from jaxrl_up.envs import Box, Discrete, Env, to_bounds
-from jaxrl_up.learning import networks, optimisation
-from jaxrl_up.learning.networks import to_float
-from jaxrl_up.learning.rollout import EpisodeSums, Interaction, start, training_env, unroll
+from jaxrl_up.envs import Env, from_unit
+from jaxrl_up.learning import networks, normalisation, optimisation
+from jaxrl_up.learning.rollout import EpisodeSums, Interaction, acting_space, start, stored_space, training_env, unroll
 from jaxrl_up.learning.rollout import steps_per_update as steps_per_update
 from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means, static, traced
 
@@ -87,7 +85,7 @@ class Policy(NamedTuple):
     """What acting needs."""
 
     params: PyTree
-    statistics: ops.RunningStatistics | None
+    statistics: normalisation.Statistics
 
 
 class Learner(NamedTuple):
@@ -95,13 +93,13 @@ class Learner(NamedTuple):
 
     params: PyTree  # {"actor": ..., "critic": ...}
     opt_state: PyTree
-    statistics: ops.RunningStatistics | None  # of observations; None when they are not normalised
+    statistics: normalisation.Statistics  # of observations; None when they are not normalised
     return_statistics: ops.RunningStatistics | None  # of the critic's targets; likewise
 
     @property
     def acting(self) -> Policy:
         """What `act` needs of it."""
-        return Policy(self.params["actor"], self.statistics)
+        return Policy(self.params["actor"], normalisation.of_acting(self.statistics))
 
 
 class State(NamedTuple):
@@ -126,8 +124,8 @@ class State(NamedTuple):
 class Batch(NamedTuple):
     """One update's data, `[T, B, ...]`; values and advantages are of the policy that acted."""
 
-    obs: Array  # normalised, if the config says so
-    action: Array
+    obs: PyTree  # normalised, if the config says so
+    action: PyTree
     log_prob: Array
     value: Array
     advantage: Array  # GAE
@@ -150,11 +148,12 @@ class Collected(NamedTuple):
 def network(config: Any, env: Env) -> networks.ActorCritic:
     """The actor-critic of a config; continuous actions live in [-1, 1] per bounded dimension.
 
-    Its observations are those that `normalize` gives: floats where they are normalised, whatever their space.
+    Its observations are those that `normalisation.apply` gives.
     """
-    env, space = training_env(env), env.observation_space
-    if config.normalize_observations and isinstance(space, Box):
-        env = env.replace(spec=env.spec._replace(observation_space=Box(-np.inf, np.inf, space.shape)))
+    env = training_env(env)
+    if config.normalize_observations:
+        space = normalisation.whitened_space(env.observation_space)
+        env = env.replace(spec=env.spec._replace(observation_space=space))
     return networks.policy_value_network(config, env)
 
 
@@ -167,17 +166,13 @@ def init(
 ) -> State:
     """Fresh networks, an optimiser for each of `parts`, statistics and environments: `Algorithm.init`.
 
-    Raises `ValueError` if observations that are no numbers shall be normalised.
+    Raises `ValueError` if observations that cannot be normalised shall be.
     """
-    if config.normalize_observations and isinstance(env.observation_space, Discrete):
-        raise ValueError(
-            f"normalize_observations=True needs observations in a Box, but {env.name} shows {env.observation_space}, "
-            "which the network sees one-hot; set it to False"
-        )
     params_key, env_key, state_key = jax.random.split(as_key(key), 3)
     params = network(config, env).init(params_key)
     opt_state = {part: optimizer(config).init(params[part]) for part in parts}
-    statistics = ops.init_statistics(env.observation_space.shape) if config.normalize_observations else None
+    space = stored_space(env)
+    statistics = normalisation.init(env.name, space) if config.normalize_observations else None
     return_statistics = ops.init_statistics() if config.normalize_returns else None
     return State(
         Learner(params, opt_state, statistics, return_statistics),
@@ -187,30 +182,26 @@ def init(
     )
 
 
-def normalize(env: Env, statistics: ops.RunningStatistics | None, obs: Array) -> Array:
-    """Observations of `env` as the networks get them: as they are, or what `to_float` gives, whitened."""
-    return obs if statistics is None else ops.normalize(statistics, to_float(cast(Box, env.observation_space), obs))
-
-
 def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     """Run the policy for `rollout_length` steps and estimate advantages (Schulman et al. 2016, eq. 16)."""
-    net = network(config, env)
+    net, space, shown = network(config, env), stored_space(env), acting_space(env)
     params, opt_state, statistics, return_statistics = state.learner
 
     noise_key, unroll_key = jax.random.split(key)
+    known = normalisation.of_acting(statistics)
     noise = networks.sampling_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
 
-    def policy(obs: Array, noise: Array) -> tuple[Array, Array]:
-        distribution = net.policy(params["actor"], normalize(env, statistics, obs))
+    def policy(obs: PyTree, memory: PyTree, noise: PyTree) -> tuple[PyTree, PyTree, Array]:
+        distribution = net.policy(params["actor"], normalisation.apply(shown, known, obs))
         action = distribution.sample_with(noise)
-        return action, distribution.log_prob(action)
+        return action, memory, distribution.log_prob(action)
 
     interaction, rows, episodes = unroll(
         training_env(env), policy, state.interaction, config.rollout_length, unroll_key, noise
     )
-    obs = normalize(env, statistics, rows.obs)
+    obs = normalisation.apply(space, statistics, rows.obs)
     value = net.value(params, obs)
-    next_value = net.value(params, normalize(env, statistics, rows.next_obs))
+    next_value = net.value(params, normalisation.apply(space, statistics, rows.next_obs))
     discount = config.gamma * (1.0 - rows.terminated.astype(jnp.float32))
     going = 1.0 - (rows.terminated | rows.truncated).astype(jnp.float32)
     advantage = ops.gae(rows.reward, discount, config.gae_lambda * going, value, next_value)
@@ -219,8 +210,7 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
     else:
         target = ops.discounted_returns(rows.reward, discount, going, next_value)
     batch = Batch(obs, rows.action, rows.extras, value, advantage, target)
-    if statistics is not None:
-        statistics = ops.update_statistics(statistics, to_float(cast(Box, env.observation_space), rows.obs))
+    statistics = normalisation.update(space, statistics, rows.obs)
     if return_statistics is not None:
         return_statistics = ops.update_statistics(return_statistics, target)
         params = {**params, "critic": networks.rescale_value(params["critic"], root_mean_square(return_statistics))}
@@ -302,11 +292,14 @@ def finish(
     return state, Metrics(means(losses), *collected.episodes)
 
 
-def act(config: Any, env: Env, policy: Policy, obs: Array, key: Key | None = None) -> Array:
+def act(
+    config: Any, env: Env, policy: Policy, obs: PyTree, memory: PyTree = (), key: Key | None = None
+) -> tuple[PyTree, PyTree]:
     """Actions in the environment's own bounds for `obs [..., *shape]`; `key=None` gives the mode."""
-    distribution = network(config, env).policy(policy.params, normalize(env, policy.statistics, obs))
+    obs = normalisation.apply(acting_space(env), policy.statistics, obs)
+    distribution = network(config, env).policy(policy.params, obs)
     action = distribution.mode() if key is None else distribution.sample(as_key(key))
-    return to_bounds(action, env.action_space) if isinstance(env.action_space, Box) else action
+    return from_unit(action, env.action_space), memory
 
 
 def remaining(config: Any, state: State) -> Array:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Box, Env, rescale_action
-from jaxrl_up.types import Array, Key, PyTree, TimeStep, static
+from jaxrl_up.envs import Env, Space, acting, only, pick, stored, unit_action
+from jaxrl_up.types import Algorithm, Array, Key, PyTree, TimeStep, static
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,27 +34,38 @@ def steps_per_update(config: RolloutFields) -> int:
 
 
 def training_env(env: Env) -> Env:
-    """The environment as networks and replays see it: bounded actions live in [-1, 1] in every dimension."""
-    return rescale_action(env) if isinstance(env.action_space, Box) else env
+    """The environment as networks and replays act in it: continuous actions are vectors in [-1, 1], others from 0."""
+    return unit_action(env)
+
+
+def stored_space(env: Env) -> Space:
+    """The space of what is kept of observations, and what critics see: all but simulators."""
+    return only(env.observation_space, stored)
+
+
+def acting_space(env: Env) -> Space:
+    """The space of what policies see: nothing that is named `critic_only`."""
+    return only(env.observation_space, acting)
 
 
 class Interaction(NamedTuple):
     """Where B environments stand. Not part of what is learned, so it goes on when a seed fails."""
 
     env_state: PyTree
-    obs: Array  # [B, ...], to act on next
+    obs: PyTree  # [B, ...], to act on next
     episode_return: Array  # [B], of the episodes in progress
     episode_length: Array  # [B], environment steps
+    memory: PyTree = ()  # [B, ...], what acting remembers of the episodes in progress
 
 
 class Rows(NamedTuple):
     """Transitions `[T, B, ...]`. `next_obs` is the true successor, also where an episode ended."""
 
-    obs: Array
-    action: Array
+    obs: PyTree  # without simulators, as next_obs
+    action: PyTree
     extras: PyTree  # what the policy returned beside the action, such as `log_prob`
     reward: Array
-    next_obs: Array
+    next_obs: PyTree
     terminated: Array
     truncated: Array
 
@@ -66,10 +78,42 @@ class EpisodeSums(NamedTuple):
     total_length: Array
 
 
-def start(env: Env, num_envs: int, key: Key) -> Interaction:
-    """Reset `num_envs` environments."""
+def no_memory(key: Key) -> PyTree:
+    """The memory of what remembers nothing."""
+    return ()
+
+
+MEMORY = 0x6D656D  # sets the keys of memories apart from those of resets
+InitialMemory = Callable[[Key], PyTree]  # of one episode: `Algorithm.initial_memory` of a config and an environment
+
+
+def memory_of(algo: Algorithm, env: Env, config: Any, deterministic: bool) -> InitialMemory:
+    """The initial memory of an algorithm; none where it is of exploration alone and there is none."""
+    if deterministic and not algo.greedy_memory:
+        return no_memory
+    return partial(algo.initial_memory, config, env)
+
+
+def fresh_start(env: Env, initial_memory: InitialMemory, key: Key) -> tuple[tuple[PyTree, PyTree], PyTree]:
+    """An episode's beginning: (state, obs), and the memory to act with."""
+    return env.reset(key), initial_memory(jax.random.fold_in(key, MEMORY)) if remembers(initial_memory) else ()
+
+
+def remembers(initial_memory: InitialMemory) -> bool:
+    """Whether there is anything in a memory."""
+    return bool(jax.tree.leaves(jax.eval_shape(initial_memory, jax.eval_shape(jax.random.key, 0))))
+
+
+def start(
+    env: Env, num_envs: int, key: Key, initial_memory: InitialMemory = no_memory, memory_key: Key | None = None
+) -> Interaction:
+    """Reset `num_envs` environments, and draw what is remembered in them."""
     env_state, obs = jax.vmap(env.reset)(jax.random.split(as_key(key), num_envs))
-    return Interaction(env_state, obs, jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32))
+    memory = ()
+    if remembers(initial_memory):
+        assert memory_key is not None
+        memory = jax.vmap(initial_memory)(jax.random.split(memory_key, num_envs))
+    return Interaction(env_state, obs, jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32), memory)
 
 
 RESETS_AHEAD = 16 * 2**20  # bytes of resets that may be drawn before a loop begins
@@ -79,25 +123,37 @@ class Ahead(NamedTuple):
     """What environment steps need that depends on no step before: `[..., B]`."""
 
     step_key: Key
-    reset: PyTree  # (state, obs), or the keys to draw them from where that many would be too large
+    fresh: PyTree  # ((state, obs), memory), or the keys to draw them from where that many would be too large
 
 
-def draw_ahead(env: Env, key: Key, shape: tuple[int, ...]) -> Ahead:
+def draw_ahead(env: Env, key: Key, shape: tuple[int, ...], initial_memory: InitialMemory = no_memory) -> Ahead:
     """Keys and resets for environment steps of `shape [..., B]`, one large operation in place of many small ones."""
     keys = jax.vmap(jax.random.split)(jax.random.split(key, shape).reshape(-1))
     step_key, reset_key = keys[:, 0], keys[:, 1]
-    one_reset = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(env.reset, key)))
-    reset = jax.vmap(env.reset)(reset_key) if one_reset * math.prod(shape) <= RESETS_AHEAD else reset_key
-    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), Ahead(step_key, reset))
+
+    def draw(key: Key) -> PyTree:
+        return fresh_start(env, initial_memory, key)
+
+    one = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(draw, key)))
+    fresh = jax.vmap(draw)(reset_key) if one * math.prod(shape) <= RESETS_AHEAD else reset_key
+    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), Ahead(step_key, fresh))
 
 
 def env_step(
-    env: Env, interaction: Interaction, action: Array, ahead: Ahead, sums: EpisodeSums
+    env: Env,
+    interaction: Interaction,
+    action: PyTree,
+    ahead: Ahead,
+    sums: EpisodeSums,
+    initial_memory: InitialMemory = no_memory,
 ) -> tuple[Interaction, TimeStep, EpisodeSums]:
-    """Step all B environments once; episodes that end start again by themselves."""
-    drawn: Any = ahead.reset
+    """Step all B environments once; episodes that end start again by themselves, with a fresh memory.
+
+    The memory of `interaction` is the one after acting.
+    """
+    drawn: Any = ahead.fresh
     only_keys = isinstance(drawn, jax.Array) and jnp.issubdtype(drawn.dtype, jax.dtypes.prng_key)
-    fresh: Any = jax.vmap(env.reset)(drawn) if only_keys else drawn
+    fresh, memory = jax.vmap(lambda key: fresh_start(env, initial_memory, key))(drawn) if only_keys else drawn
     env_state, step = jax.vmap(env.step_or_restart)(ahead.step_key, interaction.env_state, action, fresh)
     done = step.terminated | step.truncated
     episode_return = interaction.episode_return + step.reward
@@ -112,8 +168,13 @@ def env_step(
         step.obs,
         jnp.where(done, 0.0, episode_return),
         jnp.where(done, 0, episode_length),
+        jax.vmap(_either)(done, memory, interaction.memory),
     )
     return interaction, step, sums
+
+
+def _either(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
 
 
 def no_episodes() -> EpisodeSums:
@@ -123,17 +184,19 @@ def no_episodes() -> EpisodeSums:
 
 def unroll(
     env: Env,
-    policy: Callable[[Array, PyTree], tuple[Array, PyTree]],
+    policy: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree, PyTree]],
     interaction: Interaction,
     length: int,
     key: Key,
     noise: PyTree = None,
+    initial_memory: InitialMemory = no_memory,
 ) -> tuple[Interaction, Rows, EpisodeSums]:
     """Act for `length` steps in all B environments; episodes that end start again by themselves.
 
-    `policy(obs [B, ...], key) -> (action [B, ...], extras)`; with `noise`, a tree of arrays `[length, ...]`, it gets
-    the step's part of that in place of a key. What needs no step is done before the loop, where it is one large
-    operation and not many small ones: all keys, and all resets as long as they take under 16 MiB.
+    `policy(obs [B, ...], memory [B, ...], key) -> (action [B, ...], memory, extras)`; with `noise`, a tree of arrays
+    `[length, ...]`, it gets the step's part of that in place of a key. What needs no step is done before the loop,
+    where it is one large operation and not many small ones: all keys, and all resets and fresh memories as long as they
+    take under 16 MiB.
     """
     num_envs = interaction.episode_return.shape[0]
     policy_key, env_key = jax.random.split(as_key(key))
@@ -143,12 +206,13 @@ def unroll(
         interaction, sums = carry
         noise, ahead = rows
         obs = interaction.obs
-        action, extras = policy(obs, noise)
-        interaction, step, sums = env_step(env, interaction, action, ahead, sums)
-        row = Rows(obs, action, extras, step.reward, step.next_obs, step.terminated, step.truncated)
-        return (interaction, sums), row
+        action, memory, extras = policy(pick(env.observation_space, acting, obs), interaction.memory, noise)
+        interaction = interaction._replace(memory=memory)
+        interaction, step, sums = env_step(env, interaction, action, ahead, sums, initial_memory)
+        obs, next_obs = (pick(env.observation_space, stored, x) for x in (obs, step.next_obs))
+        return (interaction, sums), Rows(obs, action, extras, step.reward, next_obs, step.terminated, step.truncated)
 
-    ahead = draw_ahead(env, env_key, (length, num_envs))
+    ahead = draw_ahead(env, env_key, (length, num_envs), initial_memory)
     (interaction, sums), rows = jax.lax.scan(step, (interaction, no_episodes()), (noise, ahead))
     return interaction, rows, sums
 
@@ -167,30 +231,32 @@ DEFAULT_STEP_CAP = 10_000
 
 def play(
     env: Env,
-    act: Callable[[Array, Key], Array],
+    act: Callable[[PyTree, PyTree, Key], tuple[PyTree, PyTree]],
     key: Key,
     num_episodes: int,
     max_steps: int | None = None,
+    initial_memory: InitialMemory = no_memory,
 ) -> Episodes:
     """Play one episode in each of `num_episodes` environments, at most `max_steps` long.
 
-    `act(obs [N, ...], key) -> action [N, ...]`. `max_steps=None` is the environment's own time limit, or
-    10,000 steps where it has none. The loop ends as soon as all episodes have.
+    `act(obs [N, ...], memory [N, ...], key) -> (action [N, ...], memory)`. `max_steps=None` is the environment's own
+    time limit, or 10,000 steps where it has none. The loop ends as soon as all episodes have.
     """
     cap = max_steps or env.max_steps or DEFAULT_STEP_CAP
     reset_key, loop_key = jax.random.split(as_key(key))
-    env_state, obs = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
+    reset_keys = jax.random.split(reset_key, num_episodes)
+    (env_state, obs), memory = jax.vmap(lambda key: fresh_start(env, initial_memory, key))(reset_keys)
 
     def unfinished(carry: Any) -> Array:
-        time, _, _, episodes = carry
+        time, *_, episodes = carry
         return (time < cap) & ~jnp.all(episodes.finished)
 
     def step(carry: Any) -> Any:
-        time, env_state, obs, episodes = carry
+        time, env_state, obs, memory, episodes = carry
         act_key, env_key = jax.random.split(jax.random.fold_in(loop_key, time))
         env_keys = jax.random.split(env_key, num_episodes)
         stay = (env_state, obs)  # a finished episode is not played on, so no reset is needed
-        action = act(obs, act_key)
+        action, memory = act(pick(env.observation_space, acting, obs), memory, act_key)
         env_state, step = jax.vmap(env.step_or_restart)(env_keys, env_state, action, stay)
         playing = ~episodes.finished
         episodes = Episodes(
@@ -199,11 +265,11 @@ def play(
             episodes.finished | step.terminated | step.truncated,
             jnp.where(playing, _mixed(episodes.mark, action, step.reward), episodes.mark),
         )
-        return time + 1, env_state, step.obs, episodes
+        return time + 1, env_state, step.obs, memory, episodes
 
     dtypes = (jnp.float32, jnp.int32, bool, jnp.uint32)
     zero = Episodes(*(jnp.zeros(num_episodes, dtype) for dtype in dtypes))
-    return jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, zero))[-1]
+    return jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, memory, zero))[-1]
 
 
 def distinct(episodes: Episodes) -> Array:
@@ -212,9 +278,9 @@ def distinct(episodes: Episodes) -> Array:
     return 1 + jnp.sum(marks[1:] != marks[:-1], dtype=jnp.int32)
 
 
-def _mixed(mark: Array, action: Array, reward: Array) -> Array:
+def _mixed(mark: Array, action: PyTree, reward: Array) -> Array:
     """The mark `[N]` after a step of these actions `[N, ...]` and rewards `[N]`: a step of FNV-1a on their bits."""
-    bits = jnp.concatenate([_bits(action), _bits(reward)], axis=1)
+    bits = jnp.concatenate([*map(_bits, jax.tree.leaves(action)), _bits(reward)], axis=1)
     place = 2 * jnp.arange(bits.shape[1], dtype=jnp.uint32) + 1
     word = jnp.sum(bits * (place * jnp.uint32(0x9E3779B1))[None], axis=1, dtype=jnp.uint32)
     mark = (mark ^ word) * jnp.uint32(0x01000193)

@@ -66,6 +66,10 @@ class Categorical(NamedTuple):
     logits: Array  # [..., A], unnormalised log-probabilities
     mask: Array | None = None  # bool [..., A], true where the action is allowed; None: all are
 
+    def restricted(self, mask: Array) -> Categorical:
+        """The same logits with another mask."""
+        return self._replace(mask=mask)
+
     def log_probs(self) -> Array:
         """Normalised log-probabilities of all actions `[..., A]`; -1e30, without a gradient, for a forbidden one."""
         return _log_softmax(self.logits) if self.mask is None else masked_log_softmax(self.logits, self.mask)
@@ -130,6 +134,10 @@ class MultiCategorical:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
+
+    def restricted(self, mask: Array) -> MultiCategorical:
+        """The same logits with another mask."""
+        return dataclasses.replace(self, mask=mask)
 
     def components(self) -> Categorical:
         """The K categoricals as one of batch shape `[..., K]`, over as many actions as the largest has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -10,12 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxrl_up.config import as_key, canonical
+from jaxrl_up.config import as_key, canonical, flag
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import as_observation
+from jaxrl_up.learning import acting_space, as_observation, memory_of, remembers
 from jaxrl_up.ops import Score, score
 from jaxrl_up.training import Log
-from jaxrl_up.types import Algorithm, Array, Key, PyTree
+from jaxrl_up.types import Algorithm, Key, PyTree
 
 
 class RunResult(NamedTuple):
@@ -59,39 +58,55 @@ class RunResult(NamedTuple):
         """Environment steps per second, all seeds together, without compiling."""
         return len(self.seeds) * float(self.env_steps[-1]) / self.train_seconds
 
-    def policy(self, seed: int | None = None, deterministic: bool = True) -> Callable[..., Array]:
-        """The final policy of one seed (default: the first) as `(obs [..., *shape], key=None) -> action`.
+    def policy(self, seed: int | None = None, deterministic: bool = True) -> Acting:
+        """The final policy of one seed (default: the first): `policy(obs [..., *shape], key=None)` gives an action.
 
-        A stochastic policy needs a key. Raises `ValueError` for a seed that was not run, and the policy for what is
-        no observation of the space.
+        A stochastic policy needs a key. One that remembers is called as `action, memory = policy(obs, memory,
+        key=None)`, and an episode begins with `memory = policy.initial_memory(key)`. Raises `ValueError` for a seed
+        that was not run, and the policy for what is no observation of the space.
         """
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:
             raise ValueError(f"seed {seed} was not run; choose from {list(self.seeds)}")
-        lane = self.seeds.index(seed)
-        params = jax.tree.map(lambda x: x[lane], self.state.policy)
-        config = canonical(self.config)
-
-        @jax.jit
-        def act(obs: Array, key: Key | None) -> Array:
-            return self.algo.act(config, self.env, params, obs, key)
-
-        def policy(obs: Any, key: Key | None = None) -> Array:
-            if key is None and not deterministic:
-                raise ValueError("a stochastic policy needs a key: policy(obs, jax.random.key(0))")
-            return act(as_observation(self.env.observation_space, obs), None if deterministic else as_key(key))
-
-        return Acting(policy, self, seed, deterministic)
+        return Acting(self, seed, flag("deterministic", deterministic))
 
 
 class Acting:
     """A policy of a run as a function; see `RunResult.policy`. Only what acting needs is pickled of it."""
 
-    def __init__(self, act: Callable[..., Array], result: RunResult, seed: int, deterministic: bool) -> None:
-        self.act, self.result, self.seed, self.deterministic = act, result, seed, deterministic
+    def __init__(self, result: RunResult, seed: int, deterministic: bool) -> None:
+        self.result, self.seed, self.deterministic = result, seed, deterministic
+        algo, env, config = result.algo, result.env, canonical(result.config)
+        lane = result.seeds.index(seed)
+        params = jax.tree.map(lambda x: x[lane], result.state.policy)
+        memory = memory_of(algo, env, config, deterministic)
+        self.space = acting_space(env)
 
-    def __call__(self, obs: Array, key: Key | None = None) -> Array:
-        return self.act(obs, key)
+        @jax.jit
+        def act(obs: PyTree, memory: PyTree, key: Key | None) -> tuple[PyTree, PyTree]:
+            return algo.act(config, env, params, obs, memory, key)
+
+        self.act, self.remembers, self._memory = act, remembers(memory), jax.jit(memory)
+
+    def initial_memory(self, key: Key) -> PyTree:
+        """What it remembers at the beginning of an episode; `()` where it does not remember."""
+        return self._memory(as_key(key))
+
+    def __call__(self, obs: Any, *given: Any, **named: Any) -> Any:
+        """An action for `(obs, key=None)`, or an action and the memory after it for `(obs, memory, key=None)`."""
+        if not self.remembers:
+            return self._act(obs, (), *given, **named)[0]
+        if not given and "memory" not in named:
+            raise TypeError(
+                "this policy remembers: call it as `action, memory = policy(obs, memory)`, and begin an episode with "
+                "`memory = policy.initial_memory(key)`"
+            )
+        return self._act(obs, *given, **named)
+
+    def _act(self, obs: Any, memory: PyTree, key: Key | None = None) -> tuple[PyTree, PyTree]:
+        if key is None and not self.deterministic:
+            raise ValueError("a stochastic policy needs a key: policy(obs, jax.random.key(0))")
+        return self.act(as_observation(self.space, obs), memory, None if self.deterministic else as_key(key))
 
     def __reduce__(self) -> Any:
         lane = self.result.seeds.index(self.seed)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxrl_up.algorithms import check_policy, take
 from jaxrl_up.config import flag, shown, whole, whole_or_none
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Episodes, play
+from jaxrl_up.learning import Episodes, memory_of, play
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
 
@@ -74,7 +74,7 @@ def play_policy(
     """The episodes of `evaluate_episodes`, its arguments checked: what programs call."""
     num_episodes, deterministic, max_steps = evaluation
 
-    def act(obs: Array, key: Key) -> Array:
-        return algo.act(config, env, policy, obs, None if deterministic else key)
+    def act(obs: PyTree, memory: PyTree, key: Key) -> tuple[PyTree, PyTree]:
+        return algo.act(config, env, policy, obs, memory, None if deterministic else key)
 
-    return play(env, act, key, num_episodes, max_steps)
+    return play(env, act, key, num_episodes, max_steps, memory_of(algo, env, config, deterministic))

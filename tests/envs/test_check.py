@@ -123,9 +123,9 @@ BROKEN = {
         "one and the same state for 16 keys.*deterministic_reset",
     ),
     "wrongly deterministic": (lambda: build(deterministic_reset=True), "drop it"),
-    "wrongly binary": (lambda: build(binary_observation=True), "other numbers than 0 and 1"),
+    "wrongly binary": (lambda: build(space=envs.Box(0, 1, (1,), binary=True)), "other numbers than 0 and 1"),
     "binary but for resets": (
-        lambda: build(step=returning(obs=lambda p: (p["obs"] > 0) * 1.0), binary_observation=True),
+        lambda: build(step=returning(obs=lambda p: (p["obs"] > 0) * 1.0), space=envs.Box(0, 1, (1,), binary=True)),
         "other numbers than 0 and 1",
     ),
     "info that is no dict": (
@@ -158,7 +158,7 @@ BROKEN = {
     "max_steps that is a float": (lambda: raw(max_steps=3.0), "max_steps must be None or an int"),
     "spaces of another library": (
         lambda: raw(action_space="Discrete"),
-        "action_space must be an envs.Discrete",
+        "action_space must be a space such as envs.Discrete",
     ),
     "a parameter that is a number": (lambda: build().replace(params={"a": 1.0}), "must be a float32 array"),
     "episodes past the limit": (lambda: limitless(), "runs past|is not truncated at max_steps=4"),

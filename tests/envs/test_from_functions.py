@@ -134,7 +134,7 @@ class Corridor:
 
 @jax.jit
 def returned(env):
-    return play(env, lambda obs, key: jnp.zeros(len(obs), jnp.int32), jax.random.key(0), 1).returns[0]
+    return play(env, lambda obs, memory, key: (jnp.zeros(len(obs), jnp.int32), memory), jax.random.key(0), 1).returns[0]
 
 
 SCALE = 1.0

@@ -237,7 +237,7 @@ class TestMends:
         env = envs.make("FourRooms-misc", use_visual_obs=True)
         state, obs = env.reset(jax.random.key(0))
         assert jnp.argwhere(obs[..., 1]).tolist() == [state.pos.tolist()]
-        assert env.spec.binary_observation
+        assert env.observation_space.binary
 
     def test_the_bandit_keeps_its_best_arm(self):
         env = envs.make("SimpleBandit-bsuite")
@@ -276,7 +276,7 @@ def test_a_gymnax_object_of_ones_own_becomes_an_env():
     envs.check(env)
 
 
-def test_a_gymnax_space_that_is_not_one_array_is_refused():
+def test_a_gymnax_space_that_observations_do_not_fit_is_refused():
     from gymnax.environments import spaces
     from gymnax.environments.classic_control.pendulum import Pendulum
 
@@ -284,7 +284,7 @@ def test_a_gymnax_space_that_is_not_one_array_is_refused():
         def observation_space(self, params):
             return spaces.Dict({"a": spaces.Discrete(2)})
 
-    with pytest.raises(ValueError, match="Dict space; only Discrete and Box"):
+    with pytest.raises(ValueError, match="the observation of reset_env has not the parts of its space Dict"):
         envs.from_gymnax(Split())
 
 

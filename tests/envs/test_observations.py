@@ -9,8 +9,8 @@ from tiny import image, space_for, tiny
 from jaxrl_up import ALGORITHMS, PPO, run
 from jaxrl_up.config import canonical
 from jaxrl_up.deploy import load_policy, numpy_policy, save_policy
-from jaxrl_up.envs import Box, Discrete, from_functions
-from jaxrl_up.learning import on_policy
+from jaxrl_up.envs import Box, Dict, Discrete, MultiDiscrete, Tuple, from_functions
+from jaxrl_up.learning import normalisation, on_policy
 from jaxrl_up.training import begin
 
 SPACES = [
@@ -22,6 +22,15 @@ SPACES = [
     Box(0, 1, (3,), np.bool_),
     Box(0, 1, (3,), np.float16),
     Discrete(4),
+    Discrete(4, start=-2),
+    MultiDiscrete((3, 2)),
+    Box(-3, 200, (2, 3), np.int32),
+    Box([-np.inf, 0.0, -1.0], [np.inf, np.inf, 1.0]),
+    Box(0, 1, (4, 2), binary=True),
+    Dict({"at": Box(-1, 1, (2,)), "door": Discrete(3), "lights": Box(0, 1, (4,), np.bool_, binary=True)}),
+    Dict({"camera": Box(0, 255, (6, 6, 2), np.uint8), "arm": Dict(angle=Box(-1, 1, ()), at=MultiDiscrete((2, 5)))}),
+    Tuple((Box(0, 1, (3, 3)), Tuple((Discrete(2, start=1), Box(-9, 9, (2,), np.int16))))),
+    Dict({"obs": Box(0, 1, (2,)), "critic_only": Box(0, 1, (1,))}),
 ]
 
 
@@ -46,7 +55,7 @@ def test_every_algorithm_takes_observations_of_every_shape_and_kind(name):
             return state, algo.update(config, env, state)[0], algo.act(config, env, state.policy, state.interaction.obs)
 
         before, after, action = jax.eval_shape(update, jax.random.key(0))
-        assert before == after and action.shape == (config.num_envs, *env.action_space.shape)
+        assert before == after and action[0].shape == (config.num_envs, *env.action_space.shape)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -115,7 +124,7 @@ def test_whitened_pixels_are_those_of_floats_from_0_to_1():
     for env, obs in ((flicker(True), jnp.uint8([[0, 51, 255]])), (flicker(False), jnp.float32([[0, 0.2, 1]]))):
         state = begin(PPO, env, config, jax.random.key(0)).state
         for learner in (state.learner, jax.jit(PPO.update)(config, env, state)[0].learner):
-            seen = on_policy.normalize(env, learner.statistics, obs)
+            seen = normalisation.apply(env.observation_space, learner.statistics, obs)
             logits.append(on_policy.network(config, env).policy(learner.params["actor"], seen).logits)
             np.testing.assert_array_less(learner.statistics.mean, 1.0)
     np.testing.assert_allclose(logits[:2], logits[2:], rtol=1e-3, atol=1e-5)

@@ -57,10 +57,10 @@ def test_wrapped_environments_conform_and_compare_equal(name):
 def test_observations_are_flattened_one_hot_and_masked():
     catch = envs.make("Catch-bsuite")
     flat = envs.flatten_observation(catch)
-    assert flat.observation_space == envs.Box(0.0, 1.0, (50,)) and flat.spec.binary_observation
+    assert flat.observation_space == envs.Box(0.0, 1.0, (50,), binary=True)
     assert (flat.reset(KEY)[1] == catch.reset(KEY)[1].ravel()).all()
     lake = envs.one_hot_observation(envs.make("FrozenLake-misc"))
-    assert lake.reset(KEY)[1].tolist() == [1.0] + [0.0] * 15 and lake.spec.binary_observation
+    assert lake.reset(KEY)[1].tolist() == [1.0] + [0.0] * 15 and lake.observation_space.binary
     cartpole = envs.make("CartPole-v1")
     masked = envs.mask_observation(cartpole, [2, 0])
     assert (masked.reset(KEY)[1] == cartpole.reset(KEY)[1][jnp.array([2, 0])]).all()

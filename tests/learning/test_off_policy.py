@@ -269,15 +269,21 @@ CORRELATION = {  # at a distance in steps
 
 
 def noise(name, num_envs, lengths):
-    """Standard noise `[T, num_envs]`, drawn by one call after the other."""
+    """Standard noise `[T, num_envs]` of one episode each, drawn by one call after the other."""
     config, env = DDPG.Config(exploration_noise=name, num_envs=num_envs), breaking(DDPG)
-    memory, drawn = exploration.init_noise(config, env, jax.random.key(1)), []
+    keys = jax.random.split(jax.random.key(1), num_envs)
+    memory, drawn = jax.vmap(lambda key: exploration.initial_noise(config, env, key))(keys), []
     for i, length in enumerate(lengths):
-        key = jax.random.key(2 + i)
-        (normal, uniform), memory = exploration.action_noise(config, env, memory, key, (length, num_envs))
-        assert normal.shape == uniform.shape == (length, num_envs, 1)
-        assert np.abs(uniform).max() <= 1
-        drawn.append(np.asarray(normal[..., 0], np.float64))
+        normals, uniform = exploration.action_noise(config, env, jax.random.key(2 + i), (length, num_envs))
+        assert uniform.shape == (length, num_envs, 1) and np.abs(uniform).max() <= 1
+
+        def step(memory, drawn):
+            coloured, memory = exploration.coloured(config, memory, drawn)
+            return memory, coloured
+
+        memory, coloured = jax.lax.scan(step, memory, normals)
+        assert coloured.shape == (length, num_envs, 1)
+        drawn.append(np.asarray(coloured[..., 0], np.float64))
     return np.concatenate(drawn)
 
 

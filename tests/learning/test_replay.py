@@ -28,7 +28,7 @@ SPACES = {
     "box": (Box(-np.inf, np.inf, (2,)), lambda number: np.stack([number, -number], -1)),
     "discrete": (Discrete(100_000), lambda number: number),
     "image": (Box(0, 255, (2, 2, 1), np.uint8), digits(256, (2, 2, 1))),
-    "binary": (Box(0, 1, (3, 3, 2)), digits(2, (3, 3, 2))),
+    "binary": (Box(0, 1, (3, 3, 2), binary=True), digits(2, (3, 3, 2))),
 }
 ACTIONS = {
     "box": (Box(-1e6, 1e6, (1,)), lambda number: 10.0 * number[..., None]),
@@ -42,9 +42,7 @@ def not_called(*_):
 
 def holder(kind="box", action="discrete", max_steps=None):
     """An environment with these spaces."""
-    return from_functions(
-        not_called, not_called, SPACES[kind][0], ACTIONS[action][0], max_steps, binary_observation=kind == "binary"
-    )
+    return from_functions(not_called, not_called, SPACES[kind][0], ACTIONS[action][0], max_steps)
 
 
 def stream(length, num_envs, limit=None, terminate=0.15, cut=0.0, seed=0):
@@ -202,8 +200,8 @@ def test_successors_of_real_episodes():
     env = from_functions(walk_reset, walk_step, Box(-9, 9, (1,)), Discrete(2), 5, name="walk")
     length, num_envs, key = 37, 2, jax.random.key(1)
 
-    def policy(obs, key):
-        return jax.random.bernoulli(key, 0.6, obs.shape[:1]).astype(jnp.int32), {}
+    def policy(obs, memory, key):
+        return jax.random.bernoulli(key, 0.6, obs.shape[:1]).astype(jnp.int32), memory, {}
 
     @jax.jit
     def everything(key):
@@ -308,9 +306,7 @@ def test_binary_observations_are_bits():
     space = Box(0, 1, (10, 10, 4))
     sizes = {}
     for name, dtype, binary in (("bits", np.float32, True), ("bool", np.bool_, False), ("float", np.float32, False)):
-        env = from_functions(
-            *(not_called, not_called, Box(0, 1, space.shape, dtype), Discrete(2), 10), binary_observation=binary
-        )
+        env = from_functions(not_called, not_called, Box(0, 1, space.shape, dtype, binary=binary), Discrete(2), 10)
         sizes[name] = replay.init(env, 1000, 4).obs.nbytes
         if binary:
             obs = jax.random.bernoulli(jax.random.key(0), 0.3, (7, *space.shape)).astype(dtype)

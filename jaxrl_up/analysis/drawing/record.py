@@ -12,8 +12,8 @@ import numpy as np
 from jaxrl_up.algorithms import check_policy, take
 from jaxrl_up.analysis.drawing.episode import Episode
 from jaxrl_up.config import as_key, canonical, flag, whole_or_none
-from jaxrl_up.envs import Env, as_action
-from jaxrl_up.learning import DEFAULT_STEP_CAP
+from jaxrl_up.envs import Env, acting, as_action, pick
+from jaxrl_up.learning import DEFAULT_STEP_CAP, fresh_start, memory_of
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
 
@@ -43,7 +43,12 @@ def record_episode(
     states, observations = jax.tree.map(lambda x: x[: length + 1], (states, observations))
     last = length - 1
     return Episode(
-        states, observations, actions[:length], rewards[:length], bool(terminated[last]), bool(truncated[last])
+        states,
+        observations,
+        jax.tree.map(lambda x: x[:length], actions),
+        rewards[:length],
+        bool(terminated[last]),
+        bool(truncated[last]),
     )
 
 
@@ -60,18 +65,21 @@ def _record(
     Keys are drawn as `rollout.play` draws them for one episode.
     """
     reset_key, loop_key = jax.random.split(key)
-    first = env.reset(jax.random.split(reset_key, 1)[0])
+    initial_memory = memory_of(algo, env, config, deterministic)
+    first, memory = fresh_start(env, initial_memory, jax.random.split(reset_key, 1)[0])
 
-    def step(carry: tuple[PyTree, Array], time: Array) -> Any:
-        state, obs = carry
+    def step(carry: tuple[PyTree, PyTree, PyTree], time: Array) -> Any:
+        state, obs, memory = carry
         act_key, env_key = jax.random.split(jax.random.fold_in(loop_key, time))
-        action = algo.act(config, env, policy, obs[None], None if deterministic else act_key)[0]
+        one = jax.tree.map(lambda x: x[None], (pick(env.observation_space, acting, obs), memory))
+        acted = algo.act(config, env, policy, *one, None if deterministic else act_key)
+        action, memory = jax.tree.map(lambda x: x[0], acted)
         taken = as_action(env.action_space, action)
         state, obs, reward, terminated, truncated, _ = env.spec.step(
             env.params, jax.random.split(env_key, 1)[0], state, taken
         )
-        return (state, obs), ((state, obs), action, reward, terminated, truncated)
+        return (state, obs, memory), ((state, obs), action, reward, terminated, truncated)
 
-    _, (reached, *rest) = jax.lax.scan(step, first, jnp.arange(cap, dtype=jnp.int32))
+    _, (reached, *rest) = jax.lax.scan(step, (*first, memory), jnp.arange(cap, dtype=jnp.int32))
     states, observations = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), first, reached)
     return states, observations, *rest

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.envs.core import as_parameter, strong, strong_tree
-from jaxrl_up.envs.spaces import Space
+from jaxrl_up.envs.spaces import Space, leaves, parts, sample
 from jaxrl_up.types import PyTree
 
 
@@ -37,7 +37,7 @@ def stable_dtypes(
         state, first = reset(params, key)
         state, observations = strong_tree(state), [first]
         for _ in range(2):
-            reached, obs, *_ = step(params, key, state, action_space.sample(key))
+            reached, obs, *_ = step(params, key, state, sample(action_space, key))
             observations.append(obs)
             dtypes = jax.tree.map(
                 lambda a, b: jnp.promote_types(jnp.asarray(a).dtype, jnp.asarray(b).dtype), state, reached
@@ -51,14 +51,23 @@ def stable_dtypes(
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: its reset_env or step_env cannot be traced with these options: {error}") from error
     for when, obs in zip(("reset_env", "step_env"), observations, strict=False):
-        if not hasattr(obs, "shape"):
-            raise ValueError(
-                f"{name}: {when} shows a {type(obs).__name__}, its space {observation_space}: give one array"
-            )
-        floats = jnp.issubdtype(obs.dtype, jnp.floating) and not jnp.issubdtype(observation_space.dtype, jnp.floating)
-        if obs.shape != observation_space.shape or floats:
-            raise ValueError(
-                f"{name}: the observation of {when} is {obs.dtype}{list(obs.shape)}, its space {observation_space} is "
-                f"{observation_space.dtype}{list(observation_space.shape)}: change one of them"
-            )
+        _check_observation(f"{name}: {{}} of {when}", observation_space, obs)
     return jax.tree.map(lambda leaf: leaf.dtype, state)
+
+
+def _check_observation(what: str, space: Space, obs: PyTree) -> None:
+    """Raise ValueError unless observations, whose shapes are given, have the parts of the space."""
+    try:
+        found = parts(space, obs)
+    except (TypeError, ValueError):
+        raise ValueError(f"{what.format('the observation')} has not the parts of its space {space}") from None
+    for path, leaf in leaves(space).items():
+        x, where = found[path], f"the observation{f' at {path!r}' if path else ''}"
+        if not hasattr(x, "shape"):
+            raise ValueError(f"{what.format(where)} is a {type(x).__name__}, its space {leaf}: give one array")
+        floats = jnp.issubdtype(x.dtype, jnp.floating) and not jnp.issubdtype(leaf.dtype, jnp.floating)
+        if x.shape != leaf.shape or floats:
+            raise ValueError(
+                f"{what.format(where)} is {x.dtype}{list(x.shape)}, its space {leaf} is "
+                f"{leaf.dtype}{list(leaf.shape)}: change one of them"
+            )

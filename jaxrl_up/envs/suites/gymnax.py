@@ -23,7 +23,7 @@ from jax.core import Tracer
 from jaxrl_up.config import shown
 from jaxrl_up.envs.core import Env, Spec, as_parameter, builder, did_you_mean, strong
 from jaxrl_up.envs.programs import digest, version
-from jaxrl_up.envs.spaces import Box, Discrete, Space
+from jaxrl_up.envs.spaces import Box, Dict, Discrete, Leaf, Space, Tuple, map_leaves, sample
 from jaxrl_up.envs.suites.dtypes import narrow, stable_dtypes
 from jaxrl_up.envs.suites.gymnax_mends import MENDS, NO_MEND, Mend, differentiable
 from jaxrl_up.types import PyTree
@@ -79,8 +79,8 @@ def from_gymnax(environment: Any, params: Any = None, name: str | None = None) -
 
     The pair that `gymnax.make` returns is taken too. Float fields of `params` (default: the environment's own) become
     traced, unless they enter a space. What the environment reads besides is static: after a change of it make the Env
-    again. Raises TypeError for something else, and ValueError for gymnax's wrappers, a space other than Discrete and
-    Box, observations that are not as their space says, or if reset or step cannot be traced.
+    again. Raises TypeError for something else, and ValueError for gymnax's wrappers, a space other than Discrete, Box,
+    Dict and Tuple, observations that are not as their space says, or if reset or step cannot be traced.
     """
     if params is None and isinstance(environment, tuple) and len(environment) == 2:
         return from_gymnax(*environment, name=name)
@@ -148,7 +148,7 @@ def _program(environment: Any, params: Any) -> str | None:
 
     def program(key: Any) -> Any:
         obs, state = environment.reset_env(key, params)
-        action = _space(environment.action_space(params), environment).sample(key)
+        action = sample(_space(environment.action_space(params), environment), key)
         reached = environment.step_env(key, state, action, params)
         return obs, reached, environment.is_truncated(reached[1], params)
 
@@ -189,7 +189,9 @@ def _mend_of_space(environment: Any) -> Mend:
 
     name = next((name for name, kind in registration._registry.items() if kind is type(environment)), None)
     mend = MENDS.get(str(name), NO_MEND)
-    return NO_MEND._replace(observation_space=mend.observation_space, observe=mend.observe, clip=mend.clip)
+    return NO_MEND._replace(
+        observation_space=mend.observation_space, observe=mend.observe, clip=mend.clip, binary=mend.binary
+    )
 
 
 def _sorted_out(
@@ -306,8 +308,12 @@ def _space(space: Any, environment: Any) -> Space:
         return Discrete(int(space.n))
     if kind == "Box":
         return Box(np.asarray(space.low), np.asarray(space.high), space.shape, jnp.dtype(space.dtype))
+    if kind == "Dict":
+        return Dict({name: _space(part, environment) for name, part in space.spaces.items()})
+    if kind == "Tuple":
+        return Tuple(tuple(_space(part, environment) for part in space.spaces))
     raise ValueError(
-        f"{environment.name} has a {kind} space; only Discrete and Box are supported. "
+        f"{environment.name} has a {kind} space; only Discrete, Box, Dict and Tuple are supported. "
         "Let it observe (and accept) one array, for example the concatenation of its parts."
     )
 
@@ -342,15 +348,22 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
             observation_space = mend.observation_space(environment, concrete)
         else:
             observation_space = _space(environment.observation_space(concrete), environment)
+        if mend.binary(environment):
+            assert isinstance(observation_space, Box)
+            observation_space = Box(0, 1, observation_space.shape, observation_space.dtype, binary=True)
     defaults = {**parts.traced, **{key: getattr(parts.params, key) for key in explicit}}
     dtypes = stable_dtypes(name, raw_reset, raw_step, defaults, action_space, observation_space)
 
     def cast(state: PyTree) -> PyTree:
         return jax.tree.map(strong, state, dtypes)
 
-    def show(obs: Any) -> jax.Array:
-        obs = strong(obs, observation_space.dtype)
-        return jnp.clip(obs, *observation_space.bounds()) if mend.clip and isinstance(observation_space, Box) else obs
+    def show_leaf(leaf: Leaf, obs: Any) -> jax.Array:
+        assert isinstance(leaf, Box | Discrete)
+        obs = strong(obs, leaf.dtype)
+        return jnp.clip(obs, *leaf.bounds()) if mend.clip and isinstance(leaf, Box) else obs
+
+    def show(obs: Any) -> Any:
+        return map_leaves(show_leaf, observation_space, obs)
 
     def reset(params: Any, key: Any) -> Any:
         state, obs = raw_reset(params, key)
@@ -368,7 +381,6 @@ def _spec(name: str, parts: Parts, fixed: tuple[tuple[str, Any], ...], explicit:
         observation_space=observation_space,
         action_space=action_space,
         max_steps=int(dict(fixed)[LIMIT]) if LIMIT in dict(fixed) else None,
-        binary_observation=bool(mend.binary(environment)),
         deterministic_reset=mend.deterministic(dict(fixed)),
         fixed=tuple((key if key != LIMIT else "max_steps", value) for key, value in fixed),
         derived=tuple((key, parents) for key, (parents, _) in derived.items()),

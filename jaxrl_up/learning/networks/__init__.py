@@ -12,6 +12,7 @@ from jaxrl_up.learning.networks.encoders import Torso as Torso
 from jaxrl_up.learning.networks.encoders import action_dims as action_dims
 from jaxrl_up.learning.networks.encoders import as_observation as as_observation
 from jaxrl_up.learning.networks.encoders import check_network as check_network
+from jaxrl_up.learning.networks.encoders import is_pixels as is_pixels
 from jaxrl_up.learning.networks.encoders import sampling_noise as sampling_noise
 from jaxrl_up.learning.networks.encoders import to_float as to_float
 from jaxrl_up.learning.networks.layers import ACTIVATIONS as ACTIVATIONS

@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.learning.networks.encoders import Torso, action_dims, make_torso, to_float
+from jaxrl_up.envs import LEAVES, acting, only, stored, zeros
+from jaxrl_up.learning.networks.encoders import Torso, action_dims, as_vector, make_torso
 from jaxrl_up.learning.networks.layers import MLP, Dense
 from jaxrl_up.types import Array, Key, PyTree
 
@@ -42,11 +43,16 @@ class ActionCritic(nn.Module):
 
     @nn.compact
     def __call__(self, obs: Array, action: Array) -> Array:
-        flat = self.torso.network in ("auto", "mlp") and len(self.torso.space.shape) == 1
-        x, hidden = (to_float(self.torso.space, obs), self.hidden) if flat else (self.torso(obs), self.hidden[-1:])
+        flat = joins_early(self.torso)
+        x, hidden = (as_vector(self.torso.space, obs), self.hidden) if flat else (self.torso(obs), self.hidden[-1:])
         x = jnp.concatenate([x, action], axis=-1)
         x = MLP(hidden, self.activation, self.initializer)(x)
         return Dense(1, self.initializer, 1.0, name="q")(x).squeeze(-1)
+
+
+def joins_early(torso: Torso) -> bool:
+    """Whether an action meets the observation in the first layer: where that is a vector, or a tree without images."""
+    return torso.flat and (not isinstance(torso.space, LEAVES) or len(torso.space.shape) == 1)
 
 
 class ActorCritics(NamedTuple):
@@ -63,7 +69,8 @@ def actor_critic_network(config: Any, env: Any, outputs: tuple[str, ...], number
     Reads `network`, `hidden`, `activation` and `initializer`. The critics' parameters are stacked, so that they are
     computed together. Raises `ValueError` for an action space without finite bounds.
     """
-    torso = make_torso(config, env, config.hidden)
+    space = only(env.observation_space, stored)
+    torso = make_torso(config, only(env.observation_space, acting), config.hidden)
     if not env.action_space.bounded:
         raise ValueError(
             f"{env.name} has the action space {env.action_space}: give every dimension finite bounds, which the "
@@ -71,9 +78,8 @@ def actor_critic_network(config: Any, env: Any, outputs: tuple[str, ...], number
         )
     size, hidden = action_dims(env.action_space), tuple(config.hidden)
     actor = ContinuousActor(torso, size, outputs, config.initializer)
-    critic = ActionCritic(torso, hidden, config.activation, config.initializer)
-    space = env.observation_space
-    obs = jnp.zeros((1, *space.shape), space.dtype)
+    critic = ActionCritic(make_torso(config, space, hidden), hidden, config.activation, config.initializer)
+    obs = zeros(space, (1,))
 
     def init(key: Key) -> PyTree:
         actor_key, critic_key = jax.random.split(key)
@@ -84,9 +90,9 @@ def actor_critic_network(config: Any, env: Any, outputs: tuple[str, ...], number
         # vectors are copied for each critic: with shared ones vmap makes one product of all their first layers, and the
         # transposes around it cost more than it saves
         axis = None
-        if len(space.shape) == 1:
+        if joins_early(critic.torso):
             axis, count = 0, jax.tree.leaves(params)[0].shape[0]
-            obs, action = (jnp.broadcast_to(x, (count, *x.shape)) for x in (obs, action))
+            obs, action = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), (obs, action))
         return cast(Array, jax.vmap(critic.apply, in_axes=(0, axis, axis))(params, obs, action))
 
     return ActorCritics(init, lambda params, obs: cast(Any, actor.apply(params, obs)), critics)

@@ -12,10 +12,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up.envs import Box, Discrete
+from jaxrl_up.envs import (
+    LEAVES,
+    Box,
+    Discrete,
+    Leaf,
+    MultiDiscrete,
+    Simulator,
+    Space,
+    leaves,
+    map_leaves,
+    only,
+    parts,
+    pick,
+    seen,
+    tree,
+)
 from jaxrl_up.learning.networks.layers import ACTIVATIONS, CNN, INITIALIZERS, MLP
 from jaxrl_up.learning.rollout import RolloutFields
-from jaxrl_up.types import Array, Key, static
+from jaxrl_up.types import Array, Key, PyTree, static
 
 NETWORKS = ("auto", "mlp", "cnn")
 
@@ -34,36 +49,105 @@ class NetworkFields(RolloutFields):
     """initial weights"""
 
 
-def as_observation(space: Box | Discrete, obs: Any) -> Array:
-    """Observations `[..., *shape]` in the dtype of their space; raises `ValueError` if they are not of it."""
+def as_observation(space: Space, obs: Any) -> PyTree:
+    """Observations `[..., *shape]` in the dtypes of their space, part by part; what it has not is left out of dicts.
+
+    Raises `ValueError` if they are not of it.
+    """
+    if isinstance(space, LEAVES):
+        return _as_leaf(space, obs, "")
+    try:
+        found = parts(space, narrowed(space, obs))
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise ValueError(f"observations have not the parts of their space: the observation space is {space}") from None
+    kinds = leaves(space)
+    converted = [_as_leaf(kinds[path], x, path) for path, x in found.items()]
+    return jax.tree.unflatten(jax.tree.structure(tree(space)), converted)
+
+
+def _as_leaf(space: Leaf, obs: Any, path: str) -> Any:
+    if isinstance(space, Simulator):
+        return obs
+    where = f" at {path!r}" if path else ""
     obs = jnp.asarray(obs)
     axes, whole = obs.ndim - len(space.shape), jnp.issubdtype(obs.dtype, jnp.integer) or obs.dtype == jnp.bool_
     real = jnp.issubdtype(obs.dtype, jnp.floating) and np.issubdtype(space.dtype, np.floating)
     if axes < 0 or obs.shape[axes:] != space.shape:
-        what = f"shape {obs.shape} are not one or more of shape {space.shape}"
+        what = f"shape {obs.shape}{where} are not one or more of shape {space.shape}"
     elif not (whole or real):
-        what = f"dtype {obs.dtype} are not of the space's, {space.dtype}"
+        what = f"dtype {obs.dtype}{where} are not of the space's, {space.dtype}"
     else:
         return obs.astype(space.dtype)
     raise ValueError(f"observations of {what}: the observation space is {space}")
 
 
+def narrowed(space: Space, obs: PyTree) -> PyTree:
+    """What `space` has of observations that may have more names in their dicts, as a mask or what is `critic_only`."""
+    return pick(space, lambda path, leaf: True, obs)
+
+
 def to_float(space: Box, obs: Array) -> Array:
     """Observations as float32; pixels, which are those of a space of uint8 that reaches 255, from 0 to 1."""
     x = as_observation(space, obs).astype(jnp.float32)
-    pixels = space.dtype == np.uint8 and bool((space.bounds()[1] == 255).any())
-    return x / 255.0 if pixels else x
+    return x / 255.0 if is_pixels(space) else x
 
 
-def is_image(space: Box | Discrete) -> bool:
+def is_pixels(space: Leaf) -> bool:
+    """Whether elements are the pixels of an image: uint8 that reaches 255."""
+    return isinstance(space, Box) and space.dtype == np.uint8 and bool((space.bounds()[1] == 255).any())
+
+
+def is_image(space: Leaf) -> bool:
     """Whether a convolution fits on observations: `[H, W]` or `[H, W, C]` with 3 pixels a side or more."""
-    return len(space.shape) in (2, 3) and min(space.shape[:2]) >= 3
+    return isinstance(space, Box) and len(space.shape) in (2, 3) and min(space.shape[:2]) >= 3
+
+
+def as_numbers(space: Leaf, obs: Array) -> Array:
+    """Observations `[..., *shape]` of a leaf as float32 `[..., *sizes]`, one axis or three at least of the latter.
+
+    A Discrete or MultiDiscrete becomes one-hot `[..., n]`, a Box what `to_float` has; `[H, W]` gains a channel.
+    """
+    if isinstance(space, Discrete):
+        return jax.nn.one_hot(as_observation(space, obs) - space.start, space.n, dtype=jnp.float32)
+    if isinstance(space, MultiDiscrete):
+        obs = as_observation(space, obs)
+        return jnp.concatenate(
+            [jax.nn.one_hot(obs[..., i], size, dtype=jnp.float32) for i, size in enumerate(space.sizes)], axis=-1
+        )
+    assert isinstance(space, Box)
+    x = to_float(space, obs)
+    return x[..., None] if len(space.shape) in (0, 2) else x
+
+
+def numbers_ndim(space: Leaf) -> int:
+    """The axes of `as_numbers` that are not leading ones."""
+    return {0: 1, 2: 3}.get(len(space.shape), len(space.shape)) if isinstance(space, Box) else 1
+
+
+def as_vector(space: Space, obs: PyTree) -> Array:
+    """All numbers of observations `[..., *shape]` in one axis, float32 `[..., D]`, leaf after leaf."""
+    return _joined([_flat(leaf, obs) for leaf, obs in _with_spaces(space, obs)])
+
+
+def _with_spaces(space: Space, obs: PyTree) -> list[tuple[Leaf, PyTree]]:
+    found = parts(space, narrowed(space, obs))
+    return [(leaf, found[path]) for path, leaf in leaves(space).items()]
+
+
+def _flat(space: Leaf, obs: Array) -> Array:
+    x, ndim = as_numbers(space, obs), numbers_ndim(space)
+    return x if ndim == 1 else x.reshape(*x.shape[: x.ndim - ndim], -1)
+
+
+def _joined(vectors: Sequence[Array]) -> Array:
+    return vectors[0] if len(vectors) == 1 else jnp.concatenate(vectors, axis=-1)
 
 
 class Torso(nn.Module):
-    """The network chosen for the observation space, behind the conversion of the observation to float32.
+    """The network chosen for the observation space, behind the conversion of each leaf by `as_numbers`.
 
-    Discrete observations become one-hot, others as `to_float` has them; `[H, W]` gains a channel.
+    Images go through convolutions, and what they find, joined with all other numbers, through the hidden layers. A
+    linen module of the user's own gets the leaves in their tree.
     """
 
     space: Any
@@ -72,35 +156,46 @@ class Torso(nn.Module):
     activation: str = "tanh"
     initializer: str = "orthogonal"
 
+    @property
+    def flat(self) -> bool:
+        """Whether the network begins with all numbers in one vector: no image, no module of the user's own."""
+        return self.network == "mlp" or (self.network == "auto" and not any(map(is_image, leaves(self.space).values())))
+
     @nn.compact
-    def __call__(self, obs: Array) -> Array:
-        if isinstance(self.space, Discrete):
-            x, ndim = jax.nn.one_hot(as_observation(self.space, obs), self.space.n, dtype=jnp.float32), 1
-        else:
-            x, ndim = to_float(self.space, obs), len(self.space.shape)
-            x, ndim = (x[..., None], ndim + 1) if ndim in (0, 2) else (x, ndim)
+    def __call__(self, obs: PyTree) -> Array:
         if isinstance(self.network, nn.Module):
-            return self.network(x)
-        if self.network == "cnn" or (self.network == "auto" and is_image(self.space)):
-            return CNN(self.hidden, self.activation, self.initializer)(x)
-        return MLP(self.hidden, self.activation, self.initializer, event_ndim=ndim)(x)
+            return self.network(map_leaves(as_numbers, self.space, narrowed(self.space, obs)))
+        settings = self.activation, self.initializer
+        if isinstance(self.space, LEAVES):  # no array is joined with another, so none is made flat before
+            x = as_numbers(self.space, obs)
+            if not self.flat:
+                return CNN(self.hidden, *settings)(x)
+            return MLP(self.hidden, *settings, event_ndim=numbers_ndim(self.space))(x)
+        found = [
+            CNN((), *settings, name=f"convolutions_{path.replace('/', '.')}")(as_numbers(leaf, x))
+            if not self.flat and is_image(leaf)
+            else _flat(leaf, x)
+            for path, (leaf, x) in zip(leaves(self.space), _with_spaces(self.space, obs), strict=True)
+        ]
+        return MLP(self.hidden, *settings)(_joined(found))
 
 
-def make_torso(config: Any, env: Any, hidden: Sequence[int]) -> Torso:
-    """The torso of a config for observations of `env`, with layers of so many `hidden` units.
+def make_torso(config: Any, space: Space, hidden: Sequence[int]) -> Torso:
+    """The torso of a config for observations of a space, with layers of so many `hidden` units.
 
-    Raises `ValueError` as `check_network`, for observations without numbers, and for a cnn on what is no image.
+    It sees neither masks nor simulators. Raises `ValueError` as `check_network`, for observations without numbers, and
+    for a cnn where there is no image.
     """
     check_network(config)
-    space = env.observation_space
-    if 0 in space.shape:
+    if not any(0 not in leaf.shape for path, leaf in leaves(space).items() if seen(path, leaf)):
         raise ValueError(f"the observation space {space} holds no number: there is nothing that a network could see")
-    if config.network == "cnn" and not is_image(space):
+    felt = only(space, lambda path, leaf: seen(path, leaf) and 0 not in leaf.shape)
+    if config.network == "cnn" and not any(map(is_image, leaves(felt).values())):
         raise ValueError(
-            f"network='cnn' needs images [H, W] or [H, W, C] of 3 pixels a side or more, but observations are {space}, "
-            f"of shape {space.shape}: choose network='mlp'"
+            f"network='cnn' needs images [H, W] or [H, W, C] of 3 pixels a side or more, but observations are {space}"
+            f"{f', of shape {space.shape}' if isinstance(space, Box) else ''}: choose network='mlp'"
         )
-    return Torso(space, config.network, tuple(hidden), config.activation, config.initializer)
+    return Torso(felt, config.network, tuple(hidden), config.activation, config.initializer)
 
 
 def check_network(config: Any) -> None:
@@ -117,12 +212,24 @@ def check_network(config: Any) -> None:
         raise ValueError(f"hidden={config.hidden!r} must name at least one layer of at least one unit")
 
 
-def sampling_noise(space: Box | Discrete, key: Key, shape: tuple[int, ...]) -> Array:
-    """Noise for `sample_with` of a policy over `space`: Gumbel `[*shape, A]` or normal `[*shape, D]`."""
-    draw = jax.random.gumbel if isinstance(space, Discrete) else jax.random.normal
-    return draw(key, (*shape, action_dims(space)), jnp.float32)
+def sampling_noise(space: Space, key: Key, shape: tuple[int, ...]) -> PyTree:
+    """Noise for `sample_with` of a policy over `space`: Gumbel `[*shape, A]` or normal `[*shape, D]` for each leaf."""
+
+    def draw(leaf: Leaf, key: Key) -> Array:
+        function = jax.random.normal if isinstance(leaf, Box) else jax.random.gumbel
+        return function(key, (*shape, action_dims(leaf)), jnp.float32)
+
+    if isinstance(space, LEAVES):
+        return draw(space, key)
+    structure = jax.tree.structure(tree(space))
+    return map_leaves(draw, space, jax.tree.unflatten(structure, list(jax.random.split(key, structure.num_leaves))))
 
 
-def action_dims(space: Box | Discrete) -> int:
-    """Number of discrete actions, or the number of continuous action dimensions."""
-    return space.n if isinstance(space, Discrete) else math.prod(space.shape)
+def action_dims(space: Space) -> int:
+    """The number of discrete actions, of all groups of a MultiDiscrete together, or of continuous dimensions."""
+    if isinstance(space, Discrete):
+        return space.n
+    if isinstance(space, MultiDiscrete):
+        return sum(space.sizes)
+    assert isinstance(space, Box), f"{space} is no space of numbers"
+    return math.prod(space.shape)

@@ -9,27 +9,39 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.envs import Discrete
-from jaxrl_up.learning.networks.encoders import make_torso
+from jaxrl_up.envs import LEAVES, Discrete, Leaf, MultiDiscrete, acting, leaves, mask_of, only, stored, tree, zeros
+from jaxrl_up.learning.networks.encoders import action_dims, make_torso
 from jaxrl_up.learning.networks.layers import Dense
-from jaxrl_up.ops import Categorical, DiagonalGaussian
+from jaxrl_up.ops import Categorical, DiagonalGaussian, Joint, MultiCategorical
 from jaxrl_up.types import Array, Key, PyTree
 
 
 class PolicyHead(nn.Module):
-    """Features -> `Categorical`, or `DiagonalGaussian` with a log-std that does not depend on the state."""
+    """Features -> a distribution over actions, of a tree of them the `Joint` of its leaves'.
+
+    `Categorical`, `MultiCategorical`, or `DiagonalGaussian` with a log-std that does not depend on the state.
+    """
 
     space: Any
     initializer: str = "orthogonal"
 
     @nn.compact
     def __call__(self, features: Array, initial_log_std: float | Array = 0.0) -> Any:
-        if isinstance(self.space, Discrete):
-            return Categorical(Dense(self.space.n, self.initializer, 0.01, name="logits")(features))
-        (size,) = self.space.shape
-        mean = Dense(size, self.initializer, 0.01, name="mean")(features)
-        log_std = self.param("log_std", lambda _: jnp.full((size,), initial_log_std, jnp.float32))
-        return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+        def head(path: str, leaf: Leaf) -> Any:
+            names = {name: f"{path}.{name}" if path else name for name in ("logits", "mean", "log_std")}
+            size = action_dims(leaf)
+            if isinstance(leaf, Discrete):
+                return Categorical(Dense(size, self.initializer, 0.01, name=names["logits"])(features))
+            if isinstance(leaf, MultiDiscrete):
+                return MultiCategorical(Dense(size, self.initializer, 0.01, name=names["logits"])(features), leaf.sizes)
+            mean = Dense(size, self.initializer, 0.01, name=names["mean"])(features)
+            log_std = self.param(names["log_std"], lambda _: jnp.full((size,), initial_log_std, jnp.float32))
+            return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+
+        heads = [head(path.replace("/", "."), leaf) for path, leaf in leaves(self.space).items()]
+        if isinstance(self.space, LEAVES):
+            return heads[0]
+        return Joint(jax.tree.unflatten(jax.tree.structure(tree(self.space)), heads))
 
 
 class ValueHead(nn.Module):
@@ -93,25 +105,36 @@ def policy_value_network(config: Any, env: Any) -> ActorCritic:
     `hidden`, `activation`, `initializer`, `initial_log_std` and `shared`: with `shared` the critic is a head on the
     actor's features, and the torso belongs to `params["actor"]`.
     """
-    torso = make_torso(config, env, config.hidden)
-    actor = Actor(torso, PolicyHead(env.action_space, config.initializer))
-    critic = Critic(None if config.shared else torso, ValueHead(config.initializer))
+    space = only(env.observation_space, stored)
+    shown = only(env.observation_space, acting)
+    if config.shared and shown != space:
+        raise ValueError(
+            "shared=True lets the critic see what the actor sees, but observations hold what is critic_only"
+        )
+    actor = Actor(make_torso(config, shown, config.hidden), PolicyHead(env.action_space, config.initializer))
+    critic = Critic(None if config.shared else make_torso(config, space, config.hidden), ValueHead(config.initializer))
 
     def init(key: Key) -> PyTree:
         actor_key, critic_key = jax.random.split(key)
-        obs = jnp.zeros((1, *env.observation_space.shape), env.observation_space.dtype)
+        obs = zeros(space, (1,))
         (_, features), actor_params = actor.init_with_output(actor_key, obs, config.initial_log_std)
         return {
             "actor": actor_params,
             "critic": critic.init(critic_key, features if config.shared else obs),
         }
 
-    def policy(actor_params: PyTree, obs: Array) -> Any:
-        return actor.apply(actor_params, obs)[0]
+    def masked(distribution: Any, obs: PyTree) -> Any:
+        mask = mask_of(env.observation_space, obs)
+        return distribution if mask is None else distribution.restricted(mask)
+
+    def policy(actor_params: PyTree, obs: PyTree) -> Any:
+        return masked(actor.apply(actor_params, obs)[0], obs)
 
     def both(params: PyTree, obs: Array) -> tuple[Any, Array]:
         distribution, features = actor.apply(params["actor"], obs)
-        return distribution, cast(Array, critic.apply(params["critic"], features if config.shared else obs))
+        return masked(distribution, obs), cast(
+            Array, critic.apply(params["critic"], features if config.shared else obs)
+        )
 
     def value(params: PyTree, obs: Array) -> Array:
         return both(params, obs)[1] if config.shared else cast(Array, critic.apply(params["critic"], obs))

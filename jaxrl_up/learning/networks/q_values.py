@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from jaxrl_up.envs import acting, only, stored, zeros
 from jaxrl_up.learning.networks.encoders import action_dims, make_torso
 from jaxrl_up.learning.networks.layers import ACTIVATIONS, Dense
 from jaxrl_up.ops import dueling_q_values
@@ -70,18 +70,19 @@ def q_network(
     """The action-value network that a config describes, for discrete actions; or a `number` of them, side by side.
 
     Reads `network`, `hidden`, `activation` and `initializer`. With `dueling` the last hidden layer is there twice, in
-    either stream, and not in the torso (unless it is the only one). `part` names its parameters.
+    either stream, and not in the torso (unless it is the only one). `part` names its parameters. One network may act,
+    so it sees what policies see; a number of them are critics, who see all.
     """
     hidden = list(config.hidden)
     torso_hidden = hidden[:-1] if dueling and len(hidden) > 1 else hidden
-    torso = make_torso(config, env, torso_hidden)
+    space = only(env.observation_space, acting if number is None else stored)
+    torso = make_torso(config, space, torso_hidden)
     head = QHead(action_dims(env.action_space), atoms, dueling, hidden[-1], config.activation, config.initializer)
     net = QNetwork(torso, head)
     apply = cast(Any, net.apply)
 
     def init(key: Key) -> PyTree:
-        space = env.observation_space
-        obs = jnp.zeros((1, *space.shape), space.dtype)
+        obs = zeros(space, (1,))
         if number is None:
             return {part: net.init(key, obs)}
         return {part: jax.vmap(lambda key: net.init(key, obs))(jax.random.split(key, number))}

@@ -1,4 +1,4 @@
-"""Hashable descriptions of what an environment shows and accepts."""
+"""Arrays of numbers between bounds."""
 
 from __future__ import annotations
 
@@ -10,47 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up.config import as_key, plain, shown
+from jaxrl_up.config import as_key, flag, shown
 from jaxrl_up.types import Array, Key
 
 HUGE = 1e38  # a float bound beyond this means "no bound" (gymnax writes float32's largest number)
-
-
-@dataclass(frozen=True)
-class Discrete:
-    """The integers 0, 1, ..., n - 1, as int32 scalars. Raises ValueError unless n is an int from 1 to 2^31 - 1."""
-
-    n: int
-
-    def __post_init__(self) -> None:
-        n = plain(self.n)
-        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n < 2**31:
-            raise ValueError(f"Discrete(n) needs an integer n >= 1, and below 2^31 (int32), got n = {shown(self.n)}.")
-        object.__setattr__(self, "n", n)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one element: ()."""
-        return ()
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The dtype of one element: int32."""
-        return np.dtype(np.int32)
-
-    def sample(self, key: Key) -> Array:
-        """Draw one element uniformly: int32 []."""
-        return jax.random.randint(as_key(key), (), 0, self.n, dtype=jnp.int32)
-
-    def contains(self, x: Any) -> Array:
-        """Say whether x is an element: bool [], false for another shape or a non-integer dtype."""
-        x = jnp.asarray(x)
-        if x.shape != () or not jnp.issubdtype(x.dtype, jnp.integer):
-            return jnp.asarray(False)
-        return (x >= 0) & (x < self.n)
-
-    def __repr__(self) -> str:
-        return f"Discrete({self.n})"
 
 
 @dataclass(frozen=True, init=False)
@@ -59,16 +22,20 @@ class Box:
 
     `low` and `high` are kept as a float where all elements share it, else as nested tuples of the space's
     shape; `bounds()` gives them as arrays. A dtype of 64 bits is one of 32 where JAX has no other
-    (`jax_enable_x64`). Raises ValueError for bounds that do not fit the shape, are out of order, or have no
-    whole number between them in a space of integers.
+    (`jax_enable_x64`). `binary` says that elements are zeros and ones only, of whatever dtype: a replay then stores
+    them as bits. Raises ValueError for bounds that do not fit the shape, are out of order, or have no whole number
+    between them in a space of integers, and for a binary Box with others than 0 and 1.
     """
 
     low: Any
     high: Any
     shape: tuple[int, ...]
     dtype: np.dtype
+    binary: bool
 
-    def __init__(self, low: Any, high: Any, shape: Any = None, dtype: Any = np.float32) -> None:
+    def __init__(
+        self, low: Any, high: Any, shape: Any = None, dtype: Any = np.float32, *, binary: bool = False
+    ) -> None:
         try:
             low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
         except (TypeError, ValueError):
@@ -91,6 +58,11 @@ class Box:
             low, high = np.ceil(low), np.floor(high)
             if (low > high).any():
                 raise ValueError("Box(low, high) of integers needs a whole number from low to high everywhere.")
+        if flag("binary", binary) and not ((low == 0).all() and (high == 1).all()):
+            raise ValueError(
+                f"Box(..., binary=True) holds zeros and ones: its bounds are 0 and 1, not {low} and {high}."
+            )
+        object.__setattr__(self, "binary", bool(binary))
         object.__setattr__(self, "low", _hashable(low, shape, dtype))
         object.__setattr__(self, "high", _hashable(high, shape, dtype))
         object.__setattr__(self, "shape", shape)
@@ -130,6 +102,8 @@ class Box:
 
     def sample(self, key: Key) -> Array:
         """Draw one element: uniform if bounded, exponential from a single bound, else standard normal."""
+        if self.binary:
+            return jax.random.bernoulli(as_key(key), np.float32(0.5), self.shape).astype(self.dtype)
         uniform_key, exponential_key, normal_key = jax.random.split(as_key(key), 3)
         low, high = self.bounds()
         if self.dtype == np.bool_:
@@ -162,13 +136,11 @@ class Box:
         if x.shape != self.shape or (is_float and not jnp.issubdtype(self.dtype, jnp.floating)):
             return jnp.asarray(False)
         low, high = self.bounds()
-        return jnp.all((x >= low) & (x <= high))
+        return jnp.all((x == 0) | (x == 1)) if self.binary else jnp.all((x >= low) & (x <= high))
 
     def __repr__(self) -> str:
-        return f"Box({_brief(self.low)}, {_brief(self.high)}, {self.shape}, {self.dtype.name})"
-
-
-Space = Discrete | Box
+        binary = ", binary=True" if self.binary else ""
+        return f"Box({_brief(self.low)}, {_brief(self.high)}, {self.shape}, {self.dtype.name}{binary})"
 
 
 def _whole_numbers(key: Key, low: np.ndarray, high: np.ndarray) -> Array:

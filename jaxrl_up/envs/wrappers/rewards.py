@@ -1,0 +1,38 @@
+"""Other rewards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxrl_up.envs.core import Env, Spec, builder
+from jaxrl_up.envs.wrappers.base import number_of, wrapper
+from jaxrl_up.types import Array, Key
+
+
+@wrapper
+def scale_reward(env: Env, scale: float) -> Env:
+    """Multiply rewards by a finite number (static); raises ValueError for anything else."""
+    scale = number_of("scale_reward", "scale", scale)
+    return env.replace(spec=_map_reward(env.spec, f"scale_reward({scale:g})", ("scale", scale)))
+
+
+@wrapper
+def clip_reward(env: Env, low: float = -1.0, high: float = 1.0) -> Env:
+    """Clip rewards to [low, high] (static); raises ValueError unless low < high."""
+    low, high = number_of("clip_reward", "low", low), number_of("clip_reward", "high", high)
+    if low >= high:
+        raise ValueError(f"clip_reward needs low < high, got low={low}, high={high}.")
+    return env.replace(spec=_map_reward(env.spec, f"clip_reward({low:g}, {high:g})", ("clip", low, high)))
+
+
+@builder
+def _map_reward(spec: Spec, name: str, change: tuple[Any, ...]) -> Spec:
+    def step(params: Any, key: Key, state: Any, action: Array) -> Any:
+        state, obs, reward, *rest = spec.step(params, key, state, action)
+        kind, *numbers = change
+        reward = reward * numbers[0] if kind == "scale" else jnp.clip(reward, *numbers)
+        return state, obs, reward, *rest
+
+    return spec._replace(step=step, wrappers=(*spec.wrappers, name))
