@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -216,7 +216,7 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
     mask = mask_space(space)
 
     def possible(obs: PyTree) -> Array:
-        return jnp.bool_(True) if mask is None else mask.possible(mask_of(space, obs))
+        return jnp.bool_(True) if mask is None else mask.possible(cast(Array, mask_of(space, obs)))
 
     def one(carry: tuple[Env, PyTree, PyTree], given: tuple[Array, Key]) -> Any:
         (env, state, obs), (time, key) = carry, given
