@@ -38,10 +38,6 @@ def _sample(key: Key, log_probs: Array) -> Array:
     return jax.random.categorical(key, log_probs, axis=-1).astype(jnp.int32)
 
 
-def _sample_with(noise: Array, log_probs: Array) -> Array:
-    return jnp.argmax(log_probs + noise, axis=-1).astype(jnp.int32)
-
-
 def _entropy(log_probs: Array) -> Array:
     return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
@@ -80,7 +76,7 @@ class Categorical(NamedTuple):
 
     def sample_with(self, noise: Array) -> Array:
         """An action int32 `[...]` from standard Gumbel noise `[..., A]`: argmax_a log pi(a) + noise_a."""
-        return _sample_with(noise, self.log_probs())
+        return masked_argmax(self.log_probs() + noise, self.mask)
 
     def log_prob(self, action: Array) -> Array:
         """log pi(action) `[...]`, for integer actions `[...]`; nan for an action outside 0..A-1.
@@ -147,12 +143,12 @@ class MultiCategorical:
                 "give at least one size of at least 1, which add up to the last axis"
             )
         logits = self._stack(self.logits)
-        there = np.broadcast_to(np.arange(max(self.sizes)) < np.array(self.sizes)[:, None], logits.shape)
+        there = np.arange(max(self.sizes)) < np.array(self.sizes)[:, None]
         if self.mask is None:
             return Categorical(logits, None if there.all() else jnp.asarray(there))
         chex.assert_axis_dimension(self.mask, -1, self.logits.shape[-1])
         mask = self._stack(jnp.broadcast_to(self.mask, self.logits.shape))
-        return Categorical(logits, allowed_actions(mask) & there)
+        return Categorical(logits, allowed_actions(mask) & jnp.broadcast_to(there, logits.shape))
 
     def _stack(self, flat: Array) -> Array:
         """`[..., sum(sizes)]` as `[..., K, max(sizes)]`, filled up with zeros."""
@@ -178,7 +174,7 @@ class MultiCategorical:
         no integers.
         """
         log_prob = jnp.sum(self.components().log_prob(action), axis=-1)
-        known = jnp.all(action < np.broadcast_to(self.sizes, action.shape), axis=-1)
+        known = jnp.all(action < jnp.broadcast_to(np.array(self.sizes), action.shape), axis=-1)
         return jnp.where(known, log_prob, jnp.nan)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
@@ -244,7 +240,7 @@ class EpsilonGreedy(NamedTuple):
 
     def sample_with(self, noise: Array) -> Array:
         """An action int32 `[...]` from standard Gumbel noise `[..., A]`, which breaks ties too."""
-        return _sample_with(noise, self.log_probs())
+        return masked_argmax(self.log_probs() + noise, self.mask)
 
     def log_prob(self, action: Array) -> Array:
         """log pi(action) `[...]`; -1e30 where it is impossible, nan outside 0..A-1."""

@@ -176,6 +176,15 @@ def test_sizes_are_structure_and_all_else_is_leaves():
     np.testing.assert_array_equal(made.mode(), policy.mode())
 
 
+def test_programs_hold_no_constant_as_large_as_a_batch():
+    def everything(logits, mask, action):
+        policy, plain = ops.MultiCategorical(logits, (2, 3), mask), ops.MultiCategorical(logits, (2, 3))
+        return policy.log_prob(action) + plain.log_prob(action) + plain.entropy() + policy.kl(plain)
+
+    program = jax.make_jaxpr(everything)(jnp.zeros((1000, 5)), jnp.ones((1000, 5), bool), jnp.zeros((1000, 2), int))
+    assert all(np.size(constant) <= 6 for constant in program.consts)
+
+
 @pytest.mark.parametrize("sizes", [(), (2,), (2, 4), (5, 0), (6, -1)])
 def test_sizes_that_do_not_fit_are_refused(sizes):
     with pytest.raises(ValueError, match="add up to the last axis"):

@@ -95,6 +95,9 @@ def test_sampling_is_that_of_the_smaller_categorical():
     sampled = policy.sample_with(noise)
     for i, row in enumerate(ALLOWED):
         assert row[int(small(i).sample_with(noise[i, np.array(row)]))] == sampled[i]
+    lost = np.where(FORBIDDEN, 0.0, -np.inf).astype(np.float32)  # Gumbel noise of a uniform number of exactly 0
+    for masked in (policy, ops.EpsilonGreedy(jnp.asarray(LOGITS), 0.3, MASKS)):
+        np.testing.assert_array_equal(masked.sample_with(lost), [row[0] for row in ALLOWED])
     actions, log_probs = policy.sample_and_log_prob(key())
     np.testing.assert_array_equal(actions, policy.sample(key()))
     np.testing.assert_array_equal(log_probs, policy.log_prob(actions))

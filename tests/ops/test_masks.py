@@ -201,7 +201,7 @@ def q_target(reward, discount, q_values):
 
 def epsilon_greedy(q_values, epsilon=0.1):
     """Its log-probabilities."""
-    greedy = (q_values == jnp.max(q_values, axis=-1, keepdims=True)).astype(jnp.float32)
+    greedy = (q_values == jnp.max(q_values, axis=-1, keepdims=True)).astype(q_values.dtype)
     share = greedy / jnp.sum(greedy, axis=-1, keepdims=True)
     epsilon = jnp.broadcast_to(epsilon, q_values.shape[:-1])[..., None]
     probs = epsilon / q_values.shape[-1] + (1.0 - epsilon) * share
