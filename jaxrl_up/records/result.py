@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxrl_up.config import as_key, canonical
+from jaxrl_up.config import as_key, canonical, flag
 from jaxrl_up.envs import Env
 from jaxrl_up.learning import as_observation
 from jaxrl_up.ops import Score, score
@@ -62,9 +62,10 @@ class RunResult(NamedTuple):
     def policy(self, seed: int | None = None, deterministic: bool = True) -> Callable[..., Array]:
         """The final policy of one seed (default: the first) as `(obs [..., *shape], key=None) -> action`.
 
-        A stochastic policy needs a key. Raises `ValueError` for a seed that was not run, and the policy for what is
-        no observation of the space.
+        A stochastic policy needs a key. Raises `ValueError` for a seed that was not run and a `deterministic` that is
+        neither True nor False, and the policy for what is no observation of the space.
         """
+        deterministic = flag("deterministic", deterministic)
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:
             raise ValueError(f"seed {seed} was not run; choose from {list(self.seeds)}")
