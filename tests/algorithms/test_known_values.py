@@ -93,11 +93,11 @@ class Script(NamedTuple):
     truncated: float = np.inf
 
 
-SCRIPTS = {  # trained in one program
+SCRIPTS = {  # trained in one program; where one terminates it shows what has a value, which must not be read
     "limit only": Script([0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]),
     "cycle": Script([0, 1, 2, 3, 0, 1, 2], [1, 0, 0, 0, 1, 0]),
-    "delayed reward": Script([0, 1, 2, 2, 2, 2, 2], [0, 1, 0, 0, 0, 0], terminated=2),
-    "both flags": Script([0, 1, 2, 3, 3, 3, 3], [1, 1, 1, 0, 0, 0], terminated=3, truncated=3),
+    "delayed reward": Script([0, 1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], terminated=2),
+    "both flags": Script([0, 1, 2, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0], terminated=3, truncated=3),
 }
 
 
