@@ -20,6 +20,7 @@ import jaxrl_up
 
 MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/cli/test_cli.py")
 FORGET_EVERY = 40  # tests
+LONGEST_LEARNING = 3600  # seconds
 TESTS_RUN = pytest.StashKey[int]()
 PROGRAMS = pytest.StashKey[str]()  # where compiled programs are shared, if it is to be removed
 QUICK_COMPILE = "--xla_backend_optimization_level=0"
@@ -45,6 +46,9 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.get_closest_marker("learning"):
+            item.add_marker(pytest.mark.timeout(LONGEST_LEARNING))
     if "learning" in config.option.markexpr:
         return
     named = [arg for arg in config.args if "::" in arg]  # a test asked for by name always runs

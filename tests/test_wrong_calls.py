@@ -41,8 +41,9 @@ from jaxrl_up import (
     use_all_cores,
 )
 from jaxrl_up.analysis import record_episode
-from jaxrl_up.deploy import save_policy
+from jaxrl_up.deploy import eject, save_policy
 from jaxrl_up.experiments import Sink
+from jaxrl_up.records import RunResult
 
 ROOT = Path(jaxrl_up.__file__).parent
 ENGINE = (  # what would compile or train
@@ -81,6 +82,10 @@ def state(algo=PPO, config=CONFIG):
 
 def _is_key(x):
     return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def reached():
+    return RunResult(PPO, cartpole(), CONFIG, (0,), state()._replace(), None, 0.0, 0.0, "")
 
 
 def seeds_of(policy, number):
@@ -258,6 +263,23 @@ WRONG = {
         TypeError,
         "policy is a state of ppo",
     ),
+    "perhaps deterministic": (lambda: reached().policy(deterministic="no"), ValueError, "'no' must be True or False"),
+    "deterministic by number": (lambda: reached().policy(None, 1), ValueError, "deterministic=1 must be True or False"),
+    "recorded by word": (
+        lambda: record_episode(PPO, cartpole(), CONFIG, state().policy, key(), deterministic="no"),
+        ValueError,
+        "deterministic='no' must be True or False",
+    ),
+    "overwritten by word": (
+        lambda: save_policy("policy.bin", PPO, cartpole(), CONFIG, state().policy, overwrite="no"),
+        ValueError,
+        "overwrite='no' must be True or False",
+    ),
+    "ejected by word": (lambda: eject(PPO, "mine.py", force="no"), ValueError, "force='no' must be True or False"),
+    "swept by word": (lambda: searched({"gamma": [0.9]}, force="no"), ValueError, "force='no' must be True or False"),
+    "a flag of an environment": (lambda: own(deterministic_reset="no"), ValueError, "'no' must be True or False"),
+    "progress of what goes on": (lambda: resume("nowhere", progress=1), ValueError, "progress=1 must be True or False"),
+    "progress of a sweep": (lambda: resume_sweep("nowhere", progress="no"), ValueError, "must be True or False"),
     "saved": (lambda: save_policy(7, PPO, cartpole(), CONFIG, state().policy), TypeError, "path=7 must be a path"),
     # grids
     "a grid's value": (lambda: swept({"gamma": [0.9, 1.5]}), ValueError, RANGE),

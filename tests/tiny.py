@@ -61,8 +61,8 @@ def keys_of(seeds):
     return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
 
 
-def start_lanes(algo, env, config, seeds, swept=None):
-    return begin_lanes(algo, env, canonical(config), spread(swept, len(seeds)), keys_of(seeds), None)
+def start_lanes(algo, env, config, seeds, swept=None, mesh=None):
+    return begin_lanes(algo, env, canonical(config), spread(swept, len(seeds)), keys_of(seeds), mesh)
 
 
 def spread(swept, lanes):
@@ -74,7 +74,8 @@ def go_on(algo, env, config, progress, count, swept=None, mesh="all"):
     """`count` updates and an evaluation in all lanes, from a copy, since `advance_lanes` donates. Host log."""
     lanes = progress.failed_at.shape[0]
     mesh = lane_mesh(lanes) if mesh == "all" else mesh
-    progress = place(jax.tree.map(jnp.copy, progress), mesh, lane_axes(progress))
+    copied = jax.tree.map(lambda x: jax.device_put(x, x.sharding, may_alias=False), progress)
+    progress = place(copied, mesh, lane_axes(progress))
     swept = place(spread(swept, lanes), mesh)
     progress, log = advance_lanes(algo, env, canonical(config), swept, progress, jnp.int32(count), EVALUATION, mesh)
     return progress, jax.tree.map(np.asarray, log)
@@ -95,9 +96,13 @@ def lane(tree, index):
     Fetched first: to index an array spread over devices is a program in which they wait for one another, which XLA
     aborts if one of them is busy for long.
     """
-    fetched = jax.device_put(tree._replace(counters=None), jax.devices()[0])
-    picked = jax.tree.map(lambda x: x[index], fetched)
+    picked = jax.tree.map(lambda x: _on_host(x, index), tree._replace(counters=None))
     return picked._replace(counters=tree.counters)
+
+
+def _on_host(x, index):
+    """`x[index]`; a NumPy array, where it is no key, so that nothing is compiled."""
+    return jax.device_put(x, jax.devices()[0])[index] if is_key(x) else np.asarray(x)[index]
 
 
 def assert_equal(a, b):
@@ -188,22 +193,23 @@ def _breaking_step(key, state, action, params):
     return (time + 1, position), position, reward, jnp.bool_(False), jnp.bool_(False)
 
 
-def diverging(algo, last=0.0):
-    """Random observations; pays 1 and terminates in the fourth step, showing `last` (traced) everywhere."""
-    env_step = _diverging_step
-    return from_functions(
-        _diverging_reset, env_step, Box(-9, 9, (2,)), space_for(algo), None, {"last": last}, "diverging"
-    )
+def troubled(algo):
+    """Random walk: NaN is paid at step `nan_at`; after `length` steps it terminates and shows `last` (all traced)."""
+    params = {"nan_at": np.inf, "length": np.inf, "last": 0.0}
+    return from_functions(_troubled_reset, _troubled_step, Box(-9, 9, (2,)), space_for(algo), None, params, "troubled")
 
 
-def _diverging_reset(key, params):
-    return jnp.int32(0), jax.random.uniform(key, (2,))
+def _troubled_reset(key, params):
+    position = jax.random.uniform(key, (2,))
+    return (jnp.int32(0), position), position
 
 
-def _diverging_step(key, time, action, params):
-    over = time == 3
-    obs = jnp.where(over, params["last"], jax.random.uniform(key, (2,)))
-    return time + 1, obs, 1.0 + 0.1 * jnp.sum(action), over, jnp.bool_(False)
+def _troubled_step(key, state, action, params):
+    time, position = state[0] + 1, state[1]
+    position = jnp.clip(position + 0.1 * jax.random.normal(key, (2,)) + 0.1 * (2 * jnp.sum(action) - 1), -9, 9)
+    over = time == params["length"]
+    reward = jnp.where(time == params["nan_at"], jnp.nan, 1 + position[0])
+    return (time, position), jnp.where(over, params["last"], position), reward, over, jnp.bool_(False)
 
 
 def image(action_space=Discrete(2), dtype=np.uint8):

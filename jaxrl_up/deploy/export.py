@@ -30,7 +30,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from jaxrl_up._version import __version__
 from jaxrl_up.algorithms import check_policy, take_config, take_names
-from jaxrl_up.config import canonical
+from jaxrl_up.config import canonical, flag
 from jaxrl_up.deploy import numpy_policy
 from jaxrl_up.deploy.numpy_policy import BATCH, CONSTANT, FORMAT, OPERATIONS, Program
 from jaxrl_up.envs import Box, Discrete, Env
@@ -102,7 +102,7 @@ def save_policy(
 
     `about` is added to what the file says about itself: anything that JSON can hold. The file appears whole or not at
     all. Raises `OSError` if it cannot be written, or exists and may not be overwritten, and `ValueError` or `TypeError`
-    for a policy that is not of this algorithm, environment and config.
+    for a policy that is not of this algorithm, environment and config, or an `overwrite` that is no flag.
     """
     algo, env = take_names(algo, env, config)
     config = take_config(algo, config)
@@ -144,7 +144,7 @@ def save_policy(
 
 def check_path(path: str | Path, overwrite: bool = False) -> Path:
     """Raise what `save_policy` would raise for this path, before anything is computed."""
-    path = expand(path)
+    path, overwrite = expand(path), flag("overwrite", overwrite)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory: name the file, as in {path / 'policy.bin'}")
     if not path.parent.is_dir():

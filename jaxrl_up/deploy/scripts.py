@@ -17,7 +17,7 @@ from typing import cast
 from jaxrl_up import envs
 from jaxrl_up._version import __version__
 from jaxrl_up.algorithms import ALGORITHMS, check_support, find_algorithm
-from jaxrl_up.config import declarations, did_you_mean
+from jaxrl_up.config import declarations, did_you_mean, flag
 from jaxrl_up.records import expand, write_atomically
 from jaxrl_up.types import Algorithm
 
@@ -57,11 +57,11 @@ def eject(algo: Algorithm | str, path: str | Path, env: str | None = None, force
 
     The script equals the algorithm's own file but for the name in the record, which is that of the script, and a
     `main`. `env` is by default CartPole-v1, or Pendulum-v1 for continuous actions; `force` overwrites. Raises
-    `ValueError` for an environment that does not exist or that the algorithm cannot act in and for a name that cannot
-    be imported or hides another module, `FileExistsError` for a file that is there already, and `OSError` for one that
-    cannot be written. Nothing is written then.
+    `ValueError` for an environment that does not exist or that the algorithm cannot act in, for a name that cannot be
+    imported or hides another module and for a `force` that is no flag, `FileExistsError` for a file that is there
+    already, and `OSError` for one that cannot be written. Nothing is written then.
     """
-    algo, path = find_algorithm(algo), expand(path)
+    algo, path, force = find_algorithm(algo), expand(path), flag("force", force)
     env = env or ("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
     _check_name(algo, path)
     if env not in envs.names():

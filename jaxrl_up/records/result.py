@@ -63,12 +63,14 @@ class RunResult(NamedTuple):
 
         A stochastic policy needs a key. One that remembers is called as `action, memory = policy(obs, memory,
         key=None)`, and an episode begins with `memory = policy.initial_memory(key)`. Raises `ValueError` for a seed
-        that was not run, and the policy for what is no observation of the space.
+        that was not run and a `deterministic` that is neither True nor False, and the policy for what is no observation
+        of the space.
         """
+        deterministic = flag("deterministic", deterministic)
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:
             raise ValueError(f"seed {seed} was not run; choose from {list(self.seeds)}")
-        return Acting(self, seed, flag("deterministic", deterministic))
+        return Acting(self, seed, deterministic)
 
 
 class Acting:

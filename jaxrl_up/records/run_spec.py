@@ -18,6 +18,7 @@ from jaxrl_up.records.description import describe_environment
 from jaxrl_up.records.files import expand, read_text
 from jaxrl_up.records.settings import RECORDED, RunSettings
 from jaxrl_up.records.values import from_toml, toml_value
+from jaxrl_up.training import check_grid, resolve
 from jaxrl_up.types import Algorithm, PyTree
 
 
@@ -76,7 +77,6 @@ def _load(
             config = given(algo)
             _check_config(config, fields)
         settings = RunSettings(**{key: from_toml(run.pop(key)) for key in RECORDED if key in run})
-        grid = {key: np.asarray(value, np.float32) for key, value in tables.get("grid", {}).items()}
     except KeyError as error:
         raise ValueError(f"{path}: {error} is missing") from None
     except (ValueError, TypeError, AttributeError) as error:
@@ -85,7 +85,18 @@ def _load(
         unknown = next(iter(run))
         raise ValueError(f"{path}: [run] has no {unknown!r}.{did_you_mean(unknown, RECORDED)}")
     _check_environment(path, env, tables)
+    grid = _grid(path, env, config, tables.get("grid", {}))
     return RunSpec(path.parent, algo, env, config, seeds, settings, grid, tables)
+
+
+def _grid(path: Path, env: Env, config: PyTree, table: Any) -> dict[str, np.ndarray]:
+    """The swept values of a part of a sweep, `[C]` each; ValueError for those that a sweep would refuse."""
+    try:
+        if table:
+            check_grid(env, config, resolve(env, config, table))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: in [grid], {error}") from None
+    return {name: np.asarray(values, np.float32) for name, values in table.items()}
 
 
 def read_config(directory: str | Path, missing_ok: bool = False) -> dict[str, Any]:

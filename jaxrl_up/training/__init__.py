@@ -28,5 +28,6 @@ from jaxrl_up.training.progress import Progress as Progress
 from jaxrl_up.training.progress import advance as advance
 from jaxrl_up.training.progress import begin as begin
 from jaxrl_up.training.progress import update as update
+from jaxrl_up.training.swept import check_grid as check_grid
 from jaxrl_up.training.swept import resolve as resolve
 from jaxrl_up.training.swept import sweep as sweep

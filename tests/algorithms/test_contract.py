@@ -1,6 +1,7 @@
 """What every algorithm of the registry promises; a new one inherits these tests."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,6 @@ from tiny import (
     assert_close,
     assert_equal,
     bandit,
-    breaking,
-    diverging,
     field_names,
     go_on,
     keys_of,
@@ -22,14 +21,14 @@ from tiny import (
     task,
     tiny,
     to_host,
+    troubled,
 )
 
 from jaxrl_up import ALGORITHMS, Evaluation, run, train
 from jaxrl_up.config import canonical, traced_fields
 from jaxrl_up.records import checkpoint
-from jaxrl_up.training import advance, begin, train_program
+from jaxrl_up.training import advance, begin, lane_mesh, train_program
 
-SEEDS = tuple(range(8))
 PADDED = (4, 1, 6)  # three seeds on two devices
 
 # Values of traced fields that are unlike the default and show within a few updates, where those of `other` would not.
@@ -102,39 +101,35 @@ def updates(algo):
 
 
 @pytest.fixture(scope="session")
-def config(algo, updates):
-    steps = algo.steps_per_update(tiny(algo))
-    return tiny(algo, total_steps=steps * updates)
+def long_config(algo):
+    """Four updates. What a sweep may want on is on, and gradient steps wait until the second update."""
+    config = tiny(algo, total_steps=4 * algo.steps_per_update(tiny(algo)), learning_starts=18)
+    return config.replace(**{name: NEUTRAL[name] for name in traced_fields(config) if getattr(config, name) is None})
 
 
 @pytest.fixture(scope="session")
-def long_config(algo):
-    return tiny(algo, total_steps=4 * algo.steps_per_update(tiny(algo)))
+def config(algo, long_config, updates):
+    return long_config.replace(total_steps=updates * algo.steps_per_update(long_config))
 
 
 @pytest.fixture(scope="session")
 def alone(algo, config):
-    """seed -> state and log of that seed by itself."""
+    """seed -> state and log of that seed by itself; one program for all tests that train one seed."""
     done = {}
 
     def get(seed):
         if seed not in done:
-            done[seed] = train(algo, task(algo), config, jax.random.key(seed), 2, EVALUATION)
+            done[seed] = train(algo, task(algo), config, jax.random.key(seed), 4, EVALUATION)
         return done[seed]
 
     return get
 
 
 @pytest.fixture(scope="session")
-def together(algo, config):
-    """All seeds, vmapped on one device."""
-    return jax.jit(jax.vmap(lambda key: train(algo, task(algo), config, key, 2, EVALUATION)))(keys_of(SEEDS))
-
-
-@pytest.fixture(scope="session")
-def begun(algo, long_config):
-    """Three seeds before their first update."""
-    return start_lanes(algo, task(algo), long_config, PADDED)
+def begun(algo, long_config, cpus):
+    """Three seeds before their first update, and one that fills up the devices, begun as `run` does."""
+    keys = (*PADDED, PADDED[0])
+    return start_lanes(algo, task(algo), long_config, keys, mesh=lane_mesh(len(keys)))
 
 
 @pytest.fixture(scope="session")
@@ -148,12 +143,11 @@ def whole(algo, long_config, begun, cpus):
 
 
 @pytest.fixture(scope="session")
-def grid(algo):
+def grid(algo, long_config):
     """Lane 0 is the base; lane i + 1 has another value of traced field i."""
-    config = tiny(algo)
-    fields = traced_fields(config)
-    config = config.replace(
-        **{name: NEUTRAL[name] for name in fields if getattr(config, name) is None},
+    fields = traced_fields(long_config)
+    config = long_config.replace(
+        **{name: NEUTRAL[name] for name in fields if getattr(long_config, name) is None},
         **({"delta": 30.0} if "delta" in fields else {}),  # so large that the line search has to backtrack
         **({"adam_epsilon": 1e-3} if "adam_epsilon" in fields else {}),  # less, and rounding near 0 becomes a step
     )
@@ -174,45 +168,53 @@ def swept_whole(algo, grid):
 # -- one program, many ways to run it
 
 
-def test_jit_equals_no_jit(algo):
+@pytest.mark.parametrize("name", ALGORITHMS)  # one after another, so that they share what single operations compile
+def test_jit_equals_no_jit(name):
+    algo = ALGORITHMS[name]
     env = bandit(algo)  # a large epsilon, as Adam turns the rounding of a gradient near 0 into a step
-    config = canonical(tiny(algo, rollout_length=2, adam_epsilon=0.1, epsilon=0.1))
-    state = jax.jit(lambda key: algo.init(config, env, key))(jax.random.key(3))
-    quick, quick_metrics = jax.jit(lambda state: algo.update(config, env, state))(state)
+    config = canonical(tiny(algo, rollout_length=2, learning_starts=2, adam_epsilon=0.1, epsilon=0.1))
+
+    @jax.jit
+    def quick(key):
+        state = algo.init(config, env, key)
+        return state, algo.update(config, env, state)
+
+    state, updated = quick(jax.random.key(3))
     with jax.disable_jit():
-        slow, slow_metrics = algo.update(config, env, state)
-    assert_close((quick, quick_metrics), (slow, slow_metrics))
+        assert_close(updated, algo.update(config, env, state))
 
 
-@pytest.mark.parametrize("seed", [0, 5])
-def test_vmapped_seed_equals_the_seed_alone(together, alone, updates, seed):
-    states, log = together
-    tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
-    assert_close(lane(states, seed).learner, alone(seed)[0].learner, **tolerance)
-    np.testing.assert_allclose(log.returns[seed], alone(seed)[1].returns, rtol=1e-4)
-
-
-def test_run_agrees_with_train_on_more_seeds_than_devices_divide(algo, config, alone, updates, cpus):
-    result = run(algo, task(algo), config, PADDED, num_evals=2, num_episodes=2, max_eval_steps=12, progress=False)
+def test_vmapped_seeds_equal_the_seeds_alone(algo, long_config, begun, whole, alone, updates):
+    """Lanes of two devices, two on each, against a program of one seed."""
+    progress, log = whole if updates == 4 else go_on(algo, task(algo), long_config, begun, updates)
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
     for i, seed in enumerate(PADDED):
-        state, log = alone(seed)
-        assert_close(lane(result.state, i).learner, state.learner, **tolerance)
-        np.testing.assert_allclose(result.returns[i], log.returns, rtol=1e-4)
-        np.testing.assert_array_equal(result.env_steps, log.env_steps)
-    assert result.returns.shape == (3, len(result.env_steps))
+        state, single = alone(seed)
+        assert_close(lane(progress.state, i).learner, state.learner, **tolerance)
+        np.testing.assert_allclose(log.returns[i], single.returns[-1], rtol=1e-4)
+        np.testing.assert_array_equal(log.env_steps[i], single.env_steps[-1])
+
+
+def test_run_is_its_updates_and_evaluations(algo, long_config, half, whole):
+    """Of more seeds than devices divide, bit for bit."""
+    result = run(algo, task(algo), long_config, PADDED, num_evals=2, num_episodes=2, max_eval_steps=12, progress=False)
+    for i in range(len(PADDED)):
+        assert_equal(lane(result.state, i), lane(whole[0].state, i))
+    for i, (_, log) in enumerate((half, whole)):
+        np.testing.assert_array_equal(result.returns[:, i], log.returns[:3])
+        np.testing.assert_array_equal(result.env_steps[i], log.env_steps[0])
+    assert result.returns.shape == (3, len(result.env_steps)) == (3, 2)
     assert result.failed == {}
 
 
-def test_seeds_differ_in_every_kernel(algo, together, begun):
-    for states, number in ((begun.state, 3), (together[0], 8)):
-        kernels = [x for x in to_host(states.learner) if x.ndim > 2]
+def test_seeds_differ_in_every_kernel(begun, whole):
+    for progress in (begun, whole[0]):
+        kernels = [x for x in to_host(progress.state.learner) if x.ndim > 2]
         assert kernels
         for kernel in kernels:
-            for i in range(number):
-                for j in range(i):
-                    if np.any(kernel[0]):  # an optimiser's moments start at 0
-                        assert np.any(kernel[i] != kernel[j])
+            if np.any(kernel[0]):  # an optimiser's moments start at 0
+                for i, j in itertools.combinations(range(len(PADDED)), 2):
+                    assert np.any(kernel[i] != kernel[j])
 
 
 def test_same_run_twice_is_equal_bit_for_bit(algo, long_config, begun, whole):
@@ -258,7 +260,7 @@ def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
         pytest.skip("not a field, or one whose steps amplify rounding")
     index = 1 + traced_fields(config).index(name)
     changed = config.replace(**{name: other(config, name)})
-    state, _ = train(algo, task(algo), changed, jax.random.key(7), 1, EVALUATION)
+    state, _ = train(algo, task(algo), changed, jax.random.key(7), 4, EVALUATION)
     assert_close(lane(swept_whole[0].state, index).learner, state.learner, rtol=1e-4, atol=2e-5)
 
 
@@ -270,7 +272,7 @@ def test_one_trace_for_all_values_of_traced_fields(algo, config):
         other = config.replace(**dict.fromkeys(numbers, value))
         env = task(algo)
         heavier = env.with_params(**{"gravity" if "gravity" in env.params else "g": 11})
-        train(algo, heavier, other, jax.random.key(9), 2, EVALUATION)
+        train(algo, heavier, other, jax.random.key(9), 4, EVALUATION)
         traces.add(train_program._cache_size())
     assert len(traces) == 1
 
@@ -303,8 +305,9 @@ def test_counters_stay_unbatched_and_know_no_key(algo, long_config, begun, half,
         lanes = progress.failed_at.shape[0]
         assert all(x.shape[0] == lanes for x in jax.tree.leaves(state._replace(counters=None)))
     assert whole[0].failed_at.shape == (4,)  # three seeds and one to fill the second device
-    counters = jax.vmap(lambda key: begin(algo, task(algo), canonical(long_config), key).state.counters, out_axes=None)(
-        keys_of(PADDED)
+    one = canonical(long_config)
+    counters = jax.eval_shape(  # which refuses counters that know a key
+        jax.vmap(lambda key: begin(algo, task(algo), one, key).state.counters, out_axes=None), keys_of(PADDED)
     )
     assert counters.updates.shape == ()
 
@@ -343,52 +346,72 @@ def test_evaluation_leaves_no_trace(algo, long_config, begun, half, whole):
 # -- failure
 
 
-def test_a_failed_seed_stands_still_and_the_others_do_not_notice(algo, long_config):
-    fine = {"env.nan_at": [np.inf] * 4}
-    broken = {"env.nan_at": [np.inf, 17, np.inf, np.inf]}  # in the third update of 8 steps
-    start = start_lanes(algo, breaking(algo), long_config, (0, 1, 2, 3), fine)
-    unharmed, _ = go_on(algo, breaking(algo), long_config, start, 4, fine)
-    early, early_log = go_on(algo, breaking(algo), long_config, start, 2, broken)
-    late, log = go_on(algo, breaking(algo), long_config, early, 2, broken)
+@pytest.fixture(scope="session")
+def troubled_runs(algo, cpus):
+    """(env, config, start, swept values in which lane 1 breaks): all lanes of the tests below in one program."""
+    env, config = troubled(algo), tiny(algo, normalize_observations=True, n_step=3, rollout_length=10)
+    swept = {
+        "env.nan_at": [np.inf, 24, *[np.inf] * 6],  # in the third update of 10 steps
+        "env.length": [*[np.inf] * 5, 4, 4, 4],
+        "env.last": [0.0] * 6 + [np.nan, np.inf],
+    }
+    return env, config, start_lanes(algo, env, config, (0, 1, 2, 3, 4, 5, 5, 5), swept), swept
 
-    assert early_log.failed_at.tolist() == [-1, -1, -1, -1]
-    assert log.failed_at.tolist() == [-1, 3, -1, -1]
+
+@pytest.fixture(scope="session")
+def troubled_early(algo, troubled_runs):
+    env, config, start, swept = troubled_runs
+    return go_on(algo, env, config, start, 2, swept)
+
+
+@pytest.fixture(scope="session")
+def troubled_late(algo, troubled_runs, troubled_early):
+    env, config, _, swept = troubled_runs
+    return go_on(algo, env, config, troubled_early[0], 2, swept)
+
+
+def test_a_failed_seed_stands_still_and_the_others_do_not_notice(algo, troubled_runs, troubled_early, troubled_late):
+    env, config, start, swept = troubled_runs
+    unharmed, _ = go_on(algo, env, config, start, 4, swept | {"env.nan_at": [np.inf] * 8})
+    (early, early_log), (late, log) = troubled_early, troubled_late
+    others = [0, *range(2, 8)]
+
+    assert early_log.failed_at.tolist() == [-1] * 8
+    assert log.failed_at.tolist() == [-1, 3, *[-1] * 6]
     assert_equal(lane(late.state, 1).learner, lane(early.state, 1).learner)
     assert all(np.all(np.isfinite(x)) for x in to_host(late.state.learner) if x.dtype.kind == "f")
     assert np.all(np.isfinite(log.returns))
-    for i in (0, 2, 3):
+    for i in others:
         assert_equal(lane(late.state, i), lane(unharmed.state, i))
     for mean in log.learned.values():
-        if np.all(mean.count[[0, 2, 3]] > 0):
+        if np.all(mean.count[others] > 0):
             assert 0 < mean.count[1] < mean.count[0]  # of the update that failed, not of those after it
-    assert np.isnan(log.losses["loss"][1]) and np.all(np.isfinite(log.losses["loss"][[0, 2, 3]]))
-    _, later_log = go_on(algo, breaking(algo), long_config, late, 2, broken)
+    assert np.isnan(log.losses["loss"][1]) and np.all(np.isfinite(log.losses["loss"][others]))
+    _, later_log = go_on(algo, env, config, late, 2, swept)
     assert [mean.count[1] for mean in later_log.learned.values()] == [0] * len(later_log.learned)
     assert int(late.state.counters.updates) == 4
     assert np.any(np.asarray(late.state.interaction.obs[1]) != np.asarray(early.state.interaction.obs[1]))
 
 
-def test_what_a_terminal_state_shows_does_not_matter(algo):
+def test_what_a_terminal_state_shows_does_not_matter(troubled_late):
     """A simulator that ends an episode because it diverged: the value there is 0, whatever it shows."""
-    config = tiny(algo, normalize_observations=True, n_step=3, rollout_length=10)
-    shown = {"env.last": [0.0, np.nan, np.inf]}
-    start = start_lanes(algo, diverging(algo), config, (5, 5, 5), shown)
-    progress, log = go_on(algo, diverging(algo), config, start, 3, shown)
-    assert np.asarray(progress.failed_at)[:3].tolist() == [-1] * 3
-    assert np.all(log.trained.count > 0)
-    for i in (1, 2):
-        assert_equal(lane(progress.state, i).learner, lane(progress.state, 0).learner)
+    progress, log = troubled_late
+    assert np.asarray(progress.failed_at)[5:].tolist() == [-1] * 3
+    assert np.all(log.trained.count[5:] > 0)
+    for i in (6, 7):
+        assert_equal(lane(progress.state, i).learner, lane(progress.state, 5).learner)
 
 
-def test_a_program_puts_out_no_nan_of_its_own(algo):
-    """Which would stop it under `jax_debug_nans`: means over no episodes, and over gradient steps not made yet."""
-    config = tiny(algo, learning_starts=14)
-    with jax.debug_nans(True):
-        _, log = train(algo, breaking(algo), config, jax.random.key(0), 4, Evaluation(1, max_steps=2))
-    np.testing.assert_array_equal(log.train_returns, [np.nan] * len(log.env_steps))  # it never ends
-    np.testing.assert_array_equal(log.train_episodes, 0)
+def test_a_program_puts_out_no_nan_and_no_infinity_of_its_own(algo, config):
+    """Which would stop it under `jax_debug_nans` or `jax_debug_infs`: means over no episodes, and over gradient steps
+    not made yet."""
+    with jax.debug_nans(True), jax.debug_infs(True):
+        _, log = train(algo, task(algo), config, jax.random.key(0), 4, EVALUATION)
+    assert log.train_episodes[0] == 0  # none ends within 8 steps
+    np.testing.assert_array_equal(np.isnan(log.train_returns), log.train_episodes == 0)
     made = log.learned["loss"].count > 0
     assert made[-1]
+    assert made[0] != ("learning_starts" in field_names(algo))
     np.testing.assert_array_equal(np.isfinite(log.losses["loss"]), made)
 
 

@@ -1,5 +1,7 @@
 """Every algorithm with every kind of observation, action and network; the bodies of presets, shortened."""
 
+import sys
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from tiny import EVALUATION, TINY, assert_close, cartpole, chain, field_names, i
 from jaxrl_up import ALGORITHMS, C51, envs, make_config, run, train
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, from_functions
+from jaxrl_up.learning import on_policy
 
 
 class Sum(nn.Module):
@@ -51,6 +54,8 @@ VARIANTS = {
     "pixels_box": (pixels_box, WHITE),
     "discrete_own_torso": (chain, {"network": Sum(), "initializer": "torch", "shared": True, **RAINBOW}),
 }
+# What builds its networks, acts and keeps what it learns from as another one does; that one meets pixels for both.
+SAME_BUT_FOR_THE_LOSS = {"vpg": "ppo", "a2c": "ppo", "c51": "dqn", "qr_dqn": "dqn"}
 
 
 @pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="module")
@@ -58,27 +63,45 @@ def algo(request):
     return request.param
 
 
+@pytest.mark.parametrize("name", SAME_BUT_FOR_THE_LOSS)
+def test_what_is_the_same_but_for_the_loss(name):
+    mine, theirs = (sys.modules[ALGORITHMS[x].Config.__module__] for x in (name, SAME_BUT_FOR_THE_LOSS[name]))
+    if hasattr(theirs, "BROUGHT"):
+        assert [getattr(mine, x).func for x in ("learn", "explore", "act")] == [
+            theirs.learn,
+            theirs.explore,
+            theirs.act,
+        ]
+        assert all("q_network" in module.network.__code__.co_names for module in (mine, theirs))
+    else:
+        assert mine.act is theirs.act is on_policy.act
+        assert mine.on_policy is theirs.on_policy is on_policy and not hasattr(mine, "network")
+        assert {"collect", "finish"} <= set(mine.update.__code__.co_names) & set(theirs.update.__code__.co_names)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_spaces_and_networks(algo, name):
     make, fields = VARIANTS[name]
     env = make()
+    if algo.name in SAME_BUT_FOR_THE_LOSS and name.startswith("pixels"):
+        pytest.skip(f"as {SAME_BUT_FOR_THE_LOSS[algo.name]}")
     if type(env.action_space).__name__ not in algo.action_spaces:
         with pytest.raises(ValueError, match=algo.name):
             train(algo, env, tiny(algo), jax.random.key(0))
         return
     config = tiny(algo, initial_log_std=-0.5, **fields)
-    state, log = train(algo, env, config, jax.random.key(1), 1, EVALUATION)
+
+    @jax.jit
+    def train_and_act(train_key, key):
+        state, log = train(algo, env, config, train_key, 1, EVALUATION)
+        obs = jax.vmap(env.reset)(jax.random.split(key, 7))[1]
+        keys = (None, None, key)
+        return log, [algo.act(config, env, state.policy, x, k) for x, k in zip((obs[0], obs, obs), keys, strict=True)]
+
+    log, (one, greedy, drawn) = train_and_act(jax.random.key(1), jax.random.key(2))
     assert int(log.failed_at[-1]) == -1
     assert np.all(np.isfinite(log.returns))
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(log.losses))
-
-    @jax.jit
-    def act(policy, key):
-        obs = jax.vmap(env.reset)(jax.random.split(key, 7))[1]
-        keys = (None, None, key)
-        return [algo.act(config, env, policy, x, k) for x, k in zip((obs[0], obs, obs), keys, strict=True)]
-
-    one, greedy, drawn = act(state.policy, jax.random.key(2))
     for actions in (greedy, drawn):
         assert actions.shape == (7, *env.action_space.shape)
         assert np.all(jax.vmap(env.action_space.contains)(actions))

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -10,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import assert_equal, breaking, cartpole, chain, clock, tiny
+from tiny import assert_equal, breaking, cartpole, chain, clock, tiny, to_host
 
-from jaxrl_up import A2C, ALGORITHMS, PPO, Score, envs, run
+from jaxrl_up import A2C, ALGORITHMS, PPO, Evaluation, Score, envs, run, train, use_all_cores
 from jaxrl_up.deploy import load_policy, save_policy
 from jaxrl_up.envs import probes
 from jaxrl_up.learning import MLP
@@ -78,6 +79,24 @@ def test_in_another_process(tmp_path):
     code = f"import pickle; algo, env, config = pickle.load(open({str(path)!r}, 'rb')); print(algo.name, env.max_steps)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "ppo 12\n"
+
+
+def trained(algo, env, config):
+    """The numbers that one small update gives."""
+    state, log = train(algo, env, config, jax.random.key(3), 1, Evaluation(2, max_steps=6))
+    return to_host((state, log))
+
+
+def trained_in_a_child(algo, env, config):
+    use_all_cores(2)
+    return trained(algo, env, config)
+
+
+def test_a_spawned_process_trains_alike():
+    given = A2C, clock(A2C), tiny(A2C, total_steps=16)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply_async(trained_in_a_child, given).get(timeout=300)
+    assert_equal(found, trained(*given))
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,39 @@ def test_a_point_is_the_run_of_its_config_alone(mixed, tmp_path):
             np.testing.assert_allclose(float(row[name]), float(other[name]), 1e-3)
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("-0.5", "learning_rate=-0.5 is out of range: it must be at least 0"),
+        ("nan", "learning_rate=nan is out of range"),
+        ("'fast'", "must be a number"),
+    ],
+)
+def test_values_edited_by_hand_are_checked(parts, tmp_path, value, says):
+    """Those of a part, and the points they are of."""
+    shutil.copytree(parts[0].directory, tmp_path / "sweep", ignore=shutil.ignore_patterns("checkpoints"))
+    for name, where, load in (
+        ("cells/0/config.toml", "in [grid], ", load_run),
+        ("sweep.toml", "is not a sweep's: ", lambda path: load_sweep(path.parent)),
+    ):
+        path = tmp_path / "sweep" / name
+        head, table, tail = path.read_text().partition("[grid]" if name.startswith("cells") else "[points]")
+        path.write_text(head + table + tail.replace("0.001", value, 1))
+        with pytest.raises(ValueError, match="learning_rate") as caught:
+            load(path)
+        assert all(text in str(caught.value) for text in (str(path), f"{where}learning_rate", says))
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_unknown_name_in_a_grid_is_said(parts, tmp_path):
+    shutil.copytree(parts[0].directory / "cells/0", tmp_path / "0")
+    path = tmp_path / "0/config.toml"
+    head, table, tail = path.read_text().partition("[grid]")
+    path.write_text(head + table + tail.replace("learning_rate", "learning_rat", 1))
+    with pytest.raises(ValueError, match=r"config\.toml: in \[grid\], .*Did you mean 'learning_rate'"):
+        load_run(path)
+
+
 def test_points_that_were_evaluated_less_often_are_filled_with_nan(mixed):
     result = mixed[0]
     np.testing.assert_array_equal(result.env_steps[0], [16, 32, 48, 64])

@@ -185,6 +185,13 @@ def test_runs_in_threads_do_not_meet(tmp_path):
         assert_equal(result.state, small([seed]).state)
 
 
+def test_a_kept_run_puts_out_no_nan_and_no_infinity(tmp_path):
+    """Nor do its start and its checkpoints; the contract says it of each algorithm's training."""
+    with jax.debug_nans(True), jax.debug_infs(True):
+        found = small(2, tmp_path / "run")
+    assert_equal(found.state, small(2).state)
+
+
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_no_tracer_leaks(algo):
     with jax.checking_leaks():
