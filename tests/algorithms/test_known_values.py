@@ -173,7 +173,7 @@ def test_best_actions(algo, make, best, worst_return):
     rate = 0.01 if on_policy(algo) and "num_epochs" not in field_names(algo) else 0.003
     config = learning(algo, 300, num_envs=16, learning_rate=rate, initial_log_std=-1.0)
     state, log = train(algo, env, config, jax.random.key(0), 2, EVALUATION)
-    act = jax.jit(lambda policy, obs: algo.act(canonical(config), env, policy, obs, None))
+    act = jax.jit(lambda policy, obs: algo.act(canonical(config), env, policy, obs)[0])
     actions = act(state.policy, jnp.asarray([[-1.0], [1.0]]))
     tolerance = 0.1 * np.subtract(*reversed(env.action_space.bounds())) if make is targets else 0
     assert np.all(np.abs(actions - np.asarray(best)) <= tolerance)

@@ -96,7 +96,9 @@ def test_spaces_and_networks(algo, name):
         state, log = train(algo, env, config, train_key, 1, EVALUATION)
         obs = jax.vmap(env.reset)(jax.random.split(key, 7))[1]
         keys = (None, None, key)
-        return log, [algo.act(config, env, state.policy, x, k) for x, k in zip((obs[0], obs, obs), keys, strict=True)]
+        return log, [
+            algo.act(config, env, state.policy, x, (), k)[0] for x, k in zip((obs[0], obs, obs), keys, strict=True)
+        ]
 
     log, (one, greedy, drawn) = train_and_act(jax.random.key(1), jax.random.key(2))
     assert int(log.failed_at[-1]) == -1
@@ -142,7 +144,7 @@ def test_dimensions_without_bounds_keep_their_units(algo):
 
     @jax.jit
     def act(key):
-        return algo.act(config, env, algo.init(config, env, key).policy, jnp.zeros((99, 3)), key)
+        return algo.act(config, env, algo.init(config, env, key).policy, jnp.zeros((99, 3)), (), key)[0]
 
     actions = act(jax.random.key(0))
     assert np.all(jax.vmap(space.contains)(actions))

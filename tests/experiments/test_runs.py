@@ -45,7 +45,7 @@ def test_score_is_of_the_last_evaluation(result):
 def test_policy_is_that_of_its_seed(result):
     obs = jax.random.normal(jax.random.key(0), (5, 4))
     params = jax.tree.map(lambda x: x[1], result.state.policy)
-    expected = A2C.act(canonical(CONFIG), cartpole(), params, obs, None)
+    expected = A2C.act(canonical(CONFIG), cartpole(), params, obs)[0]
     np.testing.assert_array_equal(result.policy(SEEDS[1])(obs), expected)
     np.testing.assert_array_equal(result.policy()(obs), result.policy(7)(obs))
     assert result.policy()(obs[0]).shape == ()
