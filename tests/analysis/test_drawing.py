@@ -52,7 +52,7 @@ def test_an_episode_is_what_a_loop_of_steps_gives(balancing):
     env, policy = balancing
     config = canonical(tiny(PPO))
     episode = record_episode(PPO, env, tiny(PPO), policy, jax.random.key(3))
-    step, act = jax.jit(env.step), jax.jit(lambda obs: PPO.act(config, env, policy, obs, None))
+    step, act = jax.jit(env.step), jax.jit(lambda obs: PPO.act(config, env, policy, obs, (), None)[0])
     state = jax.tree.map(lambda x: jnp.asarray(x[0]), episode.states)
     obs, rewards = jnp.asarray(episode.observations[0]), []
     for t in itertools.count():

@@ -111,7 +111,7 @@ def test_both_loaders_equal_the_live_policy(name, tmp_path):
     algo, env, fields = CASES[name]
     config = tiny(algo, **fields)
     obs = observations(env.observation_space, 7 * 6)
-    act = jax.jit(lambda policy, obs: algo.act(canonical(config), env, policy, obs, None))
+    act = jax.jit(lambda policy, obs: algo.act(canonical(config), env, policy, obs, (), None)[0])
     for seed in range(30):
         policy = random_policy(algo, env, config, seed)
         live = np.asarray(act(policy, obs))
@@ -146,7 +146,7 @@ def everything(obs):
 
 
 def test_each_operation_is_that_of_jax(tmp_path):
-    algo = dataclasses.replace(PPO, act=lambda config, env, policy, obs, key: everything(obs))
+    algo = dataclasses.replace(PPO, act=lambda config, env, policy, obs, memory, key: (everything(obs), memory))
     with jax.numpy_rank_promotion("allow"):
         path = save_policy(tmp_path / "policy.bin", algo, make_env(), PPO.Config(), {})
         obs = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
@@ -163,8 +163,8 @@ def test_a_program_by_hand():
         {"operation": "add", "inputs": [3, 4]},
         {"operation": "argmax", "inputs": [5], "axes": [1], "index_dtype": "int32"},
     ]
-    program = numpy_policy.Program([np.float32([[2, 3]]), np.float32([0, -10])], steps, 6)
-    np.testing.assert_array_equal(program(np.float32([[1, 1], [1, 5]])), [0, 1])  # [2, 3-10] and [2, 15-10]
+    program = numpy_policy.Program([np.float32([[2, 3]]), np.float32([0, -10])], steps, [6])
+    np.testing.assert_array_equal(program(np.float32([[1, 1], [1, 5]])), [[0, 1]])  # [2, 3-10] and [2, 15-10]
 
 
 def test_what_leads_to_no_action_is_left_out(tmp_path):
