@@ -31,7 +31,7 @@ import numpy as np
 
 from jaxrl_up._version import __version__
 from jaxrl_up.algorithms import check_policy, take_config, take_names
-from jaxrl_up.config import as_key
+from jaxrl_up.config import as_key, flag
 from jaxrl_up.deploy import numpy_policy
 from jaxrl_up.deploy.numpy_policy import CONSTANT, FORMAT, MEMORY
 from jaxrl_up.deploy.programs import export_policy, greedy, is_key, numpy_program, words_of
@@ -41,7 +41,7 @@ from jaxrl_up.records import expand, write_atomically
 from jaxrl_up.types import Algorithm, Array, PyTree
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Policy:
     """A greedy policy: `policy(obs [..., *shape])` gives actions `[..., *shape]` in the environment's own bounds.
 
@@ -142,7 +142,7 @@ def save_policy(
 
     `about` is added to what the file says about itself: anything that JSON can hold. The file appears whole or not at
     all. Raises `OSError` if it cannot be written, or exists and may not be overwritten, and `ValueError` or `TypeError`
-    for a policy that is not of this algorithm, environment and config.
+    for a policy that is not of this algorithm, environment and config, or an `overwrite` that is no flag.
     """
     algo, env = take_names(algo, env, config)
     config = take_config(algo, config)
@@ -193,7 +193,7 @@ def save_policy(
 
 def check_path(path: str | Path, overwrite: bool = False) -> Path:
     """Raise what `save_policy` would raise for this path, before anything is computed."""
-    path = expand(path)
+    path, overwrite = expand(path), flag("overwrite", overwrite)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory: name the file, as in {path / 'policy.bin'}")
     if not path.parent.is_dir():

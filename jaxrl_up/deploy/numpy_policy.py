@@ -56,6 +56,16 @@ def _broadcast_in_dim(x: np.ndarray, shape: Any, broadcast_dimensions: Any) -> n
     return np.broadcast_to(x.reshape(aligned), shape)
 
 
+def _pad(x: np.ndarray, value: np.ndarray, padding_config: Any) -> np.ndarray:
+    spread = [size + max(size - 1, 0) * between for size, (_, _, between) in zip(x.shape, padding_config, strict=True)]
+    ends = [(max(low, 0), max(high, 0)) for low, high, _ in padding_config]
+    padded = np.full([low + size + high for size, (low, high) in zip(spread, ends, strict=True)], value, x.dtype)
+    steps = [between + 1 for _, _, between in padding_config]
+    padded[tuple(slice(a, a + n, k) for (a, _), n, k in zip(ends, spread, steps, strict=True))] = x
+    cut = [(max(-low, 0), max(-high, 0)) for low, high, _ in padding_config]
+    return padded[tuple(slice(a, size - b) for (a, b), size in zip(cut, padded.shape, strict=True))]
+
+
 def _slice(x: np.ndarray, start_indices: Any, limit_indices: Any, strides: Any) -> np.ndarray:
     steps = strides or [1] * x.ndim
     return x[tuple(slice(*ends) for ends in zip(start_indices, limit_indices, steps, strict=True))]
@@ -92,9 +102,13 @@ OPERATIONS = {
     "neg": Operation(np.negative),
     "not": Operation(np.bitwise_not),
     "or": Operation(np.bitwise_or),
+    "pad": Operation(_pad, ("padding_config",)),
+    "reduce_and": Operation(lambda x, axes: np.bitwise_and.reduce(x, tuple(axes)), ("axes",)),
     "reduce_max": Operation(lambda x, axes: x.max(tuple(axes)), ("axes",)),
     "reduce_min": Operation(lambda x, axes: x.min(tuple(axes)), ("axes",)),
+    "reduce_or": Operation(lambda x, axes: np.bitwise_or.reduce(x, tuple(axes)), ("axes",)),
     "reduce_sum": Operation(lambda x, axes: x.sum(tuple(axes), dtype=x.dtype), ("axes",)),
+    "rem": Operation(np.fmod),
     "reshape": Operation(lambda x, new_sizes: x.reshape(new_sizes), ("new_sizes",)),
     "rsqrt": Operation(lambda x: 1 / np.sqrt(x)),
     "select_n": Operation(lambda which, when_false, when_true: np.where(which, when_true, when_false)),

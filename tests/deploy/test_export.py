@@ -140,9 +140,12 @@ def everything(obs):
     y = y + lax.log(jnp.abs(y) + 1) + lax.log1p(jnp.square(y)) + lax.expm1(y) + lax.logistic(y) + lax.sign(y)
     y = y + lax.sqrt(jnp.abs(y)) + lax.rsqrt(jnp.abs(y) + 1) + lax.min(y, 0.25) + lax.max(y, 0.5)
     z = lax.clamp(-0.5, y, 0.75) + jnp.sum(y, 0, keepdims=True) + jnp.max(y, (0, 1)) - lax.reduce_min(y, (0, 1))
+    z = z + lax.rem(z, jnp.full_like(z, 0.75)) + lax.pad(y, np.float32(0.5), ((1, -1, 0), (-3, 0, 1)))[:, :5]
     near = (z > 0) & (z < 0.9) | (z >= 1) & ~(z == 2) | (z <= -1) & (z != -2)
     picked = z @ jnp.arange(20.0).reshape(5, 4) + jnp.argmin(z) + jnp.argmax(jnp.where(near, z, -z), 1)[:, None]
-    return lax.squeeze(lax.transpose(picked[:1], (1, 0)), (1,))  # [4]
+    picked = jnp.where(lax.reduce_and(near, (0, 1)) | lax.reduce_or(near, (1,))[:1, None], picked, -picked)
+    first, second = jnp.split(picked, 2, axis=1)  # slices
+    return lax.squeeze(lax.transpose(jnp.concatenate([second, first], 1)[:1], (1, 0)), (1,))  # [4]
 
 
 def test_each_operation_is_that_of_jax(tmp_path):
