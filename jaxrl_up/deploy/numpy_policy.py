@@ -242,12 +242,13 @@ def act(
         )
     if not remembers(about) and not (memory is None or (isinstance(memory, tuple) and not memory)):
         raise TypeError("this policy remembers nothing: call it as `action = policy(obs)`")
-    described, remembered = about.get("memory", []), () if memory is None else memory
+    described = about.get("memory", [])
+    remembered = () if memory is None else memory if isinstance(memory, tuple | list) else (memory,)
     if len(described) != len(remembered):
         raise ValueError(f"a memory of this policy has {len(described)} parts, and not {len(remembered)}")
     given = [("observations", *part) for part in parts(about["observation_space"], obs)]
     given += [("parts of the memory", x["path"], x, part) for x, part in zip(described, remembered, strict=True)]
-    lead, inputs = flattened([(what, path, leaf, as_array(x)) for what, path, leaf, x in given])
+    lead, inputs = flattened(given, as_array)
     results = [x.reshape((*lead, *x.shape[1:])) for x in program(*inputs)]
     after = results[len(results) - len(described) :]
     action = composed(about["action_space"], iter(results))
@@ -290,15 +291,21 @@ def composed(space: Mapping[str, Any], leaves: Iterator[Any]) -> Any:
     return next(leaves)
 
 
-def flattened(given: list[tuple[str, str, Mapping[str, Any], Any]]) -> tuple[tuple[int, ...], list[Any]]:
+def flattened(
+    given: list[tuple[str, str, Mapping[str, Any], Any]], as_array: Callable[[Any], Any]
+) -> tuple[tuple[int, ...], list[Any]]:
     """The leading axes that arrays `[..., *shape]` share, and the arrays as `[batch, *shape]` of their leaf's dtype.
 
-    Each is given with what it is, its path and its leaf. Raises `ValueError` for another shape, other leading axes
-    than the first array has, or floats where the leaf has integers.
+    Each is given with what it is, its path and its leaf. Raises `ValueError` for what is no array, for another shape,
+    other leading axes than the first array has, or floats where the leaf has integers.
     """
     lead, flat = None, []
     for what, path, leaf, x in given:
         at, shape, dtype = f" at {path!r}" if path else "", tuple(leaf["shape"]), np.dtype(leaf["dtype"])
+        try:
+            x = as_array(x)
+        except (TypeError, ValueError):
+            raise ValueError(f"{what}{at} are no array of numbers") from None
         axes = x.ndim - len(shape)
         if axes < 0 or x.shape[axes:] != shape or 0 in x.shape[:axes]:
             raise ValueError(f"{what} of shape {x.shape}{at} are not one or more of shape {shape}")

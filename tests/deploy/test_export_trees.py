@@ -259,6 +259,8 @@ def test_a_policy_that_needs_the_simulator_is_refused(tmp_path):
         (lambda obs: {**obs, "arm": (np.zeros((9, 2)), obs["arm"][1])}, r"of shape \(9, 2\) at 'arm/0' are not one or"),
         (lambda obs: {**obs, "mask": np.ones((9, 5))}, "of dtype float.. at 'mask' are not of the space's, bool"),
         (lambda obs: {**obs, "counts": np.zeros((8, 2), int)}, r"at 'counts' have the leading axes \(8,\), .*\(9,\)"),
+        (lambda obs: {**obs, "walls": [[0, 1], [1]]}, "observations at 'walls' are no array of numbers"),
+        (lambda obs: {**obs, "counts": {"a": 1}}, r"observations .*at 'counts' are no"),
         (lambda obs: jax.tree.map(lambda x: x[:0], obs), r"of shape \(0, 3\) at 'arm/0' are not one or more"),
     ],
 )
