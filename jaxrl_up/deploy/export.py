@@ -140,9 +140,10 @@ def save_policy(
 ) -> Path:
     """Write the greedy policy of one seed (one of `state.policy [S, ...]`) for JAX and, where it can be, for NumPy.
 
-    `about` is added to what the file says about itself: anything that JSON can hold. The file appears whole or not at
-    all. Raises `OSError` if it cannot be written, or exists and may not be overwritten, and `ValueError` or `TypeError`
-    for a policy that is not of this algorithm, environment and config, or an `overwrite` that is no flag.
+    `about` is added to what the file says about itself: anything that JSON can hold, under other names than its own.
+    The file appears whole or not at all. Raises `OSError` if it cannot be written, or exists and may not be
+    overwritten, and `ValueError` or `TypeError` for a policy that is not of this algorithm, environment and config, or
+    that acts on a simulator, and for an `overwrite` that is no flag.
     """
     algo, env = take_names(algo, env, config)
     config = take_config(algo, config)

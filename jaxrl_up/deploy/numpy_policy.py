@@ -4,6 +4,9 @@
     policy = load_policy("policy.bin")
     action = policy(obs)  # one observation, or any number of leading axes
 
+    memory = policy.initial_memory()  # of a policy that remembers, when an episode begins
+    action, memory = policy(obs, memory)
+
     python numpy_policy.py policy.bin                       # what the policy is
     python numpy_policy.py policy.bin "[0.1, 0, -0.2, 0]"   # its action
 
