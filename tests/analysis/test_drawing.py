@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 from tiny import cartpole, clock, image, tiny
+from tree_tasks import COMPOSED, EVERYWHERE, GAMBLER, panel
 
 from jaxrl_up import DQN, PPO, envs, evaluate_episodes
 from jaxrl_up.analysis import (
@@ -34,6 +35,8 @@ from jaxrl_up.analysis import (
     write_gif,
 )
 from jaxrl_up.config import canonical
+from jaxrl_up.envs import Box, Discrete, MultiDiscrete, Simulator, Tuple
+from jaxrl_up.learning import fresh_start, memory_of
 from jaxrl_up.training import begin
 
 
@@ -52,7 +55,7 @@ def test_an_episode_is_what_a_loop_of_steps_gives(balancing):
     env, policy = balancing
     config = canonical(tiny(PPO))
     episode = record_episode(PPO, env, tiny(PPO), policy, jax.random.key(3))
-    step, act = jax.jit(env.step), jax.jit(lambda obs: PPO.act(config, env, policy, obs, None))
+    step, act = jax.jit(env.step), jax.jit(lambda obs: PPO.act(config, env, policy, obs, (), None)[0])
     state = jax.tree.map(lambda x: jnp.asarray(x[0]), episode.states)
     obs, rewards = jnp.asarray(episode.observations[0]), []
     for t in itertools.count():
@@ -244,6 +247,80 @@ def test_table_of_steps():
         "4     1 0 0 0      time limit",
     ]
     assert "-0.25" in episode_table(env, episode)
+
+
+def test_table_of_trees():
+    """A column for each part, but for simulators; masks in the groups of their actions, long arrays cut."""
+    env = panel(shown={"a": Tuple((Box(-9, 9, (2, 3)), Discrete(4, start=-1))), "z": Simulator()})
+    observations = {
+        "a": (np.arange(18.0).reshape(3, 2, 3), np.int32([-1, 0, 2])),
+        "mask": np.bool_([[1, 0, 0, 1, 0], [0, 1, 1, 1, 1], [0, 0, 0, 0, 0]]),
+        "z": (np.zeros((3, 2)), {"more": np.zeros(3)}),
+    }
+    episode = Episode(None, observations, np.int32([[0, 1], [1, 2]]), np.float32([1, -1]), False, True)
+    assert episode_table(env, episode).splitlines() == [
+        "step  a/0                          a/1  mask    action      reward",
+        "0     0 1 2 3 ... (6 numbers)      -1   10 010  action 0 1  1",
+        "1     6 7 8 9 ... (6 numbers)      0    01 111  action 1 2  -1",
+        "2     12 13 14 15 ... (6 numbers)  2    00 000  time limit",
+    ]
+    assert episode_table(env, episode, head=0, tail=1).splitlines()[1].split() == ["...", "(1", "more)"]
+    env = panel(COMPOSED, {"x": Box(-1, 1, (2,)), "y": MultiDiscrete((2, 2))})
+    actions = {"gear": np.int32([3]), "push": (np.float32([[0.5, -1]]), np.int32([1]))}
+    episode = Episode(None, {"x": np.ones((2, 2)), "y": np.ones((2, 2))}, actions, np.float32([1]), True, False)
+    assert episode_table(env, episode).splitlines() == [
+        "step  x    y    action/gear  action/push/0  action/push/1  reward",
+        "0     1 1  1 1  3            +0.50 -1.00    1              1",
+        "1     1 1  1 1  terminated",
+    ]
+    assert action_text(env, jax.tree.map(lambda x: x[0], actions)) == "gear 3, push/0 +0.50 -1.00, push/1 1"
+    assert observation_text(env, {"x": [0, 1], "y": [1, 0]}) == "x 0 1, y 1 0"
+    wide = panel(MultiDiscrete((20, 10)), {"x": Box(-1, 1, ())})
+    text = observation_text(wide, {"x": 1, "mask": np.arange(30) % 3 == 0})
+    assert text == "mask 10 of 30 allowed, x 1"
+    assert action_text(panel(Box(-1, 1, (17,))), np.zeros(17)).endswith("+0.00 ... (17 numbers)")
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_what_is_remembered_goes_on_in_a_recorded_episode(deterministic):
+    """It is the episode that is evaluated, of a policy that counts and draws."""
+    env = cartpole()
+    policy, key = new_policy(GAMBLER, env), jax.random.key(5)
+    episode = record_episode(GAMBLER, env, tiny(GAMBLER), policy, key, deterministic)
+    expected = evaluate_episodes(GAMBLER, env, canonical(tiny(GAMBLER)), policy, key, 1, deterministic)
+    assert (episode.length, episode.total_return) == (expected.lengths[0], expected.returns[0])
+    act = jax.jit(lambda obs, memory: GAMBLER.act(canonical(tiny(GAMBLER)), env, policy, obs, memory, None))
+    reset_key = jax.random.split(jax.random.split(key)[0], 1)[0]
+    _, memory = fresh_start(env, memory_of(GAMBLER, env, canonical(tiny(GAMBLER)), True), reset_key)
+    for t in range(episode.length):
+        action, memory = act(jnp.asarray(episode.observations[t]), memory)
+        np.testing.assert_array_equal(episode.actions[t], action)
+
+
+def test_an_episode_of_trees_is_the_one_that_is_evaluated():
+    env = panel(max_steps=6)
+    policy, key = new_policy(EVERYWHERE, env), jax.random.key(2)
+    episode = record_episode(EVERYWHERE, env, tiny(EVERYWHERE), policy, key)
+    expected = evaluate_episodes(EVERYWHERE, env, canonical(tiny(EVERYWHERE)), policy, key, 1)
+    assert (episode.length, episode.total_return) == (6, expected.returns[0])
+    assert episode.total_return == 6.0  # each action was allowed
+    assert episode.observations["arm"][0].shape == (7, 3) and episode.actions.shape == (6, 2)
+    assert not can_draw(env)
+
+
+def test_a_wrapped_environment_is_drawn_from_its_own_state():
+    cart = envs.make("CartPole-v1", max_steps=9)
+    plain = by_hand(cart, [0, 1], x=[-1.5, 1.5, 0.0], theta=[0.0, 0.2, -0.2])
+    wrapped = envs.previous_action(envs.time_left(envs.frame_stack(cart, 3)))
+    times = np.zeros(3, np.int32)
+    stacked = plain._replace(states=envs.Timed(envs.Stacked(envs.Limited(plain.states, times), {}), times))
+    assert can_draw(wrapped)
+    for one, other in zip(draw_episode(cart, plain), draw_episode(wrapped, stacked), strict=True):
+        np.testing.assert_array_equal(one, other)
+    grid = envs.previous_action(envs.make("Breakout-MinAtar"))
+    assert not can_draw(grid)  # a part of what is seen
+    with pytest.raises(ValueError, match="no drawing of Breakout-MinAtar"):
+        next(draw_episode(grid, plain))
 
 
 def test_words_for_actions_and_observations():

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny import tiny
+from tree_tasks import SHOWN, panel
 
 from jaxrl_up import PPO, envs, evaluate_episodes, run
 from jaxrl_up.cli import evaluate, main, watch
 from jaxrl_up.config import canonical
+from jaxrl_up.envs import Box, Discrete, MultiDiscrete, Tuple
 from jaxrl_up.ops import score
 from jaxrl_up.records import load_policies, load_run
 
@@ -200,6 +202,30 @@ def test_policies_do_not_fit_every_environment(directory):
     other = saved._replace(env=envs.make("Breakout-MinAtar"), tables={"environment": {"max_steps": 9}})
     with pytest.raises(ValueError, match="the policies are for the action space Discrete"):
         evaluate.other_physics(other, {"use_minimal_action_set": False})
+
+
+@pytest.mark.parametrize(
+    ("new", "fits"),
+    [
+        (panel(), True),
+        (panel(shown={**SHOWN, "arm": Tuple((Box(-9, 9, (3,)), Discrete(4, start=-1)))}), True),  # other bounds
+        (panel(shown={**SHOWN, "critic_only": Box(-9, 9, (7,))}), True),  # which no policy sees
+        (panel(shown={**SHOWN, "arm": Tuple((Box(-2, 2, (3,)), Discrete(4)))}), False),
+        (panel(shown={**SHOWN, "arm": Tuple((Box(-2, 2, (4,)), Discrete(4, start=-1)))}), False),
+        (panel(shown={**SHOWN, "arm": Box(-2, 2, (3,))}), False),
+        (panel(shown={**SHOWN, "counts": MultiDiscrete((5, 3))}), False),
+        (panel(shown={**SHOWN, "more": Discrete(2)}), False),
+        (panel(MultiDiscrete((3, 2))), False),
+    ],
+)
+def test_composed_spaces_are_compared_part_by_part(new, fits, directory, monkeypatch):
+    saved = load_run(directory)._replace(env=panel(), tables={"environment": {"max_steps": 4}})
+    monkeypatch.setattr(envs, "make", lambda name, **options: new)
+    if fits:
+        assert evaluate.other_physics(saved, {"size": 1}) is new
+    else:
+        with pytest.raises(ValueError, match=r"the policies are for the (observation|action) space .*, but that"):
+            evaluate.other_physics(saved, {"size": 1})
 
 
 COMMANDS = re.findall(r"^\$ jaxrl-up ((?:watch|evaluate) .*)", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)

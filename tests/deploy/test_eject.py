@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from tiny import assert_equal, task, tiny
+from tree_tasks import observed, panel
 
 from jaxrl_up import ALGORITHMS, run
 from jaxrl_up.cli import main
 from jaxrl_up.config import field_help
+from jaxrl_up.envs import Box, Discrete
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = pytest.mark.parametrize("algo", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
@@ -96,6 +99,26 @@ def test_it_gives_the_same_numbers(name, scripts):
     other = run(ejected, env, ejected.Config(**vars(tiny(algo))), **settings)
     assert_equal(one.log, other.log)
     assert_equal(one.state, other.state)
+
+
+COMPOSED = {  # what they act in, and how: masks of whole numbers, and noise that is remembered
+    "dqn": (Discrete(5, start=2), {}),
+    "ddpg": (Box(-1, [1, 3], (2,)), {"exploration_noise": "ou"}),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_it_learns_from_trees_and_masks_and_remembers(name, scripts):
+    algo, (actions, fields) = ALGORITHMS[name], COMPOSED[name]
+    env = panel(actions)
+    ejected = getattr(load(scripts / f"my_{name}.py"), name.upper())
+    assert (ejected.initial_memory, ejected.greedy_memory) == (algo.initial_memory, algo.greedy_memory)
+    config = ejected.Config(**vars(tiny(algo, **fields)))
+    result = run(ejected, env, config, seeds=1, num_evals=1, num_episodes=2, progress=False)
+    assert result.returns == 4.0  # each action was allowed
+    assert len(jax.tree.leaves(result.state.interaction.memory)) == len(fields)
+    action = result.policy()(jax.tree.map(lambda x: x[0], observed(env, 1)))
+    assert bool(actions.contains(action))
 
 
 def test_as_a_script_it_writes_what_train_writes(scripts, tmp_path, capsys):

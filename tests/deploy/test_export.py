@@ -111,7 +111,7 @@ def test_both_loaders_equal_the_live_policy(name, tmp_path):
     algo, env, fields = CASES[name]
     config = tiny(algo, **fields)
     obs = observations(env.observation_space, 7 * 6)
-    act = jax.jit(lambda policy, obs: algo.act(canonical(config), env, policy, obs, None))
+    act = jax.jit(lambda policy, obs: algo.act(canonical(config), env, policy, obs, (), None)[0])
     for seed in range(30):
         policy = random_policy(algo, env, config, seed)
         live = np.asarray(act(policy, obs))
@@ -140,13 +140,16 @@ def everything(obs):
     y = y + lax.log(jnp.abs(y) + 1) + lax.log1p(jnp.square(y)) + lax.expm1(y) + lax.logistic(y) + lax.sign(y)
     y = y + lax.sqrt(jnp.abs(y)) + lax.rsqrt(jnp.abs(y) + 1) + lax.min(y, 0.25) + lax.max(y, 0.5)
     z = lax.clamp(-0.5, y, 0.75) + jnp.sum(y, 0, keepdims=True) + jnp.max(y, (0, 1)) - lax.reduce_min(y, (0, 1))
+    z = z + lax.rem(z, jnp.full_like(z, 0.75)) + lax.pad(y, np.float32(0.5), ((1, -1, 0), (-3, 0, 1)))[:, :5]
     near = (z > 0) & (z < 0.9) | (z >= 1) & ~(z == 2) | (z <= -1) & (z != -2)
     picked = z @ jnp.arange(20.0).reshape(5, 4) + jnp.argmin(z) + jnp.argmax(jnp.where(near, z, -z), 1)[:, None]
-    return lax.squeeze(lax.transpose(picked[:1], (1, 0)), (1,))  # [4]
+    picked = jnp.where(lax.reduce_and(near, (0, 1)) | lax.reduce_or(near, (1,))[:1, None], picked, -picked)
+    first, second = jnp.split(picked, 2, axis=1)  # slices
+    return lax.squeeze(lax.transpose(jnp.concatenate([second, first], 1)[:1], (1, 0)), (1,))  # [4]
 
 
 def test_each_operation_is_that_of_jax(tmp_path):
-    algo = dataclasses.replace(PPO, act=lambda config, env, policy, obs, key: everything(obs))
+    algo = dataclasses.replace(PPO, act=lambda config, env, policy, obs, memory, key: (everything(obs), memory))
     with jax.numpy_rank_promotion("allow"):
         path = save_policy(tmp_path / "policy.bin", algo, make_env(), PPO.Config(), {})
         obs = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
@@ -163,8 +166,8 @@ def test_a_program_by_hand():
         {"operation": "add", "inputs": [3, 4]},
         {"operation": "argmax", "inputs": [5], "axes": [1], "index_dtype": "int32"},
     ]
-    program = numpy_policy.Program([np.float32([[2, 3]]), np.float32([0, -10])], steps, 6)
-    np.testing.assert_array_equal(program(np.float32([[1, 1], [1, 5]])), [0, 1])  # [2, 3-10] and [2, 15-10]
+    program = numpy_policy.Program([np.float32([[2, 3]]), np.float32([0, -10])], steps, [6])
+    np.testing.assert_array_equal(program(np.float32([[1, 1], [1, 5]])), [[0, 1]])  # [2, 3-10] and [2, 15-10]
 
 
 def test_what_leads_to_no_action_is_left_out(tmp_path):

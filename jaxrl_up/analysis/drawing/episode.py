@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxrl_up.envs import Counted, Env, Limited, Sticky
+from jaxrl_up.envs import Counted, Env, Limited, Stacked, Sticky, Timed
 from jaxrl_up.types import PyTree
 
 MOVES = ("none", "left", "up", "right", "down", "fire")
@@ -38,8 +38,8 @@ class Episode(NamedTuple):
     """One episode of T steps, on the host. Action t was chosen in state t; the last state is the one it ended in."""
 
     states: PyTree  # [T + 1, ...], of the environment
-    observations: np.ndarray  # [T + 1, ...]
-    actions: np.ndarray  # [T, ...], as the policy gave them
+    observations: PyTree  # [T + 1, ...], arrays in the tree of their space
+    actions: PyTree  # [T, ...], as the policy gave them, likewise
     rewards: np.ndarray  # float32 [T]
     terminated: bool
     truncated: bool  # neither: it met the step cap
@@ -68,6 +68,11 @@ def parameter(env: Env, name: str) -> np.ndarray:
 def state_at(episode: Episode, t: int) -> Any:
     """State t, without those of wrappers."""
     state = episode.states
-    while isinstance(state, Limited | Counted | Sticky):
+    while isinstance(state, Limited | Counted | Sticky | Stacked | Timed):
         state = state.inner
     return jax.tree.map(lambda x: x[t], state)
+
+
+def action_at(episode: Episode, t: int) -> Any:
+    """Action t, in the tree of its space."""
+    return jax.tree.map(lambda x: x[t], episode.actions)

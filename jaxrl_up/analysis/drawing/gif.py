@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxrl_up.analysis.drawing.canvas import BLACK, HEADER, PALE, VERMILLION, WIDTH, Canvas
-from jaxrl_up.analysis.drawing.episode import Episode
+from jaxrl_up.analysis.drawing.episode import Episode, action_at
 from jaxrl_up.analysis.drawing.scenes import SCENES, _grid, is_grid
 from jaxrl_up.analysis.drawing.table import _number, action_text
 from jaxrl_up.envs import Env
@@ -32,7 +32,10 @@ STEPS_PER_SECOND = {
 
 
 def can_draw(env: Env) -> bool:
-    """Whether there is a drawing of this environment: classic control, or a grid `[H, W]` or `[H, W, C]` in [0, 1]."""
+    """Whether there is a drawing of this environment: classic control, or a grid `[H, W]` or `[H, W, C]` in [0, 1].
+
+    A grid that is a part of what is observed is not drawn.
+    """
     return env.name in SCENES or is_grid(env)
 
 
@@ -52,7 +55,7 @@ def draw_episode(env: Env, episode: Episode, title: str = "", steps: Iterable[in
         canvas.text((16, 38), f"step {t}", 22)
         canvas.text((140, 38), f"return {_number(returns[t])}", 22)
         acted = t < episode.length
-        canvas.text((320, 38), action_text(env, episode.actions[t]) if acted else episode.ending, 22,
+        canvas.text((320, 38), action_text(env, action_at(episode, t)) if acted else episode.ending, 22,
                     BLACK if acted else VERMILLION)  # fmt: skip
         canvas.line([(0, HEADER), (WIDTH, HEADER)], PALE, 2)
         scene(canvas, env, episode, t)

@@ -26,7 +26,7 @@ from jaxrl_up.envs import Box, Env
 
 
 def is_grid(env: Env) -> bool:
-    """Whether observations are cells that are on or off, in channels or not."""
+    """Whether observations are one array of cells that are on or off, in channels or not."""
     space = env.observation_space
     if not isinstance(space, Box) or len(space.shape) not in (2, 3) or (space.low, space.high) != (0.0, 1.0):
         return False
@@ -162,9 +162,9 @@ def _grid(canvas: Canvas, env: Env, episode: Episode, t: int) -> None:
 
 
 def channels(env: Env) -> tuple[str, ...]:
-    """The names of a grid's channels."""
-    shape = env.observation_space.shape
-    number = shape[2] if len(shape) == 3 else 1
+    """The names of a grid's channels, see `is_grid`."""
+    space = env.observation_space
+    number = space.shape[2] if isinstance(space, Box) and len(space.shape) == 3 else 1
     names = CHANNELS.get(env.name, ())
     return names if len(names) == number else tuple(f"channel {i}" for i in range(number))
 

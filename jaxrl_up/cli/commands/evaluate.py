@@ -13,8 +13,8 @@ import numpy as np
 from jaxrl_up.algorithms import check_steps
 from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_options, whole
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Discrete, Env
-from jaxrl_up.learning import Episodes
+from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, leaves, tree
+from jaxrl_up.learning import Episodes, acting_space
 from jaxrl_up.records import RunSpec, environment_options, load_policies, load_run
 from jaxrl_up.training import Evaluation, apply_swept, evaluate_episodes, resolve
 from jaxrl_up.types import Algorithm, Key, PyTree
@@ -115,11 +115,31 @@ def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     from jaxrl_up import envs
 
     env = envs.make(run.env.name, **{**environment_options(run.tables["environment"]), **options})
-    for what in ("observation", "action"):
-        old, new = getattr(run.env, f"{what}_space"), getattr(env, f"{what}_space")
-        if type(old) is not type(new) or old.shape != new.shape or (isinstance(old, Discrete) and old.n != new.n):
+    for what, old, new in (
+        ("observation", acting_space(run.env), acting_space(env)),
+        ("action", run.env.action_space, env.action_space),
+    ):
+        if not _same_shapes(old, new):
             raise ValueError(f"the policies are for the {what} space {old}, but that environment has {new}")
     return env
+
+
+def _same_shapes(old: Space, new: Space) -> bool:
+    """Whether two spaces have the same parts, of the same kinds and shapes; bounds may differ."""
+    if jax.tree.structure(tree(old)) != jax.tree.structure(tree(new)):
+        return False
+    return all(
+        _shape(one) == _shape(other) for one, other in zip(*(leaves(x).values() for x in (old, new)), strict=True)
+    )
+
+
+def _shape(leaf: Leaf) -> tuple[Any, ...]:
+    """What a network and an action are made for."""
+    if isinstance(leaf, Simulator):
+        return (Simulator,)
+    if isinstance(leaf, Discrete):
+        return Discrete, leaf.n, leaf.start
+    return type(leaf), leaf.sizes if isinstance(leaf, MultiDiscrete | Mask) else leaf.shape
 
 
 def swept_values(run: RunSpec) -> dict[str, np.ndarray]:
