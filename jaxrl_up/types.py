@@ -98,7 +98,7 @@ class Algorithm:
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     """name -> fields that differ from the defaults"""
     action_spaces: tuple[str, ...] = ("Discrete", "Box")
-    """the spaces that it acts in, by the names of their classes"""
+    """the spaces that it acts in, by the names of their classes; a Dict stands for a Tuple too"""
     anneals: Callable[[Any], bool] = lambda config: False
     """config -> whether anything is annealed over its `schedule_steps`"""
     initial_memory: Callable[..., PyTree] = lambda config, env, key: ()

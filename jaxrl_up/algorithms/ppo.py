@@ -167,6 +167,7 @@ PPO = Algorithm(
     update,
     act,
     on_policy.steps_per_update,
-    presets={"spinup": SPINUP},
-    anneals=lambda config: on_policy.anneals(config) or config.anneal_clip,
+    {"spinup": SPINUP},
+    on_policy.ACTION_SPACES,
+    lambda config: on_policy.anneals(config) or config.anneal_clip,
 )

@@ -122,5 +122,6 @@ TRPO = Algorithm(
     update,
     act,
     on_policy.steps_per_update,
-    presets={"spinup": SPINUP, "natural_gradient": {"line_search": False}},
+    {"spinup": SPINUP, "natural_gradient": {"line_search": False}},
+    on_policy.ACTION_SPACES,
 )

@@ -95,5 +95,13 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
 init, act = on_policy.init, on_policy.act
 
 VPG = Algorithm(
-    "vpg", Config, init, update, act, on_policy.steps_per_update, anneals=on_policy.anneals, presets={"spinup": SPINUP}
+    "vpg",
+    Config,
+    init,
+    update,
+    act,
+    on_policy.steps_per_update,
+    {"spinup": SPINUP},
+    on_policy.ACTION_SPACES,
+    on_policy.anneals,
 )

@@ -101,6 +101,10 @@ def coloured(config: Any, memory: PyTree, drawn: Array) -> tuple[Array, PyTree]:
     taus = COLOURS[config.exploration_noise]
     if not taus:
         return drawn, memory
+    if not isinstance(memory, jax.Array):
+        raise ValueError(
+            f"exploration_noise={config.exploration_noise!r} remembers: act with the memory that `initial_memory` gives"
+        )
     decay = jnp.exp(-1.0 / jnp.asarray(taus, jnp.float32))[:, None]
     decay = jnp.broadcast_to(decay, drawn.shape)
     memory = decay * memory + jnp.sqrt(1.0 - decay**2) * drawn

@@ -67,7 +67,7 @@ def test_64_bits_change_no_type(name):
 
     def everything(key):
         state, log = train(algo, env, config, key, 2, EVALUATION)
-        return state, log, algo.act(config, env, state.policy, state.interaction.obs, (), key)
+        return state, log, algo.act(config, env, state.policy, state.interaction.obs, state.interaction.memory, key)
 
     kinds = []
     for x64 in (False, True):

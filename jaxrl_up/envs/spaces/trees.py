@@ -209,7 +209,7 @@ def of_tree(kept: PyTree) -> Space:
 
 
 def pick(space: Space, keep: Callable[[str, Leaf], bool], element: PyTree) -> PyTree:
-    """The element of `only(space, keep)` in an element of `space`, of which the rest may be missing from dicts."""
+    """The element of `only(space, keep)` in an element of `space`, whose dicts need not have every name."""
     wanted = {path for path, leaf in leaves(space).items() if keep(path, leaf)}
 
     def below(space: Space, path: str, element: PyTree) -> PyTree:
@@ -221,6 +221,7 @@ def pick(space: Space, keep: Callable[[str, Leaf], bool], element: PyTree) -> Py
             name: below(part, f"{paths[name]}/", element[name])
             for name, part in named
             if any(leaf == paths[name] or leaf.startswith(f"{paths[name]}/") for leaf in wanted)
+            and (isinstance(space, Tuple) or name in element)
         }
         return kept if isinstance(space, Dict) else tuple(kept.values())
 

@@ -87,5 +87,6 @@ def allows(action_space: Space, mask: Array, action: Array) -> Array:
     else:
         assert isinstance(action_space, MultiDiscrete)
         sizes = action_space.sizes
-    place = action + np.cumsum((0, *sizes[:-1])).astype(np.int32)
+    place = action + np.broadcast_to(np.cumsum((0, *sizes[:-1])).astype(np.int32), action.shape)
+    mask = jnp.broadcast_to(mask, (*action.shape[:-1], mask.shape[-1]))
     return jnp.all(jnp.take_along_axis(mask, place, axis=-1), axis=-1)
