@@ -1,4 +1,8 @@
-"""What every algorithm of the registry promises; a new one inherits these tests."""
+"""What every algorithm of the registry promises; a new one inherits these tests.
+
+One that learns nothing promises the same, but for what is about learning: where a test looks at what was learned, there
+it is where acting led to.
+"""
 
 import dataclasses
 
@@ -6,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from shooting import SHOOTING
 from tiny import (
     EVALUATION,
     TINY,
@@ -18,6 +23,7 @@ from tiny import (
     go_on,
     keys_of,
     lane,
+    result_of,
     start_lanes,
     task,
     tiny,
@@ -31,6 +37,7 @@ from jaxrl_up.training import advance, begin, train_program
 
 SEEDS = tuple(range(8))
 PADDED = (4, 1, 6)  # three seeds on two devices
+ALL = ALGORITHMS | {SHOOTING.name: SHOOTING}  # the last learns nothing
 
 # Values of traced fields that are unlike the default and show within a few updates, where those of `other` would not.
 OTHER = {
@@ -66,6 +73,7 @@ OTHER = {
     "kappa": 0.1,
     "priority_exponent": 1.0,
     "importance_exponent": 0.9,
+    "spread": 0.05,
 }
 # What an optional field, None by default, is set to before it is swept: as good as off.
 NEUTRAL = {
@@ -90,7 +98,7 @@ def other(config, name):
     return 10 * default or 1.0
 
 
-@pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="session")
+@pytest.fixture(params=ALL.values(), ids=ALL.keys(), scope="session")
 def algo(request):
     return request.param
 
@@ -185,10 +193,10 @@ def test_jit_equals_no_jit(algo):
 
 
 @pytest.mark.parametrize("seed", [0, 5])
-def test_vmapped_seed_equals_the_seed_alone(together, alone, updates, seed):
+def test_vmapped_seed_equals_the_seed_alone(algo, together, alone, updates, seed):
     states, log = together
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
-    assert_close(lane(states, seed).learner, alone(seed)[0].learner, **tolerance)
+    assert_close(result_of(algo, lane(states, seed)), result_of(algo, alone(seed)[0]), **tolerance)
     np.testing.assert_allclose(log.returns[seed], alone(seed)[1].returns, rtol=1e-4)
 
 
@@ -197,7 +205,7 @@ def test_run_agrees_with_train_on_more_seeds_than_devices_divide(algo, config, a
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
     for i, seed in enumerate(PADDED):
         state, log = alone(seed)
-        assert_close(lane(result.state, i).learner, state.learner, **tolerance)
+        assert_close(result_of(algo, lane(result.state, i)), result_of(algo, state), **tolerance)
         np.testing.assert_allclose(result.returns[i], log.returns, rtol=1e-4)
         np.testing.assert_array_equal(result.env_steps, log.env_steps)
     assert result.returns.shape == (3, len(result.env_steps))
@@ -205,6 +213,12 @@ def test_run_agrees_with_train_on_more_seeds_than_devices_divide(algo, config, a
 
 
 def test_seeds_differ_in_every_kernel(algo, together, begun):
+    if not algo.learns:
+        states, _ = together
+        assert to_host(states.learner) == to_host(begun.state.learner) == []
+        plans = np.asarray(states.interaction.memory["plan"])
+        assert len(np.unique(plans, axis=0)) == 8
+        return
     for states, number in ((begun.state, 3), (together[0], 8)):
         kernels = [x for x in to_host(states.learner) if x.ndim > 2]
         assert kernels
@@ -244,13 +258,13 @@ def test_every_traced_field_makes_a_difference_in_one_program(algo, grid, swept_
     config, _, _ = grid
     progress, _ = swept_whole
     assert np.all(np.asarray(progress.failed_at) == -1)
-    learners = [x for x in to_host(progress.state.learner)]
+    learners = [x for x in to_host(result_of(algo, progress.state))]
     for i, name in enumerate(traced_fields(config)):
         same = all(np.array_equal(x[0], x[i + 1]) for x in learners)
         assert same == (name in DISCRETE_IGNORES), name
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "gamma", "max_grad_norm"])
+@pytest.mark.parametrize("name", ["learning_rate", "gamma", "max_grad_norm", "spread"])
 def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
     """Of the sweep's lanes, in a program without a sweep."""
     config, _, _ = grid
@@ -259,7 +273,8 @@ def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
     index = 1 + traced_fields(config).index(name)
     changed = config.replace(**{name: other(config, name)})
     state, _ = train(algo, task(algo), changed, jax.random.key(7), 1, EVALUATION)
-    assert_close(lane(swept_whole[0].state, index).learner, state.learner, rtol=1e-4, atol=2e-5)
+    found = result_of(algo, lane(swept_whole[0].state, index))
+    assert_close(found, result_of(algo, state), rtol=1e-4, atol=2e-5)
 
 
 def test_one_trace_for_all_values_of_traced_fields(algo, config):
@@ -352,20 +367,24 @@ def test_a_failed_seed_stands_still_and_the_others_do_not_notice(algo, long_conf
     late, log = go_on(algo, breaking(algo), long_config, early, 2, broken)
 
     assert early_log.failed_at.tolist() == [-1, -1, -1, -1]
-    assert log.failed_at.tolist() == [-1, 3, -1, -1]
+    assert log.failed_at.tolist() == [-1, 3 if algo.learns else -1, -1, -1]  # what learns nothing cannot fail
     assert_equal(lane(late.state, 1).learner, lane(early.state, 1).learner)
     assert all(np.all(np.isfinite(x)) for x in to_host(late.state.learner) if x.dtype.kind == "f")
     assert np.all(np.isfinite(log.returns))
     for i in (0, 2, 3):
         assert_equal(lane(late.state, i), lane(unharmed.state, i))
+    moved = zip(to_host(late.state.interaction.obs), to_host(early.state.interaction.obs), strict=True)
+    assert any(np.any(x[1] != y[1]) for x, y in moved)
+    assert int(late.state.counters.updates) == 4
+    if not algo.learns:
+        np.testing.assert_array_equal(log.losses["loss"], 0)
+        return
     for mean in log.learned.values():
         if np.all(mean.count[[0, 2, 3]] > 0):
             assert 0 < mean.count[1] < mean.count[0]  # of the update that failed, not of those after it
     assert np.isnan(log.losses["loss"][1]) and np.all(np.isfinite(log.losses["loss"][[0, 2, 3]]))
     _, later_log = go_on(algo, breaking(algo), long_config, late, 2, broken)
     assert [mean.count[1] for mean in later_log.learned.values()] == [0] * len(later_log.learned)
-    assert int(late.state.counters.updates) == 4
-    assert np.any(np.asarray(late.state.interaction.obs[1]) != np.asarray(early.state.interaction.obs[1]))
 
 
 def test_what_a_terminal_state_shows_does_not_matter(algo):
@@ -377,7 +396,7 @@ def test_what_a_terminal_state_shows_does_not_matter(algo):
     assert np.asarray(progress.failed_at)[:3].tolist() == [-1] * 3
     assert np.all(log.trained.count > 0)
     for i in (1, 2):
-        assert_equal(lane(progress.state, i).learner, lane(progress.state, 0).learner)
+        assert_equal(*(result_of(algo, lane(progress.state, j)) for j in (i, 0)))
 
 
 def test_a_program_puts_out_no_nan_of_its_own(algo):
@@ -394,4 +413,4 @@ def test_a_program_puts_out_no_nan_of_its_own(algo):
 
 def test_tiny_configs_are_tiny(algo):
     assert algo.steps_per_update(tiny(algo)) <= 64
-    assert {"total_steps", "num_envs", "hidden"} <= set(TINY) & field_names(algo)
+    assert {"total_steps", "num_envs", "hidden" if algo.learns else "candidates"} <= set(TINY) & field_names(algo)
