@@ -300,6 +300,14 @@ def test_what_learns_learns_the_same_with_it(whiten):
     assert_equal(shown, plain)
 
 
+def test_stacked_before_or_after_networks_see_the_same():
+    env = exact()
+    found = [envs.frame_stack(envs.with_simulator(env), 3), envs.with_simulator(envs.frame_stack(env, 3))]
+    assert found[0].observation_space == found[1].observation_space
+    (before, _), (after, _) = (trained(PPO, env) for env in found)
+    assert_close(before.learner, after.learner)  # of two programs too, as the one below
+
+
 def test_a_replay_holds_the_same_with_it():
     (shown, _), (plain, _) = (trained(DQN, env) for env in (envs.with_simulator(exact()), dict_shaped(exact())))
     assert_equal(shown.replay, plain.replay)
