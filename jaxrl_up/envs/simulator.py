@@ -35,7 +35,7 @@ class Simulated(NamedTuple):
 class Model(NamedTuple):
     """What steps like an environment, as pure functions: exact, as `model_of` one, or learned.
 
-    It has no time limit that a planner has to mind, and starts no next episode.
+    It starts no next episode, and a time limit is no termination.
     """
 
     reset: Callable[[PyTree, Key], PyTree]
@@ -153,7 +153,11 @@ def simulator_of(env: Env, obs: PyTree) -> Simulated:
 
 
 def model_of(env: Env) -> Model:
-    """The exact model of an environment; its `params` are `env.params`, its states are `Simulated`."""
+    """The exact model of an environment, which steps by `simulate`; its `params` are `env.params`.
+
+    Equal environments have one and the same, whatever their parameters. Its states are `Simulated`, and its
+    observations and ends those of `simulate`.
+    """
     return _model_of(env.spec)
 
 
