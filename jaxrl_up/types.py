@@ -106,6 +106,9 @@ class Algorithm:
     needs chance even without exploring keeps a typed key in it, and splits it"""
     greedy_memory: bool = True
     """whether `act` without a key reads the memory; where not, as that of exploration noise, `()` may stand for it"""
+    learns: bool = True
+    """whether `update` learns; where not, as of a planner, it acts and counts steps, its loss is 0, and the learner,
+    which may be empty, stays as it is: no seed can fail"""
 
     def __reduce__(self) -> Any:
         """Pickled by name: as the variable of a module that it is."""

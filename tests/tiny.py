@@ -33,6 +33,8 @@ TINY = {
     "target_every": 2,
     "train_every": 2,
     "prioritized": True,
+    "candidates": 5,
+    "horizon": 3,
     "hidden": (8,),
     "initializer": "flax",
 }
@@ -54,7 +56,17 @@ def cartpole():
 
 def task(algo):
     """A short episode of something the algorithm can act in."""
-    return cartpole() if "Discrete" in algo.action_spaces else envs.make("Pendulum-v1", max_steps=12)
+    return seen_by(algo, cartpole() if "Discrete" in algo.action_spaces else envs.make("Pendulum-v1", max_steps=12))
+
+
+def seen_by(algo, env):
+    """An environment as an algorithm has to see it: one that learns nothing plans."""
+    return env if algo.learns else envs.with_simulator(env)
+
+
+def result_of(algo, state):
+    """What updates come to: what was learned, or, where nothing is, where acting led."""
+    return state.learner if algo.learns else state.interaction
 
 
 def keys_of(seeds):
@@ -152,7 +164,7 @@ def _targets_step(key, sign, action):
 
 def bandit(algo):
     """One-step episodes, in an action space of the algorithm."""
-    return probes.matched_action_reward() if "Discrete" in algo.action_spaces else targets()
+    return seen_by(algo, probes.matched_action_reward() if "Discrete" in algo.action_spaces else targets())
 
 
 def clock(algo, max_steps=6):
@@ -179,7 +191,8 @@ def _clock_step(key, time, action):
 def breaking(algo, nan_at=np.inf):
     """Random walk whose reward is NaN at step `nan_at` (traced); it never ends."""
     params = {"nan_at": nan_at}
-    return from_functions(_breaking_reset, _breaking_step, Box(-9, 9, (1,)), space_for(algo), None, params, "breaking")
+    env = from_functions(_breaking_reset, _breaking_step, Box(-9, 9, (1,)), space_for(algo), None, params, "breaking")
+    return seen_by(algo, env)
 
 
 def _breaking_reset(key, params):
@@ -195,8 +208,9 @@ def _breaking_step(key, state, action, params):
 
 def troubled(algo):
     """Random walk: NaN is paid at step `nan_at`; after `length` steps it terminates and shows `last` (all traced)."""
-    params = {"nan_at": np.inf, "length": np.inf, "last": 0.0}
-    return from_functions(_troubled_reset, _troubled_step, Box(-9, 9, (2,)), space_for(algo), None, params, "troubled")
+    space, params = Box(-9, 9, (2,)), {"nan_at": np.inf, "length": np.inf, "last": 0.0}
+    env = from_functions(_troubled_reset, _troubled_step, space, space_for(algo), None, params, "troubled")
+    return seen_by(algo, env)
 
 
 def _troubled_reset(key, params):

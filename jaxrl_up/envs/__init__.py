@@ -17,6 +17,12 @@ from jaxrl_up.envs.core import Spec as Spec
 from jaxrl_up.envs.core import as_action as as_action
 from jaxrl_up.envs.core import as_parameter as as_parameter
 from jaxrl_up.envs.from_functions import from_functions as from_functions
+from jaxrl_up.envs.simulator import Model as Model
+from jaxrl_up.envs.simulator import Simulated as Simulated
+from jaxrl_up.envs.simulator import model_of as model_of
+from jaxrl_up.envs.simulator import simulate as simulate
+from jaxrl_up.envs.simulator import simulator_of as simulator_of
+from jaxrl_up.envs.simulator import with_simulator as with_simulator
 from jaxrl_up.envs.spaces import CRITIC_ONLY as CRITIC_ONLY
 from jaxrl_up.envs.spaces import LEAVES as LEAVES
 from jaxrl_up.envs.spaces import SPACES as SPACES

@@ -38,6 +38,7 @@ class Spec(NamedTuple):
     derived: tuple[tuple[str, str], ...] = ()  # parameters computed from others, with what from
     wrappers: tuple[str, ...] = ()
     origin: Origin | None = None
+    simulated: Spec | None = None  # under `with_simulator`: what it shows the state of
 
     def __reduce__(self) -> Any:
         if self.origin is None or self.origin.build(*self.origin.arguments) != self:

@@ -1,8 +1,8 @@
 """What algorithms are built from: networks, rollouts, replay, exploration, optimisation, and the families' loops.
 
-`on_policy`, `off_policy` and `q_learning` hold what the algorithms of a family share, `networks` what they learn with,
-`rollout` how they act, `replay` and `sum_tree` what they remember. Anything that two algorithms need comes in here;
-what one paper alone needs stays in its file. Pure functions of arrays: no files, no clock, no host.
+`on_policy`, `off_policy`, `q_learning` and `planning` hold what the algorithms of a family share, `networks` what they
+learn with, `rollout` how they act, `replay` and `sum_tree` what they remember. Anything that two algorithms need comes
+in here; what one paper alone needs stays in its file. Pure functions of arrays: no files, no clock, no host.
 """
 
 from jaxrl_up.learning import actor_critic as actor_critic
@@ -12,6 +12,7 @@ from jaxrl_up.learning import normalisation as normalisation
 from jaxrl_up.learning import off_policy as off_policy
 from jaxrl_up.learning import on_policy as on_policy
 from jaxrl_up.learning import optimisation as optimisation
+from jaxrl_up.learning import planning as planning
 from jaxrl_up.learning import prioritized as prioritized
 from jaxrl_up.learning import q_learning as q_learning
 from jaxrl_up.learning import replay as replay
@@ -40,6 +41,8 @@ from jaxrl_up.learning.off_policy import Loss as Loss
 from jaxrl_up.learning.off_policy import OffPolicy as OffPolicy
 from jaxrl_up.learning.on_policy import Batch as Batch
 from jaxrl_up.learning.on_policy import Collected as Collected
+from jaxrl_up.learning.planning import Planner as Planner
+from jaxrl_up.learning.planning import one_by_one as one_by_one
 from jaxrl_up.learning.q_learning import QLearner as QLearner
 from jaxrl_up.learning.replay import Transitions as Transitions
 from jaxrl_up.learning.rollout import DEFAULT_STEP_CAP as DEFAULT_STEP_CAP

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.config import as_key
+from jaxrl_up.config import as_key, wrap_as
 from jaxrl_up.envs import Env, Space, acting, only, pick, stored, unit_action
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, TimeStep, static
 
@@ -174,7 +174,13 @@ def env_step(
 
 
 def _either(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+    def leaf(a: Array, b: Array) -> Array:
+        if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            return jnp.where(condition, a, b)
+        words = jnp.where(condition, jax.random.key_data(a), jax.random.key_data(b))
+        return wrap_as(words, a.dtype)  # as words, since JAX's check for keys used twice follows no key through `where`
+
+    return jax.tree.map(leaf, if_true, if_false)
 
 
 def no_episodes() -> EpisodeSums:

@@ -56,9 +56,9 @@ def save(directory: str | Path, updates: int, state: PyTree, policy: PyTree, abo
     place, part, old = (folder / f"{updates}{end}" for end in ("", PART, OLD))
     for left_over in folder.glob(f"*{PART}*"):
         shutil.rmtree(left_over, ignore_errors=True)
+    trees = {"state": to_arrays(state), "policy": to_arrays(policy)}
     items = ocp.args.Composite(
-        state=ocp.args.PyTreeSave(to_arrays(state)),
-        policy=ocp.args.PyTreeSave(to_arrays(policy)),
+        **{item: ocp.args.PyTreeSave(arrays) for item, arrays in trees.items() if arrays},  # orbax takes no empty ones
         about=ocp.args.JsonSave({"format": FORMAT, "updates": updates, **about}),
     )
     try:

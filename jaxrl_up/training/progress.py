@@ -116,9 +116,12 @@ def advance(
 def guarded_update(algo: Algorithm, env: Env, config: PyTree, progress: Progress) -> tuple[Progress, Metrics]:
     """One update, or the old learner where the new one is not finite. The environments go on either way.
 
-    The losses of the update that failed still count, those of later ones do not: nothing is learned by them.
+    The losses of the update that failed still count, those of later ones do not: nothing is learned by them. Of an
+    algorithm that learns nothing no seed fails.
     """
     state, metrics = update(algo, env, config, progress.state)
+    if not algo.learns:
+        return progress._replace(state=state), metrics
     leaves = [x.ravel() for x in jax.tree.leaves(state.learner) if jnp.issubdtype(x.dtype, jnp.inexact)]
     # in one piece: a kernel for each leaf takes a fifth of the time of compiling
     numbers = jax.lax.optimization_barrier(jnp.concatenate(leaves))

@@ -1,4 +1,8 @@
-"""What every algorithm of the registry promises; a new one inherits these tests."""
+"""What every algorithm of the registry promises; a new one inherits these tests.
+
+One that learns nothing promises the same, but for what is about learning: where a test looks at what was learned, there
+it is where acting led to.
+"""
 
 import dataclasses
 import itertools
@@ -7,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from shooting import SHOOTING
 from tiny import (
     EVALUATION,
     TINY,
@@ -17,6 +22,7 @@ from tiny import (
     go_on,
     keys_of,
     lane,
+    result_of,
     start_lanes,
     task,
     tiny,
@@ -30,6 +36,7 @@ from jaxrl_up.records import checkpoint
 from jaxrl_up.training import advance, begin, lane_mesh, train_program
 
 PADDED = (4, 1, 6)  # three seeds on two devices
+ALL = ALGORITHMS | {SHOOTING.name: SHOOTING}  # the last learns nothing
 
 # Values of traced fields that are unlike the default and show within a few updates, where those of `other` would not.
 OTHER = {
@@ -65,6 +72,7 @@ OTHER = {
     "kappa": 0.1,
     "priority_exponent": 1.0,
     "importance_exponent": 0.9,
+    "spread": 0.05,
 }
 # What an optional field, None by default, is set to before it is swept: as good as off.
 NEUTRAL = {
@@ -89,7 +97,7 @@ def other(config, name):
     return 10 * default or 1.0
 
 
-@pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="session")
+@pytest.fixture(params=ALL.values(), ids=ALL.keys(), scope="session")
 def algo(request):
     return request.param
 
@@ -168,9 +176,9 @@ def swept_whole(algo, grid):
 # -- one program, many ways to run it
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)  # one after another, so that they share what single operations compile
+@pytest.mark.parametrize("name", ALL)  # one after another, so that they share what single operations compile
 def test_jit_equals_no_jit(name):
-    algo = ALGORITHMS[name]
+    algo = ALL[name]
     env = bandit(algo)  # a large epsilon, as Adam turns the rounding of a gradient near 0 into a step
     config = canonical(tiny(algo, rollout_length=2, learning_starts=2, adam_epsilon=0.1, epsilon=0.1))
 
@@ -190,7 +198,7 @@ def test_vmapped_seeds_equal_the_seeds_alone(algo, long_config, begun, whole, al
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
     for i, seed in enumerate(PADDED):
         state, single = alone(seed)
-        assert_close(lane(progress.state, i).learner, state.learner, **tolerance)
+        assert_close(result_of(algo, lane(progress.state, i)), result_of(algo, state), **tolerance)
         np.testing.assert_allclose(log.returns[i], single.returns[-1], rtol=1e-4)
         np.testing.assert_array_equal(log.env_steps[i], single.env_steps[-1])
 
@@ -207,7 +215,13 @@ def test_run_is_its_updates_and_evaluations(algo, long_config, half, whole):
     assert result.failed == {}
 
 
-def test_seeds_differ_in_every_kernel(begun, whole):
+def test_seeds_differ_in_every_kernel(algo, begun, whole):
+    if not algo.learns:
+        state = whole[0].state
+        assert to_host(state.learner) == to_host(begun.state.learner) == []
+        plans = np.asarray(state.interaction.memory["plan"])
+        assert len(np.unique(plans[: len(PADDED)], axis=0)) == len(PADDED)
+        return
     for progress in (begun, whole[0]):
         kernels = [x for x in to_host(progress.state.learner) if x.ndim > 2]
         assert kernels
@@ -246,13 +260,13 @@ def test_every_traced_field_makes_a_difference_in_one_program(algo, grid, swept_
     config, _, _ = grid
     progress, _ = swept_whole
     assert np.all(np.asarray(progress.failed_at) == -1)
-    learners = [x for x in to_host(progress.state.learner)]
+    learners = [x for x in to_host(result_of(algo, progress.state))]
     for i, name in enumerate(traced_fields(config)):
         same = all(np.array_equal(x[0], x[i + 1]) for x in learners)
         assert same == (name in DISCRETE_IGNORES), name
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "gamma", "max_grad_norm"])
+@pytest.mark.parametrize("name", ["learning_rate", "gamma", "max_grad_norm", "spread"])
 def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
     """Of the sweep's lanes, in a program without a sweep."""
     config, _, _ = grid
@@ -261,7 +275,8 @@ def test_a_swept_value_equals_that_config(algo, grid, swept_whole, name):
     index = 1 + traced_fields(config).index(name)
     changed = config.replace(**{name: other(config, name)})
     state, _ = train(algo, task(algo), changed, jax.random.key(7), 4, EVALUATION)
-    assert_close(lane(swept_whole[0].state, index).learner, state.learner, rtol=1e-4, atol=2e-5)
+    found = result_of(algo, lane(swept_whole[0].state, index))
+    assert_close(found, result_of(algo, state), rtol=1e-4, atol=2e-5)
 
 
 def test_one_trace_for_all_values_of_traced_fields(algo, config):
@@ -377,29 +392,33 @@ def test_a_failed_seed_stands_still_and_the_others_do_not_notice(algo, troubled_
     others = [0, *range(2, 8)]
 
     assert early_log.failed_at.tolist() == [-1] * 8
-    assert log.failed_at.tolist() == [-1, 3, *[-1] * 6]
+    assert log.failed_at.tolist() == [-1, 3 if algo.learns else -1, *[-1] * 6]  # what learns nothing cannot fail
     assert_equal(lane(late.state, 1).learner, lane(early.state, 1).learner)
     assert all(np.all(np.isfinite(x)) for x in to_host(late.state.learner) if x.dtype.kind == "f")
     assert np.all(np.isfinite(log.returns))
     for i in others:
         assert_equal(lane(late.state, i), lane(unharmed.state, i))
+    moved = zip(to_host(late.state.interaction.obs), to_host(early.state.interaction.obs), strict=True)
+    assert any(np.any(x[1] != y[1]) for x, y in moved)
+    assert int(late.state.counters.updates) == 4
+    if not algo.learns:
+        np.testing.assert_array_equal(log.losses["loss"], 0)
+        return
     for mean in log.learned.values():
         if np.all(mean.count[others] > 0):
             assert 0 < mean.count[1] < mean.count[0]  # of the update that failed, not of those after it
     assert np.isnan(log.losses["loss"][1]) and np.all(np.isfinite(log.losses["loss"][others]))
     _, later_log = go_on(algo, env, config, late, 2, swept)
     assert [mean.count[1] for mean in later_log.learned.values()] == [0] * len(later_log.learned)
-    assert int(late.state.counters.updates) == 4
-    assert np.any(np.asarray(late.state.interaction.obs[1]) != np.asarray(early.state.interaction.obs[1]))
 
 
-def test_what_a_terminal_state_shows_does_not_matter(troubled_late):
+def test_what_a_terminal_state_shows_does_not_matter(algo, troubled_late):
     """A simulator that ends an episode because it diverged: the value there is 0, whatever it shows."""
     progress, log = troubled_late
     assert np.asarray(progress.failed_at)[5:].tolist() == [-1] * 3
     assert np.all(log.trained.count[5:] > 0)
     for i in (6, 7):
-        assert_equal(lane(progress.state, i).learner, lane(progress.state, 5).learner)
+        assert_equal(*(result_of(algo, lane(progress.state, j)) for j in (i, 5)))
 
 
 def test_a_program_puts_out_no_nan_and_no_infinity_of_its_own(algo, config):
@@ -417,4 +436,4 @@ def test_a_program_puts_out_no_nan_and_no_infinity_of_its_own(algo, config):
 
 def test_tiny_configs_are_tiny(algo):
     assert algo.steps_per_update(tiny(algo)) <= 64
-    assert {"total_steps", "num_envs", "hidden"} <= set(TINY) & field_names(algo)
+    assert {"total_steps", "num_envs", "hidden" if algo.learns else "candidates"} <= set(TINY) & field_names(algo)

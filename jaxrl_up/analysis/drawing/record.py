@@ -12,7 +12,7 @@ import numpy as np
 from jaxrl_up.algorithms import check_policy, take
 from jaxrl_up.analysis.drawing.episode import Episode
 from jaxrl_up.config import as_key, canonical, flag, whole_or_none
-from jaxrl_up.envs import Env, acting, as_action, pick
+from jaxrl_up.envs import Env, acting, as_action, pick, stored
 from jaxrl_up.learning import DEFAULT_STEP_CAP, fresh_start, memory_of
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -62,7 +62,8 @@ def _record(
 ) -> tuple[PyTree, ...]:
     """`cap` steps without a reset: states and observations `[cap + 1, ...]`, the rest `[cap, ...]`.
 
-    Keys are drawn as `rollout.play` draws them for one episode.
+    Simulators are left out of observations: they are the states. Keys are drawn as `rollout.play` draws them for one
+    episode.
     """
     reset_key, loop_key = jax.random.split(key)
     initial_memory = memory_of(algo, env, config, deterministic)
@@ -78,8 +79,11 @@ def _record(
         state, obs, reward, terminated, truncated, _ = env.spec.step(
             env.params, jax.random.split(env_key, 1)[0], state, taken
         )
-        return (state, obs, memory), ((state, obs), action, reward, terminated, truncated)
+        return (state, obs, memory), (shown(state, obs), action, reward, terminated, truncated)
+
+    def shown(state: PyTree, obs: PyTree) -> tuple[PyTree, PyTree]:
+        return state, pick(env.observation_space, stored, obs)
 
     _, (reached, *rest) = jax.lax.scan(step, (*first, memory), jnp.arange(cap, dtype=jnp.int32))
-    states, observations = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), first, reached)
+    states, observations = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), shown(*first), reached)
     return states, observations, *rest

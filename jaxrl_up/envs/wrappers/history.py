@@ -136,17 +136,17 @@ def _previous_action(spec: Spec) -> Spec:
 
     def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)
-        return state, _joined(obs, {name: zeros(space) for name, space in added.items()})
+        return state, joined(obs, {name: zeros(space) for name, space in added.items()})
 
     def step(params: Any, key: Key, state: Any, action: PyTree) -> Any:
         state, obs, reward, *rest = spec.step(params, key, state, action)
         done = map_leaves(_done, spec.action_space, action)
-        return state, _joined(obs, {"previous_action": done, "previous_reward": reward}), reward, *rest
+        return state, joined(obs, {"previous_action": done, "previous_reward": reward}), reward, *rest
 
     return spec._replace(
         reset=reset,
         step=step,
-        observation_space=_joined_space(spec, "previous_action", added),
+        observation_space=joined_space(spec, "previous_action", added),
         wrappers=(*spec.wrappers, "previous_action"),
     )
 
@@ -187,7 +187,7 @@ def _time_left(spec: Spec) -> Spec:
     assert limit is not None
 
     def shown_at(obs: PyTree, time: Array) -> PyTree:
-        return _joined(obs, {"time_left": jnp.maximum((limit - time).astype(jnp.float32) / np.float32(limit), 0.0)})
+        return joined(obs, {"time_left": jnp.maximum((limit - time).astype(jnp.float32) / np.float32(limit), 0.0)})
 
     def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)
@@ -200,16 +200,18 @@ def _time_left(spec: Spec) -> Spec:
     return spec._replace(
         reset=reset,
         step=step,
-        observation_space=_joined_space(spec, "time_left", {"time_left": Box(0.0, 1.0, ())}),
+        observation_space=joined_space(spec, "time_left", {"time_left": Box(0.0, 1.0, ())}),
         wrappers=(*spec.wrappers, "time_left"),
     )
 
 
-def _joined(obs: PyTree, added: Mapping[str, PyTree]) -> dict[str, PyTree]:
+def joined(obs: PyTree, added: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    """The observation of `joined_space`."""
     return {**(obs if isinstance(obs, dict) else {"obs": obs}), **added}
 
 
-def _joined_space(spec: Spec, wrapper: str, added: Mapping[str, Space]) -> Dict:
+def joined_space(spec: Spec, wrapper: str, added: Mapping[str, Space]) -> Dict:
+    """The space of observations with parts added by name. Raises ValueError if there is one of a name already."""
     space = spec.observation_space
     named = space.spaces if isinstance(space, Dict) else {"obs": space}
     for name in added:
