@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 TASKS = {"ppo": "CartPole-v1", "dqn": "CartPole-v1", "sac": "Pendulum-v1"}
+OTHERS = {"ddpg": "Pendulum-v1", "td3": "Pendulum-v1"}
 
 
 def plain(text: str) -> list[str]:
@@ -46,7 +47,7 @@ def work(folder: Path, algos: list[str], seeds: list[int]) -> None:
     from jaxrl_up.training import advance_lanes, begin_lanes
 
     for algo in algos:
-        env, config = envs.make(TASKS.get(algo, "CartPole-v1")), canonical(make_config(algo))
+        env, config = envs.make((TASKS | OTHERS).get(algo, "CartPole-v1")), canonical(make_config(algo))
         for number in seeds:
             keys = jax.vmap(jax.random.key)(jnp.arange(number, dtype=jnp.uint32))
             known = ALGORITHMS[algo]

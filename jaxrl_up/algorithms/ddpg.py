@@ -5,12 +5,12 @@
 with target networks Q' and mu' that follow by Polyak averaging. Actions live in [-1, 1] in every dimension,
 whatever the bounds of the environment, and exploration adds noise there.
 
-Deviations: white noise, where the paper has an Ornstein-Uhlenbeck process (`exploration_noise="ou"`), which starts
-anew in every episode there and goes on across episodes here; the first 1,000 actions are random; tau is 0.005 and not
-0.001; the actor's step size is 1e-3 and not 1e-4; batches of 256 and not 64; a replay of 100,000 and not 1,000,000;
-hidden layers of 64 and 64 units and not 400 and 300; a vector observation meets the action in the critic's first layer
-and not in its second; no weight decay on the critic, where the paper has 0.01; no batch normalisation; last layers
-begin like the others, and not near zero. Targets of `n_step` > 1 are not corrected for rewards of older policies.
+Deviations: white noise, where the paper has an Ornstein-Uhlenbeck process (`exploration_noise="ou"`); the
+first 1,000 actions are random; tau is 0.005 and not 0.001; the actor's step size is 1e-3 and not 1e-4; batches of 256
+and not 64; a replay of 100,000 and not 1,000,000; hidden layers of 64 and 64 units and not 400 and 300; a vector
+observation meets the action in the critic's first layer and not in its second; no weight decay on the critic, where the
+paper has 0.01; no batch normalisation; last layers begin like the others, and not near zero. Targets of `n_step` > 1
+are not corrected for rewards of older policies.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """

@@ -11,8 +11,8 @@ An n-step target (`n_step`) has the entropies of the states in between too: sum_
 
 Deviations: step sizes of 1e-3 and not 3e-4; a replay of 100,000 and not 1,000,000; hidden layers of 64 units and not
 256; the first 1,000 actions are uniformly random; the temperature moves by the gradient of its logarithm; the critics'
-loss lacks the factor 1/2 of eq. 5, which Adam does not see. Noise that remembers (`ou`, `pink`), with which the policy
-may be sampled, goes on across episodes. Rewards in a target of `n_step` > 1 are of older policies, uncorrected.
+loss lacks the factor 1/2 of eq. 5, which Adam does not see. Rewards in a target of `n_step` > 1 are of older policies,
+uncorrected.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """

@@ -9,8 +9,7 @@ kinds of noise. Of the losses reported, `actor_loss` is a mean over the gradient
 
 Deviations: batches of 256 and not 100; a replay of 100,000 and not all of 1,000,000 steps; hidden layers of 64 and 64
 units and not 400 and 300. The first 1,000 actions are random, as on most of the paper's tasks (10,000 on two of them).
-Noise that remembers (`ou`, `pink`) goes on across episodes. Targets of `n_step` > 1 are not corrected for rewards of
-older policies.
+Targets of `n_step` > 1 are not corrected for rewards of older policies.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """

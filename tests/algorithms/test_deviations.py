@@ -29,7 +29,6 @@ ON_POLICY = {
 }
 CONTINUOUS = {
     "buffer_size": (1_000_000, 100_000, "a replay of 100,000 and not"),
-    "noise that remembers": "goes on across episodes",
 }
 
 # Field: (the paper's value, the default here, what the docstring says). What is no field: what the docstring says.
