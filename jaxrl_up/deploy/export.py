@@ -221,7 +221,7 @@ def _record(
     def read(atom: Any) -> _Step | np.ndarray:
         return np.asarray(atom.val, cast(Any, atom.aval).dtype) if isinstance(atom, Literal) else values[atom]
 
-    for eqn in jaxpr.eqns:
+    for eqn in _needed(jaxpr):
         name, given = eqn.primitive.name, [read(atom) for atom in eqn.invars]
         inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr")) if name in CALLS else None
         if isinstance(inner, ClosedJaxpr):
@@ -236,6 +236,16 @@ def _record(
             recorded += results
         values |= dict(zip(eqn.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def _needed(jaxpr: Jaxpr) -> list[Any]:
+    """The equations of a jaxpr that lead to what it gives, in order."""
+    needed, found = {atom for atom in jaxpr.outvars if not isinstance(atom, Literal)}, []
+    for eqn in reversed(jaxpr.eqns):
+        if not needed.isdisjoint(eqn.outvars):
+            needed |= {atom for atom in eqn.invars if not isinstance(atom, Literal)}
+            found.append(eqn)
+    return found[::-1]
 
 
 def _sized(atoms: Sequence[Any]) -> bool:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxrl_up.config import did_you_mean
 from jaxrl_up.envs import LEAVES, Box, Env, Leaf, leaves, mask_space
 from jaxrl_up.learning.networks.encoders import action_dims
 from jaxrl_up.learning.networks.layers import Dense
@@ -39,7 +40,8 @@ def check_head(config: Any, env: Env) -> None:
     if not own and head not in HEADS:
         what = repr(head) if isinstance(head, str) else type(head).__name__
         raise ValueError(
-            f"head={what} is not known; choose from {', '.join(HEADS)} or pass a linen module (an nnx one by from_nnx)"
+            f"head={what} is not known; choose from {', '.join(HEADS)} or pass a linen module (an nnx one by from_nnx)."
+            f"{did_you_mean(what, HEADS)}"
         )
     if own and not isinstance(space, LEAVES):
         raise ValueError(f"head={type(head).__name__}(...) gives one distribution, but {env.name} acts in {space}")
