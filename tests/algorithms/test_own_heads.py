@@ -41,10 +41,20 @@ def updated(algo, config, seed=0):
     return before, after, {name: float(x.value) for name, x in losses.items()}
 
 
-@pytest.mark.parametrize("head", ["beta", Mixture()], ids=["beta", "mixture"])
-@pytest.mark.parametrize("algo", [VPG, A2C, PPO], ids=lambda algo: algo.name)
-def test_they_learn_from_any_distribution(algo, head):
-    before, after, losses = updated(algo, tiny(algo, head=head, entropy_cost=0.01, num_epochs=1, num_minibatches=1))
+@pytest.mark.parametrize(
+    ("algo", "fields"),
+    [
+        (VPG, {"head": Mixture()}),
+        (A2C, {"head": "beta"}),
+        (A2C, {"log_std": "network"}),
+        (PPO, {"head": "beta"}),
+        (PPO, {"head": Mixture()}),
+    ],
+    ids=["vpg-mixture", "a2c-beta", "a2c-log_std", "ppo-beta", "ppo-mixture"],
+)
+def test_they_learn_from_any_distribution(algo, fields):
+    config = tiny(algo, entropy_cost=0.01, num_epochs=1, num_minibatches=1, **fields)
+    before, after, losses = updated(algo, config)
     assert np.all(np.isfinite(list(losses.values())))
     moved = jax.tree.map(lambda x, y: np.any(x != y), before.learner.params["actor"], after.learner.params["actor"])
     assert all(jax.tree.leaves(moved))

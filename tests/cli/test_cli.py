@@ -205,7 +205,7 @@ BAD = {
     "train --network mpl": "network='mpl'",
     "train --head bta": "Did you mean 'beta'?",
     "train --head beta": "head='beta' draws actions within bounds",
-    "train --log-std net": "log_std=net: choose from parameter, network",
+    "train --log-std net": "log_std='net': choose from parameter, network",
     "train --shared yes": "unknown algorithm 'yes'",
     "train --shared=yes": "--shared/--no-shared: ignored explicit argument 'yes'",
     "train --seeds 0": "seeds=0: give how many (at least 1)",
