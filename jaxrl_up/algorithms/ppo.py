@@ -17,7 +17,7 @@ Atari it anneals step size and clip range, `anneal_clip`); advantages are normal
 gradient is clipped on its own; the critic learns in units of its targets (a tanh critic that must reach 100, as on
 CartPole, saturates and loses the policy). Off by default, and not the paper's: value clipping, normalised
 observations, and the early stop, which goes by the estimate k1 of the KL (Schulman 2020), from the actions of the
-minibatch, though both heads have an exact KL; by that with `kl_estimate="exact"`.
+minibatch, though most heads have an exact KL; by that with `kl_estimate="exact"`.
 
 Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 """
@@ -83,6 +83,8 @@ def init(config: Config, env: Env, key: Key) -> on_policy.State:
             f"num_minibatches={config.num_minibatches} does not divide num_envs * rollout_length = {batch_size}; "
             "choose a divisor"
         )
+    if config.kl_estimate == "exact":
+        on_policy.require_kl(config, env, "kl_estimate='exact'", "choose kl_estimate='k1'")
     return on_policy.init(config, env, key)
 
 
@@ -127,13 +129,15 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
     if config.normalize_advantages == "batch":
         batch = on_policy.normalize_advantages(batch)
     batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
-    exact = config.kl_estimate == "exact"
-    acted = on_policy.network(config, env).policy(state.learner.params["actor"], batch.obs) if exact else None
+    net, actor, exact = on_policy.network(config, env), state.learner.params["actor"], config.kl_estimate == "exact"
+    acted = net.policy(actor, batch.obs) if exact and net.divisible else None
 
     # optimise the surrogate L wrt theta, with K epochs and minibatch size M <= N T
     def minibatch_step(carry: tuple[on_policy.Learner, Array], minibatch: tuple[Batch, Any]) -> Any:
         old, stopped = carry
         rows, acted = minibatch
+        if exact and not net.divisible:
+            acted = net.policy(actor, rows.obs)
         step = jax.grad(loss, argnums=2, has_aux=True)
         gradient, losses = step(config, env, old.params, rows, clip_epsilon, acted)
         new = optimisation.descend(old, gradient, rates, optimisation.adam(config), config.max_grad_norm)

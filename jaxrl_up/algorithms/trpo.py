@@ -5,8 +5,9 @@
 The step is s = sqrt(2 delta / x'Hx) x with x = H^-1 g by conjugate gradient, H the Hessian of the KL, its
 products by forward-over-reverse differentiation (appendix C); then the longest fraction decay^j of s that
 improves the surrogate within delta. Without `line_search` the full step is taken: the natural policy gradient
-(Kakade 2001), preset `natural_gradient`. The KL is exact, KL(old || new), for either head. With `shared` the critic's
-steps train its head alone. Under vmap the line search lasts until every seed is done.
+(Kakade 2001), preset `natural_gradient`. The KL is exact, KL(old || new), and a head without one is
+refused. With `shared` the critic's steps train its head alone. Under vmap the line search lasts until every seed is
+done.
 
 Deviations: advantages are GAE with a critic (Schulman et al. 2016), where the paper has sums of the rewards that
 followed; they are normalised over the batch; the critic is fitted by `value_steps` steps of Adam, in units of its
@@ -17,8 +18,6 @@ Time limits: the value of the true successor is bootstrapped (see `on_policy`).
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -26,7 +25,7 @@ from flax import struct
 from jaxrl_up import ops
 from jaxrl_up.envs import Env
 from jaxrl_up.learning import on_policy
-from jaxrl_up.types import Algorithm, Array, Metrics, PyTree, static, traced
+from jaxrl_up.types import Algorithm, Array, Key, Metrics, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
@@ -56,6 +55,12 @@ class Config(on_policy.Fields):
 
 
 SPINUP = on_policy.SPINUP | {"value_steps": 80}
+
+
+def init(config: Config, env: Env, key: Key) -> on_policy.State:
+    """Fresh networks, an optimiser of the critic alone, and environments."""
+    on_policy.require_kl(config, env, "trpo", "choose another head, or ppo, which needs none")
+    return on_policy.init(config, env, key, parts=("critic",))
 
 
 def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.State, Metrics]:
@@ -113,7 +118,7 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
     return on_policy.finish(config, state, key, collected, learner, losses)
 
 
-init, act = partial(on_policy.init, parts=("critic",)), on_policy.act  # only the critic has an optimiser
+act = on_policy.act
 
 TRPO = Algorithm(
     "trpo",

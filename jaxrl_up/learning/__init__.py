@@ -22,14 +22,17 @@ from jaxrl_up.learning.networks import ACTIVATIONS as ACTIVATIONS
 from jaxrl_up.learning.networks import CNN as CNN
 from jaxrl_up.learning.networks import MLP as MLP
 from jaxrl_up.learning.networks import ActorCritics as ActorCritics
+from jaxrl_up.learning.networks import BetaHead as BetaHead
 from jaxrl_up.learning.networks import Conv as Conv
 from jaxrl_up.learning.networks import Dense as Dense
+from jaxrl_up.learning.networks import DistraxPolicy as DistraxPolicy
 from jaxrl_up.learning.networks import QFunction as QFunction
 from jaxrl_up.learning.networks import Torso as Torso
 from jaxrl_up.learning.networks import action_dims as action_dims
 from jaxrl_up.learning.networks import actor_critic_network as actor_critic_network
 from jaxrl_up.learning.networks import as_observation as as_observation
 from jaxrl_up.learning.networks import check_network as check_network
+from jaxrl_up.learning.networks import from_nnx as from_nnx
 from jaxrl_up.learning.networks import orthogonal as orthogonal
 from jaxrl_up.learning.networks import policy_value_network as policy_value_network
 from jaxrl_up.learning.networks import product as product

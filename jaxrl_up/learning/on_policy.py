@@ -17,7 +17,7 @@ import optax
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key, schedule_steps
-from jaxrl_up.envs import Env, from_unit
+from jaxrl_up.envs import Env, from_unit, zeros
 from jaxrl_up.learning import networks, normalisation, optimisation
 from jaxrl_up.learning.rollout import EpisodeSums, Interaction, acting_space, start, stored_space, training_env, unroll
 from jaxrl_up.learning.rollout import steps_per_update as steps_per_update
@@ -64,6 +64,10 @@ class Fields(networks.NetworkFields):
     """let the critic learn in units of the root mean square of its targets; advantages stay in reward units"""
     shared: bool = static(False)
     """critic as a head on the policy's torso"""
+    head: Any = static("gaussian")
+    """what continuous actions are drawn from: gaussian, beta, or a module from features to a distrax distribution"""
+    log_std: str = static("parameter", choices=("parameter", "network"))
+    """log standard deviation of a Gaussian policy: a parameter, or a function of the state as well, from -5 to 2"""
     initial_log_std: float = traced(0.0)
     """log standard deviation of a Gaussian policy at the start; actions span [-1, 1]"""
 
@@ -153,11 +157,32 @@ def network(config: Any, env: Env) -> networks.ActorCritic:
 
     Its observations are those that `normalisation.apply` gives.
     """
+    return networks.policy_value_network(config, _network_env(config, env))
+
+
+def _network_env(config: Any, env: Env) -> Env:
     env = training_env(env)
-    if config.normalize_observations:
-        space = normalisation.whitened_space(env.observation_space)
-        env = env.replace(spec=env.spec._replace(observation_space=space))
-    return networks.policy_value_network(config, env)
+    if not config.normalize_observations:
+        return env
+    space = normalisation.whitened_space(env.observation_space)
+    return env.replace(spec=env.spec._replace(observation_space=space))
+
+
+def require_kl(config: Any, env: Env, what: str, advice: str) -> None:
+    """Raise `ValueError`, with an advice, if `what` needs a KL divergence that the config's policy has not."""
+    net = network(config, env)
+    if net.divisible:
+        return  # those of `ops` have one
+    obs = zeros(acting_space(_network_env(config, env)), (1,))
+
+    def divergence(key: Key) -> Array:
+        policy = net.policy(net.init(key)["actor"], obs)
+        return policy.kl(policy)
+
+    try:
+        jax.eval_shape(divergence, jax.eval_shape(jax.random.key, 0))
+    except NotImplementedError as error:
+        raise ValueError(f"{what} needs a KL divergence, but {error}, for which distrax has none: {advice}") from None
 
 
 def init(
@@ -192,7 +217,7 @@ def collect(config: Any, env: Env, state: State, key: Key) -> Collected:
 
     noise_key, unroll_key = jax.random.split(key)
     known = normalisation.of_acting(statistics)
-    noise = networks.sampling_noise(env.action_space, noise_key, (config.rollout_length, config.num_envs))
+    noise = net.noise(noise_key, (config.rollout_length, config.num_envs))
 
     def policy(obs: PyTree, memory: PyTree, noise: PyTree) -> tuple[PyTree, PyTree, Array]:
         distribution = net.policy(params["actor"], normalisation.apply(shown, known, obs))

@@ -55,6 +55,7 @@ from jaxrl_up.ops.policy_gradients import fisher_operator as fisher_operator
 from jaxrl_up.ops.policy_gradients import fisher_vector_product as fisher_vector_product
 from jaxrl_up.ops.policy_gradients import kl_k1 as kl_k1
 from jaxrl_up.ops.policy_gradients import kl_k3 as kl_k3
+from jaxrl_up.ops.policy_gradients import monte_carlo_entropy as monte_carlo_entropy
 from jaxrl_up.ops.policy_gradients import normalize_advantages as normalize_advantages
 from jaxrl_up.ops.policy_gradients import score_function_loss as score_function_loss
 from jaxrl_up.ops.policy_gradients import surrogate_loss as surrogate_loss

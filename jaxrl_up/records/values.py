@@ -30,7 +30,8 @@ def toml_value(value: Any) -> Any:
     """What reading the TOML of a value gives: Python's numbers and text, lists and dictionaries.
 
     `None`, which TOML lacks, is the string "none", as on the command line; of a float32 it is the shortest number that
-    rounds to it. A linen module is `{"import": path, "fields": {...}}`, and anything else `{"import", "repr"}`.
+    rounds to it. A linen module is `{"import": path, "fields": {...}}`, and anything else, a class of nnx too,
+    `{"import", "repr"}`.
     """
     value = plain(value)
     if value is None:
@@ -67,13 +68,19 @@ def from_toml(value: Any) -> Any:
     return None if value == "none" else value
 
 
-def _module(table: Mapping[str, Any]) -> nn.Module:
-    """A network from its import path and fields. Only what the program has imported is looked at; nothing is run."""
+def _module(table: Mapping[str, Any]) -> Any:
+    """A module, as a network or a head, from its import path and fields; of nnx, which have none, its class.
+
+    Only what the program has imported is looked at; nothing is run.
+    """
     path = str(table["import"])
     module, _, name = path.partition(":")
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
+    nnx = sys.modules.get("flax.nnx")
+    if nnx and isinstance(found, type) and issubclass(found, nnx.Module) and "fields" not in table:
+        return found
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ValueError(f"the network {path} is not known here: import {module} first, from Python")
     known = {field.name for field in dataclasses.fields(found)}

@@ -34,7 +34,7 @@ from jaxrl_up.ops import Categorical, DiagonalGaussian
 
 def config(**fields):
     chosen = {"network": "auto", "hidden": (8,), "activation": "tanh", "initializer": "flax", "shared": False}
-    chosen |= {"initial_log_std": 0.0}
+    chosen |= {"initial_log_std": 0.0, "head": "gaussian", "log_std": "parameter"}
     return SimpleNamespace(**{**chosen, **fields})
 
 

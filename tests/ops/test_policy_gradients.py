@@ -274,3 +274,44 @@ def test_line_search_refuses_a_broken_step_and_keeps_the_parameters():
     )
     assert not blind.accepted  # although what it looks at is fine
     np.testing.assert_array_equal(blind.params["b"], params)
+
+
+# -- the entropy from samples
+
+
+def test_monte_carlo_entropy_by_hand():
+    """Of log-densities -1 and -3: the value 2, the score -((-1 - -2) g_1 + (-3 - -2) g_2)."""
+    log_prob = jnp.array([-1.0, -3.0])
+    assert float(ops.monte_carlo_entropy(log_prob)) == 2
+    np.testing.assert_allclose(jax.grad(ops.monte_carlo_entropy)(log_prob), [-1.0, 1.0])
+    for few in (jnp.float32(1.0), jnp.ones((1, 3)), jnp.ones((0,))):
+        with pytest.raises(AssertionError, match="two samples at least"):
+            ops.monte_carlo_entropy(few)
+
+
+def test_monte_carlo_entropy_is_a_loop_over_samples_with_the_others_as_baseline():
+    log_prob = jax.random.normal(jax.random.key(0), (5, 3))
+    value, gradient = jax.value_and_grad(lambda x: jnp.sum(ops.monte_carlo_entropy(x)))(log_prob)
+    expected, x = np.zeros((5, 3)), np.asarray(log_prob)
+    for k in range(5):
+        others = np.delete(x, k, axis=0).mean(axis=0)
+        expected[k] = -(x[k] - others) / 5
+    np.testing.assert_allclose(value, -x.mean(axis=0).sum(), rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_monte_carlo_entropy_has_the_gradient_of_the_entropy_on_average():
+    """Also of samples without a gradient, as those of a Categorical: dH / dlogits = -p (log p + H)."""
+    logits = jnp.array([0.5, -1.0, 0.0])
+
+    def estimate(logits, key):
+        policy = ops.Categorical(jnp.broadcast_to(logits, (2, 3)))
+        return ops.monte_carlo_entropy(policy.log_prob(policy.sample(key)))
+
+    each = jax.vmap(jax.value_and_grad(estimate), (None, 0))
+    values, gradients = each(logits, jax.random.split(jax.random.key(0), 20_000))
+    policy = ops.Categorical(logits)
+    np.testing.assert_allclose(np.mean(values), policy.entropy(), atol=0.02)
+    exact = jax.grad(lambda x: ops.Categorical(x).entropy())(logits)
+    np.testing.assert_allclose(np.mean(gradients, axis=0), exact, atol=4 * np.std(gradients, axis=0).max() / 140)
+    assert np.abs(exact).min() > 0.05

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_up.config import shown
 from jaxrl_up.envs import (
     LEAVES,
     Box,
@@ -29,6 +30,7 @@ from jaxrl_up.envs import (
     tree,
 )
 from jaxrl_up.learning.networks.layers import ACTIVATIONS, CNN, INITIALIZERS, MLP
+from jaxrl_up.learning.networks.own import require_pure
 from jaxrl_up.learning.rollout import RolloutFields
 from jaxrl_up.types import Array, Key, PyTree, static
 
@@ -40,7 +42,7 @@ class NetworkFields(RolloutFields):
     """What the networks are made of."""
 
     network: Any = static("auto")
-    """auto, mlp, cnn, or a linen module from observation to features"""
+    """auto, mlp, cnn, or a module from observation to features, of linen or by from_nnx"""
     hidden: tuple[int, ...] = static((64, 64))
     """units of the hidden layers"""
     activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
@@ -164,7 +166,10 @@ class Torso(nn.Module):
     @nn.compact
     def __call__(self, obs: PyTree) -> Array:
         if isinstance(self.network, nn.Module):
-            return self.network(map_leaves(as_numbers, self.space, narrowed(self.space, obs)))
+            numbers = map_leaves(as_numbers, self.space, narrowed(self.space, obs))
+            if self.is_initializing():
+                require_pure("network", self.network.clone(parent=None), numbers)
+            return self.network(numbers)
         settings = self.activation, self.initializer
         if isinstance(self.space, LEAVES):  # no array is joined with another, so none is made flat before
             x = as_numbers(self.space, obs)
@@ -202,7 +207,8 @@ def check_network(config: Any) -> None:
     """Raise `ValueError` for an unknown network, activation or initialiser, or an empty `hidden`."""
     if not isinstance(config.network, nn.Module) and config.network not in NETWORKS:
         raise ValueError(
-            f"network={config.network!r} is not known; choose from {', '.join(NETWORKS)} or pass a linen module"
+            f"network={shown(config.network)} is not known; choose from {', '.join(NETWORKS)} or pass a linen module "
+            "(an nnx one by from_nnx)"
         )
     if config.activation not in ACTIVATIONS:
         raise ValueError(f"activation={config.activation!r} is not known; choose from {', '.join(ACTIVATIONS)}")
@@ -212,10 +218,17 @@ def check_network(config: Any) -> None:
         raise ValueError(f"hidden={config.hidden!r} must name at least one layer of at least one unit")
 
 
-def sampling_noise(space: Space, key: Key, shape: tuple[int, ...]) -> PyTree:
-    """Noise for `sample_with` of a policy over `space`: Gumbel `[*shape, A]` or normal `[*shape, D]` for each leaf."""
+def sampling_noise(
+    space: Space, key: Key, shape: tuple[int, ...], by_key: Callable[[Leaf], bool] = lambda leaf: False
+) -> PyTree:
+    """Noise for `sample_with` of a policy over `space`: Gumbel `[*shape, A]` or normal `[*shape, D]` for each leaf.
+
+    For leaves that are sampled `by_key`, a key each, `[*shape]`.
+    """
 
     def draw(leaf: Leaf, key: Key) -> Array:
+        if by_key(leaf):
+            return jax.random.split(key, shape)
         function = jax.random.normal if isinstance(leaf, Box) else jax.random.gumbel
         return function(key, (*shape, action_dims(leaf)), jnp.float32)
 

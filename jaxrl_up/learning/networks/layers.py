@@ -72,11 +72,12 @@ class Dense(nn.Module):
     features: int
     initializer: str = "orthogonal"
     scale: float = math.sqrt(2)
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         init = initializers(self.initializer, x.shape[-1], self.scale)
-        return nn.Dense(self.features, dot_general=_dot_general, **init)(x)
+        return nn.Dense(self.features, self.use_bias, dot_general=_dot_general, **init)(x)
 
 
 def _dot_general(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:

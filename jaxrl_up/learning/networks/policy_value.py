@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -10,33 +11,46 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.envs import LEAVES, Discrete, Leaf, MultiDiscrete, acting, leaves, mask_of, only, stored, tree, zeros
-from jaxrl_up.learning.networks.encoders import action_dims, make_torso
+from jaxrl_up.learning.networks.encoders import action_dims, make_torso, sampling_noise
+from jaxrl_up.learning.networks.heads import BetaHead, DistraxHead, check_head, from_distrax
 from jaxrl_up.learning.networks.layers import Dense
 from jaxrl_up.ops import Categorical, DiagonalGaussian, Joint, MultiCategorical
 from jaxrl_up.types import Array, Key, PyTree
+
+LOG_STD_RANGE = (-5.0, 2.0)  # of a log-std that depends on the state
 
 
 class PolicyHead(nn.Module):
     """Features -> a distribution over actions, of a tree of them the `Joint` of its leaves'.
 
-    `Categorical`, `MultiCategorical`, or `DiagonalGaussian` with a log-std that does not depend on the state.
+    `Categorical`, `MultiCategorical`, and for a Box `DiagonalGaussian`, with a log-std that is a parameter, or
+    ("network") that plus a linear function of the features, within `LOG_STD_RANGE`; or what `head` has, see `heads`.
     """
 
     space: Any
     initializer: str = "orthogonal"
+    head: Any = "gaussian"
+    log_std: str = "parameter"
 
     @nn.compact
     def __call__(self, features: Array, initial_log_std: float | Array = 0.0) -> Any:
         def head(path: str, leaf: Leaf) -> Any:
             names = {name: f"{path}.{name}" if path else name for name in ("logits", "mean", "log_std")}
             size = action_dims(leaf)
+            if from_distrax(self.head, leaf):
+                own = self.head if isinstance(self.head, nn.Module) else BetaHead(size, self.initializer)
+                return DistraxHead(own, leaf, name=f"{path}.own" if path else "own")(features)
             if isinstance(leaf, Discrete):
                 return Categorical(Dense(size, self.initializer, 0.01, name=names["logits"])(features))
             if isinstance(leaf, MultiDiscrete):
                 return MultiCategorical(Dense(size, self.initializer, 0.01, name=names["logits"])(features), leaf.sizes)
             mean = Dense(size, self.initializer, 0.01, name=names["mean"])(features)
             log_std = self.param(names["log_std"], lambda _: jnp.full((size,), initial_log_std, jnp.float32))
-            return DiagonalGaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+            log_std = jnp.broadcast_to(log_std, mean.shape)
+            if self.log_std == "network":
+                slope = Dense(size, self.initializer, 0.01, False, name=f"{names['log_std']}_slope")
+                log_std = jnp.clip(log_std + slope(features), *LOG_STD_RANGE)
+            return DiagonalGaussian(mean, log_std)
 
         heads = [head(path.replace("/", "."), leaf) for path, leaf in leaves(self.space).items()]
         if isinstance(self.space, LEAVES):
@@ -96,22 +110,27 @@ class ActorCritic(NamedTuple):
     policy: Callable[[PyTree, Array], Any]  # (params["actor"], obs [..., *shape]) -> distribution
     value: Callable[[PyTree, Array], Array]  # (params, obs) -> [...]
     both: Callable[[PyTree, Array], tuple[Any, Array]]  # (params, obs) -> distribution, value
+    noise: Callable[[Key, tuple[int, ...]], PyTree]  # (key, shape) -> for `sample_with` of the policy, [*shape, ...]
+    divisible: bool = True  # whether a policy of many rows is a tree of arrays [N, ...], which can be cut in parts
 
 
 def policy_value_network(config: Any, env: Any) -> ActorCritic:
     """Build the networks that a config and the spaces of `env` describe.
 
     Reads `network` (`auto`, `mlp`, `cnn` or a linen module `obs [..., *shape] -> features [..., D]`),
-    `hidden`, `activation`, `initializer`, `initial_log_std` and `shared`: with `shared` the critic is a head on the
-    actor's features, and the torso belongs to `params["actor"]`.
+    `hidden`, `activation`, `initializer`, `head`, `log_std`, `initial_log_std` and `shared`: with `shared` the critic
+    is a head on the actor's features, and the torso belongs to `params["actor"]`. Raises `ValueError` for a network or
+    a head that is not known or does not fit, and for `shared` where the critic is to see more.
     """
+    check_head(config, env)
     space = only(env.observation_space, stored)
     shown = only(env.observation_space, acting)
     if config.shared and shown != space:
         raise ValueError(
             "shared=True lets the critic see what the actor sees, but observations hold what is critic_only"
         )
-    actor = Actor(make_torso(config, shown, config.hidden), PolicyHead(env.action_space, config.initializer))
+    head = PolicyHead(env.action_space, config.initializer, config.head, config.log_std)
+    actor = Actor(make_torso(config, shown, config.hidden), head)
     critic = Critic(None if config.shared else make_torso(config, space, config.hidden), ValueHead(config.initializer))
 
     def init(key: Key) -> PyTree:
@@ -139,4 +158,6 @@ def policy_value_network(config: Any, env: Any) -> ActorCritic:
     def value(params: PyTree, obs: Array) -> Array:
         return both(params, obs)[1] if config.shared else cast(Array, critic.apply(params["critic"], obs))
 
-    return ActorCritic(init, policy, value, both)
+    by_key = partial(from_distrax, config.head)
+    noise = partial(sampling_noise, env.action_space, by_key=by_key)
+    return ActorCritic(init, policy, value, both, noise, not any(map(by_key, leaves(env.action_space).values())))
