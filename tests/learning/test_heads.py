@@ -198,7 +198,8 @@ def test_a_head_that_fits_no_action_is_refused(make, space, message):
 # -- as a part of the networks
 
 SEEN = Box(-1, 1, (3,))
-MASKED = Dict({"obs": SEEN, "mask": Mask(2)})
+MASKED = Dict({"obs": SEEN, "mask": Mask(3)})
+MASKED_PAIR = Dict({"obs": SEEN, "mask": Mask((2, 2))})
 TREE = Dict({"a": UNIT, "b": Discrete(2)})
 
 
@@ -277,7 +278,7 @@ def test_the_log_std_of_a_network_starts_as_given_and_depends_on_the_state():
         ({"head": "beta"}, SEEN, Discrete(2), "head='beta' draws actions within bounds"),
         ({"head": "beta"}, SEEN, Box(-1, [1, np.inf], (2,)), "head='beta' draws actions within bounds"),
         ({"head": Wide()}, SEEN, TREE, r"gives one distribution, but mine acts in Dict"),
-        ({"head": Wide()}, MASKED, Discrete(2), "knows no masks, but mine forbids actions"),
+        ({"head": Wide()}, MASKED_PAIR, MultiDiscrete((2, 2)), "knows masks of Discrete actions only"),
         ({"head": "beta", "log_std": "network"}, SEEN, UNIT, "log_std='network' is of a Gaussian"),
         ({"log_std": "network"}, SEEN, Discrete(2), "log_std='network' is of a Gaussian"),
         ({"shared": True}, Dict({"obs": SEEN, "critic_only": SEEN}), UNIT, "shared=True lets the critic see"),
@@ -287,6 +288,26 @@ def test_heads_that_do_not_fit_are_refused_in_one_line(fields, observation, acti
     with pytest.raises(ValueError, match=message) as error:
         policy_value_network(config(**fields), environment(observation, action))
     assert "\n" not in str(error.value)
+
+
+class Tempered(nn.Module):
+    """A categorical whose sharpness depends on the state."""
+
+    @nn.compact
+    def __call__(self, features):
+        return distrax.Categorical(nn.Dense(3)(features) * jnp.exp(nn.Dense(1)(features)[0]))
+
+
+def test_a_head_of_ones_own_obeys_masks():
+    net = policy_value_network(config(head=Tempered()), environment(MASKED, Discrete(3)))
+    params = net.init(jax.random.key(0))
+    obs = {"obs": jax.random.normal(jax.random.key(1), (40, 3)), "mask": jnp.arange(3) != jnp.arange(40)[:, None] % 3}
+    policy = net.policy(params["actor"], obs)
+    free = net.policy(params["actor"], {**obs, "mask": jnp.ones((40, 3), bool)})
+    expected = np.where(obs["mask"], np.exp(free.log_probs()), 0)
+    np.testing.assert_allclose(np.exp(policy.log_probs()), expected / expected.sum(1, keepdims=True), rtol=1e-5)
+    drawn = policy.sample_with(net.noise(jax.random.key(2), (40,)))
+    assert np.all(np.take_along_axis(np.asarray(obs["mask"]), np.asarray(drawn)[:, None], 1)) and net.divisible
 
 
 def test_cutting_a_policy_in_rows():

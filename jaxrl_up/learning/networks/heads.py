@@ -16,11 +16,11 @@ import numpy as np
 from flax import struct
 
 from jaxrl_up.config import did_you_mean
-from jaxrl_up.envs import LEAVES, Box, Env, Leaf, leaves, mask_space
+from jaxrl_up.envs import LEAVES, Box, Discrete, Env, Leaf, leaves, mask_space
 from jaxrl_up.learning.networks.encoders import action_dims
 from jaxrl_up.learning.networks.layers import Dense
 from jaxrl_up.learning.networks.own import require_pure
-from jaxrl_up.ops import monte_carlo_entropy
+from jaxrl_up.ops import Categorical, monte_carlo_entropy
 from jaxrl_up.types import Array, Key, PyTree
 
 HEADS = ("gaussian", "beta")
@@ -29,8 +29,10 @@ ROUNDING = float(np.finfo(np.float32).eps) / 2  # half a rounding unit of 1: 1 -
 
 
 def from_distrax(head: Any, leaf: Leaf) -> bool:
-    """Whether the actions of a leaf are drawn from a distrax distribution, by a key each."""
-    return isinstance(head, nn.Module) or (head == "beta" and isinstance(leaf, Box))
+    """Whether the actions of a leaf are drawn from a distrax distribution, by a key each; not of one over n actions."""
+    return (isinstance(head, nn.Module) and not isinstance(leaf, Discrete)) or (
+        head == "beta" and isinstance(leaf, Box)
+    )
 
 
 def check_head(config: Any, env: Env) -> None:
@@ -45,9 +47,10 @@ def check_head(config: Any, env: Env) -> None:
         )
     if own and not isinstance(space, LEAVES):
         raise ValueError(f"head={type(head).__name__}(...) gives one distribution, but {env.name} acts in {space}")
-    if own and mask_space(env.observation_space) is not None:
+    if own and not isinstance(space, Discrete) and mask_space(env.observation_space) is not None:
         raise ValueError(
-            f"head={type(head).__name__}(...) knows no masks, but {env.name} forbids actions: choose head='gaussian'"
+            f"head={type(head).__name__}(...) knows masks of Discrete actions only, but {env.name} acts in {space}: "
+            "choose head='gaussian'"
         )
     if head == "beta" and not (boxes and all(leaf.bounded for leaf in boxes)):
         raise ValueError(f"head='beta' draws actions within bounds, but {env.name} has the action space {space}")
@@ -56,19 +59,24 @@ def check_head(config: Any, env: Env) -> None:
 
 
 class DistraxHead(nn.Module):
-    """Features `[..., F]` -> the policy over one action that a module's distributions make."""
+    """Features `[..., F]` -> the policy over one action that a module's distributions make.
+
+    Whatever distribution it is over the actions of a Discrete, it is the `Categorical` of their probabilities, whose
+    entropy and KL are exact and which knows masks.
+    """
 
     module: nn.Module
     space: Any
 
     @nn.compact
-    def __call__(self, features: Array) -> DistraxPolicy:
+    def __call__(self, features: Array) -> DistraxPolicy | Categorical:
         if self.is_initializing():
             row = features.reshape(-1, features.shape[-1])[0]
             require_pure("head", self.module.clone(parent=None), row)
             self.module(row)
         module, variables = self.module.unbind()
-        return DistraxPolicy(features, variables, module, self.space)
+        policy = DistraxPolicy(features, variables, module, self.space)
+        return Categorical(policy.log_probs()) if isinstance(self.space, Discrete) else policy
 
 
 class BetaHead(nn.Module):
@@ -119,6 +127,11 @@ class DistraxPolicy:
         """Log-density `[...]` of actions `[..., *shape]`; that of a Beta counts at a bound as half a rounding unit
         inside."""
         return self._rows(lambda one, action: one.log_prob(action), action)
+
+    def log_probs(self) -> Array:
+        """Log-probabilities of all actions of a Discrete space `[..., A]`."""
+        actions = jnp.arange(self.space.n, dtype=jnp.int32)
+        return self._rows(lambda one: jax.vmap(one.log_prob)(actions))
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
         """An action for each row and its log-density."""

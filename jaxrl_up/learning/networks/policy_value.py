@@ -37,7 +37,7 @@ class PolicyHead(nn.Module):
         def head(path: str, leaf: Leaf) -> Any:
             names = {name: f"{path}.{name}" if path else name for name in ("logits", "mean", "log_std")}
             size = action_dims(leaf)
-            if from_distrax(self.head, leaf):
+            if isinstance(self.head, nn.Module) or from_distrax(self.head, leaf):
                 own = self.head if isinstance(self.head, nn.Module) else BetaHead(size, self.initializer)
                 return DistraxHead(own, leaf, name=f"{path}.own" if path else "own")(features)
             if isinstance(leaf, Discrete):
