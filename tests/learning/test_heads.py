@@ -301,7 +301,10 @@ class Tempered(nn.Module):
 def test_a_head_of_ones_own_obeys_masks():
     net = policy_value_network(config(head=Tempered()), environment(MASKED, Discrete(3)))
     params = net.init(jax.random.key(0))
-    obs = {"obs": jax.random.normal(jax.random.key(1), (40, 3)), "mask": jnp.arange(3) != jnp.arange(40)[:, None] % 3}
+    obs = {
+        "obs": jax.random.normal(jax.random.key(1), (40, 3)),
+        "mask": jnp.asarray(np.arange(3) != np.arange(40)[:, None] % 3),
+    }
     policy = net.policy(params["actor"], obs)
     free = net.policy(params["actor"], {**obs, "mask": jnp.ones((40, 3), bool)})
     expected = np.where(obs["mask"], np.exp(free.log_probs()), 0)
