@@ -90,4 +90,13 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
 
 init, act = partial(on_policy.init, optimizer=optimizer), on_policy.act
 
-A2C = Algorithm("a2c", Config, init, update, act, on_policy.steps_per_update, anneals=on_policy.anneals)
+A2C = Algorithm(
+    "a2c",
+    Config,
+    init,
+    update,
+    act,
+    on_policy.steps_per_update,
+    action_spaces=on_policy.ACTION_SPACES,
+    anneals=on_policy.anneals,
+)

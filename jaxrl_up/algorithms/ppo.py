@@ -168,5 +168,6 @@ PPO = Algorithm(
     act,
     on_policy.steps_per_update,
     presets={"spinup": SPINUP},
+    action_spaces=on_policy.ACTION_SPACES,
     anneals=lambda config: on_policy.anneals(config) or config.anneal_clip,
 )

@@ -123,4 +123,5 @@ TRPO = Algorithm(
     act,
     on_policy.steps_per_update,
     presets={"spinup": SPINUP, "natural_gradient": {"line_search": False}},
+    action_spaces=on_policy.ACTION_SPACES,
 )

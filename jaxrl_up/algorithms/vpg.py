@@ -95,5 +95,13 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
 init, act = on_policy.init, on_policy.act
 
 VPG = Algorithm(
-    "vpg", Config, init, update, act, on_policy.steps_per_update, anneals=on_policy.anneals, presets={"spinup": SPINUP}
+    "vpg",
+    Config,
+    init,
+    update,
+    act,
+    on_policy.steps_per_update,
+    presets={"spinup": SPINUP},
+    action_spaces=on_policy.ACTION_SPACES,
+    anneals=on_policy.anneals,
 )

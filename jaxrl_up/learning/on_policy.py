@@ -41,6 +41,9 @@ GRADIENT_SPINUP = SPINUP | {  # and for those whose policy goes along a gradient
 }
 
 
+ACTION_SPACES = ("Discrete", "Box", "MultiDiscrete", "Dict")  # that their policies have heads for
+
+
 @dataclasses.dataclass(frozen=True)
 class Fields(networks.NetworkFields):
     """What all of them are told."""
