@@ -87,7 +87,7 @@ def actor_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch:
     return loss, {"actor_loss": loss, "entropy": -jnp.mean(log_prob)}
 
 
-def target_entropy(config: Config, env: Env) -> Array | float:
+def target_entropy(config: Config, env: Env, batch: Transitions) -> Array | float:
     """Of the config, or minus the number of dimensions, in nats."""
     return -float(networks.action_dims(env.action_space)) if config.target_entropy is None else config.target_entropy
 
@@ -112,7 +112,7 @@ def learn(
     learner, actor = off_policy.descend("actor", actor_loss, rate, config, env, learner, batch, noise)
     # alpha <- alpha - lambda grad J(alpha), by its logarithm
     if config.learn_alpha:
-        gradient = {"log_alpha": alpha * (actor["entropy"] - target_entropy(config, env))}
+        gradient = {"log_alpha": alpha * (actor["entropy"] - target_entropy(config, env, batch))}
         optimizer = off_policy.adam(config)
         learner = optimisation.descend(learner, gradient, {"log_alpha": rate}, optimizer, config.max_grad_norm)
     # theta_i' <- tau theta_i + (1 - tau) theta_i'

@@ -11,6 +11,7 @@ Deviations: `target_entropy` is half of log A, where the paper aims at 0.98 log 
 sizes of 1e-3 and not 3e-4; batches of 128 and not 64; a replay of 100,000 and not 1,000,000; the first 1,000 actions
 are uniformly random and not 20,000; on vectors two layers of 64 units, where the paper sees pixels; the temperature
 moves by the gradient of its logarithm. Rewards in a target of `n_step` > 1 are of older policies, uncorrected.
+With a mask, A is the number of allowed actions, and half of log A is meant over the batch.
 
 Time limits: the target bootstraps from the true last observation, which the replay keeps.
 """
@@ -46,7 +47,7 @@ class Config(actor_critic.Fields):
     alpha: float = traced(0.2, 0.0)
     """temperature: weight of the entropy, in reward units per nat; where it is learned, what it starts from"""
     target_entropy: float | None = traced(None)
-    """entropy to aim at, in nats; none is half that of the uniform policy"""
+    """entropy to aim at, in nats; none is half that of the uniform policy over what is allowed"""
 
 
 def actor_network(config: Config, env: Env) -> networks.QFunction:
@@ -83,16 +84,21 @@ def actor_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch:
     distribution = policy(config, env, params["actor"], batch.obs)
     log_probs = distribution.log_probs()
     value = jax.lax.stop_gradient(jnp.min(critic_network(config, env).apply(params["critic"], batch.obs), axis=0))
+    if distribution.mask is not None:
+        value = jnp.where(ops.allowed_actions(distribution.mask), value, 0.0)
     losses = jnp.sum(jnp.exp(log_probs) * (actor_critic.temperature(config, params) * log_probs - value), axis=-1)
     loss = jnp.mean(batch.weight * losses)
     return loss, {"actor_loss": loss, "entropy": jnp.mean(distribution.entropy())}
 
 
-def target_entropy(config: Config, env: Env) -> Array | float:
-    """Of the config, or half that of a uniform policy, in nats."""
-    if config.target_entropy is None:
+def target_entropy(config: Config, env: Env, batch: Transitions) -> Array | float:
+    """Of the config, or half that of a uniform policy, in nats: the mean over a batch where masks differ."""
+    if config.target_entropy is not None:
+        return config.target_entropy
+    mask = mask_of(env.observation_space, batch.obs)
+    if mask is None:
         return 0.5 * math.log(networks.action_dims(env.action_space))
-    return config.target_entropy
+    return 0.5 * jnp.mean(jnp.log(jnp.sum(ops.allowed_actions(mask), axis=-1, dtype=jnp.float32)))
 
 
 def explore(

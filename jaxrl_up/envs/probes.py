@@ -6,6 +6,7 @@ are discounted with gamma per step; all episodes start where the docstring says 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from jaxrl_up.envs.core import Env
 from jaxrl_up.envs.from_functions import from_functions
-from jaxrl_up.envs.spaces import Box, Discrete, Space
+from jaxrl_up.envs.spaces import Box, Dict, Discrete, Mask, MultiDiscrete, Space, allows, sample
 from jaxrl_up.types import Array, Key
 
 NO, YES = np.bool_(False), np.bool_(True)  # NumPy: importing must not start JAX
@@ -179,6 +180,56 @@ def _count_steps_step(key: Key, state: Array, action: Array, params: Any) -> Any
     return time, time[None].astype(jnp.float32), 1.0, time >= params["terminate_at"], NO
 
 
+def changing_mask(
+    action_space: Discrete | MultiDiscrete = Discrete(4),
+    max_steps: int | None = 16,
+    single: float = 0.1,
+    ending: float = 0.0625,
+    illegal: float = 2.0**20,
+) -> Env:
+    """Show an action that pays 1, allowed or not, and a mask; both change with each step. A forbidden one costs.
+
+    Observation {"goal": the action that pays, "mask": Mask}; of a MultiDiscrete each of K groups pays 1 / K. In each
+    group one action is allowed, with probability `single` (traced) no other, and else every other with probability 1/2.
+    A step terminates with probability `ending` (traced) and then shows a mask that allows nothing. A forbidden action
+    pays -`illegal` (traced): as long as that exceeds the steps, ceil(-sum of rewards / illegal) counts them. For
+    max_steps = None and n actions a policy that takes the goal where it may has, before it sees one, the value
+    p / (1 - gamma (1 - ending)) with p = 1 / n + (1 - single) (1 - 1 / n) / 2.
+    """
+    reset, step = _changing_mask(action_space)
+    sizes = (action_space.n,) if isinstance(action_space, Discrete) else action_space.sizes
+    params = {"single": single, "ending": ending, "illegal": illegal}
+    space = Dict({"goal": action_space, "mask": Mask(sizes)})
+    return from_functions(reset, step, space, action_space, max_steps, params, "changing_mask")
+
+
+@functools.cache
+def _changing_mask(space: Discrete | MultiDiscrete) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    sizes = (space.n,) if isinstance(space, Discrete) else space.sizes
+
+    def group(key: Key, size: int, single: Array) -> Array:
+        one_key, single_key, others_key = jax.random.split(key, 3)
+        one = jax.nn.one_hot(jax.random.randint(one_key, (), 0, size), size, dtype=bool)
+        alone = jax.random.uniform(single_key, (), jnp.float32) < single
+        return one | (~alone & (jax.random.uniform(others_key, (size,), jnp.float32) < 0.5))
+
+    def reset(key: Key, params: Any) -> Any:
+        goal_key, *keys = jax.random.split(key, 1 + len(sizes))
+        masks = [group(key, size, params["single"]) for key, size in zip(keys, sizes, strict=True)]
+        obs = {"goal": sample(space, goal_key), "mask": jnp.concatenate(masks)}
+        return obs, obs
+
+    def step(key: Key, state: Any, action: Array, params: Any) -> Any:
+        end_key, key = jax.random.split(key)
+        allowed = allows(space, state["mask"], action)
+        reward = jnp.where(allowed, jnp.mean(action == state["goal"], dtype=jnp.float32), -params["illegal"])
+        terminated = jax.random.uniform(end_key, (), jnp.float32) < params["ending"]
+        state, obs = reset(key, params)
+        return state, {**obs, "mask": obs["mask"] & ~terminated}, reward, terminated, NO
+
+    return reset, step
+
+
 PROBES: dict[str, Callable[..., Env]] = {
     builder.__name__: builder
     for builder in (
@@ -191,5 +242,6 @@ PROBES: dict[str, Callable[..., Env]] = {
         matched_action_reward,
         continuous_matched_action_reward,
         count_steps,
+        changing_mask,
     )
 }

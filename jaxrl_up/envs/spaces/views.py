@@ -55,6 +55,8 @@ def require_mask_fits(name: str, observation_space: Space, action_space: Space) 
         raise ValueError(f"{name}: {error}") from None
     if mask is None:
         return
+    if any(isinstance(leaf, Mask) and not acting(path, leaf) for path, leaf in leaves(observation_space).items()):
+        raise ValueError(f"{name}: {mask} is {CRITIC_ONLY}, but what acts has to see it: give it another place.")
     if isinstance(action_space, Discrete):
         sizes = (action_space.n,)
     elif isinstance(action_space, MultiDiscrete):

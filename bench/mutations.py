@@ -1,0 +1,517 @@
+"""Does a test fail when the mask of the actions is dropped in one place? A mutation puts a few lines in others' place.
+
+    python bench/mutations.py [--only WORD WORD ...] [--list] [--unchanged] [--out FILE]
+
+Each is tried in a copy of this tree: the text that it replaces must be there once, the test named beside it must fail
+then, with a failure and not an error of collection, and all named tests must pass before. Prints a table; exit code 1
+if a mutation survives. To add others, append to `MUTATIONS`; a mutation that only breaks what compiles shows nothing,
+so write ones that still run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutation(NamedTuple):
+    """What is changed, and the test that has to see it."""
+
+    name: str
+    file: str  # below jaxrl_up
+    changes: tuple[tuple[str, str], ...]  # (text that is there once, what takes its place)
+    test: str  # as pytest names it, below tests
+
+
+MASKS = "algorithms/test_masks.py"
+TAKEN = f"{MASKS}::test_no_forbidden_action_is_taken"
+READ = f"{MASKS}::test_outputs_of_forbidden_actions_are_never_read"
+REDUCED = f"{MASKS}::test_a_masked_problem_is_learned_as_the_one_without_its_forbidden_actions"
+NEXT = f"{MASKS}::test_targets_read_what_the_next_state_allows"
+HEADS, POLICIES = "learning/networks/policy_value.py", "ops/discrete_policies.py"
+SAC, CHECK, VIEWS = "algorithms/sac_discrete.py", "envs/check.py", "envs/spaces/views.py"
+ALL = "jnp.ones_like(mask_of(env.observation_space, obs))"
+
+
+def mutation(name: str, file: str, old: str, new: str, test: str) -> Mutation:
+    """A mutation of one place."""
+    return Mutation(name, file, ((old, new),), test)
+
+
+MUTATIONS = (
+    # acting
+    mutation(
+        "on-policy policies",
+        HEADS,
+        "return masked(actor.apply(actor_params, obs)[0], obs)",
+        "return actor.apply(actor_params, obs)[0]",
+        f"{TAKEN}[ppo-one]",
+    ),
+    mutation(
+        "sampling ahead of a rollout",
+        POLICIES,
+        '''Gumbel noise `[..., A]`: argmax_a log pi(a) + noise_a."""
+        return masked_argmax(self.log_probs() + noise, self.mask)''',
+        '''Gumbel noise `[..., A]`: argmax_a log pi(a) + noise_a."""
+        return masked_argmax(self.logits + noise)''',
+        f"{TAKEN}[a2c-one]",
+    ),
+    mutation(
+        "sampling with a key",
+        POLICIES,
+        '''"""An action int32 `[...]`."""
+        return _sample(key, self.log_probs())''',
+        '''"""An action int32 `[...]`."""
+        return _sample(key, self.logits)''',
+        f"{TAKEN}[vpg-one]",
+    ),
+    mutation(
+        "the most probable action",
+        POLICIES,
+        "return jnp.argmax(self.log_probs(), axis=-1).astype(jnp.int32)",
+        "return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)",
+        f"{TAKEN}[trpo-one]",
+    ),
+    mutation(
+        "groups of a MultiDiscrete",
+        POLICIES,
+        "return Categorical(logits, allowed_actions(mask) & jnp.broadcast_to(there, logits.shape))",
+        "return Categorical(logits, jnp.broadcast_to(there, logits.shape))",
+        f"{TAKEN}[a2c-two]",
+    ),
+    mutation(
+        "groups of a MultiDiscrete, one after the other",
+        POLICIES,
+        "mask = self._stack(jnp.broadcast_to(self.mask, self.logits.shape))",
+        "mask = self._stack(jnp.broadcast_to(self.mask[..., ::-1], self.logits.shape))",
+        f"{TAKEN}[ppo-two]",
+    ),
+    mutation(
+        "greedy steps of training, DQN",
+        "learning/exploration.py",
+        "    best = q_values == ops.masked_max(q_values, mask, keepdims=True)\n"
+        "    if mask is not None:\n        best &= ops.allowed_actions(mask)\n",
+        "    best = q_values == ops.masked_max(q_values, keepdims=True)\n",
+        f"{TAKEN}[dqn-one]",
+    ),
+    mutation(
+        "random steps of training, DQN",
+        "learning/exploration.py",
+        "return jnp.where(coin < epsilon, allowed(drawn, mask), greedy)",
+        "every = None if mask is None else jnp.ones_like(mask)\n"
+        "    return jnp.where(coin < epsilon, allowed(drawn, every), greedy)",
+        f"{TAKEN}[dqn-one]",
+    ),
+    mutation(
+        "exploring, C51",
+        "algorithms/dqn.py",
+        "return exploration.epsilon_greedy(values, epsilon, noise, mask_of(env.observation_space, obs)), memory",
+        f"return exploration.epsilon_greedy(values, epsilon, noise, {ALL}), memory",
+        f"{TAKEN}[c51-one]",
+    ),
+    mutation(
+        "act, QR-DQN",
+        "algorithms/dqn.py",
+        "q_values(config, env, policy, obs), config.epsilon_end, mask_of(env.observation_space, obs)",
+        "q_values(config, env, policy, obs), config.epsilon_end",
+        f"{TAKEN}[qr_dqn-one]",
+    ),
+    mutation(
+        "greedy evaluation, DQN",
+        POLICIES,
+        "return masked_argmax(self.q_values, self.mask)",
+        "return masked_argmax(self.q_values)",
+        f"{TAKEN}[dqn-from 5]",
+    ),
+    mutation(
+        "greedy part of sampled evaluation, DQN",
+        POLICIES,
+        "        greedy = self.q_values == masked_max(self.q_values, self.mask, keepdims=True)\n"
+        "        if self.mask is not None:\n            greedy &= allowed_actions(self.mask, self.q_values)\n",
+        "        greedy = self.q_values == masked_max(self.q_values, None, keepdims=True)\n",
+        f"{TAKEN}[dqn-one]",
+    ),
+    mutation(
+        "random part of sampled evaluation, DQN",
+        POLICIES,
+        "allowed = allowed_actions(self.mask, self.q_values).astype(self.q_values.dtype)",
+        "allowed = jnp.ones_like(self.q_values)",
+        f"{TAKEN}[qr_dqn-one]",
+    ),
+    mutation(
+        "random first steps, discrete SAC",
+        SAC,
+        "uniform = exploration.allowed(drawn, mask_of(env.observation_space, obs))",
+        f"uniform = exploration.allowed(drawn, {ALL})",
+        f"{TAKEN}[sac_discrete-one]",
+    ),
+    mutation(
+        "the policy of discrete SAC",
+        SAC,
+        ".apply(actor, obs), mask_of(env.observation_space, obs))",
+        ".apply(actor, obs))",
+        f"{TAKEN}[sac_discrete-from 5]",
+    ),
+    mutation(
+        "random draws count the allowed",
+        "ops/masks.py",
+        "count = jnp.cumsum(allowed.astype(jnp.int32), axis=-1)",
+        "count = jnp.cumsum(jnp.ones_like(allowed, jnp.int32), axis=-1)",
+        f"{TAKEN}[dqn-one]",
+    ),
+    # losses
+    mutation(
+        "policies of on-policy losses",
+        HEADS,
+        "return masked(distribution, obs), cast(",
+        "return distribution, cast(",
+        f"{READ}[ppo-1]",
+    ),
+    mutation(
+        "log-probabilities",
+        POLICIES,
+        'are no integers.\n        """\n        return action_value(self.log_probs(), action)',
+        'are no integers.\n        """\n        return action_value(_log_softmax(self.logits), action)',
+        f"{READ}[a2c-1]",
+    ),
+    mutation(
+        "entropies",
+        POLICIES,
+        '''the log of their number."""
+        return _entropy(self.log_probs())''',
+        '''the log of their number."""
+        return _entropy(_log_softmax(self.logits))''',
+        f"{READ}[vpg-1]",
+    ),
+    mutation(
+        "divergences",
+        POLICIES,
+        "chex.assert_equal_shape([self.logits, other.logits])\n        return _kl(self, other)",
+        "chex.assert_equal_shape([self.logits, other.logits])\n"
+        "        return _kl(self._replace(mask=None), other._replace(mask=None))",
+        f"{READ}[trpo-1]",
+    ),
+    mutation(
+        "normalisation of a masked policy",
+        "ops/masks.py",
+        "logits = jnp.where(allowed, jnp.maximum(logits, IMPOSSIBLE), 10 * IMPOSSIBLE)",
+        "logits = jnp.maximum(logits, IMPOSSIBLE)",
+        f"{REDUCED}[ppo-2]",
+    ),
+    mutation(
+        "epsilon is shared by the allowed actions",
+        POLICIES,
+        "return epsilon * allowed / jnp.sum(allowed, axis=-1, keepdims=True) + (1.0 - epsilon) * share",
+        "return epsilon * allowed / self.q_values.shape[-1] + (1.0 - epsilon) * share",
+        "ops/test_masked_policies.py::test_masked_epsilon_greedy_by_hand",
+    ),
+    # targets
+    mutation(
+        "DQN's maximum",
+        "algorithms/dqn.py",
+        "ops.q_learning_target(batch.reward, batch.discount, next_values, mask=mask)",
+        "ops.q_learning_target(batch.reward, batch.discount, next_values)",
+        f"{NEXT}[dqn-False]",
+    ),
+    mutation(
+        "double DQN's choice",
+        "algorithms/dqn.py",
+        "ops.double_q_target(batch.reward, batch.discount, next_values, selector, mask=mask)",
+        "ops.double_q_target(batch.reward, batch.discount, next_values, selector)",
+        f"{NEXT}[dqn-True]",
+    ),
+    mutation(
+        "a maximum",
+        "ops/masks.py",
+        "values, -jnp.inf)\n    return jnp.max(",
+        "values, values)\n    return jnp.max(",
+        f"{NEXT}[dqn-False]",
+    ),
+    mutation(
+        "the place of a maximum",
+        "ops/masks.py",
+        "jnp.maximum(values, least), -jnp.inf)",
+        "jnp.maximum(values, least), values)",
+        f"{NEXT}[qr_dqn-True]",
+    ),
+    mutation(
+        "C51's a*",
+        "algorithms/c51.py",
+        "ops.masked_argmax(_mean(z, chooser), mask)",
+        "ops.masked_argmax(_mean(z, chooser))",
+        f"{NEXT}[c51-False]",
+    ),
+    mutation(
+        "QR-DQN's a*",
+        "algorithms/qr_dqn.py",
+        "ops.masked_argmax(jnp.mean(chooser, axis=-1), mask_of(env.observation_space, batch.next_obs))",
+        "ops.masked_argmax(jnp.mean(chooser, axis=-1))",
+        f"{NEXT}[qr_dqn-False]",
+    ),
+    mutation(
+        "discrete SAC's expectation in the target",
+        SAC,
+        'next_log_probs = policy(config, env, params["actor"], batch.next_obs).log_probs()',
+        'next_log_probs = policy(config, env, params["actor"], batch.next_obs)._replace(mask=None).log_probs()',
+        f"{NEXT}[sac_discrete-1]",
+    ),
+    mutation(
+        "entropies between the states of an n-step target",
+        SAC,
+        'policy(config, env, params["actor"], batch.inner_obs).entropy()',
+        'policy(config, env, params["actor"], batch.inner_obs)._replace(mask=None).entropy()',
+        f"{NEXT}[sac_discrete-2]",
+    ),
+    mutation(
+        "discrete SAC's expectation in the actor's loss",
+        SAC,
+        'distribution = policy(config, env, params["actor"], batch.obs)',
+        'distribution = policy(config, env, params["actor"], batch.obs)._replace(mask=None)',
+        f"{READ}[sac_discrete-1]",
+    ),
+    mutation(
+        "values of forbidden actions multiplied by 0 in the actor's loss",
+        SAC,
+        "value = jnp.where(ops.allowed_actions(distribution.mask), value, 0.0)",
+        "pass",
+        f"{READ}[sac_discrete-1]",
+    ),
+    mutation(
+        "the entropy that discrete SAC aims at",
+        SAC,
+        "return 0.5 * jnp.mean(jnp.log(jnp.sum(ops.allowed_actions(mask), axis=-1, dtype=jnp.float32)))",
+        "return 0.5 * math.log(networks.action_dims(env.action_space))",
+        f"{REDUCED}[sac_discrete-1]",
+    ),
+    *(
+        mutation(
+            f"the next state's mask is this one's, {name}",
+            f"algorithms/{name}.py",
+            "mask_of(env.observation_space, batch.next_obs)",
+            "mask_of(env.observation_space, batch.obs)",
+            f"{NEXT}[{name}-{double}]",
+        )
+        for name, double in (("dqn", False), ("c51", True), ("qr_dqn", False))
+    ),
+    mutation(
+        "the next state's mask is this one's, sac_discrete",
+        SAC,
+        'next_log_probs = policy(config, env, params["actor"], batch.next_obs).log_probs()',
+        'next_policy = policy(config, env, params["actor"], batch.next_obs)\n'
+        "    next_log_probs = next_policy.restricted(mask_of(env.observation_space, batch.obs)).log_probs()",
+        f"{NEXT}[sac_discrete-1]",
+    ),
+    Mutation(
+        "the value after an end is multiplied by 0 and not left out",
+        "ops/bellman.py",
+        (("    return reward + weighted(discount, next_value)\n", "    return reward + discount * next_value\n"),),
+        f"{NEXT}[dqn-True]",
+    ),
+    mutation(
+        "a mask that allows nothing",
+        "ops/masks.py",
+        "allowed = mask | ~jnp.any(mask, axis=-1, keepdims=True)",
+        "allowed = mask",
+        "ops/test_masks.py::test_a_row_that_allows_nothing_allows_all",
+    ),
+    # what is kept and seen
+    mutation(
+        "bits of a replay are lost",
+        "learning/replay.py",
+        "return bits.reshape(-1, *leaf.shape).astype(leaf.dtype)",
+        "return jnp.ones_like(bits.reshape(-1, *leaf.shape).astype(leaf.dtype))",
+        f"{MASKS}::test_a_replay_gives_back_the_masks_of_its_states[None]",
+    ),
+    mutation(
+        "bits of a replay in another order",
+        "learning/replay.py",
+        "jnp.unpackbits(x, axis=-1, count=math.prod(leaf.shape))",
+        'jnp.unpackbits(x, axis=-1, count=math.prod(leaf.shape), bitorder="little")',
+        f"{MASKS}::test_a_replay_gives_back_the_masks_of_its_states[None]",
+    ),
+    mutation(
+        "at a time limit the mask of the reset",
+        "learning/replay.py",
+        "jnp.where(ending >= 0, rows + ending % finals, (start + n_step) % rows)",
+        "((start + n_step) % rows)",
+        f"{MASKS}::test_a_replay_gives_back_the_masks_of_its_states[3]",
+    ),
+    Mutation(
+        "the mask reaches the torso",
+        "learning/networks/encoders.py",
+        (
+            (
+                "if isinstance(space, Discrete):\n        return jax.nn",
+                'if type(space).__name__ == "Mask":\n        return obs.astype(jnp.float32)\n'
+                "    if isinstance(space, Discrete):\n        return jax.nn",
+            ),
+            ("lambda path, leaf: seen(path, leaf) and 0 not in leaf.shape)", "lambda path, leaf: 0 not in leaf.shape)"),
+        ),
+        f"{MASKS}::test_no_torso_sees_a_mask[dqn-1]",
+    ),
+    mutation(
+        "sticky actions repeat anything",
+        "envs/wrappers/actions.py",
+        "repeat &= allows(space, state.mask, state.previous)",
+        "pass",
+        f"{MASKS}::test_sticky_actions_repeat_what_is_allowed",
+    ),
+    mutation(
+        "sticky actions know the last state's mask",
+        "envs/wrappers/actions.py",
+        "return Sticky(inner, action, jnp.bool_(True), mask_of(observation_space, obs)), obs, *rest",
+        "return Sticky(inner, action, jnp.bool_(True), state.mask), obs, *rest",
+        f"{MASKS}::test_sticky_actions_repeat_what_is_allowed",
+    ),
+    mutation(
+        "only the first group of an action is looked at",
+        VIEWS,
+        "return jnp.all(jnp.take_along_axis(mask, place, axis=-1), axis=-1)",
+        "return jnp.take_along_axis(mask, place, axis=-1)[..., 0]",
+        f"{MASKS}::test_forbidden_actions_of_either_group_are_counted",
+    ),
+    # at the door
+    mutation(
+        "check: no allowed action is no error",
+        CHECK,
+        'if not (good["possible"].all() and starts_possible.all()):',
+        "if False:",
+        f"{MASKS}::test_a_state_that_allows_nothing_is_an_error_unless_the_episode_ended",
+    ),
+    mutation(
+        "check: nor after a reset",
+        CHECK,
+        'if not (good["possible"].all() and starts_possible.all()):',
+        'if not good["possible"].all():',
+        f"{MASKS}::test_a_state_that_allows_nothing_is_an_error_unless_the_episode_ended",
+    ),
+    mutation(
+        "check: the end must allow something too",
+        CHECK,
+        "(possible(step.next_obs) | step.terminated)",
+        "possible(step.next_obs)",
+        f"{MASKS}::test_a_state_that_allows_nothing_is_an_error_unless_the_episode_ended",
+    ),
+    mutation(
+        "check: one group with an action is enough",
+        "envs/spaces/discrete.py",
+        "return jnp.all(jnp.stack([jnp.any(group, axis=-1) for group in groups]), axis=0)",
+        "return jnp.any(jnp.stack([jnp.any(group, axis=-1) for group in groups]), axis=0)",
+        f"{MASKS}::test_a_state_that_allows_nothing_is_an_error_unless_the_episode_ended",
+    ),
+    mutation(
+        "check: plays what is forbidden",
+        CHECK,
+        "action = sample_allowed(env.action_space, mask_of(space, obs), action_key)",
+        "action = sample_allowed(env.action_space, None, action_key)",
+        f"{MASKS}::test_a_check_plays_what_is_allowed",
+    ),
+    mutation(
+        "uniform actions: groups know no mask",
+        VIEWS,
+        "drawn = jnp.stack([action_from_noise(noise, mask) for noise, mask in groups])",
+        "drawn = jnp.stack([action_from_noise(noise) for noise, mask in groups])",
+        f"{MASKS}::test_a_check_plays_what_is_allowed",
+    ),
+    mutation(
+        "masks of other actions are taken",
+        VIEWS,
+        "if mask.sizes != sizes:",
+        "if sum(mask.sizes) != sum(sizes):",
+        f"{MASKS}::test_masks_of_other_actions_are_refused",
+    ),
+    mutation(
+        "two masks are taken",
+        VIEWS,
+        "if len(masks) > 1:",
+        "if len(masks) > 2:",
+        f"{MASKS}::test_two_masks_and_one_that_only_the_critic_sees_are_refused",
+    ),
+    mutation(
+        "a mask that only the critic sees is taken",
+        VIEWS,
+        "if any(isinstance(leaf, Mask) and not acting(path, leaf) for",
+        "if any(False for",
+        f"{MASKS}::test_two_masks_and_one_that_only_the_critic_sees_are_refused",
+    ),
+)
+
+
+def pytest(folder: Path, tests: list[str], cache: Path) -> subprocess.CompletedProcess[str]:
+    """Run tests of a tree."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "JAX_PLATFORMS": "cpu"}
+    environment |= {"JAX_COMPILATION_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/{x}" for x in tests)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def tried(folder: Path, change: Mutation, cache: Path) -> str:
+    """`caught`, with the kind of failure, or what is wrong."""
+    path = folder / "jaxrl_up" / change.file
+    text = mutated = path.read_text(encoding="utf-8")
+    for old, new in change.changes:
+        if mutated.count(old) != 1:
+            return f"NOT THERE ONCE: {old!r}"
+        mutated = mutated.replace(old, new)
+    path.write_text(mutated, encoding="utf-8")
+    try:
+        done = pytest(folder, [change.test], cache)
+    finally:
+        path.write_text(text, encoding="utf-8")
+    if done.returncode == 0:
+        return "NOT CAUGHT"
+    if done.returncode != 1:
+        return f"NO TEST: {(done.stdout + done.stderr).strip()[-300:]}"
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    return f"caught: {failed[0].partition(' - ')[2].partition(':')[0] or 'AssertionError'}"
+
+
+def main() -> None:
+    """Try, print, keep."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", help="mutations whose name, file or test holds one of these")
+    parser.add_argument("--list", action="store_true", help="print them and stop")
+    parser.add_argument("--unchanged", action="store_true", help="first run the tests on the tree as it is")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    words = options.only or [""]
+    chosen = [x for x in MUTATIONS if any(word in part for word in words for part in (x.name, x.file, x.test))]
+    if options.list:
+        print("\n".join(f"{x.name:65} {x.file:35} {x.test}" for x in chosen))
+        return
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, cache = Path(scratch) / "tree", Path(scratch) / "cache"
+        ignored = shutil.ignore_patterns("__pycache__", ".git", ".venv", "results", "*.egg-info")
+        for name in ("jaxrl_up", "tests", "configs"):
+            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        if options.unchanged:
+            done = pytest(folder, sorted({x.test for x in chosen}), cache)
+            if done.returncode:
+                sys.exit(f"tests fail on the tree as it is:\n{done.stdout[-3000:]}")
+        for change in chosen:
+            began = time.perf_counter()
+            found[change.name] = tried(folder, change, cache)
+            seconds = time.perf_counter() - began
+            print(f"{found[change.name]:24} {change.name:62} {change.file:35} {seconds:4.0f} s", flush=True)
+    survived = {name: what for name, what in found.items() if not what.startswith("caught")}
+    print(f"{len(found) - len(survived)} of {len(found)} caught")
+    if options.out:
+        rows = [{**x._asdict(), "found": found[x.name]} for x in chosen]
+        options.out.write_text(json.dumps(rows, indent=1) + "\n")
+    sys.exit(1 if survived else 0)
+
+
+if __name__ == "__main__":
+    main()
