@@ -75,7 +75,7 @@ def final_rows(env: Env, rows: int) -> int:
 def bytes_per_seed(env: Env, capacity: int, num_envs: int) -> int:
     """What a replay of that size takes, found without allocating it."""
     shapes = jax.eval_shape(lambda: init(env, capacity, num_envs))
-    return sum(math.prod(x.shape) * x.dtype.itemsize for x in shapes)
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
 
 
 def add(env: Env, replay: Replay, time: Array, obs: PyTree, action: PyTree, step: TimeStep) -> Replay:

@@ -392,6 +392,8 @@ def test_algos_and_envs(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(ALGORITHMS) + 1
     assert any(line.startswith("ppo ") and "spinup" in line and "Schulman" in line for line in lines)
+    for algo, line in zip(ALGORITHMS.values(), lines[1:], strict=True):
+        assert sys.modules[algo.Config.__module__].__doc__.partition("\n")[0].rstrip(".") in line
     assert main(["envs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(envs.names())

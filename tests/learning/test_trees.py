@@ -11,7 +11,19 @@ from tiny import assert_close, assert_equal, lane, start_lanes, tiny, to_host, w
 from jaxrl_up import ALGORITHMS, DQN, PPO, SAC, run
 from jaxrl_up.algorithms import check_support
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Box, Dict, Discrete, Mask, MultiDiscrete, Simulator, Tuple, from_functions, leaves, parts
+from jaxrl_up.envs import (
+    Box,
+    Dict,
+    Discrete,
+    Mask,
+    MultiDiscrete,
+    Simulator,
+    Tuple,
+    frame_stack,
+    from_functions,
+    leaves,
+    parts,
+)
 from jaxrl_up.learning import (
     Torso,
     actor_critic_network,
@@ -238,6 +250,15 @@ def test_a_replay_gives_back_every_part(kind):
     assert_equal(jax.tree.map(lambda x: x[going], got.next_obs), jax.tree.map(lambda x: x[going], flat.next_obs))
     size = {path: x.nbytes / np.prod(x.shape[:2]) for path, x in parts(space, kept.obs).items()}
     assert size["lights"] == 1 and size["camera"] == 60 and size["at"] == 4 and size.get("mask", 1) == 1
+
+
+def test_a_stack_of_frames_takes_as_many_times_the_room():
+    env = parade()
+    sizes = [replay.bytes_per_seed(world, 1000, 2) for world in (env, frame_stack(env, 4))]
+    rows = 500 + replay.final_rows(env, 500)
+    alone = {path: leaf for path, leaf in leaves(MIXED).items() if path not in ("critic_only", "mask", "lights")}
+    once = sum(np.prod(leaf.shape) * leaf.dtype.itemsize for leaf in alone.values()) + 1  # the lights' bits
+    assert sizes[1] - sizes[0] == 2 * rows * (3 * once - 3 + 1)  # 12 lights are 2 bytes, 3 are 1
 
 
 # -- algorithms

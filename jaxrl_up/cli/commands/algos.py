@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
 
     rows = [("name", "action spaces", "presets", "what it is")]
     for algo in ALGORITHMS.values():
-        about = (sys.modules[algo.init.__module__].__doc__ or "").partition("\n")[0].rstrip(".")
+        about = (sys.modules[algo.Config.__module__].__doc__ or "").partition("\n")[0].rstrip(".")
         rows.append((algo.name, ", ".join(algo.action_spaces), ", ".join(["default", *algo.presets]), about))
     print("\n".join(table(rows)))
     return 0
