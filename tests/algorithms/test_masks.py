@@ -158,6 +158,7 @@ def board(groups, kind):
 
 def config_of(name, **fields):
     settings = {**FIELDS, "num_envs": 4, "rollout_length": 16, "buffer_size": 128, "train_every": 4, "n_step": 2}
+    settings |= {"ppo": {"normalize_observations": True}, "a2c": {"shared": True}}.get(name, {})
     return canonical(tiny(ALGORITHMS[name], **{**settings, **fields}))
 
 
@@ -359,6 +360,18 @@ def test_targets_read_what_the_next_state_allows(name, switch):
     assert np.isfinite(wanted[0])
     tempted, _ = found(poisoned, lured(targets), batch_of(env, n_step, tempting=True))
     assert np.isnan(tempted)
+
+
+def test_discrete_sac_aims_at_half_the_entropy_of_what_is_allowed():
+    """The gradient of log alpha is alpha (H - mean of half the log of what is allowed); Adam keeps a tenth of it."""
+    algo, module = of("sac_discrete")
+    env, config = probes.changing_mask(Discrete(4)), config_of("sac_discrete", n_step=1)
+    learner, batch = begun(algo, config, env).learner, batch_of(env, 1)
+    counts = np.array([1, 2, 3, 4, 4, 2])
+    batch = batch._replace(obs={**batch.obs, "mask": jnp.asarray(np.arange(4) < counts[:, None])})
+    learned, losses, _ = jax.jit(functools.partial(module.learn, config, env))(learner, batch, (), jnp.int32(0))
+    wanted = losses["alpha"] * (losses["entropy"] - 0.5 * np.log(counts).mean())
+    np.testing.assert_allclose(10 * learned.opt_state["log_alpha"].mu, wanted, rtol=1e-4)
 
 
 @pytest.mark.parametrize("max_steps", [3, None])
