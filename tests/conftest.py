@@ -2,7 +2,8 @@
 
 Compiling is most of the time here, so programs are compiled with little optimisation, and what one worker has compiled
 the others take from a cache of this session (or, to keep it, one that `JAX_COMPILATION_CACHE_DIR` names). Learning
-tests run long enough to want the real thing: `pytest -m learning`; plain `pytest` leaves them out.
+tests run long enough to want the real thing: `pytest -m learning`; plain `pytest` leaves them out. It tries what holds
+for every algorithm with one of each family, and `pytest -m thorough` with the rest.
 
 Checks that are on: arrays of different rank do not broadcast (`jax_numpy_rank_promotion`), except where gymnax is
 stepped for its own sake (its Swimmer broadcasts). `jax_debug_key_reuse` cannot be on for everything, because gymnax
@@ -20,6 +21,12 @@ import jaxrl_up
 
 MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/cli/test_cli.py")
 FORGET_EVERY = 40  # tests
+LEFT_OUT = ("learning", "thorough")  # by plain `pytest`
+EVERY_ALGORITHM = (  # here plain `pytest` tries some algorithms only
+    *("tests/algorithms/test_contract.py", "tests/algorithms/test_known_values.py", "tests/algorithms/test_action_masks.py"),
+    *("tests/algorithms/test_variants.py", "tests/envs/test_observations.py", "tests/training/test_modes.py"),
+)
+STAND_FOR_OTHERS = {"ppo", "dqn", "sac"}
 LONGEST_LEARNING = 3600  # seconds
 TESTS_RUN = pytest.StashKey[int]()
 PROGRAMS = pytest.StashKey[str]()  # where compiled programs are shared, if it is to be removed
@@ -45,16 +52,32 @@ def pytest_unconfigure(config):
     shutil.rmtree(config.stash.get(PROGRAMS, ""), ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("learning"):
             item.add_marker(pytest.mark.timeout(LONGEST_LEARNING))
-    if "learning" in config.option.markexpr:
+        if _is_thorough(item):
+            item.add_marker(pytest.mark.thorough)
+    if config.option.markexpr or any("::" in arg for arg in config.args):  # a test asked for by name always runs
         return
-    named = [arg for arg in config.args if "::" in arg]  # a test asked for by name always runs
-    left_out = [item for item in items if item.get_closest_marker("learning") and not named]
+    left_out = [item for item in items if any(map(item.get_closest_marker, LEFT_OUT))]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def _is_thorough(item):
+    """What is tried with algorithms that others stand for, and the examples of documents other than the README."""
+    given = getattr(item, "callspec", None)
+    if given is None:
+        return False
+    if item.nodeid.startswith("tests/test_readme.py") and "code" in given.params:
+        return not given.id.startswith("README.md")
+    if not item.nodeid.startswith(EVERY_ALGORITHM):
+        return False
+    found = jax.tree.leaves(list(given.params.values()), is_leaf=lambda x: isinstance(x, jaxrl_up.Algorithm))
+    names = {getattr(x, "name", x) for x in found if isinstance(x, str | jaxrl_up.Algorithm)} & set(jaxrl_up.ALGORITHMS)
+    return bool(names) and not names & STAND_FOR_OTHERS
 
 
 @pytest.hookimpl(tryfirst=True)
