@@ -23,7 +23,11 @@ MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/cli/test_cli.py")
 FORGET_EVERY = 40  # tests
 LEFT_OUT = ("learning", "thorough")  # by plain `pytest`
 EVERY_ALGORITHM = (  # here plain `pytest` tries some algorithms only
-    *("tests/algorithms/test_contract.py", "tests/algorithms/test_known_values.py", "tests/algorithms/test_action_masks.py"),
+    *(
+        "tests/algorithms/test_contract.py",
+        "tests/algorithms/test_known_values.py",
+        "tests/algorithms/test_action_masks.py",
+    ),
     *("tests/algorithms/test_variants.py", "tests/envs/test_observations.py", "tests/training/test_modes.py"),
 )
 STAND_FOR_OTHERS = {"ppo", "dqn", "sac"}

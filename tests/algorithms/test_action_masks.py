@@ -260,11 +260,11 @@ def test_a_masked_problem_is_learned_as_the_one_without_its_forbidden_actions(na
     full, draw = board(groups, "masked"), networks.sampling_noise
     if name in ON_POLICY:
 
-        def noise(space, key, shape):
-            drawn = draw(training_env(full).action_space, key, shape)
+        def noise(space, key, shape, **more):
+            drawn = draw(training_env(full).action_space, key, shape, **more)
             return drawn if space == full.action_space else drawn[..., keep]
 
-        monkeypatch.setattr(networks, "sampling_noise", noise)
+        monkeypatch.setattr("jaxrl_up.learning.networks.policy_value.sampling_noise", noise)
 
     def reduced_noise(config, env, key, shape):
         drawn = module.BROUGHT.acting_noise(config, full, key, shape)

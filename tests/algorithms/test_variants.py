@@ -95,10 +95,9 @@ def test_spaces_and_networks(algo, name):
     def train_and_act(train_key, key):
         state, log = train(algo, env, config, train_key, 1, EVALUATION)
         obs = jax.vmap(env.reset)(jax.random.split(key, 7))[1]
-        keys = (None, None, key)
-        return log, [
-            algo.act(config, env, state.policy, x, (), k)[0] for x, k in zip((obs[0], obs, obs), keys, strict=True)
-        ]
+        memory = jax.vmap(lambda key: algo.initial_memory(config, env, key))(jax.random.split(key, 7))
+        given = (obs[0], (), None), (obs, (), None), (obs, memory, key)
+        return log, [algo.act(config, env, state.policy, *x)[0] for x in given]
 
     log, (one, greedy, drawn) = train_and_act(jax.random.key(1), jax.random.key(2))
     assert int(log.failed_at[-1]) == -1
@@ -125,10 +124,17 @@ def test_fields_of_continuous_policies_are_traced(algo, name):
 
 
 @pytest.mark.parametrize("shape", [(), (2, 2)])
-def test_actions_that_are_no_vector_are_refused(algo, shape):
-    env = from_functions(_two_reset, _two_step, Box(-1, 1, (3,)), Box(0, 1, shape), name="matrix")
-    with pytest.raises(ValueError, match="action space"):
-        train(algo, env, tiny(algo), jax.random.key(0))
+def test_actions_of_every_shape(algo, shape):
+    if "Box" not in algo.action_spaces:
+        pytest.skip("discrete actions only")
+
+    def step(key, time, action):
+        return time, jax.random.uniform(key, (3,)), jnp.sum(action), jnp.bool_(True), jnp.bool_(False)
+
+    env = from_functions(_two_reset, step, Box(-1, 1, (3,)), Box(4, 7, shape), name="matrix")
+    state, log = jax.jit(lambda key: train(algo, env, tiny(algo), key, 1, EVALUATION))(jax.random.key(0))
+    actions, _ = algo.act(canonical(tiny(algo)), env, state.policy, jnp.zeros((5, 3)))
+    assert actions.shape == (5, *shape) and np.all((actions >= 4) & (actions <= 7)) and np.all(np.isfinite(log.returns))
 
 
 def test_dimensions_without_bounds_keep_their_units(algo):
