@@ -33,7 +33,7 @@ class Mutation(NamedTuple):
     test: str  # as pytest names it, below tests
 
 
-MASKS = "algorithms/test_masks.py"
+MASKS = "algorithms/test_action_masks.py"
 TAKEN = f"{MASKS}::test_no_forbidden_action_is_taken"
 READ = f"{MASKS}::test_outputs_of_forbidden_actions_are_never_read"
 REDUCED = f"{MASKS}::test_a_masked_problem_is_learned_as_the_one_without_its_forbidden_actions"

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -255,3 +256,15 @@ def test_registry_lists_each_algorithm_by_its_name():
     for name, algo in jaxrl_up.ALGORITHMS.items():
         assert algo.name == name
         assert getattr(jaxrl_up, name.upper()) is algo
+
+
+def test_mutations_find_what_they_change():
+    """`bench/mutations.py` still means this code: each text is there once, and the test that must see it exists."""
+    spec = importlib.util.spec_from_file_location("mutations", ROOT.parent / "bench" / "mutations.py")
+    mutations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutations)
+    for mutation in mutations.MUTATIONS:
+        text = (ROOT / mutation.file).read_text(encoding="utf-8")
+        assert [old for old, _ in mutation.changes if text.count(old) != 1] == [], mutation.name
+        file, _, test = mutation.test.partition("::")
+        assert f"def {test.partition('[')[0]}(" in (ROOT.parent / "tests" / file).read_text(encoding="utf-8")
