@@ -136,7 +136,7 @@ def board(groups, kind):
     shown = Box(-1.0, 1.0, (3,))
 
     def observation(x, over=False):
-        return {"mask": jnp.asarray(mask) & ~over, "x": x} if kind == "masked" else {"x": x}
+        return {"mask": jnp.asarray(mask) & jnp.logical_not(over), "x": x} if kind == "masked" else {"x": x}
 
     def reset(key):
         x = jax.random.uniform(key, (3,), jnp.float32, -1.0, 1.0)
