@@ -426,8 +426,8 @@ MUTATIONS = (
     mutation(
         "masks of other actions are taken",
         VIEWS,
-        "if mask.sizes != sizes:",
-        "if sum(mask.sizes) != sum(sizes):",
+        "if mask.sizes != action_space.sizes:",
+        "if sum(mask.sizes) != sum(action_space.sizes):",
         f"{MASKS}::test_masks_of_other_actions_are_refused",
     ),
     mutation(

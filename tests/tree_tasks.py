@@ -115,9 +115,6 @@ def _act_on_average(config, env, policy, obs, memory, key):
 AVERAGER = dataclasses.replace(PPO, name="averager", act=_act_on_average, initial_memory=_begin_average)
 
 
-EVERYWHERE = dataclasses.replace(PPO, action_spaces=("Discrete", "Box", "MultiDiscrete", "Dict"))
-
-
 def result_of(algo, env, config, policy):
     """A run of one seed that ended with this policy."""
     state = SimpleNamespace(policy=jax.tree.map(lambda x: jnp.asarray(x)[None], policy))

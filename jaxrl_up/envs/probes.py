@@ -197,15 +197,14 @@ def changing_mask(
     p / (1 - gamma (1 - ending)) with p = 1 / n + (1 - single) (1 - 1 / n) / 2.
     """
     reset, step = _changing_mask(action_space)
-    sizes = (action_space.n,) if isinstance(action_space, Discrete) else action_space.sizes
     params = {"single": single, "ending": ending, "illegal": illegal}
-    space = Dict({"goal": action_space, "mask": Mask(sizes)})
+    space = Dict({"goal": action_space, "mask": Mask(action_space.sizes)})
     return from_functions(reset, step, space, action_space, max_steps, params, "changing_mask")
 
 
 @functools.cache
 def _changing_mask(space: Discrete | MultiDiscrete) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    sizes = (space.n,) if isinstance(space, Discrete) else space.sizes
+    sizes = space.sizes
 
     def group(key: Key, size: int, single: Array) -> Array:
         one_key, single_key, others_key = jax.random.split(key, 3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 from tiny import cartpole, clock, image, tiny
-from tree_tasks import COMPOSED, EVERYWHERE, GAMBLER, panel
+from tree_tasks import COMPOSED, GAMBLER, panel
 
 from jaxrl_up import DQN, PPO, envs, evaluate_episodes
 from jaxrl_up.analysis import (
@@ -299,9 +299,9 @@ def test_what_is_remembered_goes_on_in_a_recorded_episode(deterministic):
 
 def test_an_episode_of_trees_is_the_one_that_is_evaluated():
     env = panel(max_steps=6)
-    policy, key = new_policy(EVERYWHERE, env), jax.random.key(2)
-    episode = record_episode(EVERYWHERE, env, tiny(EVERYWHERE), policy, key)
-    expected = evaluate_episodes(EVERYWHERE, env, canonical(tiny(EVERYWHERE)), policy, key, 1)
+    policy, key = new_policy(PPO, env), jax.random.key(2)
+    episode = record_episode(PPO, env, tiny(PPO), policy, key)
+    expected = evaluate_episodes(PPO, env, canonical(tiny(PPO)), policy, key, 1)
     assert (episode.length, episode.total_return) == (6, expected.returns[0])
     assert episode.total_return == 6.0  # each action was allowed
     assert episode.observations["arm"][0].shape == (7, 3) and episode.actions.shape == (6, 2)

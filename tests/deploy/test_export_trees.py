@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from test_export import LOADERS, random_policy, without_jax
 from tiny import assert_equal, targets, task, tiny
-from tree_tasks import AVERAGER, COMPOSED, EVERYWHERE, GAMBLER, SWITCHES, observed, panel, result_of, simulated
+from tree_tasks import AVERAGER, COMPOSED, GAMBLER, SWITCHES, observed, panel, result_of, simulated
 
 from jaxrl_up import ALGORITHMS, DDPG, PPO
 from jaxrl_up.deploy import export, load_policy, numpy_policy, save_policy
@@ -32,7 +32,7 @@ def exported(path, algo, env, seed=0, **fields):
 @pytest.fixture(scope="module")
 def switches(tmp_path_factory):
     """A tree of observations with a mask, a MultiDiscrete of actions."""
-    return exported(tmp_path_factory.mktemp("switches") / "policy.bin", EVERYWHERE, panel())
+    return exported(tmp_path_factory.mktemp("switches") / "policy.bin", PPO, panel())
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ MASKED = {name: algo for name, algo in ALGORITHMS.items() if "Discrete" in algo.
 @pytest.mark.parametrize("name", [*MASKED, "switches"])
 def test_what_it_does_is_allowed(name, tmp_path):
     actions = SWITCHES if name == "switches" else Discrete(5, start=2)
-    algo, env = MASKED.get(name, EVERYWHERE), panel(actions)
+    algo, env = MASKED.get(name, PPO), panel(actions)
     path, live = exported(tmp_path / "policy.bin", algo, env)
     obs = observed(env, 200)
     wanted = np.asarray(live(obs))
@@ -93,7 +93,7 @@ def test_what_it_does_is_allowed(name, tmp_path):
 @pytest.mark.parametrize("actions", [COMPOSED, Box(-1, [[1, 3], [2, 4]], (2, 2)), Tuple((Discrete(3), SWITCHES))])
 def test_composed_actions_and_boxes_of_axes(actions, tmp_path):
     env = panel(actions)
-    path, live = exported(tmp_path / "policy.bin", EVERYWHERE, env)
+    path, live = exported(tmp_path / "policy.bin", PPO, env)
     obs = observed(env, 40)
     wanted = live(obs)
     for load in (load_policy, numpy_policy.load_policy):
@@ -286,7 +286,7 @@ def test_loaded_policies_can_be_pickled(switches, gambler, averager):
 
 
 def test_equal_policies_make_equal_files(tmp_path):
-    for algo, env in ((EVERYWHERE, panel()), (GAMBLER, task(PPO)), (AVERAGER, task(PPO))):
+    for algo, env in ((PPO, panel()), (GAMBLER, task(PPO)), (AVERAGER, task(PPO))):
         first, second = (exported(tmp_path / name, algo, env)[0].read_bytes() for name in ("a.bin", "b.bin"))
         assert first == second
         assert first != exported(tmp_path / "c.bin", algo, env, seed=1)[0].read_bytes()

@@ -36,6 +36,11 @@ class Discrete:
         object.__setattr__(self, "start", start)
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Those of a MultiDiscrete of this one alone: (n,)."""
+        return (self.n,)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one element: ()."""
         return ()

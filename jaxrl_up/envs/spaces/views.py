@@ -57,17 +57,15 @@ def require_mask_fits(name: str, observation_space: Space, action_space: Space) 
         return
     if any(isinstance(leaf, Mask) and not acting(path, leaf) for path, leaf in leaves(observation_space).items()):
         raise ValueError(f"{name}: {mask} is {CRITIC_ONLY}, but what acts has to see it: give it another place.")
-    if isinstance(action_space, Discrete):
-        sizes = (action_space.n,)
-    elif isinstance(action_space, MultiDiscrete):
-        sizes = action_space.sizes
-    else:
+    if not isinstance(action_space, Discrete | MultiDiscrete):
         raise ValueError(
             f"{name}: a Mask says which actions of a Discrete or a MultiDiscrete are allowed, but actions are "
             f"{action_space}: take {mask} out of the observation."
         )
-    if mask.sizes != sizes:
-        raise ValueError(f"{name}: {mask} does not fit the action space {action_space}: its sizes must be {sizes}.")
+    if mask.sizes != action_space.sizes:
+        raise ValueError(
+            f"{name}: {mask} does not fit the action space {action_space}: its sizes must be {action_space.sizes}."
+        )
 
 
 def sample_allowed(action_space: Space, mask: Array | None, key: Key) -> PyTree:
@@ -75,20 +73,17 @@ def sample_allowed(action_space: Space, mask: Array | None, key: Key) -> PyTree:
     if mask is None:
         return sample(action_space, key)
     assert isinstance(action_space, Discrete | MultiDiscrete)
-    sizes = (action_space.n,) if isinstance(action_space, Discrete) else action_space.sizes
     noise = jax.random.uniform(as_key(key), mask.shape, jnp.float32)
-    groups = zip(*(jnp.split(x, np.cumsum(sizes[:-1])) for x in (noise, mask)), strict=True)
+    groups = zip(*(jnp.split(x, np.cumsum(action_space.sizes[:-1])) for x in (noise, mask)), strict=True)
     drawn = jnp.stack([action_from_noise(noise, mask) for noise, mask in groups])
     return drawn[0] + action_space.start if isinstance(action_space, Discrete) else drawn
 
 
 def allows(action_space: Space, mask: Array, action: Array) -> Array:
     """Whether a mask `[..., n]` allows an action, `[...]` of a Discrete or `[..., K]` of a MultiDiscrete: bool."""
+    assert isinstance(action_space, Discrete | MultiDiscrete)
     if isinstance(action_space, Discrete):
-        action, sizes = (action - action_space.start)[..., None], (action_space.n,)
-    else:
-        assert isinstance(action_space, MultiDiscrete)
-        sizes = action_space.sizes
-    place = action + np.broadcast_to(np.cumsum((0, *sizes[:-1])).astype(np.int32), action.shape)
+        action = (action - action_space.start)[..., None]
+    place = action + np.broadcast_to(np.cumsum((0, *action_space.sizes[:-1])).astype(np.int32), action.shape)
     mask = jnp.broadcast_to(mask, (*action.shape[:-1], mask.shape[-1]))
     return jnp.all(jnp.take_along_axis(mask, place, axis=-1), axis=-1)

@@ -9,9 +9,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.envs import LEAVES, acting, only, stored, zeros
+from jaxrl_up.envs import LEAVES, zeros
 from jaxrl_up.learning.networks.encoders import Torso, action_dims, as_vector, make_torso
 from jaxrl_up.learning.networks.layers import MLP, Dense
+from jaxrl_up.learning.rollout import acting_space, stored_space
 from jaxrl_up.types import Array, Key, PyTree
 
 
@@ -69,8 +70,8 @@ def actor_critic_network(config: Any, env: Any, outputs: tuple[str, ...], number
     Reads `network`, `hidden`, `activation` and `initializer`. The critics' parameters are stacked, so that they are
     computed together. Raises `ValueError` for an action space without finite bounds.
     """
-    space = only(env.observation_space, stored)
-    torso = make_torso(config, only(env.observation_space, acting), config.hidden)
+    space = stored_space(env)
+    torso = make_torso(config, acting_space(env), config.hidden)
     if not env.action_space.bounded:
         raise ValueError(
             f"{env.name} has the action space {env.action_space}: give every dimension finite bounds, which the "

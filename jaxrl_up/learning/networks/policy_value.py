@@ -10,10 +10,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.envs import LEAVES, Discrete, Leaf, MultiDiscrete, acting, leaves, mask_of, only, stored, tree, zeros
+from jaxrl_up.envs import LEAVES, Discrete, Leaf, MultiDiscrete, leaves, mask_of, tree, zeros
 from jaxrl_up.learning.networks.encoders import action_dims, make_torso, sampling_noise
 from jaxrl_up.learning.networks.heads import BetaHead, DistraxHead, check_head, from_distrax
 from jaxrl_up.learning.networks.layers import Dense
+from jaxrl_up.learning.rollout import acting_space, stored_space
 from jaxrl_up.ops import Categorical, DiagonalGaussian, Joint, MultiCategorical
 from jaxrl_up.types import Array, Key, PyTree
 
@@ -123,8 +124,7 @@ def policy_value_network(config: Any, env: Any) -> ActorCritic:
     a head that is not known or does not fit, and for `shared` where the critic is to see more.
     """
     check_head(config, env)
-    space = only(env.observation_space, stored)
-    shown = only(env.observation_space, acting)
+    space, shown = stored_space(env), acting_space(env)
     if config.shared and shown != space:
         raise ValueError(
             "shared=True lets the critic see what the actor sees, but observations hold what is critic_only"

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, cast
 import flax.linen as nn
 import jax
 
-from jaxrl_up.envs import acting, only, stored, zeros
+from jaxrl_up.envs import zeros
 from jaxrl_up.learning.networks.encoders import action_dims, make_torso
 from jaxrl_up.learning.networks.layers import ACTIVATIONS, Dense
+from jaxrl_up.learning.rollout import acting_space, stored_space
 from jaxrl_up.ops import dueling_q_values
 from jaxrl_up.types import Array, Key, PyTree
 
@@ -75,7 +76,7 @@ def q_network(
     """
     hidden = list(config.hidden)
     torso_hidden = hidden[:-1] if dueling and len(hidden) > 1 else hidden
-    space = only(env.observation_space, acting if number is None else stored)
+    space = acting_space(env) if number is None else stored_space(env)
     torso = make_torso(config, space, torso_hidden)
     head = QHead(action_dims(env.action_space), atoms, dueling, hidden[-1], config.activation, config.initializer)
     net = QNetwork(torso, head)
