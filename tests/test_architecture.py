@@ -22,6 +22,7 @@ FLOORS = {
     "config": 1,
     "ops": 1,
     "envs": 2,
+    "tabular": 3,
     "learning": 3,
     "algorithms": 4,
     "training": 5,

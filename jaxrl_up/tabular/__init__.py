@@ -1,0 +1,39 @@
+"""Finite MDPs: exact values, learning in tables, exact policy gradients; and each of them is an `Env`.
+
+What a textbook says of states in a table comes in here, as pure functions of an `MDP`. Anything that needs a network
+is in `jaxrl_up.algorithms`.
+"""
+
+from jaxrl_up.tabular.dynamic_programming import Solution as Solution
+from jaxrl_up.tabular.dynamic_programming import a_pi as a_pi
+from jaxrl_up.tabular.dynamic_programming import expectation_backup_q as expectation_backup_q
+from jaxrl_up.tabular.dynamic_programming import expectation_backup_v as expectation_backup_v
+from jaxrl_up.tabular.dynamic_programming import expected_return as expected_return
+from jaxrl_up.tabular.dynamic_programming import greedy as greedy
+from jaxrl_up.tabular.dynamic_programming import iterative_evaluation as iterative_evaluation
+from jaxrl_up.tabular.dynamic_programming import lookahead as lookahead
+from jaxrl_up.tabular.dynamic_programming import modified_policy_iteration as modified_policy_iteration
+from jaxrl_up.tabular.dynamic_programming import occupancy as occupancy
+from jaxrl_up.tabular.dynamic_programming import optimality_backup_q as optimality_backup_q
+from jaxrl_up.tabular.dynamic_programming import optimality_backup_v as optimality_backup_v
+from jaxrl_up.tabular.dynamic_programming import policy_iteration as policy_iteration
+from jaxrl_up.tabular.dynamic_programming import q_pi as q_pi
+from jaxrl_up.tabular.dynamic_programming import q_star as q_star
+from jaxrl_up.tabular.dynamic_programming import residual as residual
+from jaxrl_up.tabular.dynamic_programming import v_pi as v_pi
+from jaxrl_up.tabular.dynamic_programming import v_star as v_star
+from jaxrl_up.tabular.dynamic_programming import value_iteration as value_iteration
+from jaxrl_up.tabular.environment import as_env as as_env
+from jaxrl_up.tabular.environment import observations as observations
+from jaxrl_up.tabular.environment import policy_table as policy_table
+from jaxrl_up.tabular.finite_mdp import MDP as MDP
+from jaxrl_up.tabular.finite_mdp import as_policy as as_policy
+from jaxrl_up.tabular.finite_mdp import check as check
+from jaxrl_up.tabular.finite_mdp import mdp as mdp
+from jaxrl_up.tabular.finite_mdp import uniform_policy as uniform_policy
+from jaxrl_up.tabular.grid_layout import Layout as Layout
+from jaxrl_up.tabular.trajectories import Trajectories as Trajectories
+from jaxrl_up.tabular.trajectories import all_trajectories as all_trajectories
+from jaxrl_up.tabular.trajectories import draw as draw
+from jaxrl_up.tabular.trajectories import sample_trajectories as sample_trajectories
+from jaxrl_up.tabular.trajectories import trajectory_log_prob as trajectory_log_prob

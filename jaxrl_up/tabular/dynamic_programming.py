@@ -1,0 +1,366 @@
+"""Exact values of a finite MDP: Bellman's equations as backups, and what solves them.
+
+For a policy pi(a | s) `[S, A]` (or one action a state `[S]`):
+
+    V^pi(s) = sum_a pi(a | s) Q^pi(s, a)            Q^pi(s, a) = r(s, a) + gamma sum_s' P(s' | s, a) V^pi(s')
+    V*(s) = max_a Q*(s, a)                          Q*(s, a) = r(s, a) + gamma sum_s' P(s' | s, a) V*(s')
+
+with values 0 in terminal states. Reference: Sutton & Barto 2018, eq. 3.14, 3.19, 3.20 and chapter 4.
+
+With a horizon H, values belong to a time: V `[H + 1, S]`, whose row t is of the steps from t on and whose last row
+is 0, Q and advantages `[H, S, A]`, and policies may be `[H, S, A]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from jaxrl_up import ops
+from jaxrl_up.tabular.finite_mdp import MDP, as_policy, require_end, uniform_policy
+from jaxrl_up.types import Array
+
+
+class Solution(NamedTuple):
+    """What an iteration found."""
+
+    values: Array
+    """V `[S]`, or with a horizon `[H + 1, S]`"""
+    policy: Array
+    """pi(a | s) `[S, A]` or `[H, S, A]`: the one evaluated, or greedy in the values, equal actions sharing"""
+    iterations: Array
+    """how many it took, int32 `[]`"""
+    residual: Array
+    """max_s |(T V)(s) - V(s)| `[]`: the values are within residual / (1 - gamma) of the fixed point"""
+
+
+# -- the four equations as backups -----------------------------------------------------------------
+
+
+def lookahead(mdp: MDP, values: Array) -> Array:
+    """Q(s, a) = r(s, a) + gamma sum_s' P(s' | s, a) V(s'), `[S, A]` of V `[S]`; 0 in terminal states.
+
+    What V says of terminal states is not read. Reference: Sutton & Barto 2018, eq. 4.6.
+    """
+    return ops.q_from_v(values, mdp.going, mdp.expected_reward, mdp.discount)
+
+
+def expectation_backup_v(mdp: MDP, policy: Any, values: Array) -> Array:
+    """(T^pi V)(s) = sum_a pi(a | s) [r(s, a) + gamma sum_s' P(s' | s, a) V(s')], `[S]`; its fixed point is V^pi.
+
+    Reference: Sutton & Barto 2018, eq. 4.5. Raises `ValueError` for what is no policy.
+
+    >>> from jaxrl_up import tabular
+    >>> loop = tabular.mdp([[[1.0]]], reward=[1.0], discount=0.5)
+    >>> tabular.expectation_backup_v(loop, [[1.0]], jnp.array([2.0])).tolist()
+    [2.0]
+    """
+    return ops.expectation_backup_v(values, mdp.going, mdp.expected_reward, _one(mdp, policy), mdp.discount)
+
+
+def expectation_backup_q(mdp: MDP, policy: Any, q_values: Array) -> Array:
+    """(T^pi Q)(s, a) = r(s, a) + gamma sum_s' P(s' | s, a) sum_b pi(b | s') Q(s', b), `[S, A]`.
+
+    Its fixed point is Q^pi. Reference: Sutton & Barto 2018, exercise 3.17. Raises `ValueError` for what is no policy.
+    """
+    return ops.expectation_backup_q(q_values, mdp.going, mdp.expected_reward, _one(mdp, policy), mdp.discount)
+
+
+def optimality_backup_v(mdp: MDP, values: Array) -> Array:
+    """(T* V)(s) = max_a [r(s, a) + gamma sum_s' P(s' | s, a) V(s')], `[S]`; its fixed point is V*.
+
+    Reference: Sutton & Barto 2018, eq. 4.10.
+    """
+    return ops.optimality_backup_v(values, mdp.going, mdp.expected_reward, mdp.discount)
+
+
+def optimality_backup_q(mdp: MDP, q_values: Array) -> Array:
+    """(T* Q)(s, a) = r(s, a) + gamma sum_s' P(s' | s, a) max_b Q(s', b), `[S, A]`; its fixed point is Q*.
+
+    Reference: Sutton & Barto 2018, eq. 3.20.
+    """
+    return ops.optimality_backup_q(q_values, mdp.going, mdp.expected_reward, mdp.discount)
+
+
+def residual(mdp: MDP, values: Array, policy: Any = None) -> Array:
+    """max |T x - x| `[]` of V `[S]` or Q `[S, A]`: by T^pi of a policy, or without one by T*.
+
+    x is within residual / (1 - gamma) of the fixed point. Reference: Sutton & Barto 2018, section 11.4, eq. 11.17.
+    """
+    backups = (expectation_backup_v, expectation_backup_q) if policy is not None else ()
+    if policy is None:
+        backed_up = (optimality_backup_v if values.ndim == 1 else optimality_backup_q)(mdp, values)
+    else:
+        backed_up = backups[values.ndim - 1](mdp, policy, values)
+    alive = (~mdp.terminal).reshape(-1, *[1] * (values.ndim - 1))
+    return jnp.max(jnp.where(alive, jnp.abs(backed_up - values), 0))
+
+
+# -- of a policy -----------------------------------------------------------------------------------
+
+
+def v_pi(mdp: MDP, policy: Any) -> Array:
+    """V^pi `[S]`, by solving (I - gamma P^pi) V = r^pi; with a horizon `[H + 1, S]`, backwards.
+
+    Reference: Sutton & Barto 2018, eq. 3.14. Raises `ValueError` for what is no policy and, with a discount of 1 and
+    no horizon, for a policy that does not end from some state.
+
+    >>> from jaxrl_up import tabular
+    >>> tabular.v_pi(tabular.mdp([[[1.0]]], reward=[1.0], discount=0.5), [[1.0]]).tolist()
+    [2.0]
+    """
+    policy = as_policy(mdp, policy)
+    if mdp.horizon is not None:
+        return _backwards(mdp, lambda q_values, pi: (ops.v_from_q(q_values, pi), ()), _in_time(mdp, policy))[0]
+    _require_end(mdp, policy)
+    return _solved(mdp, policy)
+
+
+def q_pi(mdp: MDP, policy: Any) -> Array:
+    """Q^pi `[S, A]`, of V^pi by one lookahead; with a horizon `[H, S, A]`. Sutton & Barto 2018, eq. 3.13. As `v_pi`."""
+    return _lookaheads(mdp, v_pi(mdp, policy))
+
+
+def a_pi(mdp: MDP, policy: Any) -> Array:
+    """A^pi = Q^pi - V^pi, `[S, A]`; with a horizon `[H, S, A]`. Schulman et al. 2016, eq. 3. As `v_pi`."""
+    policy = as_policy(mdp, policy)
+    policy = policy if mdp.horizon is None else _in_time(mdp, policy)
+    return ops.advantage(q_pi(mdp, policy), policy)
+
+
+def expected_return(mdp: MDP, policy: Any) -> Array:
+    """J(pi) = E[sum_t gamma^t r_t] = sum_s P(s_0 = s) V^pi(s), `[]`.
+
+    Infinite-horizon discounted, or with a horizon the sum of H steps (undiscounted where the discount is 1). Where the
+    policy is a function of parameters, its `jax.grad` is the true policy gradient. As `v_pi`.
+    """
+    values = v_pi(mdp, policy)
+    return ops.v_from_q(values if mdp.horizon is None else values[0], mdp.start)
+
+
+def occupancy(mdp: MDP, policy: Any, *, normalize: bool = False) -> Array:
+    """d^pi(s) = sum_t gamma^t P(s_t = s), `[S]`, over the steps that are taken: 0 in terminal states.
+
+    So J(pi) = sum_s d^pi(s) sum_a pi(a | s) r(s, a). With `normalize` it sums to 1. With a horizon, the sum is of H
+    steps. Reference: Sutton & Barto 2018, eq. 9.2 and the box of chapter 13; Schulman et al. 2015 (TRPO), section 2.
+    """
+    policy = as_policy(mdp, policy)
+    if mdp.horizon is None:
+        _require_end(mdp, policy)
+        visits = jnp.linalg.solve(_system(mdp, policy).T, mdp.start[:, None])[:, 0]
+    else:
+
+        def step(here: Array, pi: Array) -> tuple[Array, Array]:
+            return mdp.discount * jnp.sum(here[:, None] * _moves(mdp, pi), axis=0), here
+
+        visits = jnp.sum(jax.lax.scan(step, mdp.start, _in_time(mdp, policy))[1], axis=0)
+    return visits / jnp.sum(visits) if normalize else visits
+
+
+def iterative_evaluation(
+    mdp: MDP, policy: Any, *, tolerance: float | None = None, max_iterations: int = 100_000
+) -> Solution:
+    """V^pi by V <- T^pi V from 0, until the residual is at most `tolerance` (None: what the dtype can tell).
+
+    Reference: Sutton & Barto 2018, section 4.1. With a horizon it takes H sweeps and is exact. As `v_pi`.
+    """
+    policy = as_policy(mdp, policy)
+    if mdp.horizon is not None:
+        return _exact(mdp, v_pi(mdp, policy), _in_time(mdp, policy))
+    _require_end(mdp, policy)
+    values, iterations = _iterate(
+        mdp, lambda values: expectation_backup_v(mdp, policy, values), tolerance, max_iterations
+    )
+    return Solution(values, policy, iterations, residual(mdp, values, policy))
+
+
+# -- optimal ---------------------------------------------------------------------------------------
+
+
+def greedy(q_values: Array, *, tolerance: float | None = None) -> Array:
+    """The policy `[..., S, A]` that shares probability among argmax_a Q(s, a), equal to within `tolerance`.
+
+    None stands for the rounding of the dtype at the size of the largest value.
+
+    >>> greedy(jnp.array([[1.0, 1.0, 0.0]])).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    slack = _slack(q_values) if tolerance is None else tolerance
+    best = q_values >= jnp.max(q_values, axis=-1, keepdims=True) - slack
+    return best / jnp.sum(best, axis=-1, keepdims=True, dtype=q_values.dtype)
+
+
+def value_iteration(mdp: MDP, *, tolerance: float | None = None, max_iterations: int = 100_000) -> Solution:
+    """V* by V <- T* V from 0, until the residual is at most `tolerance` (None: what the dtype can tell).
+
+    Reference: Sutton & Barto 2018, section 4.4. With a horizon it takes H sweeps, backwards in time, and is exact.
+    """
+    if mdp.horizon is not None:
+        values, _ = _backwards(mdp, lambda q_values, _: (jnp.max(q_values, axis=-1), ()), None)
+        return _exact(mdp, values, greedy(_lookaheads(mdp, values)))
+    values, iterations = _iterate(mdp, lambda values: optimality_backup_v(mdp, values), tolerance, max_iterations)
+    return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
+
+
+def policy_iteration(mdp: MDP, *, max_iterations: int = 1_000) -> Solution:
+    """V* by evaluating a policy exactly and making it greedy, from the uniform one until no action is better.
+
+    Reference: Sutton & Barto 2018, section 4.3. With a discount of 1 it wants every policy that does not end to lose;
+    where one does not, as with rewards of 0, take `value_iteration`. Raises `ValueError` with a horizon.
+    """
+    _require_no_horizon(mdp, "policy_iteration")
+
+    def going_on(carry: tuple[Array, Array, Array, Array]) -> Array:
+        return carry[3] & (carry[2] < max_iterations)
+
+    def improve(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        values, policy, iterations, _ = carry
+        q_values = lookahead(mdp, values)
+        better = jnp.max(q_values, axis=-1) > ops.v_from_q(q_values, policy) + _slack(values)
+        best = jax.nn.one_hot(jnp.argmax(q_values, axis=-1), mdp.actions, dtype=values.dtype)
+        policy = jnp.where(better[:, None], best, policy)
+        return _solved(mdp, policy), policy, iterations + 1, jnp.any(better)
+
+    first = uniform_policy(mdp)
+    carry = (_solved(mdp, first), first, jnp.int32(0), jnp.asarray(True))
+    values, _, iterations, _ = jax.lax.while_loop(going_on, improve, carry)
+    return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
+
+
+def modified_policy_iteration(
+    mdp: MDP, *, sweeps: int = 10, tolerance: float | None = None, max_iterations: int = 100_000
+) -> Solution:
+    """V* by making the policy greedy, then `sweeps` times V <- T^pi V; with 1 it is value iteration.
+
+    Reference: Puterman & Shin 1978; "optimistic" or "generalised" policy iteration in Sutton & Barto 2018, section
+    4.6. Raises `ValueError` with a horizon, or for fewer than one sweep.
+    """
+    _require_no_horizon(mdp, "modified_policy_iteration")
+    if sweeps < 1:
+        raise ValueError(f"sweeps={sweeps} must be at least 1")
+
+    def iterate(values: Array) -> Array:
+        q_values = lookahead(mdp, values)
+        policy = jax.nn.one_hot(jnp.argmax(q_values, axis=-1), mdp.actions, dtype=values.dtype)
+        first = jnp.max(q_values, axis=-1)  # the first sweep
+        return jax.lax.fori_loop(1, sweeps, lambda _, v: expectation_backup_v(mdp, policy, v), first)
+
+    values, iterations = _iterate(mdp, iterate, tolerance, max_iterations)
+    return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
+
+
+def v_star(mdp: MDP) -> Array:
+    """V* `[S]`: that of the policy which value iteration finds, solved exactly; with a horizon `[H + 1, S]`.
+
+    Its `jax.grad` is that of the optimal policy held fixed, as the envelope theorem has it. Reference: Sutton & Barto
+    2018, eq. 3.19.
+    """
+    if mdp.horizon is not None:
+        return value_iteration(mdp).values
+    found = jax.lax.stop_gradient(value_iteration(jax.lax.stop_gradient(mdp)))
+    solved = _solved(mdp, found.policy)
+    return jnp.where(residual(mdp, solved) <= 2 * found.residual + _slack(solved), solved, found.values)
+
+
+def q_star(mdp: MDP) -> Array:
+    """Q* `[S, A]`, of V* by one lookahead; with a horizon `[H, S, A]`. Sutton & Barto 2018, eq. 3.20."""
+    return _lookaheads(mdp, v_star(mdp))
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+def _one(mdp: MDP, policy: Any) -> Array:
+    """A policy `[S, A]`: a backup is of one step, so a policy in time is given one at a time."""
+    return as_policy(mdp.replace(horizon=None), policy)
+
+
+def _solved(mdp: MDP, policy: Array) -> Array:
+    """V^pi `[S]` by a linear solve."""
+    reward = ops.v_from_q(mdp.expected_reward, policy)
+    return jnp.linalg.solve(_system(mdp, policy), reward[:, None])[:, 0]
+
+
+def _slack(values: Array, ulps: int = 32) -> Array:
+    """So far apart may be what is equal but for rounding, `[]`."""
+    return ulps * jnp.finfo(values.dtype).eps * (1 + jnp.max(jnp.abs(values)))
+
+
+def _moves(mdp: MDP, policy: Array) -> Array:
+    """P^pi(s' | s) = sum_a pi(a | s) P(s' | s, a) of steps after which the episode goes on, `[S, S]`."""
+    return jnp.sum(policy[:, :, None] * mdp.going, axis=1)
+
+
+def _system(mdp: MDP, policy: Array) -> Array:
+    """I - gamma P^pi, `[S, S]`."""
+    return jnp.eye(mdp.states, dtype=mdp.transition.dtype) - mdp.discount * _moves(mdp, policy)
+
+
+def _in_time(mdp: MDP, policy: Array) -> Array:
+    """A policy as `[H, S, A]`."""
+    return jnp.broadcast_to(policy, (mdp.horizon or 0, mdp.states, mdp.actions))
+
+
+def _backwards(
+    mdp: MDP, valued: Callable[[Array, Array], tuple[Array, Any]], policy: Array | None
+) -> tuple[Array, Any]:
+    """Values `[H + 1, S]` from the last step to the first: `valued` of Q `[S, A]` and the policy of that time."""
+
+    def step(values: Array, pi: Array) -> tuple[Array, tuple[Array, Any]]:
+        here, more = valued(lookahead(mdp, values), pi)
+        return here, (here, more)
+
+    last = jnp.zeros(mdp.states, mdp.transition.dtype)
+    _, (values, more) = jax.lax.scan(step, last, policy, length=mdp.horizon, reverse=True)
+    return jnp.concatenate([values, last[None]]), more
+
+
+def _lookaheads(mdp: MDP, values: Array) -> Array:
+    """Q `[S, A]` of V `[S]`, or `[H, S, A]` of V `[H + 1, S]`."""
+    if mdp.horizon is None:
+        return lookahead(mdp, values)
+    return jax.vmap(lambda values: lookahead(mdp, values))(values[1:])
+
+
+def _exact(mdp: MDP, values: Array, policy: Array) -> Solution:
+    return Solution(values, policy, jnp.int32(mdp.horizon), jnp.zeros((), values.dtype))
+
+
+def _iterate(
+    mdp: MDP, step: Callable[[Array], Array], tolerance: float | None, max_iterations: int
+) -> tuple[Array, Array]:
+    """The values from 0 on until a step changes none by more than the tolerance, and how many steps that took."""
+    if tolerance is not None and not tolerance >= 0:
+        raise ValueError(f"tolerance={tolerance} must be at least 0")
+
+    def going_on(carry: tuple[Array, Array, Array]) -> Array:
+        values, change, iterations = carry
+        return (change > (_slack(values, 2) if tolerance is None else tolerance)) & (iterations < max_iterations)
+
+    def once(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        values, _, iterations = carry
+        after = step(values)
+        return after, jnp.max(jnp.abs(after - values)), iterations + 1
+
+    first = jnp.zeros(mdp.states, mdp.transition.dtype)
+    values, _, iterations = jax.lax.while_loop(going_on, once, (first, jnp.asarray(jnp.inf, first.dtype), jnp.int32(0)))
+    return values, iterations
+
+
+def _require_no_horizon(mdp: MDP, what: str) -> None:
+    if mdp.horizon is not None:
+        raise ValueError(f"{what} is for values without a time; with a horizon value_iteration is exact")
+
+
+def _require_end(mdp: MDP, policy: Array) -> None:
+    """Raise `ValueError` for a policy that with a discount of 1 does not end; of what is traced nothing is known."""
+    arrays = (mdp.discount, mdp.transition, mdp.terminal, policy)
+    if any(isinstance(x, Tracer) for x in arrays) or float(mdp.discount) < 1 or mdp.transition.ndim != 3:
+        return
+    steps = np.einsum("sa,sat->st", np.asarray(policy), np.asarray(mdp.transition))
+    require_end(steps, np.asarray(mdp.terminal), "by this policy no way leads from state {} to a terminal one")
