@@ -4,6 +4,9 @@ What a textbook says of states in a table comes in here, as pure functions of an
 is in `jaxrl_up.algorithms`.
 """
 
+from jaxrl_up.tabular.builders import Enumeration as Enumeration
+from jaxrl_up.tabular.builders import from_env as from_env
+from jaxrl_up.tabular.builders import garnet as garnet
 from jaxrl_up.tabular.dynamic_programming import Solution as Solution
 from jaxrl_up.tabular.dynamic_programming import a_pi as a_pi
 from jaxrl_up.tabular.dynamic_programming import expectation_backup_q as expectation_backup_q
@@ -31,7 +34,13 @@ from jaxrl_up.tabular.finite_mdp import as_policy as as_policy
 from jaxrl_up.tabular.finite_mdp import check as check
 from jaxrl_up.tabular.finite_mdp import mdp as mdp
 from jaxrl_up.tabular.finite_mdp import uniform_policy as uniform_policy
-from jaxrl_up.tabular.grid_layout import Layout as Layout
+from jaxrl_up.tabular.grids import from_grid as from_grid
+from jaxrl_up.tabular.grids import frozen_lake as frozen_lake
+from jaxrl_up.tabular.grids import grid_text as grid_text
+from jaxrl_up.tabular.layout import Layout as Layout
+from jaxrl_up.tabular.soft_values import soft_backup_v as soft_backup_v
+from jaxrl_up.tabular.soft_values import soft_v_pi as soft_v_pi
+from jaxrl_up.tabular.soft_values import soft_value_iteration as soft_value_iteration
 from jaxrl_up.tabular.trajectories import Trajectories as Trajectories
 from jaxrl_up.tabular.trajectories import all_trajectories as all_trajectories
 from jaxrl_up.tabular.trajectories import draw as draw

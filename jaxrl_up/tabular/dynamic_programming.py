@@ -25,6 +25,8 @@ from jaxrl_up import ops
 from jaxrl_up.tabular.finite_mdp import MDP, as_policy, require_end, uniform_policy
 from jaxrl_up.types import Array
 
+MOST_SWEEPS = 100_000  # unless told otherwise
+
 
 class Solution(NamedTuple):
     """What an iteration found."""
@@ -116,7 +118,7 @@ def v_pi(mdp: MDP, policy: Any) -> Array:
     """
     policy = as_policy(mdp, policy)
     if mdp.horizon is not None:
-        return _backwards(mdp, lambda q_values, pi: (ops.v_from_q(q_values, pi), ()), _in_time(mdp, policy))[0]
+        return backwards(mdp, lambda q_values, pi: (ops.v_from_q(q_values, pi), ()), _in_time(mdp, policy))[0]
     _require_end(mdp, policy)
     return _solved(mdp, policy)
 
@@ -163,7 +165,7 @@ def occupancy(mdp: MDP, policy: Any, *, normalize: bool = False) -> Array:
 
 
 def iterative_evaluation(
-    mdp: MDP, policy: Any, *, tolerance: float | None = None, max_iterations: int = 100_000
+    mdp: MDP, policy: Any, *, tolerance: float | None = None, max_iterations: int = MOST_SWEEPS
 ) -> Solution:
     """V^pi by V <- T^pi V from 0, until the residual is at most `tolerance` (None: what the dtype can tell).
 
@@ -173,7 +175,7 @@ def iterative_evaluation(
     if mdp.horizon is not None:
         return _exact(mdp, v_pi(mdp, policy), _in_time(mdp, policy))
     _require_end(mdp, policy)
-    values, iterations = _iterate(
+    values, iterations = iterate(
         mdp, lambda values: expectation_backup_v(mdp, policy, values), tolerance, max_iterations
     )
     return Solution(values, policy, iterations, residual(mdp, values, policy))
@@ -195,15 +197,15 @@ def greedy(q_values: Array, *, tolerance: float | None = None) -> Array:
     return best / jnp.sum(best, axis=-1, keepdims=True, dtype=q_values.dtype)
 
 
-def value_iteration(mdp: MDP, *, tolerance: float | None = None, max_iterations: int = 100_000) -> Solution:
+def value_iteration(mdp: MDP, *, tolerance: float | None = None, max_iterations: int = MOST_SWEEPS) -> Solution:
     """V* by V <- T* V from 0, until the residual is at most `tolerance` (None: what the dtype can tell).
 
     Reference: Sutton & Barto 2018, section 4.4. With a horizon it takes H sweeps, backwards in time, and is exact.
     """
     if mdp.horizon is not None:
-        values, _ = _backwards(mdp, lambda q_values, _: (jnp.max(q_values, axis=-1), ()), None)
+        values, _ = backwards(mdp, lambda q_values, _: (jnp.max(q_values, axis=-1), ()), None)
         return _exact(mdp, values, greedy(_lookaheads(mdp, values)))
-    values, iterations = _iterate(mdp, lambda values: optimality_backup_v(mdp, values), tolerance, max_iterations)
+    values, iterations = iterate(mdp, lambda values: optimality_backup_v(mdp, values), tolerance, max_iterations)
     return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
 
 
@@ -233,7 +235,7 @@ def policy_iteration(mdp: MDP, *, max_iterations: int = 1_000) -> Solution:
 
 
 def modified_policy_iteration(
-    mdp: MDP, *, sweeps: int = 10, tolerance: float | None = None, max_iterations: int = 100_000
+    mdp: MDP, *, sweeps: int = 10, tolerance: float | None = None, max_iterations: int = MOST_SWEEPS
 ) -> Solution:
     """V* by making the policy greedy, then `sweeps` times V <- T^pi V; with 1 it is value iteration.
 
@@ -244,27 +246,30 @@ def modified_policy_iteration(
     if sweeps < 1:
         raise ValueError(f"sweeps={sweeps} must be at least 1")
 
-    def iterate(values: Array) -> Array:
+    def improve(values: Array) -> Array:
         q_values = lookahead(mdp, values)
         policy = jax.nn.one_hot(jnp.argmax(q_values, axis=-1), mdp.actions, dtype=values.dtype)
         first = jnp.max(q_values, axis=-1)  # the first sweep
         return jax.lax.fori_loop(1, sweeps, lambda _, v: expectation_backup_v(mdp, policy, v), first)
 
-    values, iterations = _iterate(mdp, iterate, tolerance, max_iterations)
+    values, iterations = iterate(mdp, improve, tolerance, max_iterations)
     return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
 
 
 def v_star(mdp: MDP) -> Array:
-    """V* `[S]`: that of the policy which value iteration finds, solved exactly; with a horizon `[H + 1, S]`.
+    """V* `[S]`: of the policy that policy iteration finds, or where that does not end value iteration, solved exactly.
 
-    Its `jax.grad` is that of the optimal policy held fixed, as the envelope theorem has it. Reference: Sutton & Barto
-    2018, eq. 3.19.
+    With a horizon `[H + 1, S]`. Its `jax.grad` is that of the optimal policy held fixed, as the envelope theorem has
+    it. Reference: Sutton & Barto 2018, eq. 3.19.
     """
     if mdp.horizon is not None:
         return value_iteration(mdp).values
-    found = jax.lax.stop_gradient(value_iteration(jax.lax.stop_gradient(mdp)))
-    solved = _solved(mdp, found.policy)
-    return jnp.where(residual(mdp, solved) <= 2 * found.residual + _slack(solved), solved, found.values)
+    held = jax.lax.stop_gradient(mdp)
+    found = policy_iteration(held).values
+    first = jnp.where((held.discount < 1) & jnp.all(jnp.isfinite(found)), found, 0)
+    values, _ = iterate(held, lambda values: optimality_backup_v(held, values), None, MOST_SWEEPS, first)
+    solved = _solved(mdp, greedy(lookahead(held, values)))
+    return jnp.where(residual(held, solved) <= 2 * residual(held, values) + _slack(values), solved, values)
 
 
 def q_star(mdp: MDP) -> Array:
@@ -306,9 +311,7 @@ def _in_time(mdp: MDP, policy: Array) -> Array:
     return jnp.broadcast_to(policy, (mdp.horizon or 0, mdp.states, mdp.actions))
 
 
-def _backwards(
-    mdp: MDP, valued: Callable[[Array, Array], tuple[Array, Any]], policy: Array | None
-) -> tuple[Array, Any]:
+def backwards(mdp: MDP, valued: Callable[[Array, Array], tuple[Array, Any]], policy: Array | None) -> tuple[Array, Any]:
     """Values `[H + 1, S]` from the last step to the first: `valued` of Q `[S, A]` and the policy of that time."""
 
     def step(values: Array, pi: Array) -> tuple[Array, tuple[Array, Any]]:
@@ -331,10 +334,10 @@ def _exact(mdp: MDP, values: Array, policy: Array) -> Solution:
     return Solution(values, policy, jnp.int32(mdp.horizon), jnp.zeros((), values.dtype))
 
 
-def _iterate(
-    mdp: MDP, step: Callable[[Array], Array], tolerance: float | None, max_iterations: int
+def iterate(
+    mdp: MDP, step: Callable[[Array], Array], tolerance: float | None, max_iterations: int, first: Array | None = None
 ) -> tuple[Array, Array]:
-    """The values from 0 on until a step changes none by more than the tolerance, and how many steps that took."""
+    """Values from `first` (None: 0) until a step changes none by more than the tolerance, and how many that took."""
     if tolerance is not None and not tolerance >= 0:
         raise ValueError(f"tolerance={tolerance} must be at least 0")
 
@@ -347,7 +350,7 @@ def _iterate(
         after = step(values)
         return after, jnp.max(jnp.abs(after - values)), iterations + 1
 
-    first = jnp.zeros(mdp.states, mdp.transition.dtype)
+    first = jnp.zeros(mdp.states, mdp.transition.dtype) if first is None else first
     values, _, iterations = jax.lax.while_loop(going_on, once, (first, jnp.asarray(jnp.inf, first.dtype), jnp.int32(0)))
     return values, iterations
 

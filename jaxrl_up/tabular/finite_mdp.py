@@ -11,7 +11,7 @@ import numpy as np
 from flax import struct
 from jax.core import Tracer
 
-from jaxrl_up.tabular.grid_layout import Layout
+from jaxrl_up.tabular.layout import Layout
 from jaxrl_up.types import Array
 
 
@@ -145,9 +145,8 @@ def mdp(
     start = _start(start, terminal)
     dtype = jnp.result_type(transition, reward, discount, start)
     horizon = None if horizon is None else int(horizon)
-    made = MDP(
-        *(jnp.asarray(x, dtype) for x in (transition, reward, start, discount)), jnp.asarray(terminal), horizon, layout
-    )
+    transition, reward, start, discount = (jnp.asarray(x, dtype) for x in (transition, reward, start, discount))
+    made = MDP(transition, reward, start, discount, jnp.asarray(terminal), horizon, layout)
     check(made)
     return made
 
