@@ -22,10 +22,13 @@ def as_env(mdp: MDP, *, features: Any = None, name: str = "MDP") -> envs.Env:
     say. The tables are `env.params`, traced leaves: of one size all MDPs are one program, and `vmap` runs over many.
     Raises `ValueError` for features that are not one row a state.
     """
-    params: dict[str, Any] = {
-        "transition": mdp.transition, "reward": mdp.reward, "start": mdp.start,
+    over = mdp.terminal.reshape(-1, *[1] * (mdp.reward.ndim - 1))
+    params: dict[str, Any] = {  # of terminal states nothing is read, but parameters are numbers
+        "transition": jnp.where(mdp.terminal[:, None, None], 0, mdp.transition),
+        "reward": jnp.where(over, 0, mdp.reward),
+        "start": mdp.start,
         "terminal": mdp.terminal.astype(jnp.float32),
-    }  # fmt: skip
+    }
     space: envs.Space = envs.Discrete(mdp.states)
     if features is not None:
         features = jnp.asarray(features, jnp.float32)

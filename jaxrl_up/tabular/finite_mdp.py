@@ -208,14 +208,17 @@ def _check_rows(what: str, rows: np.ndarray, read: np.ndarray) -> None:
 
 
 def _real(x: Any, what: str) -> Any:
-    """An array of floats, of what `jnp.asarray` makes one; raises ValueError for what is none."""
-    try:
+    """An array of floats; raises ValueError for what is none."""
+    if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x)):  # which may be traced
         x = jnp.asarray(x)
-    except (TypeError, ValueError):
-        raise ValueError(f"{what} is an array of numbers, all rows of one length, got {type(x).__name__}") from None
-    if jnp.issubdtype(x.dtype, jnp.complexfloating) or not jnp.issubdtype(x.dtype, jnp.number):
+    else:
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise ValueError(f"{what} is an array of numbers, all rows of one length") from None
+    if x.dtype.kind not in "iufV":
         raise ValueError(f"{what} is an array of numbers, got {x.dtype}")
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
+    return jnp.asarray(x, None if jnp.issubdtype(x.dtype, jnp.floating) else float)
 
 
 def _mask(terminal: Any, states: int) -> Any:
@@ -265,6 +268,10 @@ def as_policy(mdp: MDP, policy: Any) -> Array:
     """
     given = policy if isinstance(policy, jax.Array) else np.asarray(policy)
     if given.shape == (mdp.states,) and jnp.issubdtype(given.dtype, jnp.integer):
+        wrong = [] if isinstance(given, Tracer) else np.flatnonzero((given < 0) | (given >= mdp.actions))
+        if len(wrong):
+            action, last = int(given[wrong[0]]), mdp.actions - 1
+            raise ValueError(f"policy holds action {action} in state {wrong[0]}: they go from 0 to {last}")
         return jax.nn.one_hot(given, mdp.actions, dtype=mdp.transition.dtype)
     policy = _real(policy, "policy")
     shapes = [(mdp.states, mdp.actions)] + ([] if mdp.horizon is None else [(mdp.horizon, mdp.states, mdp.actions)])
@@ -280,4 +287,5 @@ def _check_policy(policy: np.ndarray) -> None:
     wrong = ~np.isfinite(policy).all(-1) | (policy < -1e-6).any(-1) | (np.abs(policy.sum(-1) - 1) > 1e-4)
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"policy{list(where)} is {policy[where].tolist()}: a row of probabilities sums to 1")
+        row = ", ".join(f"{x:g}" for x in policy[where])
+        raise ValueError(f"policy{list(where)} is [{row}]: a row of probabilities sums to 1")
