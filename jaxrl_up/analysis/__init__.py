@@ -35,6 +35,7 @@ from jaxrl_up.analysis.drawing import gif_steps as gif_steps
 from jaxrl_up.analysis.drawing import observation_text as observation_text
 from jaxrl_up.analysis.drawing import record_episode as record_episode
 from jaxrl_up.analysis.drawing import write_gif as write_gif
+from jaxrl_up.analysis.grid_plots import plot_grid as plot_grid
 from jaxrl_up.analysis.plots import plot_curves as plot_curves
 from jaxrl_up.analysis.report import write_report as write_report
 from jaxrl_up.analysis.sweep_plots import is_logarithmic as is_logarithmic

@@ -14,7 +14,8 @@ from jaxrl_up import ALGORITHMS, run, tabular
 WORLD = tabular.from_grid(["...G", ".#.P", "S..."], discount=0.99, step_reward=-0.04, slip=0.2)
 ALPHA = 0.05  # of discrete SAC, in reward per nat
 FIELDS = {"gamma": 0.99}
-OFF_POLICY = {"total_steps": 60_000, "learning_rate": 1e-3, "epsilon_end": 0.2, "double": True, "hidden": (64,)}
+BATCH = {"batch_size": 256, "hidden": (64,), "total_steps": 60_000}
+OFF_POLICY = BATCH | {"total_steps": 150_000, "learning_rate": 1e-4, "epsilon_end": 0.5, "target_every": 200}
 OWN = {
     "vpg": {"total_steps": 100_000, "num_envs": 16},
     "a2c": {"total_steps": 150_000, "num_envs": 16},
@@ -23,7 +24,7 @@ OWN = {
     "dqn": OFF_POLICY,
     "c51": OFF_POLICY | {"v_min": -2.0, "v_max": 1.0},
     "qr_dqn": OFF_POLICY | {"num_quantiles": 16},
-    "sac_discrete": {"total_steps": 40_000, "learn_alpha": False, "alpha": ALPHA, "hidden": (64,)},
+    "sac_discrete": BATCH | {"learn_alpha": False, "alpha": ALPHA},
 }
 DISCRETE = [
     name for name, algo in ALGORITHMS.items() if "Discrete" in algo.action_spaces and name not in ("value_fitting",)
