@@ -170,15 +170,16 @@ def _environment(table: Mapping[str, Any]) -> Env:
     if not envs.is_named(name, table["wrappers"]):
         what = f"the environment {name!r}" + (f" with {', '.join(table['wrappers'])}" if table["wrappers"] else "")
         raise ValueError(f"{what} is not one that is built by name; give it from Python: resume(directory, env=...)")
-    return build_environment(table)
+    return build_environment(name, table)
 
 
-def build_environment(table: Mapping[str, Any], **changes: Any) -> Env:
-    """Build the environment of a run again, by its names, with `changes` in place of options of `envs.make`.
+def build_environment(name: str, table: Mapping[str, Any], **changes: Any) -> Env:
+    """Build the environment of a run again, as its table in config.toml says, with `changes` of options of `envs.make`.
 
-    `table` is that of its config.toml. Raises `ValueError` as `envs.make` and `envs.wrap` do.
+    Raises `ValueError` as `envs.make` and `envs.wrap` do.
     """
-    return envs.wrap(envs.make(table["name"], **{**environment_options(table), **changes}), table["wrappers"])
+    env = envs.make(name, **{**environment_options(table), **changes})
+    return envs.wrap(env, table.get("wrappers", ()))
 
 
 def is_built_by_name(env: Env) -> bool:
@@ -187,7 +188,7 @@ def is_built_by_name(env: Env) -> bool:
     if not envs.is_named(env.name, env.spec.wrappers):
         return False
     try:
-        return toml_value(describe_environment(build_environment(table)))["environment"] == table
+        return toml_value(describe_environment(build_environment(env.name, table)))["environment"] == table
     except (ValueError, TypeError):  # another one that has the name of one of the package's
         return False
 

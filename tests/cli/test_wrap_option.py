@@ -67,7 +67,7 @@ def test_it_is_evaluated_watched_and_exported(directory, tmp_path, capsys):
     for words in ("evaluate {} --episodes 3", "evaluate {} --episodes 3 --env.max_steps 20", "watch {} --text"):
         assert main(shlex.split(words.format(directory))) == 0
     assert main(["watch", str(directory), "--out", str(tmp_path / "episode.gif")]) == 0
-    assert "return 0 in 6 steps, truncated, seed 3" in capsys.readouterr().out
+    assert "return 0 in 6 steps, time limit, seed 3" in capsys.readouterr().out
     assert main(["export", str(directory), out]) == 0
     assert main(["evaluate", str(directory), "--env.max_steps", "5"]) == 2
     assert "time_limit(6) has no effect" in capsys.readouterr().err
@@ -120,14 +120,13 @@ def test_an_ejected_script_builds_the_wrapped_environment(tmp_path, monkeypatch,
     assert main(["eject", "a2c", "mine.py", "--env", ENV, *wraps]) == 0
     options = ["--total-steps", "2048", "--seeds", "1", "--directory"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for more, place in (([], "own"), (["--wrap", "time_left"], "other")):
-        script = [sys.executable, "mine.py", *more, *options, place]
-        done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    script = [sys.executable, "mine.py", *options, "own"]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert main(["train", "a2c", "--env", ENV, *wraps, *options, "package", "--no-progress"]) == 0
     assert Path("own/progress.csv").read_bytes() == Path("package/progress.csv").read_bytes()
-    recorded = [tomllib.loads(Path(x, "config.toml").read_text())["environment"]["wrappers"] for x in ("own", "other")]
-    assert recorded == [["frame_stack(2)", "clip_reward(-1, 0.5)"], ["time_left"]]
+    recorded = tomllib.loads(Path("own/config.toml").read_text(encoding="utf-8"))["environment"]["wrappers"]
+    assert recorded == ["frame_stack(2)", "clip_reward(-1, 0.5)"]
     config = ["--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine.py")]
     for command in (["format", "--check"], ["check", "--no-cache"]):
         words = [sys.executable, "-m", "ruff", *command, *config]

@@ -47,7 +47,7 @@ def directory(tmp_path_factory):
 )
 def test_a_config_builds_its_wrapped_environment_again(env):
     table = tomllib.loads(to_toml(describe_environment(env)))["environment"]
-    again = build_environment(table)
+    again = build_environment(table["name"], table)
     assert again.spec == env.spec
     jax.tree.map(np.testing.assert_array_equal, again.params, env.params)
     assert is_built_by_name(env)

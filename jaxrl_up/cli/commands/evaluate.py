@@ -112,7 +112,7 @@ def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     """
     if not options:
         return run.env
-    env = build_environment(run.tables["environment"], **options)
+    env = build_environment(run.env.name, run.tables["environment"], **options)
     for what, old, new in (
         ("observation", acting_space(run.env), acting_space(env)),
         ("action", run.env.action_space, env.action_space),

@@ -150,7 +150,7 @@ def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
             raise ValueError(f"env.{name}={shown(value)} must be {wanted}")
     if all(name in env.params for name in params):
         return (env.with_params(**params) if params else env), config
-    return build_environment(_table(env), **params), config
+    return build_environment(env.name, _table(env), **params), config
 
 
 def options(env: Env) -> dict[str, Any]:
