@@ -225,9 +225,7 @@ def _check_environment(path: Path, env: Env, tables: Mapping[str, Any]) -> None:
 
 def _with_six_digits(wrapper: str) -> str:
     """A wrapper as runs recorded it that kept no more of its numbers."""
-    return re.sub(
-        r"-?\d+(\.\d+)?(e[-+]\d+)?", lambda found: f"{float(found[0]):g}" if "." in found[0] else found[0], wrapper
-    )
+    return re.sub(r"-?\d+\.\d+(e[-+]\d+)?", lambda number: f"{float(number[0]):g}", wrapper)
 
 
 LIMITS = ("max_steps_in_episode",)  # gymnax's names for the time limit
