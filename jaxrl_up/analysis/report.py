@@ -78,10 +78,10 @@ def _contents(directory: Path) -> dict[str, Any]:
     last = {name: values[:, -1] for name, values in columns.items()}
     tables = read_config(directory, missing_ok=True)
     run, environment = tables.get("run", {}), tables.get("environment", {})
-    algorithm, name = run.get("algorithm", ""), environment.get("name", "")
+    algorithm, name, wrappers = run.get("algorithm", ""), environment.get("name", ""), environment.get("wrappers", [])
     lanes, steps = _lanes(columns, axes), int(last["env_steps"][0])
     return {
-        "title": f"{algorithm} on {name}" if algorithm and name else directory.resolve().name,
+        "title": f"{algorithm} on {' + '.join((name, *wrappers))}" if algorithm and name else directory.resolve().name,
         "directory": directory,
         "place": str(directory.absolute()),
         "config_path": str(directory.absolute() / "config.toml"),
@@ -103,7 +103,7 @@ def _contents(directory: Path) -> dict[str, Any]:
         **_times(directory, len(lanes)),
         "tables": tables,
         "in_sweep": "grid" in tables or is_part(directory),
-        "is_named": algorithm in ALGORITHMS and name in envs.names() and not environment.get("wrappers"),
+        "is_named": algorithm in ALGORITHMS and envs.is_named(name, wrappers),
         "settings": list(_settings(tables)),
     }
 

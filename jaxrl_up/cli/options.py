@@ -54,7 +54,10 @@ class Parser(argparse.ArgumentParser):
             options = dict(source.options)
             stochastic = {"stochastic": not options.pop("deterministic")} if "deterministic" in options else {}
             fields = {f"config.{name}": value for name, value in source.fields.items()}
-            self.set_defaults(env=source.environment, **stochastic, **options, **fields)
+            self.set_defaults(
+                env=source.environment, wrappers=source.wrappers, parameters=source.parameters, **stochastic, **options,
+                **fields,
+            )  # fmt: skip
 
     def parse(self, arguments: list[str]) -> argparse.Namespace | None:
         """Parse, or print help and return None. Where something will be compiled, the compilation cache is then on."""
@@ -217,6 +220,35 @@ def check_env(name: str) -> None:
         raise UsageError(
             f"there is no environment {name!r}.{did_you_mean(name, envs.names())} `jaxrl-up envs` lists them"
         )
+
+
+def add_environment(parser: Parser, group: Any, default: str, parameter: str) -> None:
+    """Add the options that say what is trained on; `build_env` builds it. `parameter` is the help of `--env.NAME`."""
+    from jaxrl_up.envs import wrapper_usages
+
+    parser.add(group, "--env", default=default, metavar="ENV", help=f"environment (default {default})")
+    group.add_argument("--env.NAME", dest="_", metavar="VALUE", default=argparse.SUPPRESS, help=parameter)
+    parser.add(group, "--wrap", action="append", metavar="NAME[=VALUE]",
+               help=f"wrap the environment; may be repeated, the first is applied first (none: leave away those of "
+               f"--recipe or --from): {', '.join(wrapper_usages())}")  # fmt: skip
+    parser.set_defaults(wrappers=(), parameters={})
+
+
+def build_env(options: argparse.Namespace, env_options: dict[str, Any]) -> Any:
+    """The environment of `add_environment`, with the parameters of `take_env_options`.
+
+    What is not given is as `--recipe` or `--from` say; wrappers that are given replace all that they say. Raises
+    `UsageError` for `none` among other wrappers, and `ValueError` for what `envs.make` and `envs.wrap` do not take.
+    """
+    from jaxrl_up import envs
+
+    wrappers = options.wrappers if options.wrap is None else options.wrap
+    if "none" in wrappers:
+        if len(wrappers) > 1:
+            raise UsageError("--wrap none leaves all wrappers away: give no other")
+        wrappers = ()
+    envs.parse_wrappers(wrappers)
+    return envs.wrap(envs.make(options.env, **{**options.parameters, **env_options}), wrappers)
 
 
 def place_of(options: argparse.Namespace, what: str) -> Path | None:

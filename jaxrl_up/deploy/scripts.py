@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import keyword
+import shlex
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -24,7 +27,7 @@ from jaxrl_up.types import Algorithm
 HEADER = """\
 # {name}.py: {algo} of jaxrl_up {version} as a file of your own, by `jaxrl-up eject`. Until you change it,
 #
-#     python {name}.py --env {env} --seeds 8 --directory runs/{name}
+#     python {name}.py --env {env} --seeds 8 --directory runs/{name}{options}
 #
 # gives the numbers of `jaxrl-up train {algo}` with the same options.
 # Its records say "{name}", so that they are not taken for those of the package's own.
@@ -36,13 +39,15 @@ def main() -> None:
     """Train on several seeds at once and print the score: the interquartile mean over seeds, with a 95% interval."""
     parser = argparse.ArgumentParser(description="Train {name} on an environment, several seeds at once.")
     parser.add_argument("--env", default="{env}", help="environment; `jaxrl-up envs` lists them")
+    parser.add_argument("--wrap", action="append", metavar="NAME[=VALUE]", help="wrap it; the first is applied first")
     parser.add_argument("--seeds", type=int, default=8, help="how many")
     parser.add_argument("--total-steps", type=int, default=Config.total_steps, help="environment steps of each seed")
     parser.add_argument("--directory", help="where to write config, progress and curve; must not hold a run")
     options = parser.parse_args()
     use_all_cores(runs=options.seeds)  # before any JAX computation
     config = Config(total_steps=options.total_steps)
-    result = run({record}, envs.make(options.env), config, seeds=options.seeds, directory=options.directory)
+    {default}env = envs.wrap(options.env, options.wrap or {wrappers})
+    result = run({record}, env, config, seeds=options.seeds, directory=options.directory)
     print(f"score {{result.score}}")
 
 
@@ -52,14 +57,17 @@ if __name__ == "__main__":
 MAIN_IMPORTS = {"envs", "run", "use_all_cores"}
 
 
-def eject(algo: Algorithm | str, path: str | Path, env: str | None = None, force: bool = False) -> Path:
+def eject(
+    algo: Algorithm | str, path: str | Path, env: str | None = None, force: bool = False, wrappers: Sequence[str] = ()
+) -> Path:
     """Write an algorithm of the package as a script that trains it on `env`, unless told otherwise when it runs.
 
     The script equals the algorithm's own file but for the name in the record, which is that of the script, and a
-    `main`. `env` is by default CartPole-v1, or Pendulum-v1 for continuous actions; `force` overwrites. Raises
-    `ValueError` for an environment that does not exist or that the algorithm cannot act in, for a name that cannot be
-    imported or hides another module and for a `force` that is no flag, `FileExistsError` for a file that is there
-    already, and `OSError` for one that cannot be written. Nothing is written then.
+    `main`. `env` is by default CartPole-v1, or Pendulum-v1 for continuous actions, wrapped as `envs.wrap` does with
+    `wrappers`; `force` overwrites. Raises `ValueError` for an environment or wrapper that does not exist or that does
+    not fit the algorithm, for a name that cannot be imported or hides another module and for a `force` that is no flag,
+    `FileExistsError` for a file that is there already, and `OSError` for one that cannot be written. Nothing is written
+    then.
     """
     algo, path, force = find_algorithm(algo), expand(path), flag("force", force)
     env = env or ("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
@@ -68,8 +76,8 @@ def eject(algo: Algorithm | str, path: str | Path, env: str | None = None, force
         raise ValueError(
             f"there is no environment {env!r}.{did_you_mean(env, envs.names())} `jaxrl-up envs` lists them"
         )
-    check_support(algo, envs.make(env))
-    text = script(algo, path.stem, env)
+    check_support(algo, envs.wrap(env, wrappers))
+    text = script(algo, path.stem, env, wrappers)
     try:
         write_atomically(path, text, replace=force)
     except FileExistsError:
@@ -79,7 +87,7 @@ def eject(algo: Algorithm | str, path: str | Path, env: str | None = None, force
     return path
 
 
-def script(algo: Algorithm, name: str, env: str) -> str:
+def script(algo: Algorithm, name: str, env: str, wrappers: Sequence[str] = ()) -> str:
     """The text of the script `<name>.py` for an algorithm of the package, with all fields of its config written out."""
     text = inspect.getsource(sys.modules[algo.Config.__module__])
     tree, lines = ast.parse(text), text.splitlines()
@@ -100,6 +108,10 @@ def script(algo: Algorithm, name: str, env: str) -> str:
         needed["typing"] = {"Any"}
     _import(lines, tree, needed)
     about = {"name": name, "env": env, "algo": algo.name, "record": variable, "version": __version__}
+    about["options"] = "".join(f" \\\n#         --wrap {shlex.quote(wrapper)}" for wrapper in wrappers)
+    entries = "".join(f"        {json.dumps(wrapper)},\n" for wrapper in wrappers)
+    about["default"] = f"wrappers = [\n{entries}    ]\n    " if wrappers else ""
+    about["wrappers"] = "wrappers" if wrappers else "[]"
     return HEADER.format(**about) + "\n".join(lines) + "\n" + MAIN.format(**about)
 
 

@@ -5,8 +5,8 @@ state, obs = env.reset(key)
 state, step = env.step(key, state, action)      # a TimeStep; the next episode starts by itself
 heavier = env.with_params(masspole=0.5)         # physics is data: the same compiled program
 
-A wrapper comes in in `wrappers`, a space in `spaces`, a suite of environments as a file of `suites` with its names in
-`suites.registry`. One of your own needs none of it: `from_functions`.
+A wrapper comes in in `wrappers`, with its name in `wrapping`, a space in `spaces`, a suite of environments as a file of
+`suites` with its names in `suites.registry`. One of your own needs none of it: `from_functions`.
 """
 
 from jaxrl_up.envs import probes as probes
@@ -82,3 +82,7 @@ from jaxrl_up.envs.wrappers import time_limit as time_limit
 from jaxrl_up.envs.wrappers import to_bounds as to_bounds
 from jaxrl_up.envs.wrappers import unit_action as unit_action
 from jaxrl_up.envs.wrappers import unit_space as unit_space
+from jaxrl_up.envs.wrapping import is_named as is_named
+from jaxrl_up.envs.wrapping import parse_wrappers as parse_wrappers
+from jaxrl_up.envs.wrapping import wrap as wrap
+from jaxrl_up.envs.wrapping import wrapper_usages as wrapper_usages

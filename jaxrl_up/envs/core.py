@@ -159,10 +159,14 @@ class Env:
         """The length at which episodes are truncated; None where there is no limit."""
         return self.spec.max_steps
 
+    @property
+    def full_name(self) -> str:
+        """The name with the wrappers, as `Breakout-MinAtar + frame_stack(4)`."""
+        return " + ".join((self.name, *self.spec.wrappers))
+
     def __repr__(self) -> str:
-        wrappers = "".join(f" + {name}" for name in self.spec.wrappers)
         return (
-            f"Env({self.name}{wrappers}, obs={self.observation_space}, action={self.action_space}, "
+            f"Env({self.full_name}, obs={self.observation_space}, action={self.action_space}, "
             f"max_steps={self.max_steps}, params={sorted(self.params)})"
         )
 

@@ -48,7 +48,7 @@ class Reporter:
         if self.stream.isatty():
             self.display = _Display(self.stream, self.total_steps)
         self._say(
-            f"{self.algo.name} on {self.env.name}: {count(len(self.seeds), 'seed')} x {self.total_steps:,} steps "
+            f"{self.algo.name} on {self.env.full_name}: {count(len(self.seeds), 'seed')} x {self.total_steps:,} steps "
             f"on {count(len(jax.devices()[: len(self.seeds)]), f'{jax.default_backend()} device')}, compiling ..."
         )
         if self.display is not None:

@@ -103,7 +103,7 @@ def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int, kept: bo
 def memory_lines(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> list[str]:
     """What a run takes, for people."""
     needed, free = need(algo, env, config), available()
-    lines = [f"{algo.name} on {env.name}: {seeds} seed(s), {config.total_steps:,} steps each"]
+    lines = [f"{algo.name} on {env.full_name}: {seeds} seed(s), {config.total_steps:,} steps each"]
     lines.append(f"a seed         {readable(needed.per_seed)}")
     if needed.per_transition is not None:
         lines.append(f"its replay     {readable(needed.replay)}, {needed.per_transition:.1f} bytes a transition")

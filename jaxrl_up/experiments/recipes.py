@@ -8,6 +8,7 @@ A recipe is a TOML file. Those of `configs/<algorithm>/<name>.toml` come with th
     preset = "spinup"   # the fields to start from (default: the algorithm's defaults)
     seeds = 10          # how many it is measured with (default 10)
     bar = -220.0        # the IQM of returns it is held to (default: none)
+    wrappers = ["time_limit=100", "frame_stack=2"]  # of the environment, the first applied first (default: none)
 
     [parameters]        # of the environment
     [config]            # fields that differ from the preset; "none" is None
@@ -40,12 +41,20 @@ KEYS = {
     "preset": str,
     "seeds": int,
     "bar": float,
+    "wrappers": tuple,
     "parameters": dict,
     "config": dict,
     "expected": dict,
 }
 EXPECTED_KEYS = {"iqm": float, "interval": list, "worst": float, "seeds": int, "env_steps": int, "command": str}
-KINDS = {str: "text", int: "a whole number", float: "a number", dict: "a table", list: "two numbers"}
+KINDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    dict: "a table",
+    list: "two numbers",
+    tuple: "a list of texts",
+}
 
 
 class Expected(NamedTuple):
@@ -97,7 +106,7 @@ def load_recipe(name: str | Path) -> Recipe:
     path = recipe_path(name)
     table, config = _read(path)
     try:
-        env = envs.make(table["environment"], **table.get("parameters", {}))
+        env = envs.wrap(envs.make(table["environment"], **table.get("parameters", {})), table.get("wrappers", []))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
     name = "/".join(path.absolute().with_suffix("").parts[-2:])
@@ -132,6 +141,7 @@ def _read(path: Path) -> tuple[dict[str, Any], PyTree]:
             table["seeds"] = whole("seeds", table["seeds"])
         if "expected" in table:
             _check(table["expected"], EXPECTED_KEYS, EXPECTED_KEYS)
+        envs.parse_wrappers(table.get("wrappers", []))
         return table, recipe_config(table)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
@@ -154,11 +164,12 @@ def recipe_expected(table: Mapping[str, Any]) -> Expected | None:
 
 
 def recipe_source(name: str | Path) -> Source:
-    """A recipe, to run it; raises as `load_recipe` does, but does not look at its environment."""
+    """A recipe, to run it; raises as `load_recipe` does, but does not build its environment."""
     table = read_recipe(name)
     options = {"seeds": table.get("seeds", SEEDS)} | ({"preset": table["preset"]} if "preset" in table else {})
     fields = {name: from_toml(value) for name, value in table.get("config", {}).items()}
-    return Source(table["algorithm"], table["environment"], table.get("parameters", {}), fields, options)
+    wrappers = tuple(table.get("wrappers", ()))
+    return Source(table["algorithm"], table["environment"], table.get("parameters", {}), fields, options, wrappers)
 
 
 def _check(table: Mapping[str, Any], kinds: Mapping[str, type], required: Any) -> None:
@@ -174,6 +185,8 @@ def _check(table: Mapping[str, Any], kinds: Mapping[str, type], required: Any) -
 
 
 def _is_kind(value: Any, kind: type) -> bool:
+    if kind is tuple:
+        return isinstance(value, list) and all(isinstance(x, str) for x in value)
     if kind is list:
         return isinstance(value, list) and len(value) == 2 and all(_is_kind(x, float) for x in value)
     if kind is int:

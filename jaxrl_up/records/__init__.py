@@ -31,7 +31,9 @@ from jaxrl_up.records.result import RunResult as RunResult
 from jaxrl_up.records.run_spec import LIMITS as LIMITS
 from jaxrl_up.records.run_spec import RunSpec as RunSpec
 from jaxrl_up.records.run_spec import Source as Source
+from jaxrl_up.records.run_spec import build_environment as build_environment
 from jaxrl_up.records.run_spec import environment_options as environment_options
+from jaxrl_up.records.run_spec import is_built_by_name as is_built_by_name
 from jaxrl_up.records.run_spec import load_part as load_part
 from jaxrl_up.records.run_spec import load_run as load_run
 from jaxrl_up.records.run_spec import read_config as read_config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -125,6 +126,7 @@ class Source(NamedTuple):
     parameters: dict[str, Any]  # of the environment
     fields: dict[str, Any]  # of the config
     options: dict[str, Any]  # of `run`: seeds, preset, num_evals, ...
+    wrappers: tuple[str, ...] = ()  # as `envs.wrap` takes them
 
 
 def run_source(directory: str | Path) -> Source:
@@ -134,14 +136,15 @@ def run_source(directory: str | Path) -> Source:
         run, environment = dict(tables["run"]), tables["environment"]
         if "grid" in tables:
             raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
-        if environment["wrappers"] or any(isinstance(value, dict) for value in tables["config"].values()):
+        name, wrappers = environment["name"], tuple(environment["wrappers"])
+        own = not envs.is_named(name, wrappers) or any(isinstance(value, dict) for value in tables["config"].values())
+        if own:
             raise ValueError(f"{path} has a network or an environment of your own: repeat the run from Python")
-        fields = {name: from_toml(value) for name, value in tables["config"].items()}
-        parameters = {name: x for name, x in environment_options(environment).items() if x is not None}
-        options = {name: from_toml(run[name]) for name in RECORDED if name in run and name not in ("stages", "preset")}
-        return Source(
-            run["algorithm"], environment["name"], parameters, fields, {"seeds": tuple(run["seeds"])} | options
-        )
+        fields = {key: from_toml(value) for key, value in tables["config"].items()}
+        parameters = {key: x for key, x in environment_options(environment).items() if x is not None}
+        options = {key: from_toml(run[key]) for key in RECORDED if key in run and key not in ("stages", "preset")}
+        options = {"seeds": tuple(run["seeds"])} | options
+        return Source(run["algorithm"], name, parameters, fields, options, wrappers)
     except KeyError as error:
         raise ValueError(f"{path}: {error} is missing") from None
     except TypeError as error:
@@ -164,14 +167,34 @@ def _algorithm(name: str) -> Algorithm:
 
 def _environment(table: Mapping[str, Any]) -> Env:
     name = table["name"]
-    if name not in envs.names() or table["wrappers"]:
+    if not envs.is_named(name, table["wrappers"]):
         what = f"the environment {name!r}" + (f" with {', '.join(table['wrappers'])}" if table["wrappers"] else "")
         raise ValueError(f"{what} is not one that is built by name; give it from Python: resume(directory, env=...)")
-    return envs.make(name, **environment_options(table))
+    return build_environment(name, table)
+
+
+def build_environment(name: str, table: Mapping[str, Any], **changes: Any) -> Env:
+    """Build the environment of a run again, as its table in config.toml says, with `changes` of options of `envs.make`.
+
+    Raises `ValueError` as `envs.make` and `envs.wrap` do.
+    """
+    env = envs.make(name, **{**environment_options(table), **changes})
+    return envs.wrap(env, table.get("wrappers", ()))
+
+
+def is_built_by_name(env: Env) -> bool:
+    """Whether `build_environment` gives an environment again, as far as config.toml says what it is."""
+    table = toml_value(describe_environment(env))["environment"]
+    if not envs.is_named(env.name, env.spec.wrappers):
+        return False
+    try:
+        return toml_value(describe_environment(build_environment(env.name, table)))["environment"] == table
+    except (ValueError, TypeError):  # another one that has the name of one of the package's
+        return False
 
 
 def environment_options(table: Mapping[str, Any]) -> dict[str, Any]:
-    """What `envs.make` needs beside the name to build the environment of a run again."""
+    """What `envs.make` needs beside the name to build the environment of a run again, before it is wrapped."""
     static = {key: from_toml(value) for key, value in table.get("static", {}).items() if key not in LIMITS}
     params = {key: from_toml(value) for key, value in table.get("params", {}).items()}
     return {"max_steps": from_toml(table["max_steps"]), **static, **params}
@@ -189,6 +212,8 @@ def _check_environment(path: Path, env: Env, tables: Mapping[str, Any]) -> None:
     """Raise `ValueError` if the environment is not what the run has recorded."""
     now = toml_value(describe_environment(env))["environment"]
     then = tables["environment"]
+    if then.get("wrappers") == [_with_six_digits(text) for text in now["wrappers"]]:
+        now["wrappers"] = then["wrappers"]
     for key in {**then, **now}:
         if then.get(key) != now.get(key):
             was, is_now = then.get(key), now.get(key)
@@ -196,6 +221,11 @@ def _check_environment(path: Path, env: Env, tables: Mapping[str, Any]) -> None:
                 key = next(k for k in {**was, **is_now} if was.get(k) != is_now.get(k))
                 was, is_now = was.get(key), is_now.get(key)
             raise ValueError(f"{path}: the environment has changed: {key} was {was} and is {is_now}")
+
+
+def _with_six_digits(wrapper: str) -> str:
+    """A wrapper as runs recorded it that kept no more of its numbers."""
+    return re.sub(r"-?\d+\.\d+(e[-+]\d+)?", lambda number: f"{float(number[0]):g}", wrapper)
 
 
 LIMITS = ("max_steps_in_episode",)  # gymnax's names for the time limit

@@ -29,7 +29,8 @@ TASKS = {
 }
 LISTED = {name for name, _ in TASKS}
 for recipe in map(read_recipe, recipe_names()):  # of algorithms that are not listed
-    if recipe["algorithm"] not in LISTED and "bar" in recipe and "preset" not in recipe and "parameters" not in recipe:
+    plain = not {"preset", "parameters", "wrappers"} & recipe.keys()
+    if recipe["algorithm"] not in LISTED and "bar" in recipe and plain:
         TASKS[recipe["algorithm"], recipe["environment"]] = (recipe.get("config", {}), recipe["bar"])
 
 

@@ -9,7 +9,7 @@ def main(arguments: list[str]) -> int:
     """`jaxrl-up eject ALGO FILE.py`: print the path of the script."""
     parser = Parser(
         prog="jaxrl-up eject",
-        usage="jaxrl-up eject ALGO FILE.py [--env ENV] [--force]",
+        usage="jaxrl-up eject ALGO FILE.py [--env ENV] [--wrap NAME[=VALUE] ...] [--force]",
         description="Write an algorithm as one file with a main, to change as you like: the package's own file, which "
         "gives the same numbers and imports public modules only.",
     )
@@ -17,6 +17,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("file", metavar="FILE.py", help="the script to write, as my_ppo.py")
     parser.add(parser, "--env", metavar="ENV",
                help="what the script trains on by default (CartPole-v1; continuous: Pendulum-v1)")  # fmt: skip
+    parser.add(parser, "--wrap", action="append", default=[], metavar="NAME[=VALUE]",
+               help="wrap it by default, as `jaxrl-up train` does; may be repeated")  # fmt: skip
     parser.add(parser, "--force", action="store_true", help="overwrite the file")
     options = parser.parse(arguments)
     if options is None:
@@ -25,7 +27,7 @@ def main(arguments: list[str]) -> int:
     from jaxrl_up.deploy import eject
 
     try:
-        print(eject(ALGORITHMS[options.algo], options.file, options.env, options.force))
+        print(eject(ALGORITHMS[options.algo], options.file, options.env, options.force, options.wrap))
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return 0

@@ -15,7 +15,7 @@ from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_opti
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, leaves, tree
 from jaxrl_up.learning import Episodes, acting_space
-from jaxrl_up.records import RunSpec, environment_options, load_policies, load_run
+from jaxrl_up.records import RunSpec, build_environment, load_policies, load_run
 from jaxrl_up.training import Evaluation, apply_swept, evaluate_episodes, resolve
 from jaxrl_up.types import Algorithm, Key, PyTree
 
@@ -112,9 +112,7 @@ def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     """
     if not options:
         return run.env
-    from jaxrl_up import envs
-
-    env = envs.make(run.env.name, **{**environment_options(run.tables["environment"]), **options})
+    env = build_environment(run.env.name, run.tables["environment"], **options)
     for what, old, new in (
         ("observation", acting_space(run.env), acting_space(env)),
         ("action", run.env.action_space, env.action_space),

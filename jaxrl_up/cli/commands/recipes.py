@@ -19,20 +19,22 @@ def main(arguments: list[str]) -> int:
     from jaxrl_up import envs
     from jaxrl_up.experiments import SEEDS, read_recipe, recipe_config, recipe_expected, recipe_names
 
-    rows = [("name", "environment", "steps", "score", "worst seed", "seeds")]
+    rows, notes = [("name", "environment", "steps", "score", "worst seed", "seeds")], set()
     for name in recipe_names():
         try:
             recipe = read_recipe(name)
         except (ValueError, OSError) as error:
             raise UsageError(str(error)) from error
         found = recipe_expected(recipe)
+        environment = " + ".join((recipe["environment"], *recipe.get("wrappers", [])))
+        notes.add(envs.caution(recipe["environment"]))
         if found is None:
             seeds, steps = recipe.get("seeds", SEEDS), recipe_config(recipe).total_steps
-            rows.append((name, recipe["environment"], f"{steps:,}", "not measured", "", str(seeds)))
+            rows.append((name, environment, f"{steps:,}", "not measured", "", str(seeds)))
         else:
             reached = (str(found.score), f"{found.worst:.1f}", str(found.seeds))
-            rows.append((name, recipe["environment"], f"{found.env_steps:,}", *reached))
+            rows.append((name, environment, f"{found.env_steps:,}", *reached))
     print("\n".join(table(rows)))
-    for note in sorted({envs.caution(row[1]) for row in rows} - {""}):
+    for note in sorted(notes - {""}):
         print(f"note: {note}", file=sys.stderr)
     return 0

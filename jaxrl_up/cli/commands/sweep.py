@@ -15,9 +15,11 @@ from jaxrl_up.cli.options import (
     Parser,
     UsageError,
     add_checkpoints,
+    add_environment,
     add_evaluation,
     add_fields,
     algo_name,
+    build_env,
     check_env,
     converter,
     or_none,
@@ -50,12 +52,10 @@ def main(arguments: list[str]) -> int:
     if options.algo not in (None, algo.name):
         raise UsageError(f"name the algorithm first: jaxrl-up sweep {options.algo} ...")
     fields = {k.removeprefix("config."): v for k, v in vars(options).items() if k.startswith("config.")}
-    env_options = {**({} if source is None else source.parameters), **env_options}
     return _sweep(algo, options, fields, env_options)
 
 
 def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
-    from jaxrl_up import envs
     from jaxrl_up.experiments import check_place, plan_lines, start_sweep, use_all_cores
 
     points = _points(algo, options)
@@ -67,7 +67,7 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     settings = settings_of(options, halving=options.halving, eta=options.eta, max_lanes=options.max_lanes)
     try:
         with counting(f"loading {options.env}", options.progress):
-            env = envs.make(options.env, **env_options)
+            env = build_env(options, env_options)
         if options.dry_run:
             if directory is not None:
                 check_place(directory, options.force)
@@ -222,9 +222,7 @@ def _parser(algo: Any, source: Any = None) -> Parser:
                "(default 1: all go on)")  # fmt: skip
     parser.add(what, "--eta", type=whole, default=3, metavar="N", help="of so many points one goes on (default 3)")
     options = parser.add_argument_group("run options")
-    parser.add(options, "--env", default=DEFAULT_ENV, metavar="ENV", help=f"environment (default {DEFAULT_ENV})")
-    options.add_argument("--env.NAME", dest="_", metavar="VALUE", default=argparse.SUPPRESS,
-                         help="a parameter of the environment, the same in all points")  # fmt: skip
+    add_environment(parser, options, DEFAULT_ENV, "a parameter of it, the same in all points")
     parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
                help="how many seeds each point is trained with (0, 1, ...), or which: 0,3,7 (default 8)")  # fmt: skip
     parser.add(options, "--max-lanes", type=or_none(whole), metavar="N",

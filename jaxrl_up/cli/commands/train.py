@@ -10,10 +10,12 @@ from typing import Any
 from jaxrl_up.cli.options import (
     Parser,
     UsageError,
+    add_environment,
     add_evaluation,
     add_fields,
     add_keeping,
     algo_name,
+    build_env,
     check_env,
     make_sinks,
     place_of,
@@ -43,14 +45,12 @@ def main(arguments: list[str]) -> int:
         options = _train_parser(ALGORITHMS[name], source).parse(arguments)
     if options is None:
         return 0
-    env_options = {**({} if source is None else source.parameters), **env_options}
     given = vars(options)
     fields = {k.removeprefix("config."): v for k, v in given.items() if k.startswith("config.")}
     return _train(ALGORITHMS[name], options, fields, env_options)
 
 
 def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
-    from jaxrl_up import envs
     from jaxrl_up.experiments import ask, memory_lines, start, use_all_cores
     from jaxrl_up.records import RUNS, reserve
 
@@ -61,7 +61,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     directory, reserved = _directory(options), None
     try:
         with counting(f"loading {options.env}", options.progress):
-            env = envs.make(options.env, **env_options)
+            env = build_env(options, env_options)
             asked = ask(algo, env, fields, options.seeds, directory, settings_of(options))
         if options.dry_run:
             print("\n".join(memory_lines(algo, env, asked.config, runs)), flush=True)
@@ -106,14 +106,7 @@ def _train_parser(algo: Any, source: Any = None) -> Parser:
     )
     parser.add_argument("algo", nargs="?", type=algo_name, metavar="ALGO", help=", ".join(ALGORITHMS))
     options = parser.add_argument_group("run options")
-    parser.add(options, "--env", default=DEFAULT_ENV, metavar="ENV", help=f"environment (default {DEFAULT_ENV})")
-    options.add_argument(
-        "--env.NAME",
-        dest="_",
-        metavar="VALUE",
-        default=argparse.SUPPRESS,
-        help="a parameter of the environment: --env.gravity 12 --env.max_steps 200",
-    )
+    add_environment(parser, options, DEFAULT_ENV, "a parameter of it: --env.gravity 12 --env.max_steps 200")
     parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
                help="how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default 8)")  # fmt: skip
     parser.add(options, "--recipe", metavar="NAME",

@@ -23,7 +23,7 @@ from jaxrl_up.envs.spaces import (
     of_tree,
     zeros,
 )
-from jaxrl_up.envs.wrappers.base import number_of, wrapper
+from jaxrl_up.envs.wrappers.base import number_of, number_text, wrapper
 from jaxrl_up.types import Array, Key, PyTree
 
 
@@ -167,5 +167,5 @@ def _sticky_actions(spec: Spec, probability: float) -> Spec:
         inner, obs, *rest = spec.step(params, inner_key, state.inner, action)
         return Sticky(inner, action, jnp.bool_(True), mask_of(observation_space, obs)), obs, *rest
 
-    wrappers = (*spec.wrappers, f"sticky_actions({probability:g})")
+    wrappers = (*spec.wrappers, f"sticky_actions({number_text(probability)})")
     return spec._replace(reset=reset, step=step, wrappers=wrappers)

@@ -30,6 +30,12 @@ def wrapper(wrap: Callable[Concatenate[Env, Given], Env]) -> Callable[Concatenat
     return named
 
 
+def number_text(number: float) -> str:
+    """A number as a wrapper records it: the shortest text that reads back as the same one."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
+
+
 def number_of(wrapper: str, name: str, value: Any) -> float:
     """A finite number as Python's float; raises ValueError for anything else."""
     number = plain(value)

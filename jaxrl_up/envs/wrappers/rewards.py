@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxrl_up.envs.core import Env, Spec, builder
-from jaxrl_up.envs.wrappers.base import number_of, wrapper
+from jaxrl_up.envs.wrappers.base import number_of, number_text, wrapper
 from jaxrl_up.types import Array, Key
 
 
@@ -15,7 +15,7 @@ from jaxrl_up.types import Array, Key
 def scale_reward(env: Env, scale: float) -> Env:
     """Multiply rewards by a finite number (static); raises ValueError for anything else."""
     scale = number_of("scale_reward", "scale", scale)
-    return env.replace(spec=_map_reward(env.spec, f"scale_reward({scale:g})", ("scale", scale)))
+    return env.replace(spec=_map_reward(env.spec, f"scale_reward({number_text(scale)})", ("scale", scale)))
 
 
 @wrapper
@@ -24,7 +24,8 @@ def clip_reward(env: Env, low: float = -1.0, high: float = 1.0) -> Env:
     low, high = number_of("clip_reward", "low", low), number_of("clip_reward", "high", high)
     if low >= high:
         raise ValueError(f"clip_reward needs low < high, got low={low}, high={high}.")
-    return env.replace(spec=_map_reward(env.spec, f"clip_reward({low:g}, {high:g})", ("clip", low, high)))
+    name = f"clip_reward({number_text(low)}, {number_text(high)})"
+    return env.replace(spec=_map_reward(env.spec, name, ("clip", low, high)))
 
 
 @builder

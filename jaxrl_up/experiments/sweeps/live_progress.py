@@ -54,7 +54,7 @@ def announcement(sweep: Sweep, rung: int, todo: Sequence[int], programs: Program
     here = {point for cell in sweep.cells if cell.rung == rung for point in cell.points}
     lanes = sum(len(cell.lanes) for cell in cells)
     lines = [
-        f"{base.algo.name} on {base.env.name}: {count(len(here), 'point')} x {count(len(base.seeds), 'seed')}, "
+        f"{base.algo.name} on {base.env.full_name}: {count(len(here), 'point')} x {count(len(base.seeds), 'seed')}, "
         f"{count(lanes, 'run')} to train, on {count(len(jax.local_devices()), f'{jax.default_backend()} device')}"
     ]
     if sweep.halving > 1:

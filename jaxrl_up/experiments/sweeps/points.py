@@ -17,11 +17,21 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxrl_up import envs
 from jaxrl_up.config import canonical, check_relations, held, is_number, plain, shape, shown, traced_fields, whole
 from jaxrl_up.config import spell as full_name
 from jaxrl_up.envs import Env, as_parameter
-from jaxrl_up.records import DIGITS, LIMITS, Point, describe_environment, environment_options, short, text, toml_value
+from jaxrl_up.records import (
+    DIGITS,
+    LIMITS,
+    Point,
+    build_environment,
+    describe_environment,
+    environment_options,
+    is_built_by_name,
+    short,
+    text,
+    toml_value,
+)
 from jaxrl_up.types import PyTree
 
 
@@ -140,12 +150,16 @@ def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
             raise ValueError(f"env.{name}={shown(value)} must be {wanted}")
     if all(name in env.params for name in params):
         return (env.with_params(**params) if params else env), config
-    return envs.make(env.name, **{**options(env), **params}), config
+    return build_environment(env.name, _table(env), **params), config
 
 
 def options(env: Env) -> dict[str, Any]:
-    """What `envs.make` needs beside the name to build an environment again."""
-    return environment_options(toml_value(describe_environment(env))["environment"])
+    """What `envs.make` needs beside the name to build an environment again, before it is wrapped."""
+    return environment_options(_table(env))
+
+
+def _table(env: Env) -> dict[str, Any]:
+    return toml_value(describe_environment(env))["environment"]
 
 
 def group(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Group, ...]:
@@ -195,7 +209,7 @@ def _rounded(value: float, low: float, high: float) -> float:
 
 def _label(env: Env, config: PyTree, name: str) -> str:
     """A name as `field` or `env.parameter`."""
-    fields, own = [field.name for field in dataclasses.fields(config)], not _is_built_by_name(env)
+    fields, own = [field.name for field in dataclasses.fields(config)], not is_built_by_name(env)
     param = name.removeprefix("env.").replace("-", "_")
     if name.startswith("env.") and not own:
         return f"env.{param}"  # `envs.make` says which options there are
@@ -206,11 +220,7 @@ def _label(env: Env, config: PyTree, name: str) -> str:
 def _parameters(env: Env) -> list[str]:
     """Parameters that go by their name: traced ones, and static ones where the environment can be built again."""
     static = [name for name, _ in env.spec.fixed if name not in LIMITS]
-    return list(dict.fromkeys([*env.params, *([*static, "max_steps"] if _is_built_by_name(env) else [])]))
-
-
-def _is_built_by_name(env: Env) -> bool:
-    return env.name in envs.names() and not env.spec.wrappers
+    return list(dict.fromkeys([*env.params, *([*static, "max_steps"] if is_built_by_name(env) else [])]))
 
 
 def _as_held(env: Env, config: PyTree, name: str, value: Any) -> Any:

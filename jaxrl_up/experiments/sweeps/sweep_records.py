@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import shlex
 import shutil
 import warnings
@@ -42,6 +43,7 @@ from jaxrl_up.records import (
     describe,
     expand,
     from_toml,
+    is_built_by_name,
     load_run,
     make_directory,
     read_table,
@@ -353,7 +355,7 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
         return
     from jaxrl_up.analysis import plot_scores
 
-    title = f"{result.algo.name} on {result.env.name}, {count(len(result.seeds), 'seed')}"
+    title = f"{result.algo.name} on {result.env.full_name}, {count(len(result.seeds), 'seed')}"
     title += ", points as far as they came" if sweep.halving > 1 else ""
     drawn = sorted(ranking, key=lambda ranked: ranked.point)
     try:
@@ -374,7 +376,7 @@ def best_recipe(result: SweepResult) -> str:
     """
     algo, env, config, best = result.algo, result.best_env, result.best_config, result.best
     own = any(dataclasses.is_dataclass(getattr(config, field.name)) for field in dataclasses.fields(config))
-    if own or ALGORITHMS.get(algo.name) is not algo or env.name not in envs.names() or env.spec.wrappers:
+    if own or ALGORITHMS.get(algo.name) is not algo or not is_built_by_name(env):
         raise ValueError("a recipe cannot name an algorithm, a network or an environment of your own")
     default, usual = algo.Config(), options(envs.make(env.name))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
@@ -390,5 +392,6 @@ def best_recipe(result: SweepResult) -> str:
         f'algorithm = "{algo.name}"',
         f'environment = "{env.name}"',
         f"seeds = {len(result.seeds)}",
+        *([f"wrappers = {json.dumps(env.spec.wrappers)}"] if env.spec.wrappers else []),
     ]
     return "\n".join(head) + "\n\n" + to_toml({name: table for name, table in tables.items() if table})
