@@ -1,6 +1,6 @@
 """jaxrl_up: deep reinforcement learning as pure functions, whole training runs as one JAX program.
 
-Packages, each importing from those before it: `types`, `config` and `ops`, `envs`, `learning`, `algorithms`,
+Packages, each importing from those before it: `types`, `config` and `ops`, `envs`, `tabular` and `learning`, `algorithms`,
 `training`, `records`, `analysis`, `experiments` and `deploy`, `cli`.
 """
 
@@ -17,6 +17,7 @@ if _NOISY and _os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
 
 from jaxrl_up import envs as envs
 from jaxrl_up import ops as ops
+from jaxrl_up import tabular as tabular
 from jaxrl_up._version import __version__ as __version__
 from jaxrl_up.algorithms import A2C as A2C
 from jaxrl_up.algorithms import ALGORITHMS as ALGORITHMS

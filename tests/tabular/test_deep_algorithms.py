@@ -14,17 +14,18 @@ from jaxrl_up import ALGORITHMS, run, tabular
 WORLD = tabular.from_grid(["...G", ".#.P", "S..."], discount=0.99, step_reward=-0.04, slip=0.2)
 ALPHA = 0.05  # of discrete SAC, in reward per nat
 FIELDS = {"gamma": 0.99}
-BATCH = {"batch_size": 256, "hidden": (64,), "total_steps": 60_000}
-OFF_POLICY = BATCH | {"total_steps": 150_000, "learning_rate": 1e-4, "epsilon_end": 0.5, "target_every": 200}
+# a replay that keeps all of the run: of fewer steps the frequencies of what slips are too rough to tell actions apart
+REPLAY = {"batch_size": 256, "hidden": (64,), "total_steps": 60_000, "buffer_size": 60_000}
+Q_LEARNING = REPLAY | {"epsilon_end": 0.3, "target_every": 200, "learning_rate": 3e-4}
 OWN = {
     "vpg": {"total_steps": 100_000, "num_envs": 16},
     "a2c": {"total_steps": 150_000, "num_envs": 16},
     "ppo": {"total_steps": 60_000, "num_envs": 16, "rollout_length": 64},
     "trpo": {"total_steps": 60_000, "num_envs": 16, "rollout_length": 64},
-    "dqn": OFF_POLICY,
-    "c51": OFF_POLICY | {"v_min": -2.0, "v_max": 1.0},
-    "qr_dqn": OFF_POLICY | {"num_quantiles": 16},
-    "sac_discrete": BATCH | {"learn_alpha": False, "alpha": ALPHA},
+    "dqn": Q_LEARNING,
+    "c51": Q_LEARNING | {"v_min": -2.0, "v_max": 1.0},
+    "qr_dqn": Q_LEARNING | {"num_quantiles": 16},
+    "sac_discrete": REPLAY | {"learn_alpha": False, "alpha": ALPHA},
 }
 DISCRETE = [
     name for name, algo in ALGORITHMS.items() if "Discrete" in algo.action_spaces and name not in ("value_fitting",)
