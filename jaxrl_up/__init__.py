@@ -1,7 +1,7 @@
 """jaxrl_up: deep reinforcement learning as pure functions, whole training runs as one JAX program.
 
-Packages, each importing from those before it: `types`, `config` and `ops`, `envs`, `tabular` and `learning`, `algorithms`,
-`training`, `records`, `analysis`, `experiments` and `deploy`, `cli`.
+Packages, each importing from those before it: `types`, `config` and `ops`, `envs`, `tabular` and `learning`,
+`algorithms`, `training`, `records`, `analysis`, `experiments` and `deploy`, `cli`.
 """
 
 import os as _os
