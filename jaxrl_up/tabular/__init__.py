@@ -4,6 +4,7 @@ What a textbook says of states in a table comes in here, as pure functions of an
 is in `jaxrl_up.algorithms`.
 """
 
+from jaxrl_up.tabular import policy_gradients as policy_gradients
 from jaxrl_up.tabular.dynamic_programming import Solution as Solution
 from jaxrl_up.tabular.dynamic_programming import a_pi as a_pi
 from jaxrl_up.tabular.dynamic_programming import expectation_backup_q as expectation_backup_q
