@@ -85,11 +85,10 @@ def softmax_policy(logits: Array) -> Array:
 def policy_gradient(mdp: MDP, policy_of: PolicyOf, params: PyTree) -> PyTree:
     """grad J(pi_theta), by differentiating the exact expected return; a tree like `params`.
 
-    Raises `ValueError` as `v_pi` does.
+    Of a bandit and a softmax it is pi(a) (r(a) - J). Raises `ValueError` as `v_pi` does.
 
     >>> from jaxrl_up import tabular
-    >>> bandit = tabular.mdp([[[1.0], [1.0]]], reward=[[0.0, 1.0]], discount=0.0)
-    >>> policy_gradient(bandit, softmax_policy, jnp.zeros((1, 2))).tolist()  # pi(a) (r(a) - J)
+    >>> policy_gradient(tabular.mdp([[[1.0]] * 2], [[0.0, 1.0]], discount=0), softmax_policy, jnp.zeros((1, 2))).tolist()
     [[-0.25, 0.25]]
     """
     return jax.grad(lambda params: expected_return(mdp, policy_of(params)))(params)
