@@ -88,7 +88,7 @@ def policy_gradient(mdp: MDP, policy_of: PolicyOf, params: PyTree) -> PyTree:
     Of a bandit and a softmax it is pi(a) (r(a) - J). Raises `ValueError` as `v_pi` does.
 
     >>> from jaxrl_up import tabular
-    >>> policy_gradient(tabular.mdp([[[1.0]] * 2], [[0.0, 1.0]], discount=0), softmax_policy, jnp.zeros((1, 2))).tolist()
+    >>> policy_gradient(tabular.mdp([[[1]] * 2], [[0, 1]], discount=0), softmax_policy, jnp.zeros((1, 2))).tolist()
     [[-0.25, 0.25]]
     """
     return jax.grad(lambda params: expected_return(mdp, policy_of(params)))(params)

@@ -91,6 +91,17 @@ def moments(found, weight):
     return moments_of(found.mdp, found.logits, found.tau, jnp.asarray(weight))
 
 
+@functools.partial(jax.jit, static_argnames=("phi", "n", "discounted_states"))
+def weights_of(mdp, logits, tau, phi, **options):
+    return pg.weights(mdp, pg.softmax_policy(logits), tau, phi, **options)
+
+
+def weights(found, phi, **options):
+    options = {name: x if name in ("n", "discounted_states") else jnp.asarray(x) for name, x in options.items()}
+    return weights_of(found.mdp, found.logits, found.tau, phi, **options)
+
+
+conditional_moments = jax.jit(pg.conditional_moments)
 true_gradient = jax.jit(lambda mdp, logits: pg.policy_gradient(mdp, pg.softmax_policy, logits))
 theorem = jax.jit(
     lambda mdp, logits, q_values=None, discounted=True: pg.policy_gradient_theorem(
@@ -246,7 +257,7 @@ def test_past_rewards_expect_nothing_and_later_ones_do():
 def test_a_baseline_of_the_state_leaves_the_mean(phi, shape):
     found = problem("terminal")  # in which no step is taken, whatever the baseline is there
     baseline = np.random.default_rng(4).normal(size=shape, scale=5.0)
-    weight = pg.weights(found.mdp, found.policy, found.tau, phi, baseline=baseline)
+    weight = weights(found, phi, baseline=baseline)
     moved = moments(found, weight)
     plain = judge(found)[phi]
     np.testing.assert_allclose(moved.mean, plain.mean, **EXACT)
@@ -259,7 +270,7 @@ def test_a_baseline_of_the_action_changes_the_mean_by_what_the_theorem_says():
     baseline = np.random.default_rng(4).normal(size=(S, A))
     along = baseline[np.asarray(found.tau.states[:-1]), np.asarray(found.tau.actions)]
     discounts = float(found.mdp.discount) ** np.arange(H)[:, None]
-    weight = pg.weights(found.mdp, found.policy, found.tau, "reward_to_go")
+    weight = weights(found, "reward_to_go")
     lost = judge(found)["reward_to_go"].mean - moments(found, weight - discounts * along).mean
     np.testing.assert_allclose(lost, theorem(found.mdp, found.logits, jnp.asarray(baseline)).ravel(), **EXACT)
     visits = np.asarray(tabular.occupancy(found.mdp, found.policy))
@@ -307,7 +318,7 @@ def test_of_each_step_alone_the_exact_value_has_less_variance(kind):
     """Here there is a theorem: Q^pi(s_t, a_t) = E[G_t | s_t, a_t], and a conditional mean varies less."""
     found = problem(kind)
     for rough, fine in (("reward_to_go", "q"), ("reward_to_go_baseline", "advantage"), ("gae", "advantage")):
-        both = [np.asarray(pg.weights(found.mdp, found.policy, found.tau, phi)) for phi in (rough, fine)]
+        both = [np.asarray(weights(found, phi)) for phi in (rough, fine)]
         for t in range(H):
             terms = [weight[t][:, None] * found.score[t] for weight in both]
             means, variances = zip(*(spread(x, found.probability) for x in terms), strict=True)
@@ -354,7 +365,7 @@ def test_weights_are_what_they_say(discounted):
     assert 0 < found.taken[-1].sum() < len(found.probability)
     options = {"values": jnp.asarray(values), "gae_lambda": gae_lambda, "n": n, "discounted_states": discounted}
     for phi in pg.WEIGHTS:
-        weight = pg.weights(found.mdp, found.policy, found.tau, phi, **options)
+        weight = weights(found, phi, **options)
         np.testing.assert_allclose(weight, wanted[phi], **EXACT)
 
 
@@ -387,7 +398,7 @@ def test_no_baseline_beats_the_optimal_one(kind):
     rng = np.random.default_rng(0)
 
     def variance(baseline):
-        weight = pg.weights(found.mdp, found.policy, found.tau, "reward_to_go", baseline=baseline)
+        weight = weights(found, "reward_to_go", baseline=baseline)
         return float(moments(found, weight).variance)
 
     least = {}
@@ -407,7 +418,7 @@ def test_the_optimal_baseline_is_where_the_variance_is_flat():
     best = np.asarray(optimal(found.mdp, found.logits, found.tau, "reward_to_go", "state"))
 
     def variance(baseline):
-        weight = pg.weights(found.mdp, found.policy, found.tau, "reward_to_go", baseline=baseline)
+        weight = weights(found, "reward_to_go", baseline=baseline)
         return float(moments(found, weight).variance)
 
     for s in range(S):
@@ -528,7 +539,7 @@ def wrong_values(found):
 def q_bias_and_variance(found, advantages, values):
     """Of `advantages` + V(s_t), as estimates of Q^pi: largest and mean bias, and mean variance."""
     mean, variance, probability = (
-        np.asarray(x) for x in pg.conditional_moments(found.mdp, found.policy, found.tau, advantages)
+        np.asarray(x) for x in conditional_moments(found.mdp, found.policy, found.tau, advantages)
     )
     bias = np.where(probability > 0, mean + values[:-1, :, None] - tabular.q_pi(found.mdp, found.policy), 0)
     return np.abs(bias).max(), np.sqrt(np.sum(probability * bias**2)), np.sum(probability * variance)
@@ -542,7 +553,7 @@ def test_conditional_moments_are_those_of_a_plain_loop():
     for t, n in np.ndindex(said.shape):
         if found.taken[t, n]:
             rows[t, states[t, n], actions[t, n]].append((found.probability[n], said[t, n]))
-    conditional = pg.conditional_moments(found.mdp, found.policy, found.tau, jnp.asarray(said))
+    conditional = conditional_moments(found.mdp, found.policy, found.tau, jnp.asarray(said))
     for place, drawn in rows.items():
         share, x = np.array(drawn).reshape(-1, 2).T
         total = share.sum()
@@ -553,15 +564,11 @@ def test_conditional_moments_are_those_of_a_plain_loop():
 
 
 def gae(found, gae_lambda, values):
-    return pg.weights(
-        found.mdp, found.policy, found.tau, "gae", values=values, gae_lambda=gae_lambda, discounted_states=False
-    )
+    return weights(found, "gae", values=values, gae_lambda=gae_lambda, discounted_states=False)
 
 
 def n_step(found, n, values):
-    return pg.weights(
-        found.mdp, found.policy, found.tau, "n_step_advantage", values=values, n=n, discounted_states=False
-    )
+    return weights(found, "n_step_advantage", values=values, n=n, discounted_states=False)
 
 
 LAMBDAS = np.linspace(0, 1, 5)
@@ -621,14 +628,14 @@ def test_with_lambda_one_wrong_values_are_a_baseline():
     """As an advantage it is off by V^pi(s) - V(s), whatever the action, so the gradient is right all the same."""
     found = problem()
     values = wrong_values(found)
-    mean = np.asarray(pg.conditional_moments(found.mdp, found.policy, found.tau, gae(found, 1.0, values)).mean)
+    mean = np.asarray(conditional_moments(found.mdp, found.policy, found.tau, gae(found, 1.0, values)).mean)
     bias = mean - tabular.a_pi(found.mdp, found.policy)
     wanted = (tabular.v_pi(found.mdp, found.policy) - values)[:-1]
     np.testing.assert_allclose(bias, np.repeat(wanted[:, :, None], A, axis=2), **EXACT)
     exact = true_gradient(found.mdp, found.logits).ravel()
     off = []
     for x in LAMBDAS:
-        weight = pg.weights(found.mdp, found.policy, found.tau, "gae", values=values, gae_lambda=x)
+        weight = weights(found, "gae", values=values, gae_lambda=x)
         off.append(np.linalg.norm(moments(found, weight).mean - exact))
     assert off == sorted(off, reverse=True) and off[0] > 1e-2 and off[-1] < 1e-10
 
