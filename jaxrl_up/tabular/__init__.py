@@ -4,6 +4,7 @@ What a textbook says of states in a table comes in here, as pure functions of an
 is in `jaxrl_up.algorithms`.
 """
 
+from jaxrl_up.tabular import policy_gradients as policy_gradients
 from jaxrl_up.tabular.builders import Enumeration as Enumeration
 from jaxrl_up.tabular.builders import from_env as from_env
 from jaxrl_up.tabular.builders import garnet as garnet
