@@ -4,6 +4,12 @@ What a textbook says of states in a table comes in here, as pure functions of an
 is in `jaxrl_up.algorithms`.
 """
 
+from jaxrl_up.tabular.control import Learned as Learned
+from jaxrl_up.tabular.control import double_q_learning as double_q_learning
+from jaxrl_up.tabular.control import expected_sarsa as expected_sarsa
+from jaxrl_up.tabular.control import q_learning as q_learning
+from jaxrl_up.tabular.control import sarsa as sarsa
+from jaxrl_up.tabular.dyna import dyna_q as dyna_q
 from jaxrl_up.tabular.dynamic_programming import Solution as Solution
 from jaxrl_up.tabular.dynamic_programming import a_pi as a_pi
 from jaxrl_up.tabular.dynamic_programming import expectation_backup_q as expectation_backup_q
@@ -26,12 +32,34 @@ from jaxrl_up.tabular.dynamic_programming import value_iteration as value_iterat
 from jaxrl_up.tabular.environment import as_env as as_env
 from jaxrl_up.tabular.environment import observations as observations
 from jaxrl_up.tabular.environment import policy_table as policy_table
+from jaxrl_up.tabular.episodes import as_trajectories as as_trajectories
+from jaxrl_up.tabular.episodes import episode_lengths as episode_lengths
+from jaxrl_up.tabular.episodes import episode_returns as episode_returns
 from jaxrl_up.tabular.finite_mdp import MDP as MDP
 from jaxrl_up.tabular.finite_mdp import as_policy as as_policy
 from jaxrl_up.tabular.finite_mdp import check as check
 from jaxrl_up.tabular.finite_mdp import mdp as mdp
 from jaxrl_up.tabular.finite_mdp import uniform_policy as uniform_policy
 from jaxrl_up.tabular.grid_layout import Layout as Layout
+from jaxrl_up.tabular.prediction import Batch as Batch
+from jaxrl_up.tabular.prediction import Predicted as Predicted
+from jaxrl_up.tabular.prediction import batch_monte_carlo as batch_monte_carlo
+from jaxrl_up.tabular.prediction import batch_td as batch_td
+from jaxrl_up.tabular.prediction import monte_carlo as monte_carlo
+from jaxrl_up.tabular.prediction import td as td
+from jaxrl_up.tabular.prediction import td_lambda as td_lambda
+from jaxrl_up.tabular.step_sizes import Schedule as Schedule
+from jaxrl_up.tabular.step_sizes import StepSize as StepSize
+from jaxrl_up.tabular.step_sizes import robbins_monro as robbins_monro
+from jaxrl_up.tabular.textbook import DYNA_MAZE as DYNA_MAZE
+from jaxrl_up.tabular.textbook import cliff_walking as cliff_walking
+from jaxrl_up.tabular.textbook import dyna_maze as dyna_maze
+from jaxrl_up.tabular.textbook import maximization_bias as maximization_bias
+from jaxrl_up.tabular.textbook import predictor as predictor
+from jaxrl_up.tabular.textbook import predictor_episodes as predictor_episodes
+from jaxrl_up.tabular.textbook import random_walk as random_walk
+from jaxrl_up.tabular.textbook import route as route
+from jaxrl_up.tabular.textbook import route_days as route_days
 from jaxrl_up.tabular.trajectories import Trajectories as Trajectories
 from jaxrl_up.tabular.trajectories import all_trajectories as all_trajectories
 from jaxrl_up.tabular.trajectories import draw as draw

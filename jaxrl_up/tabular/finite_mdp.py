@@ -145,9 +145,8 @@ def mdp(
     start = _start(start, terminal)
     dtype = jnp.result_type(transition, reward, discount, start)
     horizon = None if horizon is None else int(horizon)
-    made = MDP(
-        *(jnp.asarray(x, dtype) for x in (transition, reward, start, discount)), jnp.asarray(terminal), horizon, layout
-    )
+    transition, reward, start, discount = (jnp.asarray(x, dtype) for x in (transition, reward, start, discount))
+    made = MDP(transition, reward, start, discount, jnp.asarray(terminal), horizon, layout)
     check(made)
     return made
 

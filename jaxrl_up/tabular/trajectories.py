@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxrl_up.tabular.finite_mdp import MDP, as_policy
 from jaxrl_up.types import Array, Key
@@ -69,7 +70,7 @@ def all_trajectories(mdp: MDP, steps: int | None = None) -> Trajectories:
     steps = mdp.horizon if steps is None else steps
     if steps is None or steps < 1:
         raise ValueError(f"steps={steps} must be at least 1: an MDP without a horizon needs it said")
-    if isinstance(mdp.transition, jax.core.Tracer):
+    if isinstance(mdp.transition, Tracer):
         raise ValueError("all_trajectories lists what is possible, so the MDP may not be traced: call it outside jit")
     transition, terminal = np.asarray(mdp.transition), np.asarray(mdp.terminal)
     states = np.flatnonzero(np.asarray(mdp.start) > 0)[:, None]

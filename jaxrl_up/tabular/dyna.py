@@ -1,0 +1,80 @@
+"""Dyna-Q: Q-learning that also learns from a model of what it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_up.tabular.control import Learned, Step, learn, q_learning_target
+from jaxrl_up.tabular.finite_mdp import MDP
+from jaxrl_up.tabular.step_sizes import Schedule, StepSize
+from jaxrl_up.types import Array, Key
+
+
+class _Model(NamedTuple):
+    """What came of each action when it was last taken, all `[S, A]`."""
+
+    seen: Array
+    reward: Array
+    discount: Array
+    next_state: Array
+
+
+def dyna_q(
+    mdp: MDP,
+    key: Key,
+    steps: int,
+    *,
+    planning_steps: int,
+    step_size: StepSize = 0.1,
+    epsilon: Schedule = 0.1,
+    initial: Any = 0.0,
+) -> Learned:
+    """Q-learning on each step, and then `planning_steps` times on a step of the model, drawn among those seen.
+
+    A state is drawn uniformly among those seen before, then an action among those taken in it; the model says what came
+    of it. Without planning steps it is `q_learning`, to the same numbers by the same key.
+
+    Reference: Sutton & Barto 2018, the box of section 8.2, whose model is for deterministic MDPs. Deviation: it takes
+    any MDP, and where outcomes differ the model has the last one seen, so that planning then moves towards it.
+
+    Arguments and errors are those of `sarsa`; `ValueError` for fewer than 0 planning steps.
+    """
+    if planning_steps < 0:
+        raise ValueError(f"planning_steps={planning_steps} must be at least 0")
+    dtype, shape = mdp.transition.dtype, (mdp.states, mdp.actions)
+    none = jnp.zeros(shape, dtype)
+    model = _Model(jnp.zeros(shape, bool), none, none, jnp.zeros(shape, jnp.int32))
+
+    def plan(
+        key: Key, q_values: Array, model: _Model, step: Step, size: Callable[[Array, Array], Array]
+    ) -> tuple[Array, _Model]:
+        came = _Model(jnp.asarray(True), step.reward, step.discount, step.next_state)
+        model = jax.tree.map(lambda x, y: x.at[step.state, step.action].set(y), model, came)
+        which = jax.random.uniform(key, (2, planning_steps), dtype)
+        states = _pick(jnp.broadcast_to(jnp.any(model.seen, axis=1), (planning_steps, mdp.states)), which[0])
+        actions = _pick(model.seen[states], which[1])
+
+        def update(q_values: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+            state, action = pair
+            _, reward, discount, there = jax.tree.map(lambda x: x[state, action], model)
+            seen = step._replace(state=state, action=action, reward=reward, discount=discount, next_state=there)
+            error = q_learning_target(q_values, jnp.int32(0), seen) - q_values[0, state, action]
+            return q_values.at[0, state, action].add(size(state, action) * error), None
+
+        return jax.lax.scan(update, q_values, (states, actions))[0], model
+
+    return learn(
+        mdp, key, steps, q_learning_target, step_size, epsilon, initial,
+        plan=plan if planning_steps else None, model=model,
+    )  # fmt: skip
+
+
+def _pick(possible: Array, uniform: Array) -> Array:
+    """For each row of bool `[n, M]` one number of those that are true, by a uniform number in [0, 1) `[n]`."""
+    before = jnp.cumsum(possible, axis=1)
+    nth = jnp.minimum(jnp.floor(uniform * before[:, -1]), before[:, -1] - 1)
+    return jnp.argmax(before > nth[:, None], axis=1).astype(jnp.int32)
