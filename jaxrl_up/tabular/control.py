@@ -101,7 +101,7 @@ def q_learning(
 
     >>> from jaxrl_up import tabular
     >>> loop = tabular.mdp([[[1.0]]], reward=[1.0], discount=0.5)  # Q* = 1 / (1 - 0.5)
-    >>> q_learning(loop, jax.random.key(0), 100, step_size=0.5).q_values.tolist()
+    >>> q_learning(loop, jax.random.key(0), 100, step_size=1.0).q_values.tolist()
     [[2.0]]
     """
     return learn(mdp, key, steps, q_learning_target, step_size, epsilon, initial)

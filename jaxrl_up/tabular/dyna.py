@@ -58,14 +58,17 @@ def dyna_q(
         states = _pick(jnp.broadcast_to(jnp.any(model.seen, axis=1), (planning_steps, mdp.states)), which[0])
         actions = _pick(model.seen[states], which[1])
 
-        def update(q_values: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
-            state, action = pair
-            _, reward, discount, there = jax.tree.map(lambda x: x[state, action], model)
-            seen = step._replace(state=state, action=action, reward=reward, discount=discount, next_state=there)
-            error = q_learning_target(q_values, jnp.int32(0), seen) - q_values[0, state, action]
-            return q_values.at[0, state, action].add(size(state, action) * error), None
+        _, reward, discount, there = jax.tree.map(lambda x: x[states, actions], model)
+        seen = step._replace(state=states, action=actions, reward=reward, discount=discount, next_state=there)
 
-        return jax.lax.scan(update, q_values, (states, actions))[0], model
+        def update(q_values: Array, given: tuple[Step, Array]) -> tuple[Array, None]:
+            seen, alpha = given
+            error = q_learning_target(q_values, jnp.int32(0), seen) - q_values[0, seen.state, seen.action]
+            return q_values.at[0, seen.state, seen.action].add(alpha * error), None
+
+        alphas = jnp.broadcast_to(size(states, actions), (planning_steps,))
+        seen = jax.tree.map(lambda x: jnp.broadcast_to(x, (planning_steps,)), seen)
+        return jax.lax.scan(update, q_values, (seen, alphas))[0], model
 
     return learn(
         mdp, key, steps, q_learning_target, step_size, epsilon, initial,

@@ -87,13 +87,13 @@ def td(mdp: MDP, trajectories: Trajectories, *, n: int = 1, step_size: StepSize 
     n >= T it is every-visit Monte Carlo. Arguments and errors are those of `monte_carlo`, and `ValueError` for n < 1.
 
     >>> from jaxrl_up import tabular
-    >>> walk = tabular.random_walk(5)  # once to the right end: only the last state before it learns
-    >>> td(walk, tabular.as_trajectories(walk, [[3, 4, 5, 6]])).values[1:6].round(3).tolist()
-    [0.0, 0.0, 0.0, 0.0, 0.10000000149011612]
+    >>> walk = tabular.random_walk()  # once to the right end: only the last state before it learns
+    >>> td(walk, tabular.as_trajectories(walk, [[3, 4, 5, 6]]), step_size=0.5).values[1:6].tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.5]
     """
     if n < 1:
         raise ValueError(f"n={n} must be at least 1")
-    rewards, discount, going, states = trajectories[2], trajectories.discount, trajectories.going, trajectories.states
+    states, _, rewards, discount, going, _ = trajectories
     steps = len(rewards)
     none, one = jnp.zeros_like(rewards), jnp.ones_like(rewards)
     paid = ops.n_step_returns(rewards, discount, going, none, n)  # r_t + ... + gamma^(n-1) r_{t+n-1}
