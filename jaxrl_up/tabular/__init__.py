@@ -10,6 +10,7 @@ from jaxrl_up.tabular.control import expected_sarsa as expected_sarsa
 from jaxrl_up.tabular.control import q_learning as q_learning
 from jaxrl_up.tabular.control import sarsa as sarsa
 from jaxrl_up.tabular.dyna import dyna_q as dyna_q
+from jaxrl_up.tabular.dyna import prioritized_sweeping as prioritized_sweeping
 from jaxrl_up.tabular.dynamic_programming import Solution as Solution
 from jaxrl_up.tabular.dynamic_programming import a_pi as a_pi
 from jaxrl_up.tabular.dynamic_programming import expectation_backup_q as expectation_backup_q

@@ -157,10 +157,11 @@ def learn(
     *,
     tables: int = 1,
     on_policy: bool = False,
+    direct: bool = True,
     plan: Callable[[Key, Array, PyTree, Step, Callable[[Array, Array], Array]], tuple[Array, PyTree]] | None = None,
     model: PyTree = (),
 ) -> Learned:
-    """The loop that all share: act, see what comes, move one entry towards the target, and plan, where there is a plan.
+    """The loop that all share: act, see what comes, move one entry towards the target if `direct`, then plan.
 
     The key is split in three, for the first state, the first action, and the steps; that of a step in six, for the next
     state, the state that an episode begins with, the action of SARSA, that of others, the coin, and planning.
@@ -190,7 +191,8 @@ def learn(
         entry = (table, state, action)
         visits = visits.at[entry].add(1)
         error = target(q_values, table, taken) - q_values[entry]
-        q_values = q_values.at[entry].add(size(time, visits[entry]) * error)
+        if direct:
+            q_values = q_values.at[entry].add(size(time, visits[entry]) * error)
         if plan is not None:
             q_values, model = plan(plan_key, q_values, model, taken, lambda s, a: size(time, visits[0, s, a]))
 

@@ -20,8 +20,9 @@ def as_trajectories(
 ) -> Trajectories:
     """Episodes that were written down: the states of each, one more than its actions; None: always action 0.
 
-    Rewards are those of the MDP. Raises `ValueError` for an episode without a step, one that goes on after a terminal
-    state, numbers that are no states or actions, or episodes of different lengths of which a shorter one does not end.
+    Rewards are those of the MDP. Outside `jit`. Raises `ValueError` for an episode without a step, one that goes on
+    after a terminal state, numbers that are no states or actions, or a shorter episode among longer ones that does not
+    end.
     """
     actions = [[0] * (len(episode) - 1) for episode in states] if actions is None else actions
     if not states or len(states) != len(actions):
