@@ -95,7 +95,7 @@ def test_planning_finds_the_way_in_fewer_episodes():
     maze, start = tabular.dyna_maze(), 15
     keys = jax.random.split(jax.random.key(0), RUNS)
     means = {}
-    for planned, steps in ((0, 7_000), (50, 3_500)):
+    for planned, steps in ((0, 5_500), (50, 3_200)):
         run = jax.jit(jax.vmap(lambda key, n=planned, t=steps: tabular.dyna_q(maze, key, t, planning_steps=n)))
         found = tabular.episode_lengths(run(keys))[:, :10]
         assert found[:, :3].count() == 3 * RUNS
