@@ -117,7 +117,9 @@ def sample_trajectories(mdp: MDP, policy: Any, key: Key, number: int, steps: int
 
 def draw(key: Key, probabilities: Array) -> Array:
     """Numbers from 0 on `[...]` with the probabilities `[..., N]`; what has probability 0 is never drawn."""
-    return jax.random.categorical(key, _log(probabilities)).astype(jnp.int32)
+    below = jnp.cumsum(probabilities, axis=-1)  # one uniform number each, by the inverse of the distribution
+    uniform = jax.random.uniform(key, below.shape[:-1], below.dtype)
+    return jnp.sum(below <= (uniform * below[..., -1])[..., None], axis=-1, dtype=jnp.int32)
 
 
 def _with_rewards(mdp: MDP, states: Array, actions: Array) -> Trajectories:

@@ -15,8 +15,8 @@ WORLD = tabular.from_grid(["...G", ".#.P", "S..."], discount=0.99, step_reward=-
 ALPHA = 0.05  # of discrete SAC, in reward per nat
 FIELDS = {"gamma": 0.99}
 # a replay that keeps all of the run: of fewer steps the frequencies of what slips are too rough to tell actions apart
-REPLAY = {"batch_size": 256, "hidden": (64,), "total_steps": 60_000, "buffer_size": 60_000}
-Q_LEARNING = REPLAY | {"epsilon_end": 0.3, "target_every": 200, "learning_rate": 3e-4}
+REPLAY = {"num_envs": 4, "batch_size": 256, "hidden": (64,), "total_steps": 80_000, "buffer_size": 80_000}
+Q_LEARNING = REPLAY | {"epsilon_end": 0.3, "target_every": 100, "learning_rate": 3e-4}
 OWN = {
     "vpg": {"total_steps": 100_000, "num_envs": 16},
     "a2c": {"total_steps": 150_000, "num_envs": 16},
