@@ -1,4 +1,4 @@
-"""Does a test fail when the mask of the actions is dropped in one place? A mutation puts a few lines in others' place.
+"""Does a test see a mistake made on purpose? A mutation puts a few lines in others' place, as one that drops a mask.
 
     python bench/mutations.py [--only WORD WORD ...] [--list] [--unchanged] [--out FILE]
 
@@ -41,6 +41,12 @@ NEXT = f"{MASKS}::test_targets_read_what_the_next_state_allows"
 HEADS, POLICIES = "learning/networks/policy_value.py", "ops/discrete_policies.py"
 SAC, CHECK, VIEWS = "algorithms/sac_discrete.py", "envs/check.py", "envs/spaces/views.py"
 ALL = "jnp.ones_like(mask_of(env.observation_space, obs))"
+FINITE, PROGRAMMING, WAYS = (f"tabular/{name}.py" for name in ("finite_mdp", "dynamic_programming", "trajectories"))
+GRIDS, CONTROL, PREDICTION = (f"tabular/{name}.py" for name in ("grids", "control", "prediction"))
+GRADIENTS, SOFT, DYNA = (f"tabular/{name}.py" for name in ("policy_gradients", "soft_values", "dyna"))
+EXACT, STATES = "tabular/test_dynamic_programming.py", "tabular/test_finite_mdp.py"
+SCORES = "tabular/test_exact_policy_gradients.py"
+OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 
 def mutation(name: str, file: str, old: str, new: str, test: str) -> Mutation:
@@ -443,6 +449,178 @@ MUTATIONS = (
         "if any(isinstance(leaf, Mask) and not acting(path, leaf) for",
         "if any(False for",
         f"{MASKS}::test_two_masks_and_one_that_only_the_critic_sees_are_refused",
+    ),
+    # finite MDPs, exactly
+    mutation(
+        "P is transposed",
+        PROGRAMMING,
+        "return jnp.sum(policy[:, :, None] * mdp.going, axis=1)",
+        "return jnp.sum(policy[:, :, None] * mdp.going, axis=1).T",
+        OF_NUMPY,
+    ),
+    mutation("the discount is left out", PROGRAMMING, "- mdp.discount * _moves", "- 0.99 * _moves", OF_NUMPY),
+    mutation(
+        "terminal states leak",
+        FINITE,
+        "alive[:, None, None] & alive[None, None, :]",
+        "alive[:, None, None]",
+        f"{STATES}::test_terminal_states_are_not_read",
+    ),
+    mutation(
+        "steps from terminal states are paid",
+        FINITE,
+        "return jnp.where(self.terminal[:, None], 0, expected)",
+        "return expected",
+        f"{STATES}::test_terminal_states_are_not_read",
+    ),
+    mutation(
+        "the start distribution is ignored",
+        PROGRAMMING,
+        "values if mdp.horizon is None else values[0], mdp.start)",
+        "values if mdp.horizon is None else values[0], jnp.ones_like(mdp.start) / mdp.states)",
+        f"{STATES}::test_episodes_begin_where_start_says",
+    ),
+    mutation(
+        "an environment begins anywhere",
+        "tabular/environment.py",
+        'draw(key, params["start"])',
+        'draw(key, jnp.ones_like(params["start"]) / len(params["start"]))',
+        "tabular/test_mdp_environment.py::test_episodes_begin_where_start_says",
+    ),
+    mutation(
+        "A is measured from the best action",
+        PROGRAMMING,
+        "return ops.advantage(q_pi(mdp, policy), policy)",
+        "return q_pi(mdp, policy) - jnp.max(q_pi(mdp, policy), axis=-1, keepdims=True)",
+        f"{EXACT}::test_identities",
+    ),
+    mutation(
+        "visits are not discounted",
+        PROGRAMMING,
+        "return mdp.discount * jnp.sum(here[:, None]",
+        "return jnp.sum(here[:, None]",
+        f"{EXACT}::test_occupancy_counts_discounted_steps",
+    ),
+    mutation(
+        "value iteration stops early",
+        PROGRAMMING,
+        "def _slack(values: Array, ulps: int = 32) -> Array:",
+        "def _slack(values: Array, ulps: int = 2**40) -> Array:",
+        f"{EXACT}::test_every_solver_finds_the_best_of_all_policies",
+    ),
+    mutation(
+        "equal actions do not share",
+        PROGRAMMING,
+        "best = q_values >= jnp.max(q_values, axis=-1, keepdims=True) - slack",
+        "best = jax.nn.one_hot(jnp.argmax(q_values, axis=-1), q_values.shape[-1], dtype=bool)",
+        f"{EXACT}::test_greedy_shares_among_equal_actions",
+    ),
+    mutation(
+        "a row that does not sum to 1 is taken",
+        FINITE,
+        "tolerance = 1e-4 if rows.dtype == np.float32 else 1e-8",
+        "tolerance = np.inf",
+        f"{STATES}::test_a_bad_one_is_refused_in_one_line",
+    ),
+    mutation(
+        "entropy is paid without its temperature",
+        SOFT,
+        "mdp.expected_reward + alpha * entropy[:, None]",
+        "mdp.expected_reward + entropy[:, None]",
+        f"{EXACT}::test_soft_values_are_those_of_a_loop_and_go_to_the_hard_ones",
+    ),
+    mutation(
+        "the first state has no probability of its own",
+        WAYS,
+        "return _log(mdp.start[states[0]]) + jnp.sum(",
+        "return jnp.sum(",
+        "tabular/test_trajectories.py::test_all_are_those_of_a_recursion",
+    ),
+    mutation(
+        "grids slip to one side",
+        GRIDS,
+        "((0, 1 - slip), (1, slip / 2), (3, slip / 2))",
+        "((0, 1 - slip), (1, slip / 2), (1, slip / 2))",
+        "tabular/test_grids.py::test_slipping_goes_to_either_side",
+    ),
+    mutation(
+        "a time limit is not seen as an end",
+        "tabular/builders.py",
+        "over = terminated if ignore else terminated | truncated",
+        "over = terminated",
+        "tabular/test_builders.py::test_a_time_limit_ends_what_shows_its_clock",
+    ),
+    # learning in tables
+    mutation(
+        "SARSA takes the best action",
+        CONTROL,
+        "q_values[table, step.next_state, step.next_action]",
+        "jnp.max(q_values[table, step.next_state])",
+        "tabular/test_control.py::test_as_the_box",
+    ),
+    mutation(
+        "double Q-learning trusts one table",
+        CONTROL,
+        "q_values[1 - table, step.next_state], q_values[table, step.next_state]",
+        "q_values[table, step.next_state], q_values[table, step.next_state]",
+        "tabular/test_control.py::test_as_the_box",
+    ),
+    mutation(
+        "n-step returns look one step less far",
+        PREDICTION,
+        "jnp.minimum(jnp.arange(steps) + n, steps)",
+        "jnp.minimum(jnp.arange(steps) + n - 1, steps)",
+        "tabular/test_prediction.py::test_td_as_the_box",
+    ),
+    mutation(
+        "traces do not decay by gamma",
+        PREDICTION,
+        "later, discount * decay * trace,",
+        "later, (discount > 0) * decay * trace,",
+        "tabular/test_prediction.py::test_td_lambda_as_a_loop",
+    ),
+    mutation(
+        "every visit counts as the first",
+        PREDICTION,
+        "(taken > 0) & ~(first_visit & seen[state])",
+        "(taken > 0)",
+        "tabular/test_prediction.py::test_first_and_every_visit_of_a_loop",
+    ),
+    mutation(
+        "Dyna forgets what came of a step",
+        DYNA,
+        "_Model(jnp.asarray(True), step.reward,",
+        "_Model(jnp.asarray(True), 0 * step.reward,",
+        "tabular/test_dyna.py::test_as_the_box",
+    ),
+    # policy gradients
+    mutation(
+        "past rewards count",
+        GRADIENTS,
+        """weight = ops.discounted_returns(*rows, going, there)""",
+        """weight = ops.trajectory_returns(*rows, going, there)""",
+        f"{SCORES}::test_weights_are_what_they_say",
+    ),
+    mutation(
+        "the baseline has the action in it",
+        GRADIENTS,
+        "        weight = weight - here\n",
+        "        weight = weight - 0.5 * _of_actions(trajectories, q_pi(mdp, policy))\n",
+        f"{SCORES}::test_all_weights_have_one_mean_and_their_variances_fall",
+    ),
+    mutation(
+        "gamma^t is left out",
+        GRADIENTS,
+        "return (mdp.discount ** jnp.arange(len(trajectories.actions)))[:, None] * trajectories.taken",
+        "return trajectories.taken",
+        f"{SCORES}::test_the_score_function_expects_the_gradient_of_the_return",
+    ),
+    mutation(
+        "the Fisher matrix weighs all actions alike",
+        GRADIENTS,
+        "share = (visits / jnp.sum(visits))[..., None] * policy",
+        "share = (visits / jnp.sum(visits))[..., None] * jnp.ones_like(policy)",
+        f"{SCORES}::test_the_fisher_matrix_is_that_of_a_plain_loop",
     ),
 )
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.tabular.finite_mdp import MDP
-from jaxrl_up.tabular.trajectories import Trajectories, _with_rewards
+from jaxrl_up.tabular.trajectories import Trajectories, with_rewards
 
 if TYPE_CHECKING:
     from jaxrl_up.tabular.control import Learned
@@ -40,7 +40,7 @@ def as_trajectories(
             raise ValueError(f"episode {n} is shorter than the longest, and does not end in a terminal state")
         padded[0][:, n] = [*visited, *[visited[-1]] * (steps - len(done))]
         padded[1][: len(done), n] = done
-    return _with_rewards(mdp, *map(jnp.asarray, padded))
+    return with_rewards(mdp, *map(jnp.asarray, padded))
 
 
 def episode_lengths(learned: Learned) -> np.ma.MaskedArray:

@@ -88,7 +88,7 @@ def all_trajectories(mdp: MDP, steps: int | None = None) -> Trajectories:
         edge = np.where(over, 0, edge)
         states = np.concatenate([states[trunk], np.where(over, here[trunk], successor[edge])[:, None]], axis=1)
         actions = np.concatenate([actions[trunk], np.where(over, 0, action[edge])[:, None]], axis=1)
-    return _with_rewards(mdp, jnp.asarray(states.T, jnp.int32), jnp.asarray(actions.T, jnp.int32))
+    return with_rewards(mdp, jnp.asarray(states.T, jnp.int32), jnp.asarray(actions.T, jnp.int32))
 
 
 def sample_trajectories(mdp: MDP, policy: Any, key: Key, number: int, steps: int | None = None) -> Trajectories:
@@ -112,7 +112,7 @@ def sample_trajectories(mdp: MDP, policy: Any, key: Key, number: int, steps: int
         return there, (there, action)
 
     _, (states, actions) = jax.lax.scan(step, first, (in_time, jax.random.split(walk_key, steps)))
-    return _with_rewards(mdp, jnp.concatenate([first[None], states]), actions)
+    return with_rewards(mdp, jnp.concatenate([first[None], states]), actions)
 
 
 def draw(key: Key, probabilities: Array) -> Array:
@@ -122,7 +122,8 @@ def draw(key: Key, probabilities: Array) -> Array:
     return jnp.sum(below <= (uniform * below[..., -1])[..., None], axis=-1, dtype=jnp.int32)
 
 
-def _with_rewards(mdp: MDP, states: Array, actions: Array) -> Trajectories:
+def with_rewards(mdp: MDP, states: Array, actions: Array) -> Trajectories:
+    """The trajectories of states `[T + 1, N]` and actions `[T, N]`, with what the MDP pays for them."""
     here, there = states[:-1], states[1:]
     over = mdp.terminal[here]
     rewards = jnp.where(over, 0, mdp.reward_table[here, actions, there])
