@@ -275,7 +275,7 @@ def v_star(mdp: MDP) -> Array:
     solved = _solved(mdp, greedy(lookahead(held, values)))
     change = optimality_backup_v(held, values) - values
     grows = (held.discount == 1) & (sweeps == MOST_SWEEPS) & (jnp.abs(change) > _slack(values))
-    values = jnp.where(grows, jnp.sign(change) * jnp.inf, values)
+    values = jnp.where(grows, jnp.where(change > 0, jnp.inf, -jnp.inf), values)
     return jnp.where(residual(held, solved) <= 2 * jnp.max(jnp.abs(change)) + _slack(values), solved, values)
 
 

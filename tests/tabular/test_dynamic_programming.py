@@ -380,3 +380,9 @@ def test_the_gradient_of_the_soft_optimum_is_that_of_its_policy_held_fixed():
 
     slope = jax.jvp(lambda r: tabular.soft_v_pi(mdp.replace(reward=r), policy, 0.3), (mdp.reward,), (direction,))[1]
     np.testing.assert_allclose(slope, (optimum(1e-5) - optimum(-1e-5)) / 2e-5, atol=1e-7)
+
+
+def test_the_optimum_is_found_without_a_nan_on_the_way():
+    with jax.debug_nans(True):
+        np.testing.assert_allclose(tabular.v_star(random_mdp(0)), numpy_optimum(random_mdp(0)), atol=1e-9)
+        np.testing.assert_allclose(tabular.v_star(tabular.from_grid("S.G", discount=1.0)), [1, 1, 0])
