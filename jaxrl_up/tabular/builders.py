@@ -58,7 +58,7 @@ def from_env(
     env: envs.Env,
     *,
     discount: Any,
-    ignore: tuple[str, ...] = (),
+    ignore: str | tuple[str, ...] = (),
     uniform_start: bool = False,
     draws: int = 256,
     max_states: int = 10_000,
@@ -81,17 +81,24 @@ def from_env(
       key: what to draw with; the same key gives the same MDP.
 
     Raises:
-      ValueError: other actions, a random key in the state, or more than `max_states` states.
+      ValueError: other actions, a random key in the state, no leaf to ignore, or more than `max_states` states.
     """
+    if draws < 1:
+        raise ValueError(f"draws={draws} must be at least 1")
+    ignore = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     space = env.action_space
     if not isinstance(space, envs.Discrete) or space.shape != ():
         raise ValueError(f"from_env wants Discrete actions, {env.name} has {space}")
     actions = space.start + jnp.arange(space.n)
     reset_key, step_key = jax.random.split(jax.random.key(0) if key is None else key)
     firsts, shown = jax.jit(jax.vmap(env.reset))(jax.random.split(reset_key, 16 * draws))
-    for path, leaf in jax.tree.leaves_with_path(firsts):
+    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(firsts)}
+    for path, leaf in leaves.items():
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            raise ValueError(f"the state of {env.name} holds a random key at {jax.tree_util.keystr(path)}")
+            raise ValueError(f"the state of {env.name} holds a random key at {path or 'its root'}")
+    for name in ignore:
+        if not any(path.endswith(name) for path in leaves):
+            raise ValueError(f"the state of {env.name} has nothing to ignore of the name {name!r}: {', '.join(leaves)}")
 
     @jax.jit
     def explore(states: PyTree, keys: Key) -> Any:
@@ -155,14 +162,14 @@ def from_env(
 
 def _first(number: int, x: Array) -> np.ndarray:
     """`[N, A, draws, ...]` of the first `number` states, their axes in one."""
-    return np.asarray(x)[:number].reshape(-1, *x.shape[3:])
+    return np.asarray(x)[:number].reshape(number * x.shape[1] * x.shape[2], *x.shape[3:])
 
 
 def _names(states: PyTree, over: np.ndarray, ignore: tuple[str, ...]) -> np.ndarray:
     """What tells states `[N, ...]` apart, `[N]`: the bytes of their leaves, and whether the episode is over."""
     parts = [over.astype(np.uint8).reshape(len(over), 1)]
     for path, leaf in jax.tree.leaves_with_path(states):
-        if not any(jax.tree_util.keystr(path).endswith(name) for name in ignore):
+        if leaf.size and not any(jax.tree_util.keystr(path).endswith(name) for name in ignore):
             leaf = np.ascontiguousarray(np.asarray(leaf) + np.zeros((), np.asarray(leaf).dtype))  # -0.0 is 0.0
             parts.append(leaf.reshape(len(over), -1).view(np.uint8).reshape(len(over), -1))
     rows = np.ascontiguousarray(np.concatenate(parts, axis=1))

@@ -93,12 +93,15 @@ def residual(mdp: MDP, values: Array, policy: Any = None) -> Array:
     """max |T x - x| `[]` of V `[S]` or Q `[S, A]`: by T^pi of a policy, or without one by T*.
 
     x is within residual / (1 - gamma) of the fixed point. Reference: Sutton & Barto 2018, section 11.4, eq. 11.17.
+    Raises `ValueError` for another shape, as values in time have it.
     """
-    backups = (expectation_backup_v, expectation_backup_q) if policy is not None else ()
+    if values.shape not in ((mdp.states,), (mdp.states, mdp.actions)):
+        shapes = f"V [{mdp.states}] or Q [{mdp.states}, {mdp.actions}]"
+        raise ValueError(f"residual is of {shapes}, got shape {list(values.shape)}")
     if policy is None:
         backed_up = (optimality_backup_v if values.ndim == 1 else optimality_backup_q)(mdp, values)
     else:
-        backed_up = backups[values.ndim - 1](mdp, policy, values)
+        backed_up = (expectation_backup_v if values.ndim == 1 else expectation_backup_q)(mdp, policy, values)
     alive = (~mdp.terminal).reshape(-1, *[1] * (values.ndim - 1))
     return jnp.max(jnp.where(alive, jnp.abs(backed_up - values), 0))
 
@@ -259,17 +262,21 @@ def modified_policy_iteration(
 def v_star(mdp: MDP) -> Array:
     """V* `[S]`: of the policy that policy iteration finds, or where that does not end value iteration, solved exactly.
 
-    With a horizon `[H + 1, S]`. Its `jax.grad` is that of the optimal policy held fixed, as the envelope theorem has
-    it. Reference: Sutton & Barto 2018, eq. 3.19.
+    With a horizon `[H + 1, S]`. With a discount of 1 it is infinite where going on for ever pays for ever. Its
+    `jax.grad` is that of the optimal policy held fixed, as the envelope theorem has it; where with a discount of 1 this
+    does not end, there is none. Reference: Sutton & Barto 2018, eq. 3.19.
     """
     if mdp.horizon is not None:
         return value_iteration(mdp).values
     held = jax.lax.stop_gradient(mdp)
     found = policy_iteration(held).values
     first = jnp.where((held.discount < 1) & jnp.all(jnp.isfinite(found)), found, 0)
-    values, _ = iterate(held, lambda values: optimality_backup_v(held, values), None, MOST_SWEEPS, first)
+    values, sweeps = iterate(held, lambda values: optimality_backup_v(held, values), None, MOST_SWEEPS, first)
     solved = _solved(mdp, greedy(lookahead(held, values)))
-    return jnp.where(residual(held, solved) <= 2 * residual(held, values) + _slack(values), solved, values)
+    change = optimality_backup_v(held, values) - values
+    grows = (held.discount == 1) & (sweeps == MOST_SWEEPS) & (jnp.abs(change) > _slack(values))
+    values = jnp.where(grows, jnp.where(change > 0, jnp.inf, -jnp.inf), values)
+    return jnp.where(residual(held, solved) <= 2 * jnp.max(jnp.abs(change)) + _slack(values), solved, values)
 
 
 def q_star(mdp: MDP) -> Array:
@@ -293,7 +300,8 @@ def _solved(mdp: MDP, policy: Array) -> Array:
 
 def _slack(values: Array, ulps: int = 32) -> Array:
     """So far apart may be what is equal but for rounding, `[]`."""
-    return ulps * jnp.finfo(values.dtype).eps * (1 + jnp.max(jnp.abs(values)))
+    size = jnp.max(jnp.where(jnp.isfinite(values), jnp.abs(values), 0))  # -inf is what may not be done
+    return ulps * jnp.finfo(values.dtype).eps * (1 + size)
 
 
 def _moves(mdp: MDP, policy: Array) -> Array:
@@ -311,7 +319,7 @@ def _in_time(mdp: MDP, policy: Array) -> Array:
     return jnp.broadcast_to(policy, (mdp.horizon or 0, mdp.states, mdp.actions))
 
 
-def backwards(mdp: MDP, valued: Callable[[Array, Array], tuple[Array, Any]], policy: Array | None) -> tuple[Array, Any]:
+def backwards(mdp: MDP, valued: Callable[[Array, Any], tuple[Array, Any]], policy: Any) -> tuple[Array, Any]:
     """Values `[H + 1, S]` from the last step to the first: `valued` of Q `[S, A]` and the policy of that time."""
 
     def step(values: Array, pi: Array) -> tuple[Array, tuple[Array, Any]]:

@@ -19,9 +19,10 @@ from jaxrl_up.types import Array
 class MDP:
     """A finite MDP: states 0 to S - 1, actions 0 to A - 1. Build it by `mdp`, which checks it.
 
-    What happens in a terminal state is never read: no step is taken there, and its value is 0. All functions of this
-    room are jit-, vmap- and grad-safe in the arrays (many MDPs of one size are one MDP with a leading axis, for
-    `jax.vmap`), and compute in the dtype that these have.
+    What happens in a terminal state is never read: no step is taken there, and its value is 0. Functions of an MDP are
+    jit- and vmap-safe in the arrays (many MDPs of one size are one MDP with a leading axis, for `jax.vmap`), and
+    compute in the dtype that these have. They are grad-safe too, but for reverse mode through what iterates for as long
+    as it takes: there take `v_pi`, `v_star` and `soft_v_pi`.
     """
 
     transition: Array
@@ -111,7 +112,7 @@ def mdp(
       discount: gamma per step, in [0, 1]. With 1 the return must end: by a horizon, or because a terminal state can be
         reached from everywhere.
       start: P(s_0) `[S]`, or the number of the one first state; None: uniform over the states that are not terminal.
-      terminal: numbers of the terminal states, or bool `[S]`.
+      terminal: numbers of the terminal states, each once, or bool `[S]`.
       horizon: steps after which the return ends.
       layout: the grid to draw on.
 
@@ -143,7 +144,7 @@ def mdp(
         raise ValueError(f"horizon is a whole number of steps, at least 1, or None, got {horizon!r}")
     terminal = _mask(terminal, states)
     start = _start(start, terminal)
-    dtype = jnp.result_type(transition, reward, discount, start)
+    dtype = jnp.result_type(transition, reward, discount, start, jnp.float32)
     horizon = None if horizon is None else int(horizon)
     transition, reward, start, discount = (jnp.asarray(x, dtype) for x in (transition, reward, start, discount))
     made = MDP(transition, reward, start, discount, jnp.asarray(terminal), horizon, layout)
@@ -195,7 +196,8 @@ def require_end(steps: np.ndarray, terminal: np.ndarray, why: str) -> None:
 
 def _check_rows(what: str, rows: np.ndarray, read: np.ndarray) -> None:
     """Raise `ValueError` that names the first row, of those that are read, that is no distribution."""
-    tolerance = 1e-4 if rows.dtype == np.float32 else 1e-8
+    narrow = np.array_equal(rows, rows.astype(np.float32), equal_nan=True)  # if only as it was given
+    tolerance = 1e-4 if narrow else 1e-8
     wrong = ~np.isfinite(rows).all(-1) | (rows < 0).any(-1) | (np.abs(rows.sum(-1, dtype=np.float64) - 1) > tolerance)
     wrong = wrong & read.reshape(-1, *[1] * (wrong.ndim - 1))
     if wrong.any():
@@ -209,33 +211,38 @@ def _check_rows(what: str, rows: np.ndarray, read: np.ndarray) -> None:
 
 def _real(x: Any, what: str) -> Any:
     """An array of floats; raises ValueError for what is none."""
-    if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x)):  # which may be traced
-        x = jnp.asarray(x)
-    else:
-        try:
-            x = np.asarray(x)
-        except ValueError:
-            raise ValueError(f"{what} is an array of numbers, all rows of one length") from None
+    try:
+        x = _array(x)
+    except (TypeError, ValueError):
+        raise ValueError(f"{what} is an array of numbers, all rows of one length") from None
     if x.dtype.kind not in "iufV":
         raise ValueError(f"{what} is an array of numbers, got {x.dtype}")
     return jnp.asarray(x, None if jnp.issubdtype(x.dtype, jnp.floating) else float)
 
 
+def _array(x: Any) -> Any:
+    """A NumPy array, or one of JAX where there is one in it, which may be traced."""
+    return jnp.asarray(x) if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x)) else np.asarray(x)
+
+
 def _mask(terminal: Any, states: int) -> Any:
     """bool `[S]`, of such a mask or of the numbers of states."""
-    if isinstance(terminal, Tracer):
-        return terminal
-    given = np.asarray(terminal)
+    given = _array(terminal)
     if given.dtype == np.bool_:
         if given.shape != (states,):
             raise ValueError(f"terminal is bool [{states}] or numbers of states, got bool {list(given.shape)}")
         return given
+    if isinstance(given, Tracer):
+        return jnp.zeros(states, bool).at[given].set(True)
     given = np.atleast_1d(given)
     if given.size and not (np.issubdtype(given.dtype, np.integer) and ((given >= 0) & (given < states)).all()):
         raise ValueError(f"terminal holds numbers of states from 0 to {states - 1}, got {terminal!r}")
-    mask = np.zeros(states, bool)
-    mask[given.astype(int)] = True
-    return mask
+    times = np.bincount(given.astype(int), minlength=states)
+    if (times > 1).any():  # as in a mask of integers
+        raise ValueError(
+            f"terminal names state {np.argmax(times > 1)} more than once: a mask of states is bool [{states}]"
+        )
+    return times > 0
 
 
 def _start(start: Any, terminal: Any) -> Any:
@@ -246,10 +253,11 @@ def _start(start: Any, terminal: Any) -> Any:
         if not isinstance(terminal, Tracer) and terminal.all():
             raise ValueError("all states are terminal: no episode begins")
         return alive / jnp.sum(alive)
-    if isinstance(start, int | np.integer) and not isinstance(start, bool):
-        if not 0 <= start < states:
+    given = _array(start)
+    if given.shape == () and jnp.issubdtype(given.dtype, jnp.integer):
+        if not isinstance(given, Tracer) and not 0 <= given < states:
             raise ValueError(f"start={start} is no state: they go from 0 to {states - 1}")
-        return jnp.zeros(states, float).at[start].set(1.0)
+        return jnp.zeros(states, float).at[given].set(1.0)
     start = _real(start, "start")
     if start.shape != (states,):
         raise ValueError(f"start is P(s_0), of shape [{states}], or one state, got shape {list(start.shape)}")
@@ -266,21 +274,21 @@ def as_policy(mdp: MDP, policy: Any) -> Array:
 
     Raises `ValueError` for another shape, or for rows that are no distributions (unless traced).
     """
-    given = policy if isinstance(policy, jax.Array) else np.asarray(policy)
+    given = _array(policy)
     if given.shape == (mdp.states,) and jnp.issubdtype(given.dtype, jnp.integer):
         wrong = [] if isinstance(given, Tracer) else np.flatnonzero((given < 0) | (given >= mdp.actions))
         if len(wrong):
             action, last = int(given[wrong[0]]), mdp.actions - 1
             raise ValueError(f"policy holds action {action} in state {wrong[0]}: they go from 0 to {last}")
         return jax.nn.one_hot(given, mdp.actions, dtype=mdp.transition.dtype)
-    policy = _real(policy, "policy")
+    policy = _real(given, "policy")
     shapes = [(mdp.states, mdp.actions)] + ([] if mdp.horizon is None else [(mdp.horizon, mdp.states, mdp.actions)])
     if policy.shape not in shapes:
         allowed = " or ".join(str(list(shape)) for shape in shapes)
         raise ValueError(f"a policy is pi(a | s) {allowed}, or one action a state [{mdp.states}], got {_shown(policy)}")
     if not isinstance(policy, Tracer) and math.prod(policy.shape):
         _check_policy(np.asarray(policy))
-    return jnp.asarray(policy, jnp.result_type(policy, mdp.transition))
+    return jnp.asarray(policy, mdp.transition.dtype)
 
 
 def _check_policy(policy: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl_up import envs
-from jaxrl_up.tabular.finite_mdp import MDP, mdp
+from jaxrl_up.tabular.finite_mdp import MDP, as_policy, mdp
 from jaxrl_up.tabular.layout import Layout
 
 MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))  # left, down, right, up, as (row, column)
@@ -36,8 +36,8 @@ def from_grid(
       text: rows of one length, as one string with line breaks (blank lines around are dropped) or a sequence of them.
       discount: gamma, as of `mdp`.
       step_reward: for each step, on top of those below.
-      rewards: for entering a cell, by character; not named: 1 for `G`, -1 for `P`, else 0. A character of its own here
-        is free.
+      rewards: for entering a cell, and for staying in it, by character; not named: 1 for `G`, -1 for `P`, else 0. A
+        character of its own here is free.
       slip: probability, in [0, 1], of going at a right angle to what was meant, half of it to either side.
       wind: for each column how many cells a step from it blows upwards (Sutton & Barto 2018, example 6.5).
       horizon: as of `mdp`.
@@ -51,6 +51,9 @@ def from_grid(
     """
     rows = _rows(text)
     paid = {**ENDS, **(rewards or {})}
+    for name in paid:
+        if len(name) != 1 or name in WALLS:
+            raise ValueError(f"rewards are for entering a cell, by its character, which is no wall: got {name!r}")
     known = {*WALLS, *FREE, *STARTS, *paid}
     odd = sorted({character for row in rows for character in row} - known)
     if odd:
@@ -134,12 +137,9 @@ def grid_text(mdp: MDP, values: Any = None, policy: Any = None, *, digits: int =
     rows = mdp.layout.text.split("\n")
     shown = {cell: rows[cell[0]][cell[1]] for cell in mdp.layout.cells}
     terminal = np.asarray(mdp.terminal)
-    given = np.asarray(values if policy is None else policy, float)
-    shape = (mdp.states,) if policy is None else (mdp.states, mdp.actions)
-    if given.shape != shape:
-        raise ValueError(
-            f"{'values' if policy is None else 'a policy'} of shape {list(shape)}, got {list(given.shape)}"
-        )
+    given = np.asarray(values if policy is None else as_policy(mdp.replace(horizon=None), policy), float)
+    if policy is None and given.shape != (mdp.states,):
+        raise ValueError(f"values of shape [{mdp.states}], got {list(given.shape)}")
     for n, cell in enumerate(mdp.layout.cells):
         if not terminal[n]:
             best = "".join(

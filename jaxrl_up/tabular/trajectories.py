@@ -45,7 +45,7 @@ def trajectory_log_prob(mdp: MDP, policy: Any, trajectories: Trajectories) -> Ar
     """log P(tau | pi) = log P(s_0) + sum_t [log pi(a_t | s_t) + log P(s_{t+1} | s_t, a_t)], `[N]`, in nats.
 
     Minus infinity where it cannot happen. Raises `ValueError` for what is no policy. Reference: Spinning Up, part 1,
-    "The RL problem"; Sutton & Barto 2018, section 5.3.
+    "The RL problem"; Sutton & Barto 2018, section 5.5.
     """
     states, actions, taken = trajectories.states, trajectories.actions, trajectories.taken > 0
     policy = as_policy(mdp, policy)
@@ -64,13 +64,11 @@ def _log(probability: Array) -> Array:
 def all_trajectories(mdp: MDP, steps: int | None = None) -> Trajectories:
     """Every trajectory of `steps` steps (None: the horizon) that some policy can make, each once; time leading.
 
-    Those that end sooner are there once. Raises `ValueError` for more than two million, and for an MDP that is traced:
-    their number depends on what is possible.
+    Those that end sooner are there once. Raises `ValueError` for more than two million, for steps beyond the horizon,
+    and for an MDP that is traced: their number depends on what is possible.
     """
-    steps = mdp.horizon if steps is None else steps
-    if steps is None or steps < 1:
-        raise ValueError(f"steps={steps} must be at least 1: an MDP without a horizon needs it said")
-    if isinstance(mdp.transition, Tracer):
+    steps = _steps(mdp, steps)
+    if any(isinstance(x, Tracer) for x in (mdp.transition, mdp.start, mdp.terminal)):
         raise ValueError("all_trajectories lists what is possible, so the MDP may not be traced: call it outside jit")
     transition, terminal = np.asarray(mdp.transition), np.asarray(mdp.terminal)
     states = np.flatnonzero(np.asarray(mdp.start) > 0)[:, None]
@@ -94,11 +92,9 @@ def all_trajectories(mdp: MDP, steps: int | None = None) -> Trajectories:
 def sample_trajectories(mdp: MDP, policy: Any, key: Key, number: int, steps: int | None = None) -> Trajectories:
     """`number` independent trajectories of `steps` steps (None: the horizon) by a policy, from the start on.
 
-    Raises `ValueError` for what is no policy, or where the number of steps is not known.
+    Raises `ValueError` for what is no policy, for steps beyond the horizon, or where their number is not known.
     """
-    steps = mdp.horizon if steps is None else steps
-    if steps is None or steps < 1:
-        raise ValueError(f"steps={steps} must be at least 1: an MDP without a horizon needs it said")
+    steps, mdp = _steps(mdp, steps), jax.tree.map(jnp.asarray, mdp)
     policy = as_policy(mdp, policy)
     in_time = jnp.broadcast_to(policy, (steps, mdp.states, mdp.actions)) if policy.ndim == 2 else policy[:steps]
     start_key, walk_key = jax.random.split(key)
@@ -113,6 +109,16 @@ def sample_trajectories(mdp: MDP, policy: Any, key: Key, number: int, steps: int
 
     _, (states, actions) = jax.lax.scan(step, first, (in_time, jax.random.split(walk_key, steps)))
     return with_rewards(mdp, jnp.concatenate([first[None], states]), actions)
+
+
+def _steps(mdp: MDP, steps: int | None) -> int:
+    """How many steps, at most those of the horizon."""
+    steps = mdp.horizon if steps is None else steps
+    if steps is None or steps < 1:
+        raise ValueError(f"steps={steps} must be at least 1: an MDP without a horizon needs it said")
+    if mdp.horizon is not None and steps > mdp.horizon:
+        raise ValueError(f"steps={steps} go beyond the horizon, {mdp.horizon}")
+    return steps
 
 
 def draw(key: Key, probabilities: Array) -> Array:

@@ -73,11 +73,29 @@ def test_frequencies_are_within_their_standard_error():
 def test_a_time_limit_ends_what_shows_its_clock():
     mdp = tabular.from_env(walk(step_limit=2, noise=0.0), discount=1.0, draws=8).mdp
     np.testing.assert_allclose(tabular.v_star(mdp)[mdp.start > 0], [2.0, 2.0])
-    free = tabular.from_env(walk(step_limit=2, noise=0.0), discount=1.0, draws=8, ignore=("time",)).mdp
+    free = tabular.from_env(walk(step_limit=2, noise=0.0), discount=1.0, draws=8, ignore="time").mdp  # or ("time",)
     np.testing.assert_allclose(np.sort(tabular.v_star(free)[free.start > 0]), [2.0, 3.0])
 
 
+def test_states_of_any_leaves_are_told_apart():
+    """Bools, an empty leaf, and -0.0, which is 0.0."""
+
+    def step(key, state, action):
+        state = {"flag": state["flag"] ^ (action == 1), "zero": -state["zero"], "none": state["none"]}
+        return state, state["flag"], jnp.float32(0), state["flag"], jnp.asarray(False)
+
+    first = {"flag": jnp.asarray(False), "zero": jnp.float32(0), "none": jnp.zeros((0, 2))}
+    env = from_functions(lambda key: (first, first["flag"]), step, Discrete(2), Discrete(2))
+    found = tabular.from_env(env, discount=0.9, draws=2)
+    np.testing.assert_array_equal(found.states["flag"], [False, True])
+    assert found.states["none"].shape == (2, 0, 2)
+
+
 def test_errors():
+    with pytest.raises(ValueError, match=r"has nothing to ignore of the name 'tyme': .*time"):
+        tabular.from_env(walk(step_limit=2), discount=0.9, ignore=("tyme",))
+    with pytest.raises(ValueError, match="draws=0 must be at least 1"):
+        tabular.from_env(walk(), discount=0.9, draws=0)
     with pytest.raises(ValueError, match="wants Discrete actions, Pendulum-v1 has Box"):
         tabular.from_env(envs.make("Pendulum-v1"), discount=0.9)
     with pytest.raises(ValueError, match="CartPole-v1 has more than max_states=50 states; is there a clock"):

@@ -323,3 +323,66 @@ def test_iterations_stop_where_told():
         tabular.value_iteration(mdp, tolerance=-1)
     with pytest.raises(ValueError, match="sweeps=0 must be at least 1"):
         tabular.modified_policy_iteration(mdp, sweeps=0)
+
+
+def test_a_narrow_mdp_stays_narrow_by_whatever_policy_and_temperature():
+    mdp = tabular.mdp(np.full((S, A, S), 1 / S, np.float32), np.ones(S, np.float32), discount=0.9)  # float32 rows
+    narrow = jax.tree.map(lambda x: x.astype(jnp.float32) if x.dtype == jnp.float64 else x, mdp)
+    for some in (narrow, narrow.replace(horizon=H)):
+        for function in (tabular.v_pi, tabular.occupancy, tabular.iterative_evaluation):
+            assert jax.tree.leaves(function(some, random_policy(0)))[0].dtype == jnp.float32
+        assert tabular.soft_value_iteration(some, jnp.float64(0.1)).values.dtype == jnp.float32
+
+
+def test_what_pays_for_ever_undiscounted_is_infinite():
+    mdp = tabular.from_grid("S.G#S.H", discount=1.0, step_reward=0.1)
+    np.testing.assert_array_equal(tabular.v_star(mdp), [np.inf, np.inf, 0, np.inf, np.inf, 0])
+    np.testing.assert_allclose(tabular.v_star(tabular.from_grid("S.P", discount=1.0)), [0, 0, 0])
+
+
+def test_greedy_leaves_out_what_may_not_be_done():
+    np.testing.assert_array_equal(tabular.greedy(jnp.array([[-jnp.inf, 1.0, 0.0]])), [[0, 1, 0]])
+
+
+def test_a_residual_is_of_values_without_a_time():
+    mdp = random_mdp(0, horizon=H)
+    with pytest.raises(ValueError, match=r"residual is of V \[5\] or Q \[5, 3\], got shape \[5, 5\]"):
+        tabular.residual(mdp, tabular.v_star(mdp))
+
+
+def test_soft_values_in_time_belong_to_their_policy():
+    mdp = random_mdp(6, 1.0, H)
+    found = tabular.soft_value_iteration(mdp, 0.3)
+    np.testing.assert_allclose(tabular.soft_v_pi(mdp, found.policy, 0.3), found.values, atol=1e-12)
+    assert np.all(tabular.soft_v_pi(mdp, random_policy(6), 0.3) <= found.values + 1e-12)
+
+
+def test_soft_values_of_any_temperature_are_finite():
+    mdp, narrow = random_mdp(5), jax.tree.map(lambda x: x.astype(jnp.float32) if x.ndim else x, random_mdp(5))
+    narrow = narrow.replace(terminal=mdp.terminal, discount=mdp.discount.astype(jnp.float32))
+    coldest = tabular.soft_value_iteration(narrow, 1e-37)
+    np.testing.assert_allclose(coldest.values, tabular.v_star(mdp), rtol=1e-4, atol=1e-5)
+    assert np.isfinite(coldest.policy).all()
+    for alpha in (0, -1.0):
+        with pytest.raises(ValueError, match=f"alpha={alpha} must be above 0"):
+            tabular.soft_value_iteration(mdp, alpha)
+        with pytest.raises(ValueError, match=f"alpha={alpha} must be above 0"):
+            tabular.soft_v_pi(mdp, random_policy(0), alpha)
+
+
+def test_the_gradient_of_the_soft_optimum_is_that_of_its_policy_held_fixed():
+    mdp = random_mdp(7)
+    mdp = mdp.replace(reward=mdp.expected_reward)
+    policy, direction = tabular.soft_value_iteration(mdp, 0.3).policy, np.random.default_rng(0).normal(size=(S, A))
+
+    def optimum(step):
+        return tabular.soft_value_iteration(mdp.replace(reward=mdp.reward + step * direction), 0.3).values
+
+    slope = jax.jvp(lambda r: tabular.soft_v_pi(mdp.replace(reward=r), policy, 0.3), (mdp.reward,), (direction,))[1]
+    np.testing.assert_allclose(slope, (optimum(1e-5) - optimum(-1e-5)) / 2e-5, atol=1e-7)
+
+
+def test_the_optimum_is_found_without_a_nan_on_the_way():
+    with jax.debug_nans(True):
+        np.testing.assert_allclose(tabular.v_star(random_mdp(0)), numpy_optimum(random_mdp(0)), atol=1e-9)
+        np.testing.assert_allclose(tabular.v_star(tabular.from_grid("S.G", discount=1.0)), [1, 1, 0])

@@ -103,6 +103,8 @@ BAD = {
         "discount=1 without an end: no way leads from state 0 to a terminal one; give a discount below 1 or a horizon",
     ),
     "terminal": ({"terminal": [3]}, "numbers of states from 0 to 2"),
+    "mask of numbers": ({"terminal": [0, 0, 1]}, r"terminal names state 0 more than once: a mask of states is bool"),
+    "ragged jax": ({"reward": [jnp.ones(1), jnp.ones(2)]}, "all rows of one length"),
     "terminal mask": ({"terminal": np.array([True])}, r"terminal is bool \[3\] or numbers of states, got bool \[1\]"),
     "all terminal": ({"terminal": [0, 1, 2]}, "all states are terminal"),
     "start": ({"start": [0.5, 0.0, 0.0]}, "start sums to 0.5"),
@@ -147,3 +149,28 @@ def test_a_policy_that_never_ends_has_no_undiscounted_value():
     for function in (tabular.v_pi, tabular.iterative_evaluation, tabular.occupancy):
         with pytest.raises(ValueError, match="by this policy no way leads from state 0 to a terminal one"):
             function(mdp, [0, 1, 0])
+
+
+def test_what_is_traced_is_what_it_would_be():
+    """Numbers of states, and lists of numbers."""
+    ends = jax.jit(lambda numbers: chain(terminal=numbers).terminal)(jnp.array([2]))
+    np.testing.assert_array_equal(ends, [False, False, True])
+    for start in (1, np.array(1), jnp.int32(1)):
+        np.testing.assert_array_equal(chain(start=start).start, [0, 1, 0])
+    np.testing.assert_array_equal(jax.jit(lambda start: chain(start=start).start)(1), [0, 1, 0])
+    listed = jax.jit(lambda p: tabular.v_pi(chain(), [[p, 1 - p]] * 3))(0.25)
+    np.testing.assert_allclose(listed, tabular.v_pi(chain(), [[0.25, 0.75]] * 3))
+
+
+def test_half_floats_are_computed_with_as_floats():
+    mdp = tabular.mdp(np.ones((1, 1, 1), np.float16), np.ones(1, np.float16), discount=np.float16(0.5),
+                      start=np.ones(1, np.float16))  # fmt: skip
+    assert tabular.v_star(mdp).dtype == jnp.float32
+
+
+def test_float32_rows_are_rows_in_float64_too():
+    with jax.enable_x64(True):
+        thirds = np.full((3, 1, 3), 1 / 3, np.float32)
+        assert tabular.mdp(thirds, np.zeros(3), discount=0.9).transition.dtype == jnp.float64
+        with pytest.raises(ValueError, match="sums to 1: a row"):  # float64 that is not rounded so
+            tabular.mdp(np.full((3, 1, 3), 1 / 3 + 1e-7), np.zeros(3), discount=0.9)

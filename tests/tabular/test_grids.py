@@ -68,6 +68,7 @@ def test_it_draws_values_and_policies():
     assert tabular.grid_text(mdp, tabular.v_star(mdp)) == "0.25 0.50 ####\n0.50 1.00    G"
     policy = tabular.value_iteration(mdp).policy
     assert tabular.grid_text(mdp, policy=policy) == "↓→  ↓ ##\n →  →  G"
+    assert tabular.grid_text(mdp, policy=[2, 1, 2, 2, 0]) == "→ ↓ #\n→ → G"
     assert tabular.grid_text(mdp, tabular.occupancy(mdp, policy), digits=1) == "1.0 0.2 ###\n0.2 0.2   G"
 
 
@@ -80,6 +81,8 @@ def test_it_draws_values_and_policies():
         ({"text": "##"}, "the grid has walls only"),
         ({"text": "S.G", "slip": 1.5}, r"slip=1.5 is a probability, in \[0, 1\]"),
         ({"text": "S.G", "wind": [1]}, "wind is a whole number for each of the 3 columns"),
+        ({"text": "S#G", "rewards": {"#": -1.0}}, "rewards are for entering a cell, .* no wall: got '#'"),
+        ({"text": "S.G", "rewards": {"GG": 1.0}}, "by its character, .*: got 'GG'"),
         ({"text": "S#G", "discount": 1.0}, "discount=1 without an end: no way leads from state 0"),
     ],
 )

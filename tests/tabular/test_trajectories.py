@@ -9,6 +9,7 @@ from jaxrl_up import ops, tabular
 
 # 0 goes to 0 or 1 (action 0), or ends in 2 (action 1); 1 ends in 2 either way
 TRANSITION = [[[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]], [[0.0, 0.0, 1.0]] * 2, [[0.0, 0.0, 1.0]] * 2]
+KEY = jax.random.key(0)
 POLICY = np.array([[0.4, 0.6], [0.5, 0.5], [1.0, 0.0]])
 
 
@@ -146,7 +147,20 @@ def test_errors():
         tabular.all_trajectories(endless)
     with pytest.raises(ValueError, match="steps=0 must be at least 1"):
         tabular.sample_trajectories(endless, POLICY, jax.random.key(0), 1, 0)
+    for function in (
+        tabular.all_trajectories,
+        lambda mdp, steps: tabular.sample_trajectories(mdp, POLICY, KEY, 1, steps),
+    ):
+        with pytest.raises(ValueError, match="steps=3 go beyond the horizon, 2"):
+            function(small(), 3)
     with pytest.raises(ValueError, match="over 2000000 trajectories of 30 steps"):
         tabular.all_trajectories(tabular.frozen_lake(), 30)
     with pytest.raises(ValueError, match="call it outside jit"):
         jax.jit(lambda mdp: tabular.all_trajectories(mdp, 2).returns)(endless)
+    with pytest.raises(ValueError, match="call it outside jit"):
+        jax.jit(lambda start: tabular.all_trajectories(endless.replace(start=start), 2).returns)(endless.start)
+
+
+def test_arrays_of_numpy_will_do():
+    found = tabular.sample_trajectories(jax.device_get(small()), POLICY, KEY, 3)
+    np.testing.assert_array_equal(found.states, tabular.sample_trajectories(small(), POLICY, KEY, 3).states)
