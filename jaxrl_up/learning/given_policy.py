@@ -14,8 +14,9 @@ import jax.numpy as jnp
 
 from jaxrl_up.config import as_key, shown
 from jaxrl_up.envs import Env, acting, as_action, mask_of, pick, sample_allowed
+from jaxrl_up.learning.networks import as_observation
 from jaxrl_up.learning.planning import one_by_one
-from jaxrl_up.learning.rollout import EpisodeSums, Interaction, Rows, start, unroll
+from jaxrl_up.learning.rollout import EpisodeSums, Interaction, Rows, acting_space, start, unroll
 from jaxrl_up.types import Counters, Key, PyTree
 
 
@@ -102,4 +103,4 @@ def act(
         memory, own = jax.random.split(memory)
         return choose(obs, own if bits is None else jax.random.fold_in(own, bits)), memory
 
-    return one_by_one(env, one, obs, memory)
+    return one_by_one(env, one, as_observation(acting_space(env), obs), memory)
