@@ -64,12 +64,6 @@ def seen_by(algo, env):
     return env if algo.learns else envs.with_simulator(env)
 
 
-def learns_to_act(algo):
-    """Whether anything that acts is learned: not where a policy is given, as to value fitting."""
-    config, env = tiny(algo), task(algo)
-    return bool(jax.tree.leaves(jax.eval_shape(lambda key: algo.init(config, env, key).policy, jax.random.key(0))))
-
-
 def draws(algo):
     """Whether what it does without exploring needs chance: a random key in its memory."""
     memory = jax.eval_shape(lambda key: algo.initial_memory(tiny(algo), task(algo), key), jax.random.key(0))

@@ -118,8 +118,9 @@ def targets(config: Config, reward: Array, discount: Array, going: Array, next_v
 
 
 def loss(config: Config, env: Env, value: PyTree, obs: PyTree, target: Array) -> Array:
-    """Half the mean squared error, in units of V's scale."""
-    return on_policy.value_loss(value, networks.value_network(config, env).value({"value": value}, obs), target)
+    """Half the mean squared error, in units of V's scale, which no gradient moves."""
+    scale = jax.lax.stop_gradient(networks.value_scale(value))
+    return ops.value_loss(networks.value_network(config, env).value({"value": value}, obs) / scale, target / scale)
 
 
 def update(config: Config, env: Env, state: given_policy.State) -> tuple[given_policy.State, Metrics]:
@@ -165,4 +166,5 @@ VALUE_FITTING = Algorithm(
     on_policy.ACTION_SPACES,
     lambda config: config.anneal_learning_rate,
     initial_memory=initial_memory,
+    learns_to_act=False,
 )

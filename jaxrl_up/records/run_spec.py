@@ -72,7 +72,7 @@ def _load(
             raise ValueError(f"the run is of {name}, not of {algo.name}")
         env = _environment(tables["environment"]) if env is None else env
         if given is None:
-            config = make_config(algo, **{key: from_toml(value) for key, value in fields.items()})
+            config = make_config(algo, **{key: from_toml(value, key) for key, value in fields.items()})
         else:
             config = given(algo)
             _check_config(config, fields)
@@ -135,7 +135,9 @@ def run_source(directory: str | Path) -> Source:
         if "grid" in tables:
             raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
         if environment["wrappers"] or any(isinstance(value, dict) for value in tables["config"].values()):
-            raise ValueError(f"{path} has a network or an environment of your own: repeat the run from Python")
+            raise ValueError(
+                f"{path} has a network, a policy or an environment of your own: repeat the run from Python"
+            )
         fields = {name: from_toml(value) for name, value in tables["config"].items()}
         parameters = {name: x for name, x in environment_options(environment).items() if x is not None}
         options = {name: from_toml(run[name]) for name in RECORDED if name in run and name not in ("stages", "preset")}

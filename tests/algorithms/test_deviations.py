@@ -137,7 +137,7 @@ DEVIATIONS = {
         "anneal_learning_rate": (False, True, "the step size is annealed to zero"),
         "normalize_returns": (False, True, "V learns in units of its targets"),
         "batches": "a step for a batch of all environments and not for each state",
-        "ends of rollouts": "sums of rewards end with the rollout, also those of `monte_carlo`, in the value of the state",
+        "ends of rollouts": "sums of rewards end with the rollout, also those of `monte_carlo`, in the value",
     },
 }
 ROWS = [(name, what, said) for name, row in DEVIATIONS.items() for what, said in row.items()]

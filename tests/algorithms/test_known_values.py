@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, clock, field_names, learns_to_act, space_for, targets, tiny, values
+from tiny import EVALUATION, clock, field_names, space_for, targets, tiny, values
 
 from jaxrl_up import ALGORITHMS, train
 from jaxrl_up.config import canonical
@@ -174,7 +174,7 @@ def test_best_actions(algo, make, best, worst_return):
     env = make()
     if type(env.action_space).__name__ not in algo.action_spaces:
         pytest.skip("not an action space of this algorithm")
-    if not learns_to_act(algo):
+    if not algo.learns_to_act:
         pytest.skip("acts as it was told")
     # a tanh that is driven to a bound stays there; and a policy that PPO's many steps make narrow too early runs away
     rate = 0.01 if on_policy(algo) and "num_epochs" not in field_names(algo) else 0.003

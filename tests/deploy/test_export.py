@@ -60,6 +60,7 @@ CASES = {  # fields that an algorithm does not have are left out
     "ppo-discrete-obs": (PPO, chain(), {}),
     "dqn-pixels": (DQN, image(), {"network": "mlp"}),
     "ppo-normal-pixels": (PPO, image(), {"network": "mlp", **NORMAL}),
+    "ppo-linear": (PPO, targets(), {"network": "linear", **NORMAL}),
     "ppo-own-network": (PPO, targets(), {"network": Normed(), **NORMAL}),
 }
 

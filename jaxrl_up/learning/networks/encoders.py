@@ -34,7 +34,7 @@ from jaxrl_up.learning.networks.own import require_pure
 from jaxrl_up.learning.rollout import RolloutFields
 from jaxrl_up.types import Array, Key, PyTree, static
 
-NETWORKS = ("auto", "mlp", "cnn", "linear")
+NETWORKS = ("auto", "linear", "mlp", "cnn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class NetworkFields(RolloutFields):
     """What the networks are made of."""
 
     network: Any = static("auto")
-    """auto, mlp, cnn, linear (no hidden layer), or a module from observation to features, of linen or by from_nnx"""
+    """auto, linear (no hidden layer), mlp, cnn, or a module from observation to features, of linen or by from_nnx"""
     hidden: tuple[int, ...] = static((64, 64))
     """units of the hidden layers"""
     activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
