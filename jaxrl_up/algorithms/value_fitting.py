@@ -7,9 +7,9 @@ Policy evaluation with function approximation. The policy stays as it is; V_phi,
 over the states that the policy visits, with the target G_t held, so that the step is a semi-gradient (eq. 9.7):
 
     monte_carlo   r_t + gamma r_{t+1} + ... to the end of the episode          (eq. 3.9)
-    td            r_t + gamma V(s_{t+1})                                       (Sutton 1988, TD(0); eq. 9.9)
+    td            r_t + gamma V(s_{t+1})                                       (Sutton 1988, TD(0); eq. 6.2)
     k_step        r_t + ... + gamma^{k-1} r_{t+k-1} + gamma^k V(s_{t+k})       (eq. 9.16)
-    lambda        (1 - lambda) sum_k lambda^{k-1} of the k-step returns        (Sutton 1988, TD(lambda); eq. 12.3)
+    lambda        (1 - lambda) sum_k lambda^{k-1} of the k-step returns        (Sutton 1988, TD(lambda); eq. 12.2)
 
 `monte_carlo` finds the best fit to V^pi, weighted by how often states are visited; with linear features `td` finds the
 TD fixed point, eq. 9.12, and the others lie between. `act` acts as the policy does, so scores are the policy's own.
