@@ -1,8 +1,9 @@
 """What algorithms are built from: networks, rollouts, replay, exploration, optimisation, and the families' loops.
 
-`on_policy`, `off_policy`, `q_learning` and `planning` hold what the algorithms of a family share, `networks` what they
-learn with, `rollout` how they act, `replay` and `sum_tree` what they remember. Anything that two algorithms need comes
-in here; what one paper alone needs stays in its file. Pure functions of arrays: no files, no clock, no host.
+`on_policy`, `off_policy`, `q_learning`, `planning` and `given_policy` hold what the algorithms of a family share,
+`networks` what they learn with, `rollout` how they act, `replay` and `sum_tree` what they remember. Anything that two
+algorithms need comes in here; what one paper alone needs stays in its file. Pure functions of arrays: no files, no
+clock, no host.
 """
 
 from jaxrl_up.learning import actor_critic as actor_critic
