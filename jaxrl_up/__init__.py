@@ -30,6 +30,7 @@ from jaxrl_up.algorithms import SAC as SAC
 from jaxrl_up.algorithms import SAC_DISCRETE as SAC_DISCRETE
 from jaxrl_up.algorithms import TD3 as TD3
 from jaxrl_up.algorithms import TRPO as TRPO
+from jaxrl_up.algorithms import VALUE_FITTING as VALUE_FITTING
 from jaxrl_up.algorithms import VPG as VPG
 from jaxrl_up.algorithms import make_config as make_config
 from jaxrl_up.experiments import SweepResult as SweepResult

@@ -109,6 +109,9 @@ class Algorithm:
     learns: bool = True
     """whether `update` learns; where not, as of a planner, it acts and counts steps, its loss is 0, and the learner,
     which may be empty, stays as it is: no seed can fail"""
+    learns_to_act: bool = True
+    """whether what is learned acts; where not, as where values of a given policy are, returns stay what they are, and
+    progress shows the loss beside them"""
 
     def __reduce__(self) -> Any:
         """Pickled by name: as the variable of a module that it is."""

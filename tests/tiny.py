@@ -64,6 +64,18 @@ def seen_by(algo, env):
     return env if algo.learns else envs.with_simulator(env)
 
 
+def draws(algo):
+    """Whether what it does without exploring needs chance: a random key in its memory."""
+    memory = jax.eval_shape(lambda key: algo.initial_memory(tiny(algo), task(algo), key), jax.random.key(0))
+    return algo.greedy_memory and any(map(is_key, jax.tree.leaves(memory)))
+
+
+def remembered(algo, config, env, number):
+    """What so many episodes begin to act with."""
+    keys = jax.random.split(jax.random.key(0), number)
+    return jax.vmap(lambda key: algo.initial_memory(config, env, key))(keys)
+
+
 def result_of(algo, state):
     """What updates come to: what was learned, or, where nothing is, where acting led."""
     return state.learner if algo.learns else state.interaction
@@ -132,6 +144,8 @@ def values(algo, config, env, state, obs):
     """The learned values of observations `[N, ...]`: of the best action, or of the policy's."""
     params = state.learner.params
     module = sys.modules[algo.Config.__module__]
+    if hasattr(module, "values"):
+        return module.values(config, env, state.learner, obs)
     if hasattr(state.learner, "return_statistics"):
         obs = normalisation.apply(env.observation_space, state.learner.statistics, obs)
         return on_policy.network(config, env).value(params, obs)

@@ -7,6 +7,7 @@ environment, a config and a policy that fit one another.
 """
 
 from jaxrl_up.algorithms import ppo as ppo
+from jaxrl_up.algorithms import value_fitting as value_fitting
 from jaxrl_up.algorithms import vpg as vpg
 from jaxrl_up.algorithms.a2c import A2C as A2C
 from jaxrl_up.algorithms.c51 import C51 as C51
@@ -29,4 +30,5 @@ from jaxrl_up.algorithms.sac import SAC as SAC
 from jaxrl_up.algorithms.sac_discrete import SAC_DISCRETE as SAC_DISCRETE
 from jaxrl_up.algorithms.td3 import TD3 as TD3
 from jaxrl_up.algorithms.trpo import TRPO as TRPO
+from jaxrl_up.algorithms.value_fitting import VALUE_FITTING as VALUE_FITTING
 from jaxrl_up.algorithms.vpg import VPG as VPG

@@ -23,6 +23,7 @@ from jaxrl_up.algorithms.sac import SAC
 from jaxrl_up.algorithms.sac_discrete import SAC_DISCRETE
 from jaxrl_up.algorithms.td3 import TD3
 from jaxrl_up.algorithms.trpo import TRPO
+from jaxrl_up.algorithms.value_fitting import VALUE_FITTING
 from jaxrl_up.algorithms.vpg import VPG
 from jaxrl_up.config import check, did_you_mean, shown, traced_fields
 from jaxrl_up.envs import Box, Env, Tuple, leaves, require_mask_fits, sample
@@ -47,7 +48,7 @@ def name_unknown_fields(algo: Algorithm) -> Algorithm:
 
 ALGORITHMS = {
     algo.name: name_unknown_fields(algo)
-    for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE)
+    for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE, VALUE_FITTING)
 }
 
 

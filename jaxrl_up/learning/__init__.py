@@ -1,12 +1,14 @@
 """What algorithms are built from: networks, rollouts, replay, exploration, optimisation, and the families' loops.
 
-`on_policy`, `off_policy`, `q_learning` and `planning` hold what the algorithms of a family share, `networks` what they
-learn with, `rollout` how they act, `replay` and `sum_tree` what they remember. Anything that two algorithms need comes
-in here; what one paper alone needs stays in its file. Pure functions of arrays: no files, no clock, no host.
+`on_policy`, `off_policy`, `q_learning`, `planning` and `given_policy` hold what the algorithms of a family share,
+`networks` what they learn with, `rollout` how they act, `replay` and `sum_tree` what they remember. Anything that two
+algorithms need comes in here; what one paper alone needs stays in its file. Pure functions of arrays: no files, no
+clock, no host.
 """
 
 from jaxrl_up.learning import actor_critic as actor_critic
 from jaxrl_up.learning import exploration as exploration
+from jaxrl_up.learning import given_policy as given_policy
 from jaxrl_up.learning import networks as networks
 from jaxrl_up.learning import normalisation as normalisation
 from jaxrl_up.learning import off_policy as off_policy
@@ -39,6 +41,7 @@ from jaxrl_up.learning.networks import product as product
 from jaxrl_up.learning.networks import q_network as q_network
 from jaxrl_up.learning.networks import rescale_value as rescale_value
 from jaxrl_up.learning.networks import to_float as to_float
+from jaxrl_up.learning.networks import value_network as value_network
 from jaxrl_up.learning.networks import value_scale as value_scale
 from jaxrl_up.learning.off_policy import Loss as Loss
 from jaxrl_up.learning.off_policy import OffPolicy as OffPolicy

@@ -330,7 +330,7 @@ def act(
     return from_unit(action, env.action_space), memory
 
 
-def remaining(config: Any, state: State) -> Array:
+def remaining(config: Any, state: Any) -> Array:
     """Fraction of the schedules' steps to go, in [0, 1]."""
     return jnp.maximum(1.0 - state.counters.env_steps.astype(jnp.float32) / schedule_steps(config), 0.0)
 

@@ -90,6 +90,10 @@ class Acting:
 
         self.act, self.remembers, self._memory = act, remembers(memory), jax.jit(memory)
 
+    def __repr__(self) -> str:
+        how = "deterministic" if self.deterministic else "stochastic"
+        return f"<{how} policy of seed {self.seed} of {self.result.algo.name} on {self.result.env.name}>"
+
     def initial_memory(self, key: Key) -> PyTree:
         """What it remembers at the beginning of an episode; `()` where it does not remember."""
         return self._memory(as_key(key))

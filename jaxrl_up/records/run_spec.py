@@ -73,7 +73,7 @@ def _load(
             raise ValueError(f"the run is of {name}, not of {algo.name}")
         env = _environment(tables["environment"]) if env is None else env
         if given is None:
-            config = make_config(algo, **{key: from_toml(value) for key, value in fields.items()})
+            config = make_config(algo, **{key: from_toml(value, key) for key, value in fields.items()})
         else:
             config = given(algo)
             _check_config(config, fields)
@@ -139,7 +139,9 @@ def run_source(directory: str | Path) -> Source:
         name, wrappers = environment["name"], tuple(environment["wrappers"])
         own = not envs.is_named(name, wrappers) or any(isinstance(value, dict) for value in tables["config"].values())
         if own:
-            raise ValueError(f"{path} has a network or an environment of your own: repeat the run from Python")
+            raise ValueError(
+                f"{path} has a network, a policy or an environment of your own: repeat the run from Python"
+            )
         fields = {key: from_toml(value) for key, value in tables["config"].items()}
         parameters = {key: x for key, x in environment_options(environment).items() if x is not None}
         options = {key: from_toml(run[key]) for key in RECORDED if key in run and key not in ("stages", "preset")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -59,17 +60,21 @@ def _import_path(value: Any) -> str:
 _LINEN = ("parent", "name")  # fields that every linen module has
 
 
-def from_toml(value: Any) -> Any:
-    """A value of config.toml: "none" is None, a list a tuple, and a table with an import path a linen module."""
+def from_toml(value: Any, what: str = "network") -> Any:
+    """A value of config.toml: "none" is None, a list a tuple, and a table with an import path what lies there.
+
+    That is a linen module, or a function. `what` is the name of the field, for the `ValueError` of what is neither.
+    """
     if isinstance(value, list):
-        return tuple(from_toml(item) for item in value)
+        return tuple(from_toml(item, what) for item in value)
     if isinstance(value, dict) and "import" in value:
-        return _module(value)
+        return _imported(value, what)
     return None if value == "none" else value
 
 
-def _module(table: Mapping[str, Any]) -> Any:
-    """A module, as a network or a head, from its import path and fields; of nnx, which have none, its class.
+def _imported(table: Mapping[str, Any], what: str) -> Any:
+    """A module, as a network or a head, from its import path and fields; of nnx, which have none, its class; and a
+    function, as a policy.
 
     Only what the program has imported is looked at; nothing is run.
     """
@@ -81,13 +86,16 @@ def _module(table: Mapping[str, Any]) -> Any:
     nnx = sys.modules.get("flax.nnx")
     if nnx and isinstance(found, type) and issubclass(found, nnx.Module) and "fields" not in table:
         return found
+    if inspect.isfunction(found) and "fields" not in table:
+        return found
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ValueError(f"the network {path} is not known here: import {module} first, from Python")
+        advice = f"import {module} first, from Python, or give the config"
+        raise ValueError(f"the {what} {path} is not known here: {advice}")
     known = {field.name for field in dataclasses.fields(found)}
-    fields = {key: from_toml(value) for key, value in table.get("fields", {}).items()}
+    fields = {key: from_toml(value, what) for key, value in table.get("fields", {}).items()}
     for key in fields:
         if key not in known:
-            raise ValueError(f"the network {path} has no field {key!r}")
+            raise ValueError(f"the {what} {path} has no field {key!r}")
     return found(**fields)
 
 

@@ -37,6 +37,7 @@ def of(name):
 SPACES = {"one": Discrete(4), "from 5": Discrete(3, start=5), "two": MultiDiscrete((3, 2))}
 COUNTED = [(name, "one") for name in DISCRETE] + [(name, "two") for name in ON_POLICY]
 COUNTED += [(name, "from 5") for name in ("ppo", "dqn", "sac_discrete")]
+COUNTED += [("value_fitting", space) for space in SPACES]  # whose policy is uniform
 
 
 def illegal(returns, penalty):

@@ -131,6 +131,14 @@ DEVIATIONS = {
         "temperature": "by the gradient of its logarithm",
         "n_step > 1": "Rewards in a target of `n_step` > 1 are of older policies, uncorrected",
     },
+    "value_fitting": {
+        "optimizer": ("sgd", "adam", "by Adam, where the books have plain gradient descent"),
+        "value_steps": (1, 10, "`value_steps` of them on the same targets"),
+        "anneal_learning_rate": (False, True, "the step size is annealed to zero"),
+        "normalize_returns": (False, True, "V learns in units of its targets"),
+        "batches": "a step for a batch of all environments and not for each state",
+        "ends of rollouts": "sums of rewards end with the rollout, also those of `monte_carlo`, in the value",
+    },
 }
 ROWS = [(name, what, said) for name, row in DEVIATIONS.items() for what, said in row.items()]
 

@@ -62,8 +62,13 @@ def algo(request):
     return request.param
 
 
+def trace_decay(algo):
+    """The field that is lambda, which on-policy algorithms have."""
+    return next((name for name in ("gae_lambda", "td_lambda") if name in field_names(algo)), None)
+
+
 def on_policy(algo):
-    return "gae_lambda" in field_names(algo)
+    return trace_decay(algo) is not None
 
 
 def learning(algo, updates, **fields):
@@ -74,8 +79,8 @@ def learning(algo, updates, **fields):
 def learned_values(algo, env, config, obs, params=None):
     """`[2, N]`: two values of lambda, or two seeds where there is none. `[P, 2, N]` for `params` `[P, ...]`."""
 
-    def run(params, gae_lambda, seed):
-        changed = config.replace(gae_lambda=gae_lambda) if on_policy(algo) else config
+    def run(params, decay, seed):
+        changed = config.replace(**{trace_decay(algo): decay}) if on_policy(algo) else config
         state, _ = train(algo, env.with_params(**params), changed, jax.random.key(seed), 1, EVALUATION)
         return values(algo, canonical(config), env, state, jnp.asarray(obs))
 
@@ -169,6 +174,8 @@ def test_best_actions(algo, make, best, worst_return):
     env = make()
     if type(env.action_space).__name__ not in algo.action_spaces:
         pytest.skip("not an action space of this algorithm")
+    if not algo.learns_to_act:
+        pytest.skip("acts as it was told")
     # a tanh that is driven to a bound stays there; and a policy that PPO's many steps make narrow too early runs away
     rate = 0.01 if on_policy(algo) and "num_epochs" not in field_names(algo) else 0.003
     config = learning(algo, 300, num_envs=16, learning_rate=rate, initial_log_std=-1.0)

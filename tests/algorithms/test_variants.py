@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, TINY, assert_close, cartpole, chain, field_names, image, tiny
+from tiny import EVALUATION, TINY, assert_close, cartpole, chain, field_names, image, remembered, tiny
 
 from jaxrl_up import ALGORITHMS, C51, envs, make_config, run, train
 from jaxrl_up.config import canonical
@@ -95,8 +95,9 @@ def test_spaces_and_networks(algo, name):
     def train_and_act(train_key, key):
         state, log = train(algo, env, config, train_key, 1, EVALUATION)
         obs = jax.vmap(env.reset)(jax.random.split(key, 7))[1]
-        memory = jax.vmap(lambda key: algo.initial_memory(config, env, key))(jax.random.split(key, 7))
-        given = (obs[0], (), None), (obs, (), None), (obs, memory, key)
+        memory = remembered(algo, config, env, 7)
+        calm = memory if algo.greedy_memory else ()
+        given = (obs[0], jax.tree.map(lambda x: x[0], calm), None), (obs, calm, None), (obs, memory, key)
         return log, [algo.act(config, env, state.policy, *x)[0] for x in given]
 
     log, (one, greedy, drawn) = train_and_act(jax.random.key(1), jax.random.key(2))
@@ -133,7 +134,8 @@ def test_actions_of_every_shape(algo, shape):
 
     env = from_functions(_two_reset, step, Box(-1, 1, (3,)), Box(4, 7, shape), name="matrix")
     state, log = jax.jit(lambda key: train(algo, env, tiny(algo), key, 1, EVALUATION))(jax.random.key(0))
-    actions, _ = algo.act(canonical(tiny(algo)), env, state.policy, jnp.zeros((5, 3)))
+    calm = remembered(algo, tiny(algo), env, 5) if algo.greedy_memory else ()
+    actions, _ = algo.act(canonical(tiny(algo)), env, state.policy, jnp.zeros((5, 3)), calm)
     assert actions.shape == (5, *shape) and np.all((actions >= 4) & (actions <= 7)) and np.all(np.isfinite(log.returns))
 
 
@@ -150,7 +152,8 @@ def test_dimensions_without_bounds_keep_their_units(algo):
 
     @jax.jit
     def act(key):
-        return algo.act(config, env, algo.init(config, env, key).policy, jnp.zeros((99, 3)), (), key)[0]
+        memory = remembered(algo, config, env, 99)
+        return algo.act(config, env, algo.init(config, env, key).policy, jnp.zeros((99, 3)), memory, key)[0]
 
     actions = act(jax.random.key(0))
     assert np.all(jax.vmap(space.contains)(actions))

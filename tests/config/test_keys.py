@@ -120,7 +120,8 @@ def test_the_functions_of_an_algorithm_take_raw_keys(name):
     states = [jax.eval_shape(lambda key: algo.init(config, env, as_key(key)), jax.random.key(0))]
     for key in (0, jax.random.PRNGKey(0)):
         states.append(jax.eval_shape(lambda key: algo.init(config, env, key), key))
-        jax.eval_shape(lambda s, key=key: algo.act(config, env, s.policy, s.interaction.obs, (), key), states[0])
+        given = [states[0].policy, states[0].interaction.obs, states[0].interaction.memory]
+        jax.eval_shape(lambda given, key=key: algo.act(config, env, *given, key), given)
     assert all(is_key(state.key) and state.key.shape == () for state in states)
     assert states[0] == states[1] == states[2]
 

@@ -52,7 +52,8 @@ def test_every_algorithm_takes_observations_of_every_shape_and_kind(name):
 
         def update(key, env=env):
             state = begin(algo, env, config, key).state
-            return state, algo.update(config, env, state)[0], algo.act(config, env, state.policy, state.interaction.obs)
+            acting = state.policy, state.interaction.obs, state.interaction.memory
+            return state, algo.update(config, env, state)[0], algo.act(config, env, *acting)
 
         before, after, action = jax.eval_shape(update, jax.random.key(0))
         assert before == after and action[0].shape == (config.num_envs, *env.action_space.shape)

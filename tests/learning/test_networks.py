@@ -27,6 +27,7 @@ from jaxrl_up.learning import (
     q_network,
     rescale_value,
     to_float,
+    value_network,
     value_scale,
 )
 from jaxrl_up.ops import Categorical, DiagonalGaussian
@@ -318,6 +319,43 @@ class Own(nn.Module):
         return nn.Dense(7)(obs)
 
 
+@pytest.mark.parametrize("space", [Box(-1, 1, (3,)), Box(-1, 1, (4, 4)), Box(-1, 1, ())], ids=str)
+def test_a_linear_network_is_linear_in_every_place(space):
+    """In the observation as a vector, with a bias; in the action too. `hidden` is not read."""
+    linear = config(network="linear", hidden=(64, 64), activation="relu")
+    keys = jax.random.split(jax.random.key(0), 3)
+    discrete, continuous = spaces(space, Discrete(2)), spaces(space, Box(-1, 1, (2,)))
+    obs, action = (jax.random.normal(key, (5, *shape)) for key, shape in zip(keys, (space.shape, (2,)), strict=False))
+    size, params = math.prod(space.shape), []
+    net = policy_value_network(linear, discrete)
+    params.append(net.init(keys[2]))
+    functions = [lambda x: net.policy(params[0]["actor"], x).logits, lambda x: net.value(params[0], x)[..., None]]
+    q, fit, both = (
+        q_network(linear, discrete),
+        value_network(linear, discrete),
+        actor_critic_network(linear, continuous, ("mean",), 2),
+    )
+    params += [q.init(keys[2]), fit.init(keys[2]), both.init(keys[2])]
+    functions += [lambda x: q.apply(params[1]["q"], x), lambda x: fit.value(params[2], x)[..., None]]
+    functions += [
+        lambda x: both.actor(params[3]["actor"], x)[0],
+        lambda x: both.critics(params[3]["critic"], x, action),
+    ]
+    for function in functions:
+        np.testing.assert_allclose(
+            function(2 * obs) - function(obs), function(obs) - function(0 * obs), rtol=1e-4, atol=1e-5
+        )
+    kernel = params[2]["value"]["params"]["head"]["value"]["Dense_0"]
+    assert (kernel["kernel"].shape, kernel["bias"].shape) == ((size, 1), (1,))
+    critic = both.critics(params[3]["critic"], obs, 2 * action) - both.critics(params[3]["critic"], obs, action)
+    np.testing.assert_allclose(
+        critic, both.critics(params[3]["critic"], obs, action) - both.critics(params[3]["critic"], obs, 0 * action),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="dueling=True gives either stream a hidden layer"):
+        q_network(linear, discrete, dueling=True)
+
+
 def test_own_module_as_a_network():
     net = policy_value_network(config(network=Own()), spaces(Box(-1, 1, (3,)), Discrete(2)))
     params = net.init(jax.random.key(0))
@@ -327,7 +365,7 @@ def test_own_module_as_a_network():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"network": "resnet"}, "auto, mlp, cnn or pass a linen module"),
+        ({"network": "resnet"}, "auto, linear, mlp, cnn or pass a linen module"),
         ({"activation": "swish"}, "tanh, relu"),
         ({"initializer": "xavier"}, "orthogonal, torch, flax"),
         ({"hidden": ()}, "at least one layer"),

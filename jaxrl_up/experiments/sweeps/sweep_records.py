@@ -377,7 +377,7 @@ def best_recipe(result: SweepResult) -> str:
     algo, env, config, best = result.algo, result.best_env, result.best_config, result.best
     own = any(dataclasses.is_dataclass(getattr(config, field.name)) for field in dataclasses.fields(config))
     if own or ALGORITHMS.get(algo.name) is not algo or not is_built_by_name(env):
-        raise ValueError("a recipe cannot name an algorithm, a network or an environment of your own")
+        raise ValueError("a recipe cannot name an algorithm, a network, a policy or an environment of your own")
     default, usual = algo.Config(), options(envs.make(env.name))
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     tables = {

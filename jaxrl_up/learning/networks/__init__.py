@@ -30,8 +30,10 @@ from jaxrl_up.learning.networks.own import FromNNX as FromNNX
 from jaxrl_up.learning.networks.own import from_nnx as from_nnx
 from jaxrl_up.learning.networks.policy_value import LOG_STD_RANGE as LOG_STD_RANGE
 from jaxrl_up.learning.networks.policy_value import ActorCritic as ActorCritic
+from jaxrl_up.learning.networks.policy_value import ValueFunction as ValueFunction
 from jaxrl_up.learning.networks.policy_value import policy_value_network as policy_value_network
 from jaxrl_up.learning.networks.policy_value import rescale_value as rescale_value
+from jaxrl_up.learning.networks.policy_value import value_network as value_network
 from jaxrl_up.learning.networks.policy_value import value_scale as value_scale
 from jaxrl_up.learning.networks.q_values import QFunction as QFunction
 from jaxrl_up.learning.networks.q_values import q_network as q_network

@@ -77,9 +77,10 @@ def actor_critic_network(config: Any, env: Any, outputs: tuple[str, ...], number
             f"{env.name} has the action space {env.action_space}: give every dimension finite bounds, which the "
             "policy's output is mapped onto"
         )
-    size, hidden = action_dims(env.action_space), tuple(config.hidden)
+    size = action_dims(env.action_space)
     actor = ContinuousActor(torso, size, outputs, config.initializer)
-    critic = ActionCritic(make_torso(config, space, hidden), hidden, config.activation, config.initializer)
+    critic_torso = make_torso(config, space, config.hidden)
+    critic = ActionCritic(critic_torso, critic_torso.hidden, config.activation, config.initializer)
     obs = zeros(space, (1,))
 
     def init(key: Key) -> PyTree:

@@ -34,7 +34,7 @@ from jaxrl_up.learning.networks.own import require_pure
 from jaxrl_up.learning.rollout import RolloutFields
 from jaxrl_up.types import Array, Key, PyTree, static
 
-NETWORKS = ("auto", "mlp", "cnn")
+NETWORKS = ("auto", "linear", "mlp", "cnn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class NetworkFields(RolloutFields):
     """What the networks are made of."""
 
     network: Any = static("auto")
-    """auto, mlp, cnn, or a module from observation to features, of linen or by from_nnx"""
+    """auto, linear (no hidden layer), mlp, cnn, or a module from observation to features, of linen or by from_nnx"""
     hidden: tuple[int, ...] = static((64, 64))
     """units of the hidden layers"""
     activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
@@ -161,7 +161,9 @@ class Torso(nn.Module):
     @property
     def flat(self) -> bool:
         """Whether the network begins with all numbers in one vector: no image, no module of the user's own."""
-        return self.network == "mlp" or (self.network == "auto" and not any(map(is_image, leaves(self.space).values())))
+        return self.network in ("mlp", "linear") or (
+            self.network == "auto" and not any(map(is_image, leaves(self.space).values()))
+        )
 
     @nn.compact
     def __call__(self, obs: PyTree) -> Array:
@@ -186,7 +188,7 @@ class Torso(nn.Module):
 
 
 def make_torso(config: Any, space: Space, hidden: Sequence[int]) -> Torso:
-    """The torso of a config for observations of a space, with layers of so many `hidden` units.
+    """The torso of a config for observations of a space, with layers of so many `hidden` units; a linear one has none.
 
     It sees neither masks nor simulators. Raises `ValueError` as `check_network`, for observations without numbers, and
     for a cnn where there is no image.
@@ -200,7 +202,8 @@ def make_torso(config: Any, space: Space, hidden: Sequence[int]) -> Torso:
             f"network='cnn' needs images [H, W] or [H, W, C] of 3 pixels a side or more, but observations are {space}"
             f"{f', of shape {space.shape}' if isinstance(space, Box) else ''}: choose network='mlp'"
         )
-    return Torso(felt, config.network, tuple(hidden), config.activation, config.initializer)
+    hidden = () if config.network == "linear" else tuple(hidden)
+    return Torso(felt, config.network, hidden, config.activation, config.initializer)
 
 
 def check_network(config: Any) -> None:

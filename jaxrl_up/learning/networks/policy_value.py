@@ -161,3 +161,21 @@ def policy_value_network(config: Any, env: Any) -> ActorCritic:
     by_key = partial(from_distrax, config.head)
     noise = partial(sampling_noise, env.action_space, by_key=by_key)
     return ActorCritic(init, policy, value, both, noise, not any(map(by_key, leaves(env.action_space).values())))
+
+
+class ValueFunction(NamedTuple):
+    """Pure functions over `params = {"value": ...}`."""
+
+    init: Callable[[Key], PyTree]  # key -> params
+    value: Callable[[PyTree, PyTree], Array]  # (params, obs [..., *shape]) -> [...]
+
+
+def value_network(config: Any, env: Any) -> ValueFunction:
+    """The value function alone, of what critics see; reads `network`, `hidden`, `activation` and `initializer`."""
+    space = stored_space(env)
+    critic = Critic(make_torso(config, space, config.hidden), ValueHead(config.initializer))
+
+    def value(params: PyTree, obs: PyTree) -> Array:
+        return cast(Array, critic.apply(params["value"], obs))
+
+    return ValueFunction(lambda key: {"value": critic.init(key, zeros(space, (1,)))}, value)

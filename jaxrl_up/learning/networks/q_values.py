@@ -73,7 +73,10 @@ def q_network(
     Reads `network`, `hidden`, `activation` and `initializer`. With `dueling` the last hidden layer is there twice, in
     either stream, and not in the torso (unless it is the only one). `part` names its parameters. One network may act,
     so it sees what policies see; a number of them are critics, who see all.
+    Raises `ValueError` for a linear one with `dueling`.
     """
+    if dueling and config.network == "linear":
+        raise ValueError("dueling=True gives either stream a hidden layer, but network='linear' has none: choose one")
     hidden = list(config.hidden)
     torso_hidden = hidden[:-1] if dueling and len(hidden) > 1 else hidden
     space = acting_space(env) if number is None else stored_space(env)
