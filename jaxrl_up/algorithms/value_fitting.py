@@ -118,8 +118,8 @@ def targets(config: Config, reward: Array, discount: Array, going: Array, next_v
 
 
 def loss(config: Config, env: Env, value: PyTree, obs: PyTree, target: Array) -> Array:
-    """Half the mean squared error, in units of V's scale, which no gradient moves."""
-    scale = jax.lax.stop_gradient(networks.value_scale(value))
+    """Half the mean squared error, in units of V's scale."""
+    scale = networks.value_scale(value)
     return ops.value_loss(networks.value_network(config, env).value({"value": value}, obs) / scale, target / scale)
 
 

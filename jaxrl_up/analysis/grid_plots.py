@@ -51,7 +51,7 @@ def plot_grid(
         figure.colorbar(image, label=label, fraction=0.05)
     arrows = None if policy is None else np.asarray(as_policy(mdp.replace(horizon=None), policy))
     for state, (i, j) in enumerate(mdp.layout.cells):
-        light = values is None or image.norm(given[state]) > 0.5
+        light = values is None or float(image.norm(float(given[state]))) > 0.5
         colour = "black" if light else "white"
         if terminal[state]:
             axes.fill(

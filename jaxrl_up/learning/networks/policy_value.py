@@ -71,8 +71,8 @@ class ValueHead(nn.Module):
 
 
 def value_scale(critic: PyTree) -> Array:
-    """The scale of a critic's `ValueHead`, in reward units."""
-    return critic["params"]["head"]["scale"]
+    """The scale of a critic's `ValueHead`, in reward units: a unit to measure in, so that no gradient moves it."""
+    return jax.lax.stop_gradient(critic["params"]["head"]["scale"])
 
 
 def rescale_value(critic: PyTree, scale: Array) -> PyTree:
