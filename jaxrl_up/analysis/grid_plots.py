@@ -49,9 +49,10 @@ def plot_grid(
     image = axes.imshow(np.ma.masked_invalid(shown), cmap=COLOUR_MAP if values is not None else "Greys", zorder=1)
     if values is not None:
         figure.colorbar(image, label=label, fraction=0.05)
+    middle = (np.nanmin(shown) + np.nanmax(shown)) / 2  # of the colours
     arrows = None if policy is None else np.asarray(as_policy(mdp.replace(horizon=None), policy))
     for state, (i, j) in enumerate(mdp.layout.cells):
-        light = values is None or float(image.norm(float(given[state]))) > 0.5
+        light = values is None or given[state] > middle
         colour = "black" if light else "white"
         if terminal[state]:
             axes.fill(
