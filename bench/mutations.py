@@ -518,7 +518,7 @@ MUTATIONS = (
     mutation(
         "a row that does not sum to 1 is taken",
         FINITE,
-        "tolerance = 1e-4 if rows.dtype == np.float32 else 1e-8",
+        "tolerance = 1e-4 if narrow else 1e-8",
         "tolerance = np.inf",
         f"{STATES}::test_a_bad_one_is_refused_in_one_line",
     ),

@@ -49,29 +49,35 @@ def naive(name, mdp, key, size, epsilon):
     transition, reward, start = (np.asarray(x) for x in (mdp.transition, mdp.reward_table, mdp.start))
     terminal, gamma, (states, actions) = np.asarray(mdp.terminal), float(mdp.discount), transition.shape[:2]
 
-    def draw(noise, probabilities):
+    def choose(noise, probabilities):
         with np.errstate(divide="ignore"):
             return int(np.argmax(np.log(probabilities) + noise))
 
-    def gumbel(keys, number):
-        return np.asarray(jax.vmap(lambda key: jax.random.gumbel(key, (number,)))(keys))
+    def gumbel(keys):
+        return np.asarray(jax.vmap(lambda key: jax.random.gumbel(key, (actions,)))(keys))
+
+    def draw(number, probabilities):
+        return int(np.flatnonzero(np.cumsum(probabilities) > number)[0])
+
+    def uniform(keys):
+        return np.asarray(jax.vmap(jax.random.uniform)(keys))
 
     first_key, action_key, walk_key = jax.random.split(key, 3)
     keys = jax.vmap(lambda key: jax.random.split(key, 6))(jax.random.split(walk_key, STEPS))
-    move, begin, ahead, after = (gumbel(keys[:, i], states if i < 2 else actions) for i in range(4))
+    (move, begin), (ahead, after) = map(uniform, (keys[:, 0], keys[:, 1])), map(gumbel, (keys[:, 2], keys[:, 3]))
     coin = np.asarray(jax.vmap(jax.random.bernoulli)(keys[:, 4])).astype(int)
 
     tables = np.zeros((2, states, actions))  # the second for double Q-learning only
     visits, rows = np.zeros((2, states, actions)), []
-    s = draw(gumbel(first_key[None], states)[0], start)
-    a = draw(gumbel(action_key[None], actions)[0], greedy_or_not(tables.sum(0)[s], epsilon(0)))
+    s = draw(uniform(first_key[None])[0], start)
+    a = choose(gumbel(action_key[None])[0], greedy_or_not(tables.sum(0)[s], epsilon(0)))
     age = 0
     for t in range(STEPS):
         there = draw(move[t], transition[s, a])
         r, over = reward[s, a, there], terminal[there]
         age += 1
         ended = over or age == 7
-        chosen = draw(ahead[t], greedy_or_not(tables.sum(0)[there], epsilon(t + 1)))
+        chosen = choose(ahead[t], greedy_or_not(tables.sum(0)[there], epsilon(t + 1)))
         i = coin[t] if name == "double_q_learning" else 0
         q, other = tables[i], tables[1 - i]
         value = {
@@ -84,7 +90,7 @@ def naive(name, mdp, key, size, epsilon):
         q[s, a] += size(t, visits[i, s, a]) * (r + (0 if over else gamma * value) - q[s, a])
         rows.append((s, a, r, there, ended))
         s = draw(begin[t], start) if ended else there
-        fresh = draw(after[t], greedy_or_not(tables.sum(0)[s], epsilon(t + 1)))
+        fresh = choose(after[t], greedy_or_not(tables.sum(0)[s], epsilon(t + 1)))
         a = chosen if name == "sarsa" and not ended else fresh
         age = 0 if ended else age
     return tables.mean(0) if name == "double_q_learning" else tables[0], visits.sum(0), rows
