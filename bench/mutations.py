@@ -525,8 +525,8 @@ MUTATIONS = (
     mutation(
         "entropy is paid without its temperature",
         SOFT,
-        "mdp.expected_reward + alpha * entropy[:, None]",
-        "mdp.expected_reward + entropy[:, None]",
+        "paid = -alpha * ops",
+        "paid = -1.0 * ops",
         f"{EXACT}::test_soft_values_are_those_of_a_loop_and_go_to_the_hard_ones",
     ),
     mutation(
