@@ -27,9 +27,7 @@ OWN = {
     "qr_dqn": Q_LEARNING | {"num_quantiles": 16},
     "sac_discrete": REPLAY | {"learn_alpha": False, "alpha": ALPHA},
 }
-DISCRETE = [
-    name for name, algo in ALGORITHMS.items() if "Discrete" in algo.action_spaces and name not in ("value_fitting",)
-]
+DISCRETE = [name for name, algo in ALGORITHMS.items() if "Discrete" in algo.action_spaces and algo.learns_to_act]
 
 
 def test_the_world_has_the_values_of_the_book():
