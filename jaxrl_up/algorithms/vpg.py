@@ -8,10 +8,11 @@ One gradient step of the policy per batch, then `value_steps` steps of the criti
 critic's steps train its head alone.
 
 Deviations: both networks step by Adam, where Williams has plain gradient ascent and Schulman et al. a trust region for
-policy and critic; the step sizes are annealed to zero; each network's gradient is clipped on its own; Phi is
-normalised over the batch; the critic learns in units of its targets. With gamma below 1 the gradient of the discounted
-return weighs step t by gamma^t: `trajectory_return` does, and the others, as is practice, leave it out. A trajectory cut by the window or by a time limit
-ends in the value of its true successor, and one that began in the last window counts from this window on."""
+policy and critic; the step sizes are annealed to zero; each network's gradient is clipped on its own; Phi is normalised
+over the batch; the critic learns in units of its targets. With gamma below 1 the gradient of the discounted return
+weighs step t by gamma^t: `trajectory_return` does, and the others, as is practice, leave it out. A trajectory cut by
+the window or by a time limit ends in the value of its true successor, and one that began in the last window counts from
+this window on."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,28 +15,9 @@ import jax.numpy as jnp
 from jaxrl_up.config import as_key, shown
 from jaxrl_up.envs import Env, acting, as_action, mask_of, pick, sample_allowed
 from jaxrl_up.learning.networks import as_observation
-from jaxrl_up.learning.planning import one_by_one
+from jaxrl_up.learning.planning import State, one_by_one
 from jaxrl_up.learning.rollout import EpisodeSums, Interaction, Rows, acting_space, start, unroll
 from jaxrl_up.types import Counters, Key, PyTree
-
-
-class State(NamedTuple):
-    """The state of a run of a given policy: arrays only."""
-
-    learner: Any  # what is learned of the policy
-    interaction: Interaction
-    key: Key
-    counters: Counters
-
-    @property
-    def policy(self) -> PyTree:
-        """What acts: nothing that is learned."""
-        return self.learner.acting
-
-    @property
-    def experience(self) -> PyTree:
-        """What is kept to learn from: nothing."""
-        return ()
 
 
 def chooser(policy: Any, env: Env) -> Callable[[PyTree, Key], PyTree]:

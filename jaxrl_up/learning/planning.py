@@ -26,7 +26,7 @@ class Learner(NamedTuple):
 
 
 class State(NamedTuple):
-    """The state of a run that learns nothing: arrays only."""
+    """The state of a run that learns no policy: arrays only."""
 
     learner: Learner
     interaction: Interaction
