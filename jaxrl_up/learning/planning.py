@@ -28,7 +28,7 @@ class Learner(NamedTuple):
 class State(NamedTuple):
     """The state of a run that learns no policy: arrays only."""
 
-    learner: Learner
+    learner: Any  # a `Learner`, or what is learned of the policy that acts
     interaction: Interaction
     key: Key
     counters: Counters
