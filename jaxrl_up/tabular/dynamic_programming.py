@@ -14,6 +14,7 @@ is 0, Q and advantages `[H, S, A]`, and policies may be `[H, S, A]`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -34,7 +35,8 @@ class Solution(NamedTuple):
     values: Array
     """V `[S]`, or with a horizon `[H + 1, S]`"""
     policy: Array
-    """pi(a | s) `[S, A]` or `[H, S, A]`: the one evaluated, or greedy in the values, equal actions sharing"""
+    """pi(a | s) `[S, A]` or `[H, S, A]`: the one evaluated, or greedy in the values, equal actions sharing (so all do in
+    terminal states, where nothing is done)"""
     iterations: Array
     """how many it took, int32 `[]`"""
     residual: Array
@@ -120,10 +122,8 @@ def v_pi(mdp: MDP, policy: Any) -> Array:
     [2.0]
     """
     policy = as_policy(mdp, policy)
-    if mdp.horizon is not None:
-        return backwards(mdp, lambda q_values, pi: (ops.v_from_q(q_values, pi), ()), _in_time(mdp, policy))[0]
     _require_end(mdp, policy)
-    return _solved(mdp, policy)
+    return _values(mdp, policy)
 
 
 def q_pi(mdp: MDP, policy: Any) -> Array:
@@ -155,15 +155,8 @@ def occupancy(mdp: MDP, policy: Any, *, normalize: bool = False) -> Array:
     steps. Reference: Sutton & Barto 2018, eq. 9.2 and the box of chapter 13; Schulman et al. 2015 (TRPO), section 2.
     """
     policy = as_policy(mdp, policy)
-    if mdp.horizon is None:
-        _require_end(mdp, policy)
-        visits = jnp.linalg.solve(_system(mdp, policy).T, mdp.start[:, None])[:, 0]
-    else:
-
-        def step(here: Array, pi: Array) -> tuple[Array, Array]:
-            return mdp.discount * jnp.sum(here[:, None] * _moves(mdp, pi), axis=0), here
-
-        visits = jnp.sum(jax.lax.scan(step, mdp.start, _in_time(mdp, policy))[1], axis=0)
+    _require_end(mdp, policy)
+    visits = _visits(mdp, policy)
     return visits / jnp.sum(visits) if normalize else visits
 
 
@@ -178,10 +171,7 @@ def iterative_evaluation(
     if mdp.horizon is not None:
         return _exact(mdp, v_pi(mdp, policy), _in_time(mdp, policy))
     _require_end(mdp, policy)
-    values, iterations = iterate(
-        mdp, lambda values: expectation_backup_v(mdp, policy, values), tolerance, max_iterations
-    )
-    return Solution(values, policy, iterations, residual(mdp, values, policy))
+    return _evaluated(mdp, policy, tolerance, max_iterations)
 
 
 # -- optimal ---------------------------------------------------------------------------------------
@@ -200,6 +190,7 @@ def greedy(q_values: Array, *, tolerance: float | None = None) -> Array:
     return best / jnp.sum(best, axis=-1, keepdims=True, dtype=q_values.dtype)
 
 
+@partial(jax.jit, static_argnames=("tolerance", "max_iterations"))
 def value_iteration(mdp: MDP, *, tolerance: float | None = None, max_iterations: int = MOST_SWEEPS) -> Solution:
     """V* by V <- T* V from 0, until the residual is at most `tolerance` (None: what the dtype can tell).
 
@@ -212,6 +203,7 @@ def value_iteration(mdp: MDP, *, tolerance: float | None = None, max_iterations:
     return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
 
 
+@partial(jax.jit, static_argnames=("max_iterations",))
 def policy_iteration(mdp: MDP, *, max_iterations: int = 1_000) -> Solution:
     """V* by evaluating a policy exactly and making it greedy, from the uniform one until no action is better.
 
@@ -237,6 +229,7 @@ def policy_iteration(mdp: MDP, *, max_iterations: int = 1_000) -> Solution:
     return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
 
 
+@partial(jax.jit, static_argnames=("sweeps", "tolerance", "max_iterations"))
 def modified_policy_iteration(
     mdp: MDP, *, sweeps: int = 10, tolerance: float | None = None, max_iterations: int = MOST_SWEEPS
 ) -> Solution:
@@ -259,6 +252,7 @@ def modified_policy_iteration(
     return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
 
 
+@jax.jit
 def v_star(mdp: MDP) -> Array:
     """V* `[S]`: of the policy that policy iteration finds, or where that does not end value iteration, solved exactly.
 
@@ -279,6 +273,7 @@ def v_star(mdp: MDP) -> Array:
     return jnp.where(residual(held, solved) <= 2 * jnp.max(jnp.abs(change)) + _slack(values), solved, values)
 
 
+@jax.jit
 def q_star(mdp: MDP) -> Array:
     """Q* `[S, A]`, of V* by one lookahead; with a horizon `[H, S, A]`. Sutton & Barto 2018, eq. 3.20."""
     return _lookaheads(mdp, v_star(mdp))
@@ -290,6 +285,35 @@ def q_star(mdp: MDP) -> Array:
 def _one(mdp: MDP, policy: Any) -> Array:
     """A policy `[S, A]`: a backup is of one step, so a policy in time is given one at a time."""
     return as_policy(mdp.replace(horizon=None), policy)
+
+
+@jax.jit
+def _values(mdp: MDP, policy: Array) -> Array:
+    """V^pi: see `v_pi`."""
+    if mdp.horizon is None:
+        return _solved(mdp, policy)
+    return backwards(mdp, lambda q_values, pi: (ops.v_from_q(q_values, pi), ()), _in_time(mdp, policy))[0]
+
+
+@jax.jit
+def _visits(mdp: MDP, policy: Array) -> Array:
+    """d^pi: see `occupancy`."""
+    if mdp.horizon is None:
+        return jnp.linalg.solve(_system(mdp, policy).T, mdp.start[:, None])[:, 0]
+
+    def step(here: Array, pi: Array) -> tuple[Array, Array]:
+        return mdp.discount * jnp.sum(here[:, None] * _moves(mdp, pi), axis=0), here
+
+    return jnp.sum(jax.lax.scan(step, mdp.start, _in_time(mdp, policy))[1], axis=0)
+
+
+@partial(jax.jit, static_argnames=("tolerance", "max_iterations"))
+def _evaluated(mdp: MDP, policy: Array, tolerance: float | None, max_iterations: int) -> Solution:
+    """V^pi by iteration: see `iterative_evaluation`."""
+    values, iterations = iterate(
+        mdp, lambda values: expectation_backup_v(mdp, policy, values), tolerance, max_iterations
+    )
+    return Solution(values, policy, iterations, residual(mdp, values, policy))
 
 
 def _solved(mdp: MDP, policy: Array) -> Array:
@@ -370,6 +394,8 @@ def _require_no_horizon(mdp: MDP, what: str) -> None:
 
 def _require_end(mdp: MDP, policy: Array) -> None:
     """Raise `ValueError` for a policy that with a discount of 1 does not end; of what is traced nothing is known."""
+    if mdp.horizon is not None:
+        return
     arrays = (mdp.discount, mdp.transition, mdp.terminal, policy)
     if any(isinstance(x, Tracer) for x in arrays) or float(mdp.discount) < 1 or mdp.transition.ndim != 3:
         return

@@ -36,7 +36,8 @@ class MDP:
     terminal: Array
     """bool `[S]`: the episode is over there"""
     horizon: int | None = struct.field(pytree_node=False, default=None)
-    """steps after which the return ends; values then belong to a time, see `dynamic_programming`; None: none"""
+    """steps after which the return ends; exact values then belong to a time, see `dynamic_programming`. Learners in
+    tables, and `as_env`, cut episodes there as at a time limit, and bootstrap. None: none"""
     layout: Layout | None = struct.field(pytree_node=False, default=None)
     """the grid that it was built from, to draw on"""
 

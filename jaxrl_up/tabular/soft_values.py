@@ -9,6 +9,7 @@ Reference: Haarnoja et al. 2017, "Reinforcement learning with deep energy-based 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -52,7 +53,11 @@ def soft_value_iteration(
     With a horizon it is exact, backwards in time. Reference: Haarnoja et al. 2017, theorem 3. Raises `ValueError`
     unless alpha > 0.
     """
-    alpha = _temperature(mdp, alpha)
+    return _iterated(mdp, _temperature(mdp, alpha), tolerance, max_iterations)
+
+
+@partial(jax.jit, static_argnames=("tolerance", "max_iterations"))
+def _iterated(mdp: MDP, alpha: Array, tolerance: float | None, max_iterations: int) -> Solution:
     if mdp.horizon is not None:
         values, policy = backwards(mdp, lambda q_values, _: _softly(mdp, q_values, alpha), None)
         return Solution(values, policy, jnp.int32(mdp.horizon), jnp.zeros((), values.dtype))
