@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -67,7 +68,10 @@ def expected(path: Path, results: Path) -> dict[str, Any]:
 
 def with_expected(text: str, table: dict[str, Any]) -> str:
     """The text of a recipe with its last table, `[expected]`, replaced or added."""
-    new = f"{text.partition('[expected]')[0].rstrip()}\n\n{to_toml({'expected': table})}"
+    written = re.sub(
+        r"\[\n\s*(\S+),\n\s*(\S+),\n\]", r"[\1, \2]", to_toml({"expected": table})
+    )  # an interval on one line
+    new = f"{text.partition('[expected]')[0].rstrip()}\n\n{written}"
     if tomllib.loads(new) != {**tomllib.loads(text), "expected": table}:
         raise ValueError("[expected] must be the last table of a recipe")
     return new

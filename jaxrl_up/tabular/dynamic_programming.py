@@ -19,11 +19,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
 from jaxrl_up import ops
-from jaxrl_up.tabular.finite_mdp import MDP, as_policy, require_end, uniform_policy
+from jaxrl_up.tabular.finite_mdp import MDP, as_policy, require_policy_ends, uniform_policy
 from jaxrl_up.types import Array
 
 MOST_SWEEPS = 100_000  # unless told otherwise
@@ -35,8 +33,8 @@ class Solution(NamedTuple):
     values: Array
     """V `[S]`, or with a horizon `[H + 1, S]`"""
     policy: Array
-    """pi(a | s) `[S, A]` or `[H, S, A]`: the one evaluated, or greedy in the values, equal actions sharing (so all do in
-    terminal states, where nothing is done)"""
+    """pi(a | s) `[S, A]` or `[H, S, A]`: the one evaluated, or greedy in the values; equal actions share, as all do in
+    terminal states"""
     iterations: Array
     """how many it took, int32 `[]`"""
     residual: Array
@@ -122,7 +120,7 @@ def v_pi(mdp: MDP, policy: Any) -> Array:
     [2.0]
     """
     policy = as_policy(mdp, policy)
-    _require_end(mdp, policy)
+    require_policy_ends(mdp, policy)
     return _values(mdp, policy)
 
 
@@ -155,7 +153,7 @@ def occupancy(mdp: MDP, policy: Any, *, normalize: bool = False) -> Array:
     steps. Reference: Sutton & Barto 2018, eq. 9.2 and the box of chapter 13; Schulman et al. 2015 (TRPO), section 2.
     """
     policy = as_policy(mdp, policy)
-    _require_end(mdp, policy)
+    require_policy_ends(mdp, policy)
     visits = _visits(mdp, policy)
     return visits / jnp.sum(visits) if normalize else visits
 
@@ -170,7 +168,7 @@ def iterative_evaluation(
     policy = as_policy(mdp, policy)
     if mdp.horizon is not None:
         return _exact(mdp, v_pi(mdp, policy), _in_time(mdp, policy))
-    _require_end(mdp, policy)
+    require_policy_ends(mdp, policy)
     return _evaluated(mdp, policy, tolerance, max_iterations)
 
 
@@ -199,7 +197,7 @@ def value_iteration(mdp: MDP, *, tolerance: float | None = None, max_iterations:
     if mdp.horizon is not None:
         values, _ = backwards(mdp, lambda q_values, _: (jnp.max(q_values, axis=-1), ()), None)
         return _exact(mdp, values, greedy(_lookaheads(mdp, values)))
-    values, iterations = iterate(mdp, lambda values: optimality_backup_v(mdp, values), tolerance, max_iterations)
+    values, iterations = iterate(mdp, partial(optimality_backup_v, mdp), tolerance, max_iterations)
     return Solution(values, greedy(lookahead(mdp, values)), iterations, residual(mdp, values))
 
 
@@ -310,9 +308,8 @@ def _visits(mdp: MDP, policy: Array) -> Array:
 @partial(jax.jit, static_argnames=("tolerance", "max_iterations"))
 def _evaluated(mdp: MDP, policy: Array, tolerance: float | None, max_iterations: int) -> Solution:
     """V^pi by iteration: see `iterative_evaluation`."""
-    values, iterations = iterate(
-        mdp, lambda values: expectation_backup_v(mdp, policy, values), tolerance, max_iterations
-    )
+    step = partial(expectation_backup_v, mdp, policy)
+    values, iterations = iterate(mdp, step, tolerance, max_iterations)
     return Solution(values, policy, iterations, residual(mdp, values, policy))
 
 
@@ -390,14 +387,3 @@ def iterate(
 def _require_no_horizon(mdp: MDP, what: str) -> None:
     if mdp.horizon is not None:
         raise ValueError(f"{what} is for values without a time; with a horizon value_iteration is exact")
-
-
-def _require_end(mdp: MDP, policy: Array) -> None:
-    """Raise `ValueError` for a policy that with a discount of 1 does not end; of what is traced nothing is known."""
-    if mdp.horizon is not None:
-        return
-    arrays = (mdp.discount, mdp.transition, mdp.terminal, policy)
-    if any(isinstance(x, Tracer) for x in arrays) or float(mdp.discount) < 1 or mdp.transition.ndim != 3:
-        return
-    steps = np.einsum("sa,sat->st", np.asarray(policy), np.asarray(mdp.transition))
-    require_end(steps, np.asarray(mdp.terminal), "by this policy no way leads from state {} to a terminal one")

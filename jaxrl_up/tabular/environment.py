@@ -19,8 +19,8 @@ def as_env(mdp: MDP, *, features: Any = None, name: str = "MDP") -> envs.Env:
 
     It shows the number of the state, `Discrete(S)`, or the row of `features` `[S, ...]` that belongs to it, a Box;
     actions are `Discrete(A)`. Terminal states terminate, the horizon truncates. The discount is for the algorithm to
-    say, as `gamma`: give it the same. The tables are `env.params`, traced leaves: of one size all MDPs are one program, and `vmap` runs over many.
-    Raises `ValueError` for features that are not one row a state.
+    say, as `gamma`: give it the same. The tables are `env.params`, traced leaves: of one size all MDPs are one program,
+    and `vmap` runs over many. Raises `ValueError` for features that are not one row a state.
     """
     over = mdp.terminal.reshape(-1, *[1] * (mdp.reward.ndim - 1))
     params: dict[str, Any] = {  # of terminal states nothing is read, but parameters are numbers

@@ -195,6 +195,17 @@ def require_end(steps: np.ndarray, terminal: np.ndarray, why: str) -> None:
         raise ValueError(f"discount=1 without an end: {why.format(state)}; give a discount below 1 or a horizon")
 
 
+def require_policy_ends(mdp: MDP, policy: Array) -> None:
+    """Raise `ValueError` for a policy that with a discount of 1 does not end; of what is traced nothing is known."""
+    if mdp.horizon is not None:
+        return
+    arrays = (mdp.discount, mdp.transition, mdp.terminal, policy)
+    if any(isinstance(x, Tracer) for x in arrays) or float(mdp.discount) < 1 or mdp.transition.ndim != 3:
+        return
+    steps = np.einsum("sa,sat->st", np.asarray(policy), np.asarray(mdp.transition))
+    require_end(steps, np.asarray(mdp.terminal), "by this policy no way leads from state {} to a terminal one")
+
+
 def _check_rows(what: str, rows: np.ndarray, read: np.ndarray) -> None:
     """Raise `ValueError` that names the first row, of those that are read, that is no distribution."""
     narrow = np.array_equal(rows, rows.astype(np.float32), equal_nan=True)  # if only as it was given

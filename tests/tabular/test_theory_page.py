@@ -22,6 +22,7 @@ def examples():
     return kept
 
 
+@pytest.mark.thorough
 def test_examples_are_right(tmp_path, monkeypatch):
     """One namespace for all: they build on one another."""
     monkeypatch.chdir(tmp_path)
