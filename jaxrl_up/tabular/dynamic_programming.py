@@ -113,7 +113,8 @@ def v_pi(mdp: MDP, policy: Any) -> Array:
     """V^pi `[S]`, by solving (I - gamma P^pi) V = r^pi; with a horizon `[H + 1, S]`, backwards.
 
     Reference: Sutton & Barto 2018, eq. 3.14. Raises `ValueError` for what is no policy and, with a discount of 1 and
-    no horizon, for a policy that does not end from some state.
+    no horizon, for a policy that does not end from some state; where it is traced, such states have values as large as
+    the dtype can tell apart from others, or 0 where nothing is paid.
 
     >>> from jaxrl_up import tabular
     >>> tabular.v_pi(tabular.mdp([[[1.0]]], reward=[1.0], discount=0.5), [[1.0]]).tolist()
@@ -268,7 +269,8 @@ def v_star(mdp: MDP) -> Array:
     change = optimality_backup_v(held, values) - values
     grows = (held.discount == 1) & (sweeps == MOST_SWEEPS) & (jnp.abs(change) > _slack(values))
     values = jnp.where(grows, jnp.where(change > 0, jnp.inf, -jnp.inf), values)
-    return jnp.where(residual(held, solved) <= 2 * jnp.max(jnp.abs(change)) + _slack(values), solved, values)
+    exact = residual(held, solved) <= 2 * jnp.max(jnp.abs(change)) + _slack(values)
+    return jnp.where(exact & ~grows, solved, values)
 
 
 @jax.jit
@@ -331,8 +333,14 @@ def _moves(mdp: MDP, policy: Array) -> Array:
 
 
 def _system(mdp: MDP, policy: Array) -> Array:
-    """I - gamma P^pi, `[S, S]`."""
-    return jnp.eye(mdp.states, dtype=mdp.transition.dtype) - mdp.discount * _moves(mdp, policy)
+    """I - gamma P^pi, `[S, S]`.
+
+    With a discount of 1 it would be singular where the policy does not end, and what a solver makes of that spoils the
+    values of other states too: one rounding unit less leaves those as they are.
+    """
+    dtype = mdp.transition.dtype
+    discount = jnp.where(mdp.discount == 1, (1 - jnp.finfo(dtype).eps) * mdp.discount, mdp.discount)
+    return jnp.eye(mdp.states, dtype=dtype) - discount * _moves(mdp, policy)
 
 
 def _in_time(mdp: MDP, policy: Array) -> Array:

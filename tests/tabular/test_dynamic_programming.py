@@ -96,7 +96,7 @@ def test_the_windy_gridworld_takes_15_steps():
     text = ["." * 10] * 3 + ["S......G.."] + ["." * 10] * 3
     wind = [0, 0, 0, 1, 1, 1, 2, 2, 1, 0]
     mdp = tabular.from_grid(text, discount=1.0, step_reward=-1.0, rewards={"G": 0.0}, wind=wind)
-    assert tabular.expected_return(mdp, tabular.value_iteration(mdp).policy) == -15
+    assert tabular.expected_return(mdp, tabular.value_iteration(mdp).policy) == pytest.approx(-15, rel=1e-13)
 
 
 # -- against NumPy ---------------------------------------------------------------------------------
@@ -140,6 +140,22 @@ def test_discount_1_with_ways_round_for_nothing_finds_the_end():
     mdp = tabular.from_grid("S...G", discount=1.0)
     for values in (tabular.v_star(mdp), tabular.value_iteration(mdp).values):
         np.testing.assert_allclose(values, [1, 1, 1, 1, 0])
+
+
+@pytest.mark.parametrize("paid", [0.0, -1.0])
+def test_under_jit_states_that_do_not_end_leave_others_alone(paid):
+    """Two rooms, undiscounted: in one the policy walks to the goal, in the other for ever into the wall."""
+    mdp = tabular.from_grid("S.G#S.G", discount=1.0, step_reward=paid)
+    policy = jnp.eye(4)[jnp.array([2, 2, 2, 3, 3, 2])]  # right, but up in the second room
+    with pytest.raises(ValueError, match="no way leads from state 3"):
+        tabular.v_pi(mdp, policy)
+    values, visits = jax.jit(lambda policy: (tabular.v_pi(mdp, policy), tabular.occupancy(mdp, policy)))(policy)
+    np.testing.assert_allclose(values[:3], [1 + 2 * paid, 1 + paid, 0], rtol=1e-12)
+    np.testing.assert_allclose(visits[:3], [0.5, 0.5, 0], rtol=1e-12)
+    if paid:
+        assert np.all(values[3:5] < -1e12) and visits[3] > 1e12
+    else:
+        np.testing.assert_array_equal(values[3:5], [0, 0])
 
 
 def test_many_mdps_are_solved_by_one_call():
