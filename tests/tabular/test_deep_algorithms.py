@@ -21,7 +21,7 @@ OWN = {
     "vpg": {"total_steps": 100_000, "num_envs": 16},
     "a2c": {"total_steps": 150_000, "num_envs": 16},
     "ppo": {"total_steps": 60_000, "num_envs": 16, "rollout_length": 64},
-    "trpo": {"total_steps": 60_000, "num_envs": 16, "rollout_length": 64},
+    "trpo": {"total_steps": 150_000, "num_envs": 16, "rollout_length": 128},
     "dqn": Q_LEARNING,
     "c51": Q_LEARNING | {"num_atoms": 21, "v_min": -2.0, "v_max": 1.0},
     "qr_dqn": Q_LEARNING | {"num_quantiles": 16},
