@@ -458,7 +458,7 @@ MUTATIONS = (
         "return jnp.sum(policy[:, :, None] * mdp.going, axis=1).T",
         OF_NUMPY,
     ),
-    mutation("the discount is left out", PROGRAMMING, "- discount * _moves", "- 0.99 * _moves", OF_NUMPY),
+    mutation("the discount is left out", PROGRAMMING, "- mdp.discount * less", "- 0.99 * less", OF_NUMPY),
     mutation(
         "terminal states leak",
         FINITE,

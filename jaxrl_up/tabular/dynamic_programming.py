@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up import ops
-from jaxrl_up.tabular.finite_mdp import MDP, as_policy, require_policy_ends, uniform_policy
+from jaxrl_up.tabular.finite_mdp import MDP, as_policy, never_ending, require_policy_ends, uniform_policy
 from jaxrl_up.types import Array
 
 MOST_SWEEPS = 100_000  # unless told otherwise
@@ -333,14 +333,10 @@ def _moves(mdp: MDP, policy: Array) -> Array:
 
 
 def _system(mdp: MDP, policy: Array) -> Array:
-    """I - gamma P^pi, `[S, S]`.
-
-    With a discount of 1 it would be singular where the policy does not end, and what a solver makes of that spoils the
-    values of other states too: one rounding unit less leaves those as they are.
-    """
-    dtype = mdp.transition.dtype
-    discount = jnp.where(mdp.discount == 1, (1 - jnp.finfo(dtype).eps) * mdp.discount, mdp.discount)
-    return jnp.eye(mdp.states, dtype=dtype) - discount * _moves(mdp, policy)
+    """I - gamma P^pi, `[S, S]`; see `never_ending` for what it is with a discount of 1."""
+    dtype, moves = mdp.transition.dtype, _moves(mdp, policy)
+    less = jnp.where(never_ending(mdp, policy), 1 - jnp.finfo(dtype).eps, 1)
+    return jnp.eye(mdp.states, dtype=dtype) - mdp.discount * less[:, None] * moves
 
 
 def _in_time(mdp: MDP, policy: Array) -> Array:

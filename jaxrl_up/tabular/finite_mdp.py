@@ -195,6 +195,27 @@ def require_end(steps: np.ndarray, terminal: np.ndarray, why: str) -> None:
         raise ValueError(f"discount=1 without an end: {why.format(state)}; give a discount below 1 or a horizon")
 
 
+def never_ending(mdp: MDP, policy: Array) -> Array:
+    """bool `[S]`: with a discount of 1, the states from which a policy reaches no terminal one; otherwise none.
+
+    I - P^pi is singular there, and what a solver makes of that spoils the values of other states too. One rounding unit
+    less of discount in these rows mends it: they have large values, or 0 where nothing is paid, and the others theirs.
+    """
+    steps = jax.lax.stop_gradient(jnp.sum(policy[:, :, None] * mdp.transition, axis=1)) > 0
+    undiscounted = jax.lax.stop_gradient(mdp.discount) == 1
+
+    def going_on(carry: tuple[Array, Array]) -> Array:
+        return carry[1]
+
+    def spread(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        ends = carry[0]
+        more = ends | jnp.any(steps & ends[None, :], axis=1)
+        return more, jnp.any(more != ends)
+
+    ends, _ = jax.lax.while_loop(going_on, spread, (mdp.terminal, undiscounted))
+    return undiscounted & ~ends
+
+
 def require_policy_ends(mdp: MDP, policy: Array) -> None:
     """Raise `ValueError` for a policy that with a discount of 1 does not end; of what is traced nothing is known."""
     if mdp.horizon is not None:
