@@ -85,10 +85,14 @@ class MDP:
         horizon = "" if self.horizon is None else f", horizon {self.horizon}"
         convention = ("r(s)", "r(s, a)", "r(s, a, s')")[self.reward.ndim - 1]
         head = (
-            f"MDP({self.states} states, {ends} of them terminal, {self.actions} actions, {convention}, "
+            f"MDP({_number(self.states, 'state')}, {ends} terminal, {_number(self.actions, 'action')}, {convention}, "
             f"discount {float(self.discount):g}{horizon})"
         )
         return head if self.layout is None else f"{head}\n{self.layout.text}"
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _shown(x: Any) -> str:
@@ -127,7 +131,7 @@ def mdp(
 
     >>> stay = mdp([[[1.0, 0.0]], [[0.0, 1.0]]], reward=[0.0, 1.0], discount=0.9)
     >>> stay
-    MDP(2 states, 0 of them terminal, 1 actions, r(s), discount 0.9)
+    MDP(2 states, 0 terminal, 1 action, r(s), discount 0.9)
     """
     transition, reward, discount = (_real(x, what) for x, what in zip(
         (transition, reward, discount), ("transition", "reward", "discount"), strict=True))  # fmt: skip

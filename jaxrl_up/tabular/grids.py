@@ -46,7 +46,7 @@ def from_grid(
       ValueError: rows of different lengths, an unknown character, numbers out of range, or what `mdp` refuses.
 
     >>> from_grid("S.G", discount=0.9)
-    MDP(3 states, 1 of them terminal, 4 actions, r(s, a, s'), discount 0.9)
+    MDP(3 states, 1 terminal, 4 actions, r(s, a, s'), discount 0.9)
     S.G
     """
     rows = _rows(text)

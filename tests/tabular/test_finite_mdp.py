@@ -69,7 +69,7 @@ def test_dtype_is_what_the_arrays_have():
 
 
 def test_it_prints_itself():
-    assert repr(chain()) == "MDP(3 states, 1 of them terminal, 2 actions, r(s), discount 0.5)"
+    assert repr(chain()) == "MDP(3 states, 1 terminal, 2 actions, r(s), discount 0.5)"
     assert repr(chain(horizon=4)).endswith("discount 0.5, horizon 4)")
     assert repr(tabular.from_grid("S#\n.G", discount=1.0)).endswith("discount 1)\nS#\n.G")
     many = jax.vmap(lambda key: tabular.garnet(key, 3, 2, 2, discount=0.9))(jax.random.split(jax.random.key(0), 4))
