@@ -172,6 +172,12 @@ def test_operations_import_nothing_but_types_and_mathematics():
             assert {name.split(".")[0] for name in names} <= allowed, f"{path.name}: {names}"
 
 
+def test_finite_mdps_need_operations_and_environments_only():
+    for path in (ROOT / "tabular").glob("*.py"):
+        rooms = {name.split(".")[1] for _, name in imports(path) if name.count(".")}
+        assert rooms <= {"tabular", "ops", "envs", "types"}, path.name
+
+
 def test_import_is_light_and_starts_no_backend():
     program = """
 import json, sys
