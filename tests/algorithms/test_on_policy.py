@@ -70,13 +70,20 @@ def test_critic_keeps_its_values_when_its_scale_moves():
     assert not same(state.learner.params["critic"], collected.learner.params["critic"])
 
 
-@pytest.mark.parametrize(("algo", "fields"), [(A2C, {}), (PPO, {}), (PPO, {"value_clip": 0.1}), (TRPO, {}), (VPG, {})])
-@pytest.mark.parametrize("normalize_returns", [False, True])
-def test_no_gradient_moves_the_scale_of_the_critic(algo, fields, normalize_returns):
+@pytest.mark.parametrize(
+    ("algo", "fields"),
+    [
+        *[(algo, {"normalize_returns": False}) for algo in (A2C, PPO, TRPO, VPG)],
+        (PPO, {"normalize_returns": False, "value_clip": 0.1}),
+        (PPO, {"normalize_returns": True}),
+    ],
+)
+def test_no_gradient_moves_the_scale_of_the_critic(algo, fields):
     """It is the unit of the loss: a step that makes it larger makes the loss smaller, and teaches nothing."""
-    state, _ = updated(algo, cartpole(), tiny(algo, normalize_returns=normalize_returns, **fields), 2)
+    state, _ = updated(algo, cartpole(), tiny(algo, **fields), 2)
     scale = state.learner.params["critic"]["params"]["head"]["scale"]
-    assert scale == (on_policy.root_mean_square(state.learner.return_statistics) if normalize_returns else 1.0)
+    statistics = state.learner.return_statistics
+    assert scale == (1.0 if statistics is None else on_policy.root_mean_square(statistics))
 
 
 def test_a_gaussian_sample_is_clipped_for_the_environment_only():
