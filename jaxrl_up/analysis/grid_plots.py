@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_up.analysis.plots import save
+from jaxrl_up.analysis.plots import COLOUR_MAP, save
 from jaxrl_up.tabular import MDP, as_policy
 
-COLOUR_MAP = "cividis"  # even for all common colour blindness, and in grey
 CELL = 0.75  # inches
 WALL = "#444444"
 ARROWS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # left, down, right, up, as (x, y)

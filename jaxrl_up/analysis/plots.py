@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette: told apart with every common colour blindness; the styles tell them apart in grey too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+COLOUR_MAP = "cividis"  # even for all common colour blindness, and in grey
 COLUMNS = 3  # panels beside one another
 MAX_INSIDE = 6  # entries of a legend that fit into its panel
 MAX_CROWD = 2  # with more curves in a panel, seeds are not drawn one by one

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxrl_up.analysis.plots import COLOURS, panel_figure, save, write
+from jaxrl_up.analysis.plots import COLOUR_MAP, COLOURS, panel_figure, save, write
 from jaxrl_up.ops import Score
 from jaxrl_up.records import Point, short, values_of
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SCORE = "final return, IQM over seeds"
 WITH_BAND = "final return\nIQM over seeds, 95% interval"
-COLOUR_MAP = "cividis"  # even for all common colour blindness, and in grey
 MAX_TICKS = 6
 MAX_CELLS = 12  # values of an axis up to which a heat map has numbers in it
 FAR, VERY_FAR = 9.9, 50.0  # a logarithmic axis has values so many times apart

@@ -300,11 +300,16 @@ def _visits(mdp: MDP, policy: Array) -> Array:
     """d^pi: see `occupancy`."""
     if mdp.horizon is None:
         return jnp.linalg.solve(_system(mdp, policy).T, mdp.start[:, None])[:, 0]
+    return jnp.sum(visits_in_time(mdp, policy), axis=0)
+
+
+def visits_in_time(mdp: MDP, policy: Array) -> Array:
+    """gamma^t P(s_t = s) `[H, S]`, 0 in terminal states, of an MDP with a horizon."""
 
     def step(here: Array, pi: Array) -> tuple[Array, Array]:
         return mdp.discount * jnp.sum(here[:, None] * _moves(mdp, pi), axis=0), here
 
-    return jnp.sum(jax.lax.scan(step, mdp.start, _in_time(mdp, policy))[1], axis=0)
+    return jax.lax.scan(step, mdp.start, _in_time(mdp, policy))[1]
 
 
 @partial(jax.jit, static_argnames=("tolerance", "max_iterations"))

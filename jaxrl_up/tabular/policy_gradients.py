@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxrl_up import ops
-from jaxrl_up.tabular.dynamic_programming import a_pi, expected_return, occupancy, q_pi, v_pi
+from jaxrl_up.tabular.dynamic_programming import a_pi, expected_return, occupancy, q_pi, v_pi, visits_in_time
 from jaxrl_up.tabular.finite_mdp import MDP, as_policy
 from jaxrl_up.tabular.trajectories import Trajectories, trajectory_log_prob
 from jaxrl_up.types import Array, PyTree
@@ -325,13 +325,7 @@ def conditional_moments(mdp: MDP, policy: Any, trajectories: Trajectories, estim
 def _visits(mdp: MDP, policy: Array, discounted: bool) -> Array:
     """d(s) `[S]`, or with a horizon its terms gamma^t P(s_t = s) `[H, S]`; without gamma unless `discounted`."""
     mdp = mdp if discounted else mdp.replace(discount=jnp.ones_like(mdp.discount))
-    if mdp.horizon is None:
-        return occupancy(mdp, policy)
-
-    def step(here: Array, pi: Array) -> tuple[Array, Array]:
-        return mdp.discount * jnp.einsum("s,sa,sat->t", here, pi, mdp.going), here
-
-    return jax.lax.scan(step, mdp.start, jnp.broadcast_to(policy, (mdp.horizon, mdp.states, mdp.actions)))[1]
+    return occupancy(mdp, policy) if mdp.horizon is None else visits_in_time(mdp, policy)
 
 
 def _factor(mdp: MDP, trajectories: Trajectories, phi: str, discounted_states: bool) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxrl_up.tabular.episodes import as_trajectories
 from jaxrl_up.tabular.finite_mdp import MDP, mdp
-from jaxrl_up.tabular.grids import from_grid
+from jaxrl_up.tabular.grids import MOVES, from_grid
 from jaxrl_up.tabular.trajectories import Trajectories
 
 DYNA_MAZE = """
@@ -23,7 +23,6 @@ S.#....#.
 .........
 """
 """Sutton & Barto 2018, figure 8.2: `#` walls, `S` start, `G` goal"""
-_MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))  # left, down, right, up, as (row, column)
 
 
 def random_walk(states: int = 5, *, left: float = 0.0, right: float = 1.0, discount: Any = 1.0) -> MDP:
@@ -104,7 +103,7 @@ def cliff_walking(*, discount: Any = 1.0, horizon: int | None = None) -> MDP:
     rows, columns = 4, 12
     transition, reward = np.zeros((48, 4, 48)), np.zeros((48, 4, 48))
     for s in range(48):
-        for a, (down, right) in enumerate(_MOVES):
+        for a, (down, right) in enumerate(MOVES):
             there = np.clip(s // columns + down, 0, rows - 1) * columns + np.clip(s % columns + right, 0, columns - 1)
             off = 36 < there < 47
             transition[s, a, 36 if off else there] = 1.0
