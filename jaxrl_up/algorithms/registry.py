@@ -152,7 +152,7 @@ def _kind(value: Any) -> str | None:
     """Which of the three a value is; None where it is none of them, or a name of nothing."""
     if isinstance(value, Algorithm) or (isinstance(value, str) and value.lower() in ALGORITHMS):
         return KINDS[0]
-    if isinstance(value, Env) or (isinstance(value, str) and value in envs.names()):
+    if isinstance(value, Env) or envs.is_name(value):
         return KINDS[1]
     return KINDS[2] if _algorithm_of(value) or (isinstance(value, dict) and value) else None
 

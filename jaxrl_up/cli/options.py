@@ -216,7 +216,7 @@ def check_env(name: str) -> None:
     from jaxrl_up import envs
     from jaxrl_up.config import did_you_mean
 
-    if name not in envs.names():
+    if not envs.is_name(name):
         raise UsageError(
             f"there is no environment {name!r}.{did_you_mean(name, envs.names())} `jaxrl-up envs` lists them"
         )

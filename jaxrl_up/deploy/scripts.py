@@ -72,7 +72,7 @@ def eject(
     algo, path, force = find_algorithm(algo), expand(path), flag("force", force)
     env = env or ("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
     _check_name(algo, path)
-    if env not in envs.names():
+    if not envs.is_name(env):
         raise ValueError(
             f"there is no environment {env!r}.{did_you_mean(env, envs.names())} `jaxrl-up envs` lists them"
         )

@@ -17,6 +17,8 @@ from jaxrl_up.envs.core import Spec as Spec
 from jaxrl_up.envs.core import as_action as as_action
 from jaxrl_up.envs.core import as_parameter as as_parameter
 from jaxrl_up.envs.from_functions import from_functions as from_functions
+from jaxrl_up.envs.host import GUARD as GUARD
+from jaxrl_up.envs.host import HostError as HostError
 from jaxrl_up.envs.simulator import Model as Model
 from jaxrl_up.envs.simulator import Simulated as Simulated
 from jaxrl_up.envs.simulator import model_of as model_of
@@ -56,6 +58,7 @@ from jaxrl_up.envs.suites import caution as caution
 from jaxrl_up.envs.suites import find as find
 from jaxrl_up.envs.suites import from_gymnax as from_gymnax
 from jaxrl_up.envs.suites import gymnax_mends as gymnax_mends
+from jaxrl_up.envs.suites import is_name as is_name
 from jaxrl_up.envs.suites import listing as listing
 from jaxrl_up.envs.suites import make as make
 from jaxrl_up.envs.suites import names as names

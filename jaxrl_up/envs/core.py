@@ -25,6 +25,10 @@ class Spec(NamedTuple):
     terminated, truncated, info)`. Wrappers replace these two functions, so whatever state they add is reset
     with the rest. A Spec is hashable and compares equal to the Spec of another, equal construction, because
     the functions that build one are cached. It is pickled as the call that built it.
+
+    A simulator that begins anew by itself has `restart(params, key, state, action) -> (state, obs, next_obs, reward,
+    terminated, truncated, info)` too: the step of `Env.step`, `obs` to act on next and `next_obs` the true successor.
+    Then no resets are drawn ahead.
     """
 
     name: str
@@ -39,6 +43,9 @@ class Spec(NamedTuple):
     wrappers: tuple[str, ...] = ()
     origin: Origin | None = None
     simulated: Spec | None = None  # under `with_simulator`: what it shows the state of
+    restart: Callable[..., Any] | None = None  # `step` that goes on from a fresh reset where an episode ends
+    host: bool = False  # steps are made by Python on the host, outside of the compiled program
+    tokens: bool = False  # states stand for simulators that live on the host, so that each is stepped once only
 
     def __reduce__(self) -> Any:
         if self.origin is None or self.origin.build(*self.origin.arguments) != self:
@@ -80,6 +87,53 @@ def builder(build: Callable[..., Spec]) -> Callable[..., Spec]:
     return cached
 
 
+def around(build: Callable[..., Spec]) -> Callable[..., Spec]:
+    """Cache a function, as `builder` does, that builds a Spec around another one, which it is given first.
+
+    Where that one restarts by itself, so does what is around it: `build` is applied to its restart, once as to a step
+    and once as to a reset. Not for what ends episodes or draws for a whole episode, of which a restart within would
+    know nothing: see `resetting`.
+    """
+
+    @builder
+    @functools.wraps(build)
+    def built(spec: Spec, *arguments: Any) -> Spec:
+        outer = build(spec, *arguments)
+        if spec.restart is None:
+            return outer
+
+        def restart(params: Any, key: Key, state: Any, action: PyTree) -> Any:
+            begun = []
+
+            def step_within(params: Any, key: Key, state: Any, action: PyTree) -> Any:
+                assert spec.restart is not None
+                state, obs, *rest = spec.restart(params, key, state, action)
+                begun.append((state, obs))
+                return state, *rest
+
+            step_key, reset_key = jax.random.split(key)
+            stepping = build(spec._replace(step=step_within), *arguments)
+            reached, next_obs, reward, terminated, truncated, info = stepping.step(params, step_key, state, action)
+            resetting = build(spec._replace(reset=lambda params, key: begun[0]), *arguments)
+            fresh = resetting.reset(params, reset_key)
+            state, obs = _where(terminated | truncated, fresh, (reached, next_obs))
+            return state, obs, next_obs, reward, terminated, truncated, info
+
+        return outer._replace(restart=restart)
+
+    return built
+
+
+def resetting(spec: Spec, what: str) -> Spec:
+    """The Spec without its restart, for a wrapper that has to reset it; raises ValueError where it cannot be."""
+    if spec.tokens:
+        raise ValueError(
+            f"{what} cannot begin episodes of {spec.name} anew, which runs on the host and does so by itself: give "
+            "what it should be to what builds the environment, as in max_steps=200"
+        )
+    return spec._replace(restart=None)
+
+
 @struct.dataclass
 class Env:
     """An environment as a pytree: `params` are traced leaves, so physics is swept like a hyperparameter.
@@ -106,8 +160,19 @@ class Env:
         Raises ValueError for an action of the wrong shape or kind, or if reset and step disagree about the
         state.
         """
+        if self.spec.restart is not None:
+            return self.restart(key, state, action)
         step_key, reset_key = jax.random.split(as_key(key))
         return self.step_or_restart(step_key, state, action, self.reset(reset_key))
+
+    def restart(self, key: Key, state: PyTree, action: PyTree) -> tuple[PyTree, TimeStep]:
+        """As `step`, where the environment itself goes on from a fresh reset (`Spec.restart`)."""
+        assert self.spec.restart is not None
+        action = as_action(self.spec.action_space, action)
+        reached, obs, *rest = self.spec.restart(self.params, as_key(key), state, action)
+        require_same_structure(state, reached, f"the state of {self.name}")
+        require_same_structure(obs, rest[0], f"the observation of {self.name}")
+        return reached, TimeStep(obs, *rest)
 
     def step_or_restart(
         self, key: Key, state: PyTree, action: PyTree, fresh: tuple[PyTree, PyTree]
@@ -121,11 +186,7 @@ class Env:
         fresh_state, fresh_obs = fresh
         require_same_structure(fresh_state, reached, f"the state of {self.name}")
         require_same_structure(fresh_obs, next_obs, f"the observation of {self.name}")
-        done = terminated | truncated
-        state, obs = (
-            jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, here)
-            for fresh, here in ((fresh_state, reached), (fresh_obs, next_obs))
-        )
+        state, obs = _where(terminated | truncated, (fresh_state, fresh_obs), (reached, next_obs))
         return state, TimeStep(obs, next_obs, reward, terminated, truncated, info)
 
     def with_params(self, **params: Any) -> Env:
@@ -169,6 +230,10 @@ class Env:
             f"Env({self.full_name}, obs={self.observation_space}, action={self.action_space}, "
             f"max_steps={self.max_steps}, params={sorted(self.params)})"
         )
+
+
+def _where(done: Array, fresh: PyTree, here: PyTree) -> PyTree:
+    return jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, here)
 
 
 def as_action(space: Space, action: Any) -> PyTree:

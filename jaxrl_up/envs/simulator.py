@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.config import as_key
-from jaxrl_up.envs.core import Env, Spec, as_action, builder, require_same_structure
+from jaxrl_up.envs.core import Env, Spec, around, as_action, require_same_structure
 from jaxrl_up.envs.spaces import Leaf, Simulator, leaves, only, parts, pick
 from jaxrl_up.envs.wrappers.base import wrapper
 from jaxrl_up.envs.wrappers.history import joined, joined_space
@@ -66,7 +66,7 @@ def with_simulator(env: Env) -> Env:
     return env.replace(spec=_with_simulator(env.spec))
 
 
-@builder
+@around
 def _with_simulator(spec: Spec) -> Spec:
     def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from jaxrl_up.config import shown
 from jaxrl_up.envs.core import Env, did_you_mean
 from jaxrl_up.envs.simulator import with_simulator
-from jaxrl_up.envs.suites import find, names
+from jaxrl_up.envs.suites import find, is_name
 from jaxrl_up.envs.wrappers import (
     clip_action,
     clip_reward,
@@ -87,7 +87,7 @@ def is_named(name: str, wrappers: Sequence[str]) -> bool:
         parse_wrappers(wrappers)
     except (ValueError, TypeError):
         return False
-    return name in names()
+    return is_name(name)
 
 
 def wrapper_usages() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import GUARD, Env
 from jaxrl_up.experiments import compilation_cache, compiler
 from jaxrl_up.experiments.device_transfer import to_devices, to_host
 from jaxrl_up.experiments.sinks import Sink, feed
@@ -117,6 +117,7 @@ def drive(
         for count in updates:
             progress, log = compiled(job.env, config, swept, progress, jnp.int32(count))
             log = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
+            GUARD.check()
             logs.append(log)
             now = time.perf_counter()
             seconds = (now - begun + before, now - trained + trained_before)

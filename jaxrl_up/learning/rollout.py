@@ -96,7 +96,18 @@ def memory_of(algo: Algorithm, env: Env, config: Any, deterministic: bool) -> In
 
 def fresh_start(env: Env, initial_memory: InitialMemory, key: Key) -> tuple[tuple[PyTree, PyTree], PyTree]:
     """An episode's beginning: (state, obs), and the memory to act with."""
-    return env.reset(key), initial_memory(jax.random.fold_in(key, MEMORY)) if remembers(initial_memory) else ()
+    return env.reset(key), _fresh_memory(initial_memory, key)
+
+
+def _fresh_memory(initial_memory: InitialMemory, key: Key) -> PyTree:
+    return initial_memory(jax.random.fold_in(key, MEMORY)) if remembers(initial_memory) else ()
+
+
+def _fresh(env: Env, initial_memory: InitialMemory, key: Key) -> PyTree:
+    """What an environment step needs to go on from where an episode ends."""
+    if env.spec.restart is not None:
+        return (), _fresh_memory(initial_memory, key)
+    return fresh_start(env, initial_memory, key)
 
 
 def remembers(initial_memory: InitialMemory) -> bool:
@@ -123,7 +134,8 @@ class Ahead(NamedTuple):
     """What environment steps need that depends on no step before: `[..., B]`."""
 
     step_key: Key
-    fresh: PyTree  # ((state, obs), memory), or the keys to draw them from where that many would be too large
+    fresh: PyTree  # ((state, obs), memory), or the keys to draw them from where that many would be too large; no
+    # (state, obs) where the environment goes on from a reset of its own
 
 
 def draw_ahead(env: Env, key: Key, shape: tuple[int, ...], initial_memory: InitialMemory = no_memory) -> Ahead:
@@ -132,7 +144,7 @@ def draw_ahead(env: Env, key: Key, shape: tuple[int, ...], initial_memory: Initi
     step_key, reset_key = keys[:, 0], keys[:, 1]
 
     def draw(key: Key) -> PyTree:
-        return fresh_start(env, initial_memory, key)
+        return _fresh(env, initial_memory, key)
 
     one = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(draw, key)))
     fresh = jax.vmap(draw)(reset_key) if one * math.prod(shape) <= RESETS_AHEAD else reset_key
@@ -153,8 +165,11 @@ def env_step(
     """
     drawn: Any = ahead.fresh
     only_keys = isinstance(drawn, jax.Array) and jnp.issubdtype(drawn.dtype, jax.dtypes.prng_key)
-    fresh, memory = jax.vmap(lambda key: fresh_start(env, initial_memory, key))(drawn) if only_keys else drawn
-    env_state, step = jax.vmap(env.step_or_restart)(ahead.step_key, interaction.env_state, action, fresh)
+    fresh, memory = jax.vmap(lambda key: _fresh(env, initial_memory, key))(drawn) if only_keys else drawn
+    if env.spec.restart is None:
+        env_state, step = jax.vmap(env.step_or_restart)(ahead.step_key, interaction.env_state, action, fresh)
+    else:
+        env_state, step = jax.vmap(env.restart)(ahead.step_key, interaction.env_state, action)
     done = step.terminated | step.truncated
     episode_return = interaction.episode_return + step.reward
     episode_length = interaction.episode_length + 1

@@ -18,6 +18,7 @@ from jaxrl_up.records.directory import RUNS as RUNS
 from jaxrl_up.records.directory import alone as alone
 from jaxrl_up.records.directory import check_directory as check_directory
 from jaxrl_up.records.directory import create as create
+from jaxrl_up.records.directory import file_name as file_name
 from jaxrl_up.records.directory import is_part as is_part
 from jaxrl_up.records.directory import reserve as reserve
 from jaxrl_up.records.files import clear_parts as clear_parts

@@ -44,6 +44,11 @@ def create(directory: str | Path, tables: Mapping[str, Mapping[str, Any]], force
         raise OSError(f"cannot write a run to {directory}: {error.strerror or error}") from error
 
 
+def file_name(environment: str) -> str:
+    """The name of an environment as part of a directory's: `gymnasium-Walker2d-v5`."""
+    return environment.replace("/", "-").replace(":", "-")
+
+
 def reserve(place: str | Path) -> Path:
     """Make a directory at `place`, or at `place-2`, `place-3`, ... where there is one already. Raises `OSError`."""
     number = 1

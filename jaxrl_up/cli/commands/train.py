@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
     from jaxrl_up.experiments import ask, memory_lines, start, use_all_cores
-    from jaxrl_up.records import RUNS, reserve
+    from jaxrl_up.records import RUNS, file_name, reserve
 
     runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
@@ -67,7 +67,7 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
             print("\n".join(memory_lines(algo, env, asked.config, runs)), flush=True)
             return 0
         if directory is None and options.directory != "none":
-            directory = reserved = reserve(RUNS / f"{algo.name}-{options.env}")
+            directory = reserved = reserve(RUNS / f"{algo.name}-{file_name(options.env)}")
         result = start(asked, directory, make_sinks(options, directory))
     except (ValueError, OSError, UsageError) as error:
         with contextlib.suppress(OSError):

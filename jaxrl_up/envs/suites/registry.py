@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from jaxrl_up.config import shown
 from jaxrl_up.envs.core import Env
-from jaxrl_up.envs.suites import gymnax
+from jaxrl_up.envs.suites import gymnasium, gymnax, own
 
 ENVIRONMENTS = {  # name -> observations, actions, time limit; a list needs no gymnax
     "CartPole-v1": ("Box [4]", "Discrete(2)", 500),
@@ -36,6 +38,18 @@ ENVIRONMENTS = {  # name -> observations, actions, time limit; a list needs no g
 }
 
 
+class Suite(NamedTuple):
+    """A suite whose environments are named `suite/name`."""
+
+    make: Callable[[str, int | None, dict[str, Any]], Env]  # of the whole name, the time limit and the options
+    listing: dict[str, tuple[str, str, int | None]]  # whole name -> observations, actions, time limit
+
+
+SUITES = {
+    "gymnasium": Suite(gymnasium.make, gymnasium.LISTING),
+}
+
+
 def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
     """Build a registered environment, e.g. `make("CartPole-v1", gravity=12.0, max_steps=200)`.
 
@@ -43,19 +57,40 @@ def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
     only enter arithmetic become traced leaves of `env.params` and may be arrays or tracers. Those that enter
     a space, all integers and booleans, constructor options and the time limit (`max_steps`, in steps) are
     static: another value is another compile. A parameter computed from others (CartPole's `total_mass`)
-    follows them unless given here. Raises ValueError for an unknown name or option, naming the closest.
+    follows them unless given here.
+
+    `SUITE/NAME` is of another suite than gymnax, whose library is an extra. `FILE.py:NAME` and `MODULE:NAME` are an
+    Env of your own, or a function that returns one, which `max_steps` and `options` are handed to. Raises ValueError
+    for an unknown name or option, naming the closest, and for a library that is not installed, naming the extra.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"make needs the name of an environment, as 'CartPole-v1', got {shown(name)}")
+    suite = SUITES.get(name.partition("/")[0]) if "/" in name else None
+    if suite is not None:
+        return suite.make(name, max_steps, options)
+    if ":" in name:
+        return own.make(name, max_steps, options)
     return gymnax.make(name, max_steps, options)
 
 
 def names() -> tuple[str, ...]:
-    """List the environments `make` builds without a download."""
-    return tuple(ENVIRONMENTS)
+    """List the environments of all suites, as `listing` does."""
+    return tuple(listing())
+
+
+def is_name(name: Any) -> bool:
+    """Whether `make` takes a text for the name of an environment: one of `names`, or of a suite, or FILE.py:NAME."""
+    return isinstance(name, str) and (
+        name in names() or (name.partition("/")[0] in SUITES and "/" in name) or own.is_name(name)
+    )
 
 
 def listing() -> dict[str, tuple[str, str, int | None]]:
-    """Observations, actions and time limit of each of `names`, for people; nothing is built."""
-    return dict(ENVIRONMENTS)
+    """Observations, actions and time limit of each of `names`, for people; nothing is built or imported.
+
+    Suites may have more: any id that gymnasium knows can be made.
+    """
+    return ENVIRONMENTS | {name: row for suite in SUITES.values() for name, row in suite.listing.items()}
 
 
 def find(env: Env | str) -> Env:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up.envs.core import Env, Spec, builder
+from jaxrl_up.envs.core import Env, Spec, around
 from jaxrl_up.envs.spaces import (
     Box,
     Discrete,
@@ -47,7 +47,7 @@ def rescale_action(env: Env) -> Env:
     return env.replace(spec=_rescale_action(env.spec))
 
 
-@builder
+@around
 def _rescale_action(spec: Spec) -> Spec:
     space = cast(Box, spec.action_space)
     low, high = space.bounds()
@@ -79,7 +79,7 @@ def unit_action(env: Env) -> Env:
     return env.replace(spec=_unit_action(env.spec))
 
 
-@builder
+@around
 def _unit_action(spec: Spec) -> Spec:
     space = spec.action_space
     return _map_action(spec, "unit_action", unit_space(space), lambda action: from_unit(action, space))
@@ -118,7 +118,7 @@ def clip_action(env: Env) -> Env:
     return env.replace(spec=_clip_action(env.spec))
 
 
-@builder
+@around
 def _clip_action(spec: Spec) -> Spec:
     low, high = cast(Box, spec.action_space).bounds()
     return _map_action(spec, "clip_action", spec.action_space, lambda action: jnp.clip(action, low, high))
@@ -150,7 +150,7 @@ def sticky_actions(env: Env, probability: float = 0.25) -> Env:
     return env.replace(spec=_sticky_actions(env.spec, probability))
 
 
-@builder
+@around
 def _sticky_actions(spec: Spec, probability: float) -> Spec:
     space, observation_space = spec.action_space, spec.observation_space
 

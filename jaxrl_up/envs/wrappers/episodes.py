@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jaxrl_up.config import as_whole, shown
-from jaxrl_up.envs.core import Env, Spec, builder
+from jaxrl_up.envs.core import Env, Spec, around, builder, resetting
 from jaxrl_up.envs.wrappers.base import wrapper
 from jaxrl_up.types import Array, Key
 
@@ -56,6 +56,7 @@ def _time_limit(spec: Spec, max_steps: int) -> Spec:
         return Limited(inner, time), obs, reward, terminated, truncated | (time >= max_steps), info
 
     wrappers = (*spec.wrappers, f"time_limit({max_steps})")
+    spec = resetting(spec, "time_limit")
     return spec._replace(reset=reset, step=step, max_steps=max_steps, wrappers=wrappers)
 
 
@@ -69,7 +70,7 @@ def episode_statistics(env: Env) -> Env:
     return env.replace(spec=_episode_statistics(env.spec))
 
 
-@builder
+@around
 def _episode_statistics(spec: Spec) -> Spec:
     def reset(params: Any, key: Key) -> Any:
         state, obs = spec.reset(params, key)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.config import as_whole, shown
-from jaxrl_up.envs.core import Env, Spec, builder
+from jaxrl_up.envs.core import Env, Spec, around
 from jaxrl_up.envs.spaces import (
     Box,
     Dict,
@@ -64,7 +64,7 @@ def frame_stack(env: Env, frames: int) -> Env:
     return env.replace(spec=_frame_stack(env.spec, number))
 
 
-@builder
+@around
 def _frame_stack(spec: Spec, number: int) -> Spec:
     kinds, structure = leaves(spec.observation_space), jax.tree.structure(tree(spec.observation_space))
     stacked = {path: leaf for path, leaf in kinds.items() if _stacks(path, leaf)}
@@ -129,7 +129,7 @@ def previous_action(env: Env) -> Env:
     return env.replace(spec=_previous_action(env.spec))
 
 
-@builder
+@around
 def _previous_action(spec: Spec) -> Spec:
     action_space = of_tree(map_leaves(_done_space, spec.action_space))
     added = {"previous_action": action_space, "previous_reward": Box(-np.inf, np.inf, ())}
@@ -181,7 +181,7 @@ def time_left(env: Env) -> Env:
     return env.replace(spec=_time_left(env.spec))
 
 
-@builder
+@around
 def _time_left(spec: Spec) -> Spec:
     limit = spec.max_steps
     assert limit is not None

@@ -9,7 +9,7 @@ from typing import Any, cast
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up.envs.core import Env, Spec, builder
+from jaxrl_up.envs.core import Env, Spec, around
 from jaxrl_up.envs.spaces import Box, Discrete, Leaf, MultiDiscrete, Space, leaves, parts, seen
 from jaxrl_up.envs.wrappers.base import wrapper
 from jaxrl_up.types import Array, Key, PyTree
@@ -33,7 +33,7 @@ def flatten_observation(env: Env) -> Env:
     return env.replace(spec=_flatten_observation(env.spec))
 
 
-@builder
+@around
 def _flatten_observation(spec: Spec) -> Spec:
     flat = [_flat(leaf) for leaf in leaves(spec.observation_space).values()]
     dtypes = {box.dtype for box in flat}
@@ -78,7 +78,7 @@ def one_hot_observation(env: Env) -> Env:
     return env.replace(spec=_one_hot_observation(env.spec))
 
 
-@builder
+@around
 def _one_hot_observation(spec: Spec) -> Spec:
     space = cast(Discrete, spec.observation_space)
     return _map_observation(spec, "one_hot_observation", _flat(space), lambda obs: _vector(space, obs))
@@ -108,7 +108,7 @@ def mask_observation(env: Env, keep: Sequence[int] | Sequence[bool]) -> Env:
     return env.replace(spec=_mask_observation(env.spec, tuple(given.tolist())))
 
 
-@builder
+@around
 def _mask_observation(spec: Spec, keep: tuple[int, ...]) -> Spec:
     space, index = cast(Box, spec.observation_space), np.asarray(keep)
     low, high = (np.broadcast_to(bound, space.shape)[index] for bound in (space.low, space.high))

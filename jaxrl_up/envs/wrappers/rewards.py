@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxrl_up.envs.core import Env, Spec, builder
+from jaxrl_up.envs.core import Env, Spec, around
 from jaxrl_up.envs.wrappers.base import number_of, number_text, wrapper
 from jaxrl_up.types import Array, Key
 
@@ -28,7 +28,7 @@ def clip_reward(env: Env, low: float = -1.0, high: float = 1.0) -> Env:
     return env.replace(spec=_map_reward(env.spec, name, ("clip", low, high)))
 
 
-@builder
+@around
 def _map_reward(spec: Spec, name: str, change: tuple[Any, ...]) -> Spec:
     def step(params: Any, key: Key, state: Any, action: Array) -> Any:
         state, obs, reward, *rest = spec.step(params, key, state, action)

@@ -49,6 +49,7 @@ from jaxrl_up.records import (
     check_settings,
     checkpoint,
     expand,
+    file_name,
     load_part,
     load_snapshot,
     make_directory,
@@ -109,7 +110,7 @@ def start_sweep(
         check_place(directory, flag("force", settings.force))
     sweep, cells = planned(algo, env, config, grid, seeds, settings)
     if directory is None:
-        directory = reserve(RUNS / f"sweep-{sweep.base.algo.name}-{sweep.base.env.name}").absolute()
+        directory = reserve(RUNS / f"sweep-{sweep.base.algo.name}-{file_name(sweep.base.env.name)}").absolute()
     sweep = sweep._replace(base=sweep.base._replace(directory=directory))
     make_directory(directory)
     with alone(directory), transfers():
