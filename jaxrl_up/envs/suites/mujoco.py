@@ -7,6 +7,7 @@ the simulators at hand makes it, and runs, resumed or not, are equal to the last
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,8 +42,7 @@ class Mujoco:
     """Simulators of one environment, built as they are needed: a thread takes one for as long as a call lasts."""
 
     def __init__(self, name: str, env: Any, build: Built, limit: int | None) -> None:
-        import mujoco
-
+        mujoco: Any = importlib.import_module("mujoco")
         self.name, self.build, self.limit = name, build, limit
         self.lock, self.get, self.set = threading.Lock(), mujoco.mj_getState, mujoco.mj_setState
         self.signature = int(mujoco.mjtState.mjSTATE_INTEGRATION)

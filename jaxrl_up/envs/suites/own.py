@@ -4,49 +4,95 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from jaxrl_up.config import shown
-from jaxrl_up.envs.core import Env, did_you_mean
+from jaxrl_up.envs.core import Env, Spec, builder, did_you_mean
 
 
 def is_name(name: str) -> bool:
     """Whether a text has the form of such a name."""
     place, colon, attribute = name.rpartition(":")
-    return bool(colon) and attribute.isidentifier() and bool(place)
+    return bool(colon and place) and attribute.isidentifier()
 
 
-def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
-    """An Env that stands in a file or a module, or what a function there returns of the options.
+def make(name: str, max_steps: int | None, options: Mapping[str, Any]) -> Env:
+    """An Env that stands in a file or a module, or that a function there returns.
 
-    Importing runs the file. The Env bears the name, so that a run of it is built again. Raises ValueError for a file,
-    a module or a name in it that is not there, for a function that does not take the options, and for what is no Env.
+    The function gets those of the options, and `max_steps`, that it has arguments for; they are static. The others are
+    parameters of the Env. It bears the name, so that a run of it is built again, which runs the file. Raises ValueError
+    for a file, a module or a name in it that is not there, for options that nobody takes, and for what is no Env.
     """
     place, _, attribute = name.rpartition(":")
     if not is_name(name):
         raise ValueError(f"{name!r} names no environment: write FILE.py:NAME or MODULE:NAME")
-    module = _module(name, place)
-    found = getattr(module, attribute, None)
-    if found is None:
-        raise ValueError(f"{name!r}: {place} has no {attribute!r}. {did_you_mean(attribute, _public(module))}")
-    given = options if max_steps is None else {**options, "max_steps": max_steps}
-    if callable(found) and not isinstance(found, Env):
+    given = {**options} if max_steps is None else {**options, "max_steps": max_steps}
+    accepted = _accepted(_found(name))
+    static = {key: value for key, value in given.items() if accepted is None or key in accepted}
+    env = _named(name, _when(place), tuple(sorted(static.items())))
+    limit = None if "max_steps" in static else max_steps
+    if limit not in (None, env.max_steps):
+        raise ValueError(
+            f"{name!r} takes no max_steps: let {attribute} be a function with an argument max_steps, or wrap it with "
+            f"time_limit={max_steps}"
+        )
+    return env.with_params(**{key: value for key, value in options.items() if key not in static})
+
+
+@cache
+def _named(name: str, changed: int, static: tuple[tuple[str, Any], ...]) -> Env:
+    found = _found(name)
+    if not isinstance(found, Env) and callable(found):
         try:
-            found = found(**given)
+            found = found(**dict(static))
         except TypeError as error:
-            raise ValueError(f"{name!r} does not take {shown(given)}: {error}") from error
-    elif given:
-        raise ValueError(f"{name!r} is an Env, which takes no options: let {attribute} be a function of them")
+            raise ValueError(f"{name!r} does not take {shown(dict(static))}: {error}") from error
     if not isinstance(found, Env):
         raise ValueError(f"{name!r} must be an Env or a function that returns one, got {shown(found)}")
-    spec = found.spec._replace(
-        name=name, fixed=(*found.spec.fixed, *((k, v) for k, v in options.items() if k not in found.params))
-    )
-    return found.replace(spec=spec)
+    _BUILT[name, changed, static] = found.spec
+    return found.replace(spec=_spec(name, changed, static))
+
+
+_BUILT: dict[Any, Spec] = {}
+
+
+@builder
+def _spec(name: str, changed: int, static: tuple[tuple[str, Any], ...]) -> Spec:
+    """The Spec of a named environment; where it was pickled, of the file as it is now."""
+    if (name, changed, static) not in _BUILT:
+        _named(name, changed, static)
+    spec = _BUILT[name, changed, static]
+    return spec._replace(name=name, fixed=(*spec.fixed, *(item for item in static if item[0] not in dict(spec.fixed))))
+
+
+def _found(name: str) -> Any:
+    place, _, attribute = name.rpartition(":")
+    module = _module(name, place)
+    if not hasattr(module, attribute):
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise ValueError(f"{name!r}: {place} has no {attribute!r}. {did_you_mean(attribute, public)}")
+    return getattr(module, attribute)
+
+
+def _accepted(found: Any) -> set[str] | None:
+    """The arguments of a function; None for one that takes any."""
+    if isinstance(found, Env) or not callable(found):
+        return set()
+    parameters = inspect.signature(found).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters}
+
+
+def _when(place: str) -> int:
+    """When a file was changed; 0 for a module."""
+    return Path(place).expanduser().resolve().stat().st_mtime_ns if place.endswith(".py") else 0
 
 
 def _module(name: str, place: str) -> ModuleType:
@@ -54,10 +100,11 @@ def _module(name: str, place: str) -> ModuleType:
         path = Path(place).expanduser().resolve()
         if not path.is_file():
             raise ValueError(f"{name!r}: there is no file {path}")
-        return _file(path, path.stat().st_mtime_ns)
+        return _file(path, _when(place))
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:  # as `python` has it, and a command has not
+        sys.path.insert(0, here)
     try:
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(place)
     except ImportError as error:
         raise ValueError(f"{name!r}: module {place!r} cannot be imported: {error}") from error
@@ -65,13 +112,9 @@ def _module(name: str, place: str) -> ModuleType:
 
 @cache
 def _file(path: Path, changed: int) -> ModuleType:
-    """A file as a module, imported once."""
+    """A file as a module, run once for as long as it stays as it is."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _public(module: ModuleType) -> list[str]:
-    return [name for name in vars(module) if not name.startswith("_")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jaxrl_up.config import shown
@@ -42,7 +42,7 @@ class Suite(NamedTuple):
     """A suite whose environments are named `suite/name`."""
 
     make: Callable[[str, int | None, dict[str, Any]], Env]  # of the whole name, the time limit and the options
-    listing: dict[str, tuple[str, str, int | None]]  # whole name -> observations, actions, time limit
+    listing: Mapping[str, tuple[str, str, int | None]]  # whole name -> observations, actions, time limit
 
 
 SUITES = {
