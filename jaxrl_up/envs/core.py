@@ -14,6 +14,7 @@ from flax import struct
 from jax.core import Tracer
 
 from jaxrl_up.config import as_key, shape, shown
+from jaxrl_up.envs.look import Look
 from jaxrl_up.envs.spaces import LEAVES, Leaf, Simulator, Space, map_leaves
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
 
@@ -45,6 +46,7 @@ class Spec(NamedTuple):
     simulated: Spec | None = None  # under `with_simulator`: what it shows the state of
     restart: Callable[..., Any] | None = None  # `step` that goes on from a fresh reset where an episode ends
     host: bool = False  # steps are made by Python on the host, outside of the compiled program
+    look: Look | None = None  # how states are drawn
     tokens: bool = False  # states stand for simulators that live on the host, so that each is stepped once only
 
     def __reduce__(self) -> Any:

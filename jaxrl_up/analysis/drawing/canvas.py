@@ -64,6 +64,15 @@ class Canvas:
         """`anchor` as in Pillow: `la` left and top, `ma` middle and top, `lm` left and middle."""
         self.draw.text(_scaled([at])[0], text, colour, _font(size * SMOOTH), anchor)
 
+    def picture(self, pixels: np.ndarray, at: tuple[float, float], scale: float) -> None:
+        """Pixels, uint8 `[H, W]` or `[H, W, 3]`, with their upper left corner at a place, each `scale` wide."""
+        from PIL import Image
+
+        rows, columns = pixels.shape[:2]
+        size = round(columns * scale * SMOOTH), round(rows * scale * SMOOTH)
+        image = Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.NEAREST)
+        self.image.paste(image, (round(at[0] * SMOOTH), round(at[1] * SMOOTH)))
+
     def arrow(self, points: Sequence[Any], colour: str, width: float) -> None:
         """A line along points with a head at its end."""
         (x0, y0), (x1, y1) = points[-2], points[-1]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxrl_up.analysis.drawing.canvas import BLACK, HEADER, PALE, VERMILLION, WIDTH, Canvas
-from jaxrl_up.analysis.drawing.episode import Episode, action_at
-from jaxrl_up.analysis.drawing.scenes import SCENES, _grid, is_grid
+from jaxrl_up.analysis.drawing.canvas import BLACK, HEADER, HEIGHT, PALE, SMOOTH, VERMILLION, WIDTH, Canvas
+from jaxrl_up.analysis.drawing.episode import Episode, action_at, state_at
+from jaxrl_up.analysis.drawing.scenes import scene_of
 from jaxrl_up.analysis.drawing.table import _number, action_text
 from jaxrl_up.envs import Env
 from jaxrl_up.records import expand, write_atomically
@@ -32,34 +32,71 @@ STEPS_PER_SECOND = {
 
 
 def can_draw(env: Env) -> bool:
-    """Whether there is a drawing of this environment: classic control, or a grid `[H, W]` or `[H, W, C]` in [0, 1].
+    """Whether there is a drawing of this environment: classic control, bodies, a grid in [0, 1], pixels.
 
-    A grid that is a part of what is observed is not drawn.
+    A grid `[H, W]` or `[H, W, C]`, or an image of uint8, that is a part of what is observed is not drawn.
     """
-    return env.name in SCENES or is_grid(env)
+    return scene_of(env) is not None
 
 
-def draw_episode(env: Env, episode: Episode, title: str = "", steps: Iterable[int] | None = None) -> Iterator[Image]:
+def draw_episode(
+    env: Env, episode: Episode, title: str = "", steps: Iterable[int] | None = None, simulator_view: bool = False
+) -> Iterator[Image]:
     """Frames of `WIDTH` x `HEIGHT` pixels of the states at `steps` (default: all T + 1), in one palette.
 
     A frame shows the state, the step, the return until then and the action chosen there; the last, how the episode
-    ended. Raises `ValueError` for an environment without a drawing.
+    ended. With `simulator_view` the state is as the simulator itself pictures it (MuJoCo's renderer), in colours of its
+    own. Raises `ValueError` for an environment without a drawing, and for a view that cannot be had.
     """
-    if not can_draw(env):
+    if simulator_view:
+        yield from _views(env, episode, title, steps)
+        return
+    scene = scene_of(env)
+    if scene is None:
         raise ValueError(f"there is no drawing of {env.name}; use `episode_table`")
-    returns = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=np.float64)])
-    scene = SCENES.get(env.name, _grid)
     for t in range(episode.length + 1) if steps is None else steps:
-        canvas = Canvas()
-        canvas.text((16, 8), f"{env.name}   {title}".strip(), 18)
-        canvas.text((16, 38), f"step {t}", 22)
-        canvas.text((140, 38), f"return {_number(returns[t])}", 22)
-        acted = t < episode.length
-        canvas.text((320, 38), action_text(env, action_at(episode, t)) if acted else episode.ending, 22,
-                    BLACK if acted else VERMILLION)  # fmt: skip
-        canvas.line([(0, HEADER), (WIDTH, HEADER)], PALE, 2)
+        canvas = _headed(env, episode, title, t)
         scene(canvas, env, episode, t)
         yield canvas.finish()
+
+
+MOST_LETTERS = 22  # of an action
+
+
+def _headed(env: Env, episode: Episode, title: str, t: int) -> Canvas:
+    """A picture with what is above every scene."""
+    canvas, acted = Canvas(), t < episode.length
+    words = action_text(env, action_at(episode, t)) if acted else episode.ending
+    words = words if len(words) <= MOST_LETTERS else words[: MOST_LETTERS - 3].rstrip() + " ..."
+    canvas.text((16, 8), f"{env.name}   {title}".strip(), 18)
+    canvas.text((16, 38), f"step {t}", 22)
+    canvas.text((140, 38), f"return {_number(np.sum(episode.rewards[:t], dtype=np.float64))}", 22)
+    canvas.text((320, 38), words, 22, BLACK if acted else VERMILLION)
+    canvas.line([(0, HEADER), (WIDTH, HEADER)], PALE, 2)
+    return canvas
+
+
+def _views(env: Env, episode: Episode, title: str, steps: Iterable[int] | None) -> Iterator[Image]:
+    """Frames by the simulator's own renderer, in the colours of the first."""
+    from PIL.Image import Dither
+
+    look, colours = env.spec.look, None
+    if look is None or look.frame is None:
+        raise ValueError(f"{env.name} has no renderer of its own: leave simulator_view away")
+    for t in range(episode.length + 1) if steps is None else steps:
+        try:
+            pixels = look.frame(env.params, state_at(episode, t))
+        except Exception as error:  # whatever OpenGL says
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(
+                f"the renderer of {env.name} cannot draw here ({reason}): leave simulator_view away, or name another "
+                "in the environment variable MUJOCO_GL"
+            ) from error
+        canvas, scale = _headed(env, episode, title, t), (HEIGHT - HEADER) / pixels.shape[0]
+        canvas.picture(pixels, ((WIDTH - scale * pixels.shape[1]) / 2, HEADER), scale)
+        picture = canvas.image.reduce(SMOOTH)
+        colours = picture.quantize(255) if colours is None else colours
+        yield picture.quantize(palette=colours, dither=Dither.NONE)
 
 
 def gif_steps(env: Env, length: int) -> tuple[list[int], float]:
@@ -68,7 +105,7 @@ def gif_steps(env: Env, length: int) -> tuple[list[int], float]:
     Steps are skipped where there would be more than `MAX_FPS` a second or `MAX_FRAMES` in all; the speed stays. The
     last state is always drawn.
     """
-    rate = STEPS_PER_SECOND.get(env.name, 15)
+    rate = STEPS_PER_SECOND.get(env.name, 15) if env.spec.look is None else 1 / env.spec.look.step_seconds
     stride = max(math.ceil(rate / MAX_FPS), math.ceil(length / (MAX_FRAMES - 1)), 1)
     return [*range(0, length, stride), length], rate / stride
 

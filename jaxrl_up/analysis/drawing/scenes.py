@@ -22,7 +22,7 @@ from jaxrl_up.analysis.drawing.canvas import (
     Canvas,
 )
 from jaxrl_up.analysis.drawing.episode import CHANNELS, Episode, parameter, state_at
-from jaxrl_up.envs import Box, Env
+from jaxrl_up.envs import Box, Env, Shapes
 
 
 def is_grid(env: Env) -> bool:
@@ -169,7 +169,72 @@ def channels(env: Env) -> tuple[str, ...]:
     return names if len(names) == number else tuple(f"channel {i}" for i in range(number))
 
 
-SCENES: dict[str, Callable[[Canvas, Env, Episode, int], None]] = {
+def is_image(env: Env) -> bool:
+    """Whether observations are pixels, uint8 `[H, W]` or `[H, W, C]`."""
+    space = env.observation_space
+    return (
+        isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3) and min(space.shape[:2]) > 1
+    )
+
+
+def _image(canvas: Canvas, env: Env, episode: Episode, t: int) -> None:
+    """Pixels in colour where there are three channels, else the last of them, which is the newest of a stack."""
+    pixels = np.asarray(episode.observations[t])
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        pixels = pixels[..., -1]
+    rows, columns = pixels.shape[:2]
+    scale = min((HEIGHT - HEADER - 20) / rows, (WIDTH - 32) / columns)
+    canvas.picture(pixels, ((WIDTH - columns * scale) / 2, HEADER + 10), scale)
+
+
+def _bodies(canvas: Canvas, env: Env, episode: Episode, t: int) -> None:
+    """Capsules from the side, x to the right and z up; the picture goes along.
+
+    What stays in the plane of the floor is seen from above, y up.
+    """
+    look, room, ground = env.spec.look, HEIGHT - HEADER - 80, HEIGHT - 60
+    assert look is not None
+
+    def shapes_at(t: int) -> Shapes:
+        return look.shapes(env.params, state_at(episode, t))
+
+    shapes, some = shapes_at(t), [shapes_at(at) for at in (0, episode.length // 2, episode.length)]
+    extents = np.array([np.ptp(np.concatenate([x.start, x.end]), axis=0) for x in some])
+    above = bool((extents[:, 2] < 0.25 * extents[:, :2].max(1)).all())
+    up, towards = (1, 2) if above else (2, 1)
+    scale = room / (1.4 * float(extents[:, :2].max()) if above else 2.2)
+    centre = (shapes.start + shapes.end).mean(0) / 2
+    lowest = min(0.0, *(float(np.minimum(x.start, x.end)[:, 2].min()) for x in some))
+    level = ground - room / 2 + scale * float(centre[1]) if above else ground + scale * lowest
+    reach = WIDTH / 2 / scale
+
+    def to_x(x: float) -> float:
+        return WIDTH / 2 + scale * (x - float(centre[0]))
+
+    def at(point: np.ndarray) -> tuple[float, float]:
+        return to_x(float(point[0])), level - scale * float(point[up])
+
+    label = "position [m], from above" if above else "position [m]"
+    low, high = float(centre[0]) - reach, float(centre[0]) + reach
+    canvas.axis(to_x, ground, low, high, 1.0 if scale < 300 else 0.2, label)
+    bodies = sorted(set(np.asarray(shapes.body).tolist()))
+    order = (shapes.start + shapes.end)[:, towards] * (1 if above else -1)
+    for i in np.argsort(order, kind="stable"):  # what is behind first
+        colour = COLOURS[bodies.index(int(shapes.body[i])) % len(COLOURS)]
+        canvas.rod(at(shapes.start[i]), at(shapes.end[i]), colour, 2 * scale * float(shapes.radius[i]))
+
+
+Scene = Callable[[Canvas, Env, Episode, int], None]
+
+
+def scene_of(env: Env) -> Scene | None:
+    """What draws the states of an environment; None where nothing does."""
+    if env.name in SCENES:
+        return SCENES[env.name]
+    return _bodies if env.spec.look is not None else _grid if is_grid(env) else _image if is_image(env) else None
+
+
+SCENES: dict[str, Scene] = {
     "CartPole-v1": _cartpole,
     "Pendulum-v1": _pendulum,
     "Acrobot-v1": _acrobot,

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
             steps, fps = gif_steps(env, episode.length)
             trained = policies.best_steps[lane] if options.best else policies.env_steps
             title = f"{run.algo.name}, seed {seed}, {int(trained):,} steps"
-            write_gif(draw_episode(env, episode, title, steps), out, fps)
+            write_gif(draw_episode(env, episode, title, steps, options.simulator_view), out, fps)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     where = "" if out is None else f"{out}: "
@@ -71,7 +71,8 @@ def _parser() -> Parser:
         prog="jaxrl-up watch",
         usage="jaxrl-up watch RUN [--seed N] [--best] [--stochastic] [--out FILE.gif] [--text]",
         description="Play one episode of a seed's policy, the first of those that `jaxrl-up evaluate` plays, and draw "
-        "it as a GIF: classic control, MinAtar and other grids. Other environments are printed as a table of steps.",
+        "it as a GIF: classic control, MinAtar and other grids, bodies of simulators, pixels. Other environments are "
+        "printed as a table of steps.",
     )
     parser.add_argument("run", metavar="RUN", help="the directory of a run")
     parser.add(parser, "--seed", type=whole, metavar="N", help="which of the run's seeds (default: its first)")
@@ -80,6 +81,8 @@ def _parser() -> Parser:
     parser.add(parser, "--stochastic", action="store_true", help="sampled actions instead of the policy's mode")
     parser.add(parser, "--out", type=path, metavar="FILE.gif", help="where to write the GIF (default: RUN/episode.gif)")
     parser.add(parser, "--text", action="store_true", help="print a table of steps instead")
+    parser.add(parser, "--simulator-view", action="store_true",
+               help="bodies as the simulator's own renderer shows them (MuJoCo), in place of a figure")  # fmt: skip
     parser.add(parser, "--episode-seed", type=whole, default=0, metavar="N",
                help="another number draws another episode (default 0)")  # fmt: skip
     parser.add(parser, "--max-steps", type=whole, metavar="N",

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxrl_up.config import as_whole, shown
 from jaxrl_up.envs.core import Env, Spec, builder, did_you_mean
+from jaxrl_up.envs.look import Look
 from jaxrl_up.envs.spaces import Box, Dict, Discrete, MultiDiscrete, Space, Tuple
 from jaxrl_up.envs.suites import mujoco
 
@@ -67,6 +68,7 @@ def _registered(name: str, max_steps: int | None, options: tuple[tuple[str, Any]
         max_steps=limit,
         fixed=options,
         host=True,
+        look=Look(host.shapes, float(env.dt), host.frame),
     )
 
 

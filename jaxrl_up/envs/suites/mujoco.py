@@ -8,6 +8,7 @@ the simulators at hand makes it, and runs, resumed or not, are equal to the last
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.envs.host import GUARD, host_call
+from jaxrl_up.envs.look import Shapes, capsules
 from jaxrl_up.types import Array, Key, PyTree
 
 Built = Callable[[], Any]
@@ -45,6 +47,7 @@ class Mujoco:
         mujoco: Any = importlib.import_module("mujoco")
         self.name, self.build, self.limit = name, build, limit
         self.lock, self.get, self.set = threading.Lock(), mujoco.mj_getState, mujoco.mj_setState
+        self.forward = mujoco.mj_forward
         self.signature = int(mujoco.mjtState.mjSTATE_INTEGRATION)
         self.idle, self.size = [env], mujoco.mj_stateSize(env.model, self.signature)
         self.width = self.size + env.data.xpos.size + env.data.xipos.size
@@ -125,6 +128,40 @@ class Mujoco:
             GUARD.note(self.name, error)
         results = after.view(np.uint32), obs, reward, terminated, info
         return results if fresh is None else (*results, fresh)
+
+    def shapes(self, params: PyTree, state: MujocoState) -> Shapes:
+        """What a state, on the host, looks like."""
+        with self.shown(state) as env:
+            model, data = env.model, env.data
+            return capsules(
+                model.geom_type.copy(),
+                model.geom_size.copy(),
+                data.geom_xpos.copy(),
+                data.geom_xmat.reshape(-1, 3, 3).copy(),
+                model.geom_bodyid.copy(),
+            )
+
+    def frame(self, params: PyTree, state: MujocoState) -> np.ndarray:
+        """A picture by MuJoCo's own renderer; raises whatever it raises where there is none.
+
+        Where there is no screen it draws with EGL, unless the environment variable `MUJOCO_GL` says otherwise.
+        """
+        if not os.environ.get("DISPLAY"):
+            os.environ.setdefault("MUJOCO_GL", "egl")
+        with self.shown(state) as env:
+            env.render_mode = "rgb_array"
+            try:
+                return env.render()
+            finally:
+                env.render_mode = None
+
+    @contextmanager
+    def shown(self, state: MujocoState) -> Iterator[Any]:
+        """A simulator in a state, with the positions of all its geoms."""
+        with self.simulator() as env:
+            self.load(env, np.ascontiguousarray(state.simulator, np.uint32).view(np.float64))
+            self.forward(env.model, env.data)
+            yield env
 
 
 def seed_of(words: np.ndarray) -> int:
