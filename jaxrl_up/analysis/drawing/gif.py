@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxrl_up.analysis.drawing.canvas import BLACK, HEADER, PALE, VERMILLION, WIDTH, Canvas
-from jaxrl_up.analysis.drawing.episode import Episode, action_at
+from jaxrl_up.analysis.drawing.episode import Episode, action_at, as_played
 from jaxrl_up.analysis.drawing.scenes import SCENES, _grid, is_grid
 from jaxrl_up.analysis.drawing.table import _number, action_text
 from jaxrl_up.envs import Env
@@ -47,6 +47,7 @@ def draw_episode(env: Env, episode: Episode, title: str = "", steps: Iterable[in
     """
     if not can_draw(env):
         raise ValueError(f"there is no drawing of {env.name}; use `episode_table`")
+    env = as_played(env, episode)
     returns = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=np.float64)])
     scene = SCENES.get(env.name, _grid)
     for t in range(episode.length + 1) if steps is None else steps:
