@@ -23,7 +23,8 @@ def add_evaluation_env(parser: Parser, group: Any) -> None:
     group.add_argument("--eval-env.NAME", dest="_", metavar="VALUE", default=argparse.SUPPRESS,
                        help="a parameter of it: --eval-env.gravity 12 --eval-env.max_steps 200")  # fmt: skip
     parser.add(group, "--eval-wrap", action="append", metavar="NAME[=VALUE]",
-               help="wrap it, as --wrap does (without --eval-env: in place of the wrappers that are trained with)")  # fmt: skip
+               help="wrap it, as --wrap does (without --eval-env in place of the wrappers "
+               "that are trained with)")  # fmt: skip
     parser.set_defaults(evaluation=None)
 
 
