@@ -14,7 +14,7 @@ from jaxrl_up._version import __version__
 from jaxrl_up.envs import Env
 from jaxrl_up.types import Algorithm, PyTree
 
-EVALUATION = "evaluation_environment"  # the table of an environment to evaluate in, where that is another
+EVALUATED = "evaluation_environment"  # the table of an environment to evaluate in, where that is another
 
 
 def describe(
@@ -26,7 +26,7 @@ def describe(
     evaluation_env: Env | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to repeat a run, as nested dictionaries (tables of config.toml)."""
-    evaluated = {} if evaluation_env is None else {EVALUATION: describe_environment(evaluation_env)["environment"]}
+    evaluated = {} if evaluation_env is None else {EVALUATED: describe_environment(evaluation_env)["environment"]}
     return {
         "run": {"algorithm": algo.name, "seeds": list(seeds), **(settings or {})},
         "config": {name: getattr(config, name) for name in config.__dataclass_fields__},

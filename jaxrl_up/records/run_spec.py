@@ -15,7 +15,7 @@ from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, take_config
 from jaxrl_up.config import did_you_mean, seed_list
 from jaxrl_up.envs import Env, nominal
-from jaxrl_up.records.description import EVALUATION, describe_environment
+from jaxrl_up.records.description import EVALUATED, describe_environment
 from jaxrl_up.records.files import expand, read_text
 from jaxrl_up.records.settings import RECORDED, RunSettings
 from jaxrl_up.records.values import from_toml, toml_value
@@ -91,7 +91,7 @@ def _load(
         else:
             config = given(algo)
             _check_config(config, fields)
-        evaluation_env = _evaluation_env(tables.get(EVALUATION), evaluation_env)
+        evaluation_env = _evaluation_env(tables.get(EVALUATED), evaluation_env)
         settings = RunSettings(**{key: from_toml(run.pop(key)) for key in RECORDED if key in run})
     except KeyError as error:
         raise ValueError(f"{path}: {error} is missing") from None
@@ -102,7 +102,7 @@ def _load(
         raise ValueError(f"{path}: [run] has no {unknown!r}.{did_you_mean(unknown, RECORDED)}")
     _check_environment(path, env, tables["environment"])
     if evaluation_env is not None:
-        _check_environment(path, evaluation_env, tables[EVALUATION], "evaluation environment")
+        _check_environment(path, evaluation_env, tables[EVALUATED], "evaluation environment")
         try:
             take_evaluation_env(algo, env, config, evaluation_env)
         except ValueError as error:
@@ -164,8 +164,8 @@ def run_source(directory: str | Path) -> Source:
     path, tables = _config_path(directory), read_config(directory)
     try:
         run, sources = dict(tables["run"]), [_environment_source(tables["environment"])]
-        if EVALUATION in tables:
-            sources.append(_environment_source(tables[EVALUATION]))
+        if EVALUATED in tables:
+            sources.append(_environment_source(tables[EVALUATED]))
         if "grid" in tables:
             raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
         named = all(envs.is_named(source.environment, source.wrappers) for source in sources)

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxrl_up.config import canonical
 from jaxrl_up.records import checkpoint
-from jaxrl_up.records.description import EVALUATION, versions
+from jaxrl_up.records.description import EVALUATED, versions
 from jaxrl_up.records.run_spec import RunSpec, load_run
 from jaxrl_up.training import Log, Progress, begin, lane_axes
 from jaxrl_up.types import Mean, PyTree
@@ -219,7 +219,7 @@ def _check_same(place: Path, then: Mapping[str, Any], now: Mapping[str, Any]) ->
                 )
 
 
-SAME = ("run", "config", "environment", EVALUATION, "grid")  # tables that a checkpoint belongs to
+SAME = ("run", "config", "environment", EVALUATED, "grid")  # tables that a checkpoint belongs to
 MAY_CHANGE = ("total_steps", "schedule_steps", "num_evals", "stages")  # by a run that is made longer
 
 

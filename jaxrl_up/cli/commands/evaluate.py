@@ -15,7 +15,7 @@ from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_opti
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, leaves, nominal, tree
 from jaxrl_up.learning import Episodes, acting_space
-from jaxrl_up.records import EVALUATION, RunSpec, build_environment, load_policies, load_run
+from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run
 from jaxrl_up.training import Evaluation, evaluate_episodes, resolve, with_fields, with_swept
 from jaxrl_up.types import Algorithm, Key, PyTree
 
@@ -113,9 +113,9 @@ def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     """
     if not options:
         return run.played_env
-    table = run.tables.get(EVALUATION, run.tables["environment"])
+    table = run.tables.get(EVALUATED, run.tables["environment"])
     env = build_environment(table["name"], table, **options)
-    env = env if EVALUATION in run.tables else nominal(env)
+    env = env if EVALUATED in run.tables else nominal(env)
     for what, old, new in (
         ("observation", acting_space(run.env), acting_space(env)),
         ("action", run.env.action_space, env.action_space),
