@@ -114,7 +114,7 @@ def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     if not options:
         return run.played_env
     table = run.tables.get(EVALUATED, run.tables["environment"])
-    env = build_environment(table["name"], table, **options)
+    env = build_environment(run.played_env.name, table, **options)
     env = env if EVALUATED in run.tables else nominal(env)
     for what, old, new in (
         ("observation", acting_space(run.env), acting_space(env)),
