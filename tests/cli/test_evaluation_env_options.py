@@ -194,7 +194,9 @@ def test_a_recipe_says_where(tmp_path, capsys):
     assert recipe.evaluation_env.spec == envs.time_limit("CartPole-v1", 50).spec
     assert recipe.evaluation_env.params["gravity"] == 12.5
     assert main(["train", "--recipe", str(path), "--dry-run"]) == 0
-    assert capsys.readouterr().out.startswith("a2c on CartPole-v1 + randomize(gravity=8:12, masspole=0.05:0.5): ")
+    printed = capsys.readouterr().out
+    assert printed.startswith("a2c on CartPole-v1 + randomize(gravity=8:12, masspole=0.05:0.5): ")
+    assert printed.endswith("evaluated in   CartPole-v1 + time_limit(50)\n")
     for old, new, message in (
         ("time_limit=50", "time_limt=50", "There is no wrapper 'time_limt'"),
         ("[evaluation.parameters]\ngravity", "[evaluation.config]\ngravity", "unknown key 'config'"),

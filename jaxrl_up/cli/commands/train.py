@@ -74,6 +74,8 @@ def _train(
             asked = ask(algo, env, fields, options.seeds, directory, settings_of(options), evaluation_env)
         if options.dry_run:
             print("\n".join(memory_lines(algo, env, asked.config, runs)), flush=True)
+            if asked.evaluation_env is not None:
+                print(f"evaluated in   {asked.evaluation_env.full_name}", flush=True)
             return 0
         if directory is None and options.directory != "none":
             directory = reserved = reserve(RUNS / f"{algo.name}-{options.env}")
