@@ -46,6 +46,8 @@ GRIDS, CONTROL, PREDICTION = (f"tabular/{name}.py" for name in ("grids", "contro
 GRADIENTS, SOFT, DYNA = (f"tabular/{name}.py" for name in ("policy_gradients", "soft_values", "dyna"))
 EXACT, STATES = "tabular/test_dynamic_programming.py", "tabular/test_finite_mdp.py"
 SCORES = "tabular/test_exact_policy_gradients.py"
+RANDOMIZE, DRAWN = "envs/wrappers/randomize.py", "envs/test_randomize.py"
+ELSEWHERE = "training/test_evaluation_env.py"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 
@@ -621,6 +623,63 @@ MUTATIONS = (
         "share = (visits / jnp.sum(visits))[..., None] * policy",
         "share = (visits / jnp.sum(visits))[..., None] * jnp.ones_like(policy)",
         f"{SCORES}::test_the_fisher_matrix_is_that_of_a_plain_loop",
+    ),
+    # drawn parameters, and where policies are evaluated
+    mutation(
+        "parameters are drawn once and not at each reset",
+        RANDOMIZE,
+        "drawn = {name: _draw(key, name,",
+        "drawn = {name: _draw(jax.random.key(0), name,",
+        f"{DRAWN}::test_they_are_kept_within_an_episode_and_drawn_anew_in_the_next",
+    ),
+    mutation(
+        "a step has the nominal parameters",
+        RANDOMIZE,
+        "spec.step({**params, **state.drawn}, key",
+        "spec.step(params, key",
+        f"{DRAWN}::test_what_is_drawn_enters_the_dynamics",
+    ),
+    mutation(
+        "all parameters are drawn by one key",
+        RANDOMIZE,
+        "zlib.crc32(name.encode()))",
+        "0)",
+        f"{DRAWN}::test_they_are_uniform_and_independent",
+    ),
+    mutation(
+        "the key of what is drawn is that of the reset",
+        RANDOMIZE,
+        "jax.random.uniform(key, jnp.shape",
+        "jax.random.uniform(jax.random.key(7), jnp.shape",
+        f"{DRAWN}::test_environments_side_by_side_draw_for_themselves",
+    ),
+    mutation(
+        "evaluations play what is drawn",
+        "training/progress.py",
+        "nominal(env) if evaluation_env is None",
+        "env if evaluation_env is None",
+        f"{ELSEWHERE}::test_returns_are_of_the_environment_that_is_said",
+    ),
+    mutation(
+        "evaluations do not have the swept parameters",
+        "training/lanes.py",
+        "else with_swept(evaluation_env, swept)",
+        "else evaluation_env",
+        f"{ELSEWHERE}::test_swept_parameters_are_of_both_where_both_have_them",
+    ),
+    mutation(
+        "a run that goes on is evaluated where it is trained",
+        "experiments/runs.py",
+        "settings.evaluation, evaluation_env=spec.evaluation_env)",
+        "settings.evaluation)",
+        "experiments/test_evaluation_env_runs.py::test_one_of_ones_own_is_given_again",
+    ),
+    mutation(
+        "evaluate plays what was trained on",
+        "cli/commands/evaluate.py",
+        "return run.played_env",
+        "return nominal(run.env)",
+        "cli/test_evaluation_env_options.py::test_evaluate_plays_what_evaluations_played",
     ),
 )
 

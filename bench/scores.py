@@ -32,7 +32,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.recipes or sorted((ROOT / "configs").glob("*/*.toml")):
         recipe = load_recipe(path)
-        result = run(recipe.algo, recipe.env, recipe.config, seeds=options.seeds or recipe.seeds, num_episodes=32)
+        what, seeds = (recipe.algo, recipe.env, recipe.config), options.seeds or recipe.seeds
+        result = run(*what, seeds=seeds, evaluation_env=recipe.evaluation_env, num_episodes=32)
         final, score = result.returns[:, -1], result.score
         half = None if recipe.bar is None else recipe.bar * (0.5 if recipe.bar > 0 else 2.0)
         report = {

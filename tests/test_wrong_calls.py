@@ -215,6 +215,18 @@ WRONG = {
     "progress": (lambda: kept(progress="bar"), ValueError, "progress='bar' must be True or False"),
     "force": (lambda: kept(force=None), ValueError, "force=None must be True or False"),
     "a negative time": (lambda: kept(checkpoint_seconds=-1), ValueError, "checkpoint_seconds=-1 must be at least 0"),
+    "evaluated in other spaces": (
+        lambda: kept(evaluation_env=chain()),
+        ValueError,
+        "evaluation_env has the observation space Discrete(5), but CartPole-v1, which is trained on, has Box(",
+    ),
+    "evaluated nowhere": (lambda: kept(evaluation_env="CartPole"), ValueError, "evaluation_env: "),
+    "evaluated in a number": (lambda: kept(evaluation_env=5), TypeError, "evaluation_env: env=5 must be an Env"),
+    "a drawn parameter swept": (
+        lambda: sweep(PPO, envs.randomize(cartpole(), gravity=(8, 12)), CONFIG, {"gravity": [9.0]}, keys(), 1),
+        ValueError,
+        "'gravity' is drawn for each episode of CartPole-v1 + randomize(gravity=8:12), so other values of it",
+    ),
     "a number as directory": (lambda: kept(directory=5), TypeError, "directory=5 must be a path"),
     "a number as sink": (lambda: kept(sinks=[5]), TypeError, "sinks has 5, which is no Sink"),
     "a class as sink": (lambda: kept(sinks=Sink), TypeError, "which is no Sink"),

@@ -18,6 +18,7 @@ from jaxrl_up.algorithms.qr_dqn import QR_DQN as QR_DQN
 from jaxrl_up.algorithms.registry import ALGORITHMS as ALGORITHMS
 from jaxrl_up.algorithms.registry import check_order as check_order
 from jaxrl_up.algorithms.registry import check_policy as check_policy
+from jaxrl_up.algorithms.registry import check_same_policies as check_same_policies
 from jaxrl_up.algorithms.registry import check_steps as check_steps
 from jaxrl_up.algorithms.registry import check_support as check_support
 from jaxrl_up.algorithms.registry import find_algorithm as find_algorithm

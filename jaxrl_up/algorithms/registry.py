@@ -226,6 +226,12 @@ def check_policy(algo: Algorithm, env: Env, config: PyTree, policy: PyTree) -> N
             )
 
 
+def check_same_policies(algo: Algorithm, env: Env, other: Env, config: PyTree) -> None:
+    """Raise `ValueError` where the policies of an algorithm are not of the same arrays in both environments."""
+    policy = _policy.eval_shape(algo, _shapes(env), _shapes(config, np.float32), _key())
+    check_policy(algo, other, config, policy)
+
+
 def _leaves(tree: PyTree) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxrl_up.config import did_you_mean
-from jaxrl_up.records import expand, read_config, read_progress, read_timing
+from jaxrl_up.records import (
+    EVALUATED,
+    describe_environment,
+    expand,
+    read_config,
+    read_progress,
+    read_timing,
+    toml_value,
+)
 
 if TYPE_CHECKING:
     from jaxrl_up.records import RunResult
@@ -218,16 +226,25 @@ def _settings(directory: Path) -> dict[str, Any]:
     if not tables:
         return {}
     environment = {"name": "", **tables.get("environment", {})}
-    static, params = environment.pop("static", {}), environment.pop("params", {})
     run = {key: value for key, value in tables.get("run", {}).items() if key != "seeds"}
-    physics = {f"env.{key}": value for key, value in {**static, **params, **environment}.items() if key != "name"}
+    physics = {f"env.{key}": value for key, value in _physics(environment).items() if key != "name"}
+    physics |= {f"{EVALUATED}.{key}": value for key, value in _physics(tables.get(EVALUATED, {})).items()}
     return {**run, "environment": environment["name"], **tables.get("config", {}), **physics}
+
+
+def _physics(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of an environment, its parameters beside the rest."""
+    rest = {key: value for key, value in table.items() if key not in ("static", "params")}
+    return {**table.get("static", {}), **table.get("params", {}), **rest}
 
 
 def _result_settings(run: RunResult) -> dict[str, Any]:
     config = {name: getattr(run.config, name) for name in run.config.__dataclass_fields__}
     params = run.env.params if isinstance(run.env.params, dict) else {}
     physics = {f"env.{name}": np.asarray(value).tolist() for name, value in params.items()}
+    if run.evaluation_env is not None:
+        table = toml_value(describe_environment(run.evaluation_env))["environment"]
+        physics |= {f"{EVALUATED}.{key}": value for key, value in _physics(table).items()}
     config = {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()}
     return {"algorithm": run.algo.name, "environment": run.env.name, **config, **physics}
 
@@ -302,7 +319,7 @@ def _differing(curves: Sequence[Curve]) -> list[str]:
 
 def _check_poolable(label: str, curves: Sequence[Curve]) -> None:
     """Raise `ValueError` for runs of different environments, and for one run given twice."""
-    physics = [name for name in _differing(curves) if name.startswith("env.")]
+    physics = [name for name in _differing(curves) if name.startswith(("env.", f"{EVALUATED}."))]
     if physics:
         raise ValueError(
             f"{label!r} would pool runs of {curves[0].settings['environment']} that differ in {', '.join(physics)}: "

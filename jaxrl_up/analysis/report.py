@@ -22,6 +22,7 @@ from jaxrl_up.analysis.plots import plot_curves
 from jaxrl_up.ops import bootstrap, score
 from jaxrl_up.records import (
     COLUMNS,
+    EVALUATED,
     clock,
     count,
     expand,
@@ -82,6 +83,7 @@ def _contents(directory: Path) -> dict[str, Any]:
     lanes, steps = _lanes(columns, axes), int(last["env_steps"][0])
     return {
         "title": f"{algorithm} on {' + '.join((name, *wrappers))}" if algorithm and name else directory.resolve().name,
+        "evaluated": _evaluated(tables),
         "directory": directory,
         "place": str(directory.absolute()),
         "config_path": str(directory.absolute() / "config.toml"),
@@ -172,13 +174,26 @@ def _times(directory: Path, num_lanes: int) -> dict[str, Any]:
     }
 
 
+def _evaluated(tables: Mapping[str, Any]) -> str:
+    """Where policies were evaluated, if not in what they were trained on."""
+    if EVALUATED in tables:
+        table = tables[EVALUATED]
+        return f"evaluated in another environment, {' + '.join((table['name'], *table['wrappers']))}"
+    drawn = any(text.startswith("randomize(") for text in tables.get("environment", {}).get("wrappers", []))
+    return "evaluated with the nominal parameters" if drawn else ""
+
+
 def _settings(tables: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, list[tuple[str, str]]]]:
     """Name and rows of each table of config.toml, those within it after it."""
     for name, table in tables.items():
         if not isinstance(table, Mapping):
             continue
         path = f"{above}{name}"
-        inner = {key: value for key, value in table.items() if isinstance(value, Mapping) and path == "environment"}
+        inner = {
+            key: value
+            for key, value in table.items()
+            if isinstance(value, Mapping) and path in ("environment", EVALUATED)
+        }
         yield path, [(key, _text(value)) for key, value in table.items() if key not in inner]
         yield from _settings(inner, f"{path}.")
 

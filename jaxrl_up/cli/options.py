@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,8 +55,8 @@ class Parser(argparse.ArgumentParser):
             stochastic = {"stochastic": not options.pop("deterministic")} if "deterministic" in options else {}
             fields = {f"config.{name}": value for name, value in source.fields.items()}
             self.set_defaults(
-                env=source.environment, wrappers=source.wrappers, parameters=source.parameters, **stochastic, **options,
-                **fields,
+                env=source.environment, wrappers=source.wrappers, parameters=source.parameters,
+                evaluation=source.evaluation, **stochastic, **options, **fields,
             )  # fmt: skip
 
     def parse(self, arguments: list[str]) -> argparse.Namespace | None:
@@ -121,20 +121,20 @@ def take_source(arguments: list[str]) -> tuple[list[str], Any]:
         raise UsageError(str(error)) from error
 
 
-def take_env_options(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
+def take_env_options(arguments: list[str], prefix: str = ENV_PREFIX) -> tuple[list[str], dict[str, Any]]:
     """Split `--env.NAME VALUE` and `--env.NAME=VALUE` off; which names exist is for the environment to say."""
     rest: list[str] = []
     options: dict[str, Any] = {}
     tokens = iter(arguments)
     for token in tokens:
-        if not token.startswith(ENV_PREFIX):
+        if not token.startswith(prefix):
             rest.append(token)
             continue
-        name, equals, value = token.removeprefix(ENV_PREFIX).partition("=")
+        name, equals, value = token.removeprefix(prefix).partition("=")
         value = value if equals else next(tokens, None)
         if not name or value is None or value.startswith("--"):
-            raise UsageError(f"{token} needs a value, as in `--env.gravity 12`")
-        options[name.replace("-", "_")] = _literal(f"{ENV_PREFIX}{name}", value)
+            raise UsageError(f"{token} needs a value, as in `{prefix}gravity 12`")
+        options[name.replace("-", "_")] = _literal(f"{prefix}{name}", value)
     return rest, options
 
 
@@ -242,13 +242,21 @@ def build_env(options: argparse.Namespace, env_options: dict[str, Any]) -> Any:
     """
     from jaxrl_up import envs
 
-    wrappers = options.wrappers if options.wrap is None else options.wrap
+    wrappers = chosen_wrappers("--wrap", options.wrap, options.wrappers)
+    return envs.wrap(envs.make(options.env, **{**options.parameters, **env_options}), wrappers)
+
+
+def chosen_wrappers(option: str, given: list[str] | None, default: Sequence[str]) -> Sequence[str]:
+    """The wrappers that an option gives, `none` for no wrapper, or the default. Raises as `build_env` does."""
+    from jaxrl_up import envs
+
+    wrappers = default if given is None else given
     if "none" in wrappers:
         if len(wrappers) > 1:
-            raise UsageError("--wrap none leaves all wrappers away: give no other")
+            raise UsageError(f"{option} none leaves all wrappers away: give no other")
         wrappers = ()
     envs.parse_wrappers(wrappers)
-    return envs.wrap(envs.make(options.env, **{**options.parameters, **env_options}), wrappers)
+    return wrappers
 
 
 def place_of(options: argparse.Namespace, what: str) -> Path | None:

@@ -67,6 +67,7 @@ from jaxrl_up.envs.suites import names as names
 from jaxrl_up.envs.waiting import counting as counting
 from jaxrl_up.envs.wrappers import Counted as Counted
 from jaxrl_up.envs.wrappers import Limited as Limited
+from jaxrl_up.envs.wrappers import Randomized as Randomized
 from jaxrl_up.envs.wrappers import Stacked as Stacked
 from jaxrl_up.envs.wrappers import Sticky as Sticky
 from jaxrl_up.envs.wrappers import Timed as Timed
@@ -77,8 +78,11 @@ from jaxrl_up.envs.wrappers import flatten_observation as flatten_observation
 from jaxrl_up.envs.wrappers import frame_stack as frame_stack
 from jaxrl_up.envs.wrappers import from_unit as from_unit
 from jaxrl_up.envs.wrappers import mask_observation as mask_observation
+from jaxrl_up.envs.wrappers import nominal as nominal
 from jaxrl_up.envs.wrappers import one_hot_observation as one_hot_observation
 from jaxrl_up.envs.wrappers import previous_action as previous_action
+from jaxrl_up.envs.wrappers import randomize as randomize
+from jaxrl_up.envs.wrappers import randomized as randomized
 from jaxrl_up.envs.wrappers import rescale_action as rescale_action
 from jaxrl_up.envs.wrappers import scale_reward as scale_reward
 from jaxrl_up.envs.wrappers import sticky_actions as sticky_actions

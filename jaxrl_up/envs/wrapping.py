@@ -1,9 +1,10 @@
 """Wrappers by name: one grammar for the command line, recipes and what config.toml keeps of a run.
 
     frame_stack=4    clip_reward=-1,1    clip_reward=high=5    sticky_actions    mask_observation=0,2
+    randomize=gravity=8:12,masspole=0.05:0.5
 
 `NAME(VALUES)`, as a wrapped environment records it in `Spec.wrappers`, says the same as `NAME=VALUES`. A wrapper comes
-in here if its arguments are numbers and what it records holds all of them.
+in here if its arguments are numbers, or ranges by name, and what it records holds all of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from jaxrl_up.envs.wrappers import (
     mask_observation,
     one_hot_observation,
     previous_action,
+    randomize,
     rescale_action,
     scale_reward,
     sticky_actions,
@@ -41,6 +43,7 @@ WRAPPERS: dict[str, Callable[..., Env]] = {
     "mask_observation": mask_observation,
     "one_hot_observation": one_hot_observation,
     "previous_action": previous_action,
+    "randomize": randomize,
     "rescale_action": rescale_action,
     "scale_reward": scale_reward,
     "sticky_actions": sticky_actions,
@@ -109,7 +112,7 @@ def _parse(text: str) -> Wrapping:
         raise ValueError(f"There is no wrapper {name!r}. {did_you_mean(name, WRAPPERS)}")
     if equals and not values.strip():
         raise ValueError(f"wrapper {text!r} has no value: write {_usage(name)}")
-    return Wrapping(name, _arguments(name, text, values))
+    return Wrapping(name, (_ranges if _takes_ranges(name) else _arguments)(name, text, values))
 
 
 def _arguments(name: str, text: str, values: str) -> dict[str, Any]:
@@ -146,6 +149,20 @@ def _arguments(name: str, text: str, values: str) -> dict[str, Any]:
     return given
 
 
+def _ranges(name: str, text: str, values: str) -> dict[str, Any]:
+    """The arguments of a wrapper that takes ranges by names of the environment's: `NAME=LOW:HIGH` between commas."""
+    ranges: dict[str, Any] = {}
+    for piece in values.split(","):
+        argument, equals, value = piece.rpartition("=")
+        argument, (low, colon, high) = argument.strip().replace("-", "_"), value.partition(":")
+        if not (argument and equals and colon):
+            raise ValueError(f"wrapper {text!r} needs ranges: write {_usage(name)}")
+        if argument in ranges:
+            raise ValueError(f"wrapper {text!r} says {argument} twice: write {_usage(name)}")
+        ranges[argument] = _number(text, name, low), _number(text, name, high)
+    return ranges
+
+
 def _number(text: str, name: str, piece: str) -> bool | int | float:
     if piece.strip().lower() in ("true", "false"):
         return piece.strip().lower() == "true"
@@ -168,7 +185,14 @@ def _is_list(parameter: inspect.Parameter) -> bool:
     return "Sequence" in str(parameter.annotation)
 
 
+def _takes_ranges(name: str) -> bool:
+    """Whether the arguments of a wrapper are parameters of the environment, each with a range."""
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(name).values())
+
+
 def _usage(name: str) -> str:
+    if _takes_ranges(name):
+        return f"{name}=NAME=LOW:HIGH,..."
     parameters = _parameters(name)
     values = ",".join(key.upper() + ",..." * _is_list(parameter) for key, parameter in parameters.items())
     optional = all(parameter.default is not parameter.empty for parameter in parameters.values())

@@ -36,6 +36,7 @@ class Job(NamedTuple):
     ends: tuple[int, ...]  # updates done at each evaluation, [E]
     evaluation: Evaluation
     width: int = 0  # lanes are filled up to so many, by repeating the first: jobs of one width share a program
+    evaluation_env: Env | None = None  # where policies are evaluated, if not in `nominal(env)`
 
 
 class Watcher(Protocol):
@@ -100,13 +101,14 @@ def drive(
             swept = place(swept, mesh)
             del at
             if len(updates):
-                arguments = (job.algo, job.env, config, swept, progress, jnp.int32(updates[0]), job.evaluation, mesh)
-                shape = (job.algo, job.evaluation, mesh, *_shape(arguments[1:6]))
+                arrays = (job.env, config, swept, progress, jnp.int32(updates[0]))
+                arguments = (job.algo, *arrays, job.evaluation, mesh, job.evaluation_env)
+                shape = (job.algo, job.evaluation, mesh, *_shape((*arrays, job.evaluation_env)))
                 source = ""
                 if shape not in programs:
                     programs[shape], source = _program(*arguments)
                 compiled = programs[shape]
-                del arguments
+                del arrays, arguments
                 jax.block_until_ready(progress)
                 compile_seconds = time.perf_counter() - begun
                 reporter.compiled(compile_seconds, source)
@@ -115,7 +117,7 @@ def drive(
         if keeping is not None and len(updates):
             keeping.recorder.time("compile", _steps(logs), compile_seconds)
         for count in updates:
-            progress, log = compiled(job.env, config, swept, progress, jnp.int32(count))
+            progress, log = compiled(job.env, config, swept, progress, jnp.int32(count), job.evaluation_env)
             log = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
             GUARD.check()
             logs.append(log)
@@ -153,14 +155,16 @@ def _begun(job: Job, config: PyTree, swept: dict[str, Array], width: int, kept: 
 def _program(algo: Algorithm, *arguments: Any) -> tuple[Callable[..., Any], str]:
     """`advance_lanes`, compiled for such arguments, as a function of the arrays among them, and where it came from."""
     if cast(Any, jax.config).jax_disable_jit:  # then nothing can be compiled
-        *_, evaluation, mesh = arguments
-        return lambda *arrays: advance_lanes(algo, *arrays, evaluation, mesh), ""
+        *_, evaluation, mesh, evaluation_env = arguments
+        return lambda *arrays: advance_lanes(algo, *arrays[:-1], evaluation, mesh, evaluation_env), ""
     return compilation_cache.compiled(advance_lanes.lower(algo, *arguments), compiler.options())
 
 
 def _description(job: Job, keeping: CheckpointPolicy | None) -> dict[str, Any]:
     """What sinks are told; found anew, by asking git too, only for a run that is not kept."""
-    return describe(job.algo, job.env, job.config, job.seeds) if keeping is None else keeping.run.tables
+    if keeping is not None:
+        return keeping.run.tables
+    return describe(job.algo, job.env, job.config, job.seeds, evaluation_env=job.evaluation_env)
 
 
 def _steps(logs: Sequence[Log]) -> int:

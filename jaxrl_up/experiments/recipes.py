@@ -11,6 +11,7 @@ A recipe is a TOML file. Those of `configs/<algorithm>/<name>.toml` come with th
     wrappers = ["time_limit=100", "frame_stack=2"]  # of the environment, the first applied first (default: none)
 
     [parameters]        # of the environment
+    [evaluation]        # where policies are evaluated, if not there: environment, wrappers, [evaluation.parameters]
     [config]            # fields that differ from the preset; "none" is None
     [expected]          # what was measured: see `Expected`
 
@@ -29,7 +30,7 @@ from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS, make_config
 from jaxrl_up.config import as_whole, did_you_mean, is_number, whole
 from jaxrl_up.ops import Score
-from jaxrl_up.records import Source, expand, from_toml, read_text
+from jaxrl_up.records import EnvironmentSource, Source, expand, from_toml, read_text
 from jaxrl_up.types import Algorithm, PyTree
 
 FOLDER = Path(__file__).parents[1] / "configs"  # in a checkout a link to the repository's
@@ -43,9 +44,11 @@ KEYS = {
     "bar": float,
     "wrappers": tuple,
     "parameters": dict,
+    "evaluation": dict,
     "config": dict,
     "expected": dict,
 }
+EVALUATION_KEYS = {"environment": str, "wrappers": tuple, "parameters": dict}
 EXPECTED_KEYS = {"iqm": float, "interval": list, "worst": float, "seeds": int, "env_steps": int, "command": str}
 KINDS = {
     str: "text",
@@ -77,6 +80,7 @@ class Recipe(NamedTuple):
     bar: float | None  # the return that the recipe is held to, if any
     seeds: int  # how many it is measured with
     expected: Expected | None  # None if it has not been measured
+    evaluation_env: envs.Env | None = None  # where policies are evaluated, if not in `nominal(env)`
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -106,7 +110,8 @@ def load_recipe(name: str | Path) -> Recipe:
     path = recipe_path(name)
     table, config = _read(path)
     try:
-        env = envs.wrap(envs.make(table["environment"], **table.get("parameters", {})), table.get("wrappers", []))
+        env = _built(table)
+        evaluation_env = _built(table["evaluation"]) if "evaluation" in table else None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
     name = "/".join(path.absolute().with_suffix("").parts[-2:])
@@ -118,7 +123,13 @@ def load_recipe(name: str | Path) -> Recipe:
         table.get("bar"),
         table.get("seeds", SEEDS),
         recipe_expected(table),
+        evaluation_env,
     )
+
+
+def _built(table: Mapping[str, Any]) -> envs.Env:
+    """The environment that a recipe, or its table `evaluation`, describes."""
+    return envs.wrap(envs.make(table["environment"], **table.get("parameters", {})), table.get("wrappers", []))
 
 
 def read_recipe(name: str | Path) -> dict[str, Any]:
@@ -141,6 +152,9 @@ def _read(path: Path) -> tuple[dict[str, Any], PyTree]:
             table["seeds"] = whole("seeds", table["seeds"])
         if "expected" in table:
             _check(table["expected"], EXPECTED_KEYS, EXPECTED_KEYS)
+        if "evaluation" in table:
+            _check(table["evaluation"], EVALUATION_KEYS, ("environment",))
+            envs.parse_wrappers(table["evaluation"].get("wrappers", []))
         envs.parse_wrappers(table.get("wrappers", []))
         return table, recipe_config(table)
     except (ValueError, TypeError) as error:
@@ -168,8 +182,13 @@ def recipe_source(name: str | Path) -> Source:
     table = read_recipe(name)
     options = {"seeds": table.get("seeds", SEEDS)} | ({"preset": table["preset"]} if "preset" in table else {})
     fields = {name: from_toml(value) for name, value in table.get("config", {}).items()}
-    wrappers = tuple(table.get("wrappers", ()))
-    return Source(table["algorithm"], table["environment"], table.get("parameters", {}), fields, options, wrappers)
+    environment, parameters, wrappers = _source(table)
+    evaluation = _source(table["evaluation"]) if "evaluation" in table else None
+    return Source(table["algorithm"], environment, parameters, fields, options, wrappers, evaluation)
+
+
+def _source(table: Mapping[str, Any]) -> EnvironmentSource:
+    return EnvironmentSource(table["environment"], table.get("parameters", {}), tuple(table.get("wrappers", ())))
 
 
 def _check(table: Mapping[str, Any], kinds: Mapping[str, type], required: Any) -> None:

@@ -38,7 +38,7 @@ from jaxrl_up.records import (
     toml_value,
     write_atomically,
 )
-from jaxrl_up.training import evaluation_ends, num_updates
+from jaxrl_up.training import evaluation_ends, num_updates, take_evaluation_env
 from jaxrl_up.types import Algorithm, PyTree
 
 
@@ -50,6 +50,7 @@ def run(
     seeds: int | Sequence[int] = 8,
     directory: str | Path | None = None,
     *,
+    evaluation_env: Env | str | None = None,
     num_evals: int = 20,
     num_episodes: int = 16,
     deterministic: bool = True,
@@ -67,14 +68,16 @@ def run(
     and, with a `directory`, keeps the run there: config.toml, progress.csv, timing.csv, a checkpoint that `resume` goes
     on from (after an evaluation, at least `checkpoint_seconds` after the last; None: only at the end), and at the end
     curve.png and report.html. Ctrl-C or SIGTERM stops after the current part and returns what was reached. `force`
-    replaces a run that is there. `sinks` get the same numbers (see `jaxrl_up.experiments.sinks`). `preset` is noted in
+    replaces a run that is there. Policies are evaluated in `evaluation_env`, which has the spaces of `env`: other
+    physics, another time limit; None is `env` itself, with its nominal parameters where it draws them
+    (`envs.randomize`). `sinks` get the same numbers (see `jaxrl_up.experiments.sinks`). `preset` is noted in
     config.toml: where the config came from, or comes from where none is given. Raises `ValueError` for a config, seeds
     or another number out of range, `TypeError` for what is no algorithm, environment, config, path or sink, and
     `FileExistsError` for a directory that already holds a run.
     """
     settings = RunSettings(num_evals, num_episodes, deterministic, max_eval_steps, preset, (), progress)
     settings = dataclasses.replace(settings, checkpoint_seconds=checkpoint_seconds, force=force, sinks=as_sinks(sinks))
-    return start(ask(algo, env, config, seeds, directory, settings))
+    return start(ask(algo, env, config, seeds, directory, settings, evaluation_env))
 
 
 def ask(
@@ -84,9 +87,11 @@ def ask(
     seeds: int | Sequence[int],
     directory: str | Path | None,
     settings: RunSettings,
+    evaluation_env: Env | str | None = None,
 ) -> RunSpec:
     """What is to be run, all of it checked, before anything is compiled or written: raises what `run` raises."""
     algo, env, config = take(algo, env, config, settings.preset)
+    evaluation_env = take_evaluation_env(algo, env, config, evaluation_env)
     settings = check_settings(settings)
     if directory is not None:
         directory = expand(directory, "directory").absolute()
@@ -95,7 +100,7 @@ def ask(
     number = len(seed_list(seeds)) if number is None or number < 1 else number
     # of a number of seeds before a list of them is made
     check_memory(algo, env, config, number, kept=directory is not None)
-    return RunSpec(directory, algo, env, config, seed_list(seeds), settings, {}, {})
+    return RunSpec(directory, algo, env, config, seed_list(seeds), settings, {}, {}, evaluation_env)
 
 
 @transfers()
@@ -113,7 +118,8 @@ def start(asked: RunSpec, directory: Path | None = None, sinks: Sequence[Sink] =
         return _go_on(asked, [])
     make_directory(directory)
     with alone(directory):
-        tables = describe(asked.algo, asked.env, asked.config, asked.seeds, settings.recorded())
+        what = (asked.algo, asked.env, asked.config, asked.seeds)
+        tables = describe(*what, settings.recorded(), asked.evaluation_env)
         asked = asked._replace(tables=toml_value(tables))
         create(directory, asked.tables, settings.force)
         return _go_on(asked, [])
@@ -128,6 +134,7 @@ def resume(
     env: Env | str | None = None,
     config: PyTree | None = None,
     *,
+    evaluation_env: Env | str | None = None,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     sinks: Sequence[Sink] | Sink = (),
@@ -136,15 +143,16 @@ def resume(
 
     On the same devices and versions the result is equal bit for bit, progress.csv included. A larger `total_steps`
     makes the run longer; where something is annealed, `schedule_steps` must then say over how many steps. An algorithm
-    or environment of your own cannot be found in config.toml: give it, and the config where its network is one that
-    config.toml cannot name. Raises `FileNotFoundError` where there is no run, and `ValueError` for a damaged or foreign
-    checkpoint, a config.toml or an environment other than the run had, and a run that another process is training.
+    or environment of your own, also one to evaluate in, cannot be found in config.toml: give it, and the config where
+    its network is one that config.toml cannot name. Raises `FileNotFoundError` where there is no run, and `ValueError`
+    for a damaged or foreign checkpoint, a config.toml or an environment other than the run had, and a run that another
+    process is training.
     """
     total_steps = whole_or_none("total_steps", total_steps, 0)
     schedule_steps = whole_or_none("schedule_steps", schedule_steps, 0)
     given = RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds, sinks=as_sinks(sinks))
     given = check_settings(given)
-    spec = load_run(directory, algo, env, config)
+    spec = load_run(directory, algo, env, config, evaluation_env)
     spec = spec._replace(settings=check_settings(spec.settings.driven_as(given)))
     with alone(spec.directory):
         return _resume(spec, total_steps, schedule_steps)
@@ -169,7 +177,7 @@ def _go_on(spec: RunSpec, start: Start) -> RunResult:
     algo, env, config, settings = spec.algo, spec.env, spec.config, spec.settings
     ends = evaluation_ends(algo, config, settings.num_evals, settings.stages)
     done = len(start[0].logs) if start else 0
-    job = Job(algo, env, config, spec.seeds, {}, ends, settings.evaluation)
+    job = Job(algo, env, config, spec.seeds, {}, ends, settings.evaluation, evaluation_env=spec.evaluation_env)
     keeping = None
     if spec.directory is not None:
         if start and (done > len(ends) or int(start[0].progress.state.counters.updates) != ends[done - 1]):
@@ -189,7 +197,7 @@ def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) 
     state = without_padding(outcome.reached.progress.state, len(job.seeds))
     log = jax.tree.map(lambda *x: np.stack(x, axis=1), *outcome.reached.logs)
     what = (job.algo, job.env, job.config, job.seeds, state, log)
-    result = RunResult(*what, *outcome[1:], directory, job.evaluation.num_episodes)
+    result = RunResult(*what, *outcome[1:], directory, job.evaluation.num_episodes, job.evaluation_env)
     if directory is not None:
         draw(result, directory)
     Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)
@@ -235,7 +243,7 @@ def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
     settings = dataclasses.replace(settings, stages=stages, num_evals=num_evals)
     if more < 1:
         raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {spec.config.total_steps}")
-    tables = toml_value(describe(algo, spec.env, config, spec.seeds, settings.recorded()))
+    tables = toml_value(describe(algo, spec.env, config, spec.seeds, settings.recorded(), spec.evaluation_env))
     tables |= {name: spec.tables[name] for name in ("versions", "code", "device") if name in spec.tables}
     write_atomically(spec.directory / "config.toml", to_toml(tables))
     return spec._replace(config=config, settings=settings, tables=tables)

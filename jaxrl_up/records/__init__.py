@@ -12,6 +12,7 @@ from jaxrl_up.records.columns import Recorder as Recorder
 from jaxrl_up.records.columns import Timing as Timing
 from jaxrl_up.records.columns import read_progress as read_progress
 from jaxrl_up.records.columns import read_timing as read_timing
+from jaxrl_up.records.description import EVALUATED as EVALUATED
 from jaxrl_up.records.description import describe as describe
 from jaxrl_up.records.description import describe_environment as describe_environment
 from jaxrl_up.records.directory import RUNS as RUNS
@@ -30,6 +31,7 @@ from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
 from jaxrl_up.records.result import RunResult as RunResult
 from jaxrl_up.records.run_spec import LIMITS as LIMITS
+from jaxrl_up.records.run_spec import EnvironmentSource as EnvironmentSource
 from jaxrl_up.records.run_spec import RunSpec as RunSpec
 from jaxrl_up.records.run_spec import Source as Source
 from jaxrl_up.records.run_spec import build_environment as build_environment

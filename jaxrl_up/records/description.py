@@ -14,6 +14,8 @@ from jaxrl_up._version import __version__
 from jaxrl_up.envs import Env
 from jaxrl_up.types import Algorithm, PyTree
 
+EVALUATED = "evaluation_environment"  # the table of an environment to evaluate in, where that is another
+
 
 def describe(
     algo: Algorithm,
@@ -21,12 +23,15 @@ def describe(
     config: PyTree,
     seeds: Sequence[int],
     settings: Mapping[str, Any] | None = None,
+    evaluation_env: Env | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to repeat a run, as nested dictionaries (tables of config.toml)."""
+    evaluated = {} if evaluation_env is None else {EVALUATED: describe_environment(evaluation_env)["environment"]}
     return {
         "run": {"algorithm": algo.name, "seeds": list(seeds), **(settings or {})},
         "config": {name: getattr(config, name) for name in config.__dataclass_fields__},
         **describe_environment(env),
+        **evaluated,
         "versions": versions(),
         "code": {"commit": commit()},
         "device": {

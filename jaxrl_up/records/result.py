@@ -31,6 +31,7 @@ class RunResult(NamedTuple):
     stopped: str  # what stopped it before total_steps: "Ctrl-C", "SIGTERM" or nothing
     directory: Path | None = None  # where it is kept, absolute
     num_episodes: int | None = None  # of each evaluation
+    evaluation_env: Env | None = None  # where its policies were evaluated, if not in `nominal(env)`
 
     @property
     def env_steps(self) -> np.ndarray:
@@ -118,4 +119,5 @@ class Acting:
         lane = self.result.seeds.index(self.seed)
         policy = jax.tree.map(lambda x: x[lane : lane + 1], self.result.state.policy)
         result = self.result._replace(seeds=(self.seed,), state=SimpleNamespace(policy=policy), log=None)
+        result = result._replace(evaluation_env=None)
         return RunResult.policy, (result, self.seed, self.deterministic)

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxrl_up.config import canonical
 from jaxrl_up.records import checkpoint
-from jaxrl_up.records.description import versions
+from jaxrl_up.records.description import EVALUATED, versions
 from jaxrl_up.records.run_spec import RunSpec, load_run
 from jaxrl_up.training import Log, Progress, begin, lane_axes
 from jaxrl_up.types import Mean, PyTree
@@ -210,7 +210,7 @@ def _log(columns: Mapping[str, np.ndarray], evaluation: int) -> Log:
 def _check_same(place: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise `ValueError` if a checkpoint is of another run; a longer total is the same run."""
     longer = then.get("run", {}).get("stages") != now.get("run", {}).get("stages")
-    for table in ("run", "config", "environment", "grid"):
+    for table in SAME:
         was, is_now = then.get(table, {}), now.get(table, {})
         for key in {**was, **is_now}:
             if not (longer and key in MAY_CHANGE) and was.get(key) != is_now.get(key):
@@ -219,8 +219,9 @@ def _check_same(place: Path, then: Mapping[str, Any], now: Mapping[str, Any]) ->
                 )
 
 
+SAME = ("run", "config", "environment", EVALUATED, "grid")  # tables that a checkpoint belongs to
 MAY_CHANGE = ("total_steps", "schedule_steps", "num_evals", "stages")  # by a run that is made longer
 
 
 def _plain(tables: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tables[name] for name in ("run", "config", "environment", "grid") if name in tables}
+    return {name: tables[name] for name in SAME if name in tables}

@@ -10,6 +10,7 @@ from jaxrl_up.training.compiled import train_program as train_program
 from jaxrl_up.training.evaluation import Evaluation as Evaluation
 from jaxrl_up.training.evaluation import evaluate as evaluate
 from jaxrl_up.training.evaluation import evaluate_episodes as evaluate_episodes
+from jaxrl_up.training.evaluation import take_evaluation_env as take_evaluation_env
 from jaxrl_up.training.evaluation_schedule import evaluation_ends as evaluation_ends
 from jaxrl_up.training.evaluation_schedule import num_updates as num_updates
 from jaxrl_up.training.evaluation_schedule import schedule as schedule
@@ -23,11 +24,14 @@ from jaxrl_up.training.lanes import lane_mesh as lane_mesh
 from jaxrl_up.training.lanes import place as place
 from jaxrl_up.training.lanes import shares as shares
 from jaxrl_up.training.lanes import train_lanes as train_lanes
+from jaxrl_up.training.lanes import with_fields as with_fields
+from jaxrl_up.training.lanes import with_swept as with_swept
 from jaxrl_up.training.progress import Log as Log
 from jaxrl_up.training.progress import Progress as Progress
 from jaxrl_up.training.progress import advance as advance
 from jaxrl_up.training.progress import begin as begin
 from jaxrl_up.training.progress import update as update
 from jaxrl_up.training.swept import check_grid as check_grid
+from jaxrl_up.training.swept import check_not_drawn as check_not_drawn
 from jaxrl_up.training.swept import resolve as resolve
 from jaxrl_up.training.swept import sweep as sweep

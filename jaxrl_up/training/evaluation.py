@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxrl_up.algorithms import check_policy, take
+from jaxrl_up.algorithms import check_policy, check_same_policies, check_steps, take
 from jaxrl_up.config import flag, shown, whole, whole_or_none
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, find, nominal
 from jaxrl_up.learning import Episodes, memory_of, play
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -29,6 +29,34 @@ def as_evaluation(evaluation: Evaluation) -> Evaluation:
         flag("deterministic", deterministic),
         whole_or_none("max_steps", max_steps),
     )
+
+
+def take_evaluation_env(algo: Algorithm, env: Env, config: PyTree, evaluation_env: Env | str | None) -> Env | None:
+    """The environment to evaluate in, checked against `env`, which is trained on; None is `nominal(env)`.
+
+    It may be a name. Raises `TypeError` for what is no environment, and `ValueError` for one whose observations or
+    actions are not those of `env`, in which the policies of `env` do not fit, or that cannot take a step; and for None,
+    where `env` cannot be built with its nominal parameters.
+    """
+    if evaluation_env is None:
+        nominal(env)
+        return None
+    try:
+        other = find(evaluation_env)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"evaluation_env: {error}") from None
+    for what, trained, evaluated in (
+        ("observation", env.observation_space, other.observation_space),
+        ("action", env.action_space, other.action_space),
+    ):
+        if trained != evaluated:
+            raise ValueError(
+                f"evaluation_env has the {what} space {evaluated}, but {env.full_name}, which is trained on, has "
+                f"{trained}: give an environment of the same spaces, wrapped alike"
+            )
+    check_steps(other)
+    check_same_policies(algo, env, other, config)
+    return other
 
 
 def evaluate(

@@ -21,12 +21,24 @@ from jaxrl_up.training.evaluation import Evaluation
 from jaxrl_up.training.progress import Log, Progress, advance, begin
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
+Envs = tuple[Env, Env | None]  # to train on, and to evaluate in where that is another
+
 
 def apply_swept(env: Env, config: PyTree, swept: Mapping[str, Array]) -> tuple[Env, PyTree]:
     """The environment and config of one lane."""
-    fields = {k[7:]: v for k, v in swept.items() if k.startswith("config.")}
     params = {k[4:]: v for k, v in swept.items() if k.startswith("env.")}
-    return (env.with_params(**params) if params else env), config.replace(**fields)
+    return (env.with_params(**params) if params else env), with_fields(config, swept)
+
+
+def with_fields(config: PyTree, swept: Mapping[str, Array]) -> PyTree:
+    """The config of one lane."""
+    return config.replace(**{k[7:]: v for k, v in swept.items() if k.startswith("config.")})
+
+
+def with_swept(env: Env, swept: Mapping[str, Array]) -> Env:
+    """An environment to evaluate in as one lane has it: with the swept parameters that it has too."""
+    params = {k[4:]: v for k, v in swept.items() if k.startswith("env.") and k[4:] in env.params}
+    return env.with_params(**params) if params else env
 
 
 def lane_axes(progress: Progress) -> Progress:
@@ -145,17 +157,18 @@ def begin_program(**options: Any) -> Callable[..., Progress]:
 
 
 def over_lanes(lane: Callable[..., Any], progress: Progress, mesh: Mesh | None) -> Callable[..., Any]:
-    """Vmap `lane(env, config, swept, progress, n) -> (progress, log)` over lanes and spread it over a mesh.
+    """Vmap `lane(envs, config, swept, progress, n) -> (progress, log)` over lanes and spread it over a mesh.
 
-    Each device runs its own lanes; nothing is communicated.
+    `envs` are the environment and the one to evaluate in, or None. Each device runs its own lanes; nothing is
+    communicated.
     """
     axes = lane_axes(progress)
 
-    def lanes(env: Env, config: PyTree, swept: dict[str, Array], progress: Progress, n: Array) -> Any:
+    def lanes(envs: Envs, config: PyTree, swept: dict[str, Array], progress: Progress, n: Array) -> Any:
         if progress.failed_at.shape[0] == 1:  # of this device: batched by one, every small operation costs more
             swept, progress = _at_axes(lambda x: x[0], (0, axes), (swept, progress))
-            return _at_axes(lambda x: x[None], (axes, 0), lane(env, config, swept, progress, n))
-        return jax.vmap(lane, in_axes=(None, None, 0, axes, None), out_axes=(axes, 0))(env, config, swept, progress, n)
+            return _at_axes(lambda x: x[None], (axes, 0), lane(envs, config, swept, progress, n))
+        return jax.vmap(lane, in_axes=(None, None, 0, axes, None), out_axes=(axes, 0))(envs, config, swept, progress, n)
 
     if mesh is None:
         return lanes
@@ -179,13 +192,15 @@ def advance_lanes(
     num_updates: Array,
     evaluation: Evaluation,
     mesh: Mesh | None,
+    evaluation_env: Env | None = None,
 ) -> tuple[Progress, Log]:
     """`advance` in every lane, log `[lanes]`; the old progress is donated."""
 
-    def lane(env: Env, config: PyTree, swept: dict[str, Array], progress: Progress, n: Array) -> Any:
-        return advance(algo, *apply_swept(env, config, swept), progress, n, evaluation)
+    def lane(envs: Envs, config: PyTree, swept: dict[str, Array], progress: Progress, n: Array) -> Any:
+        env, config, evaluation_env = _of_lane(envs, config, swept)
+        return advance(algo, env, config, progress, n, evaluation, evaluation_env)
 
-    return over_lanes(lane, progress, mesh)(env, config, swept, progress, num_updates)
+    return over_lanes(lane, progress, mesh)((env, evaluation_env), config, swept, progress, num_updates)
 
 
 @partial(jax.jit, static_argnames=("algo", "evaluation", "mesh"), donate_argnames=("progress",))
@@ -198,10 +213,19 @@ def train_lanes(
     updates: Array,
     evaluation: Evaluation,
     mesh: Mesh | None,
+    evaluation_env: Env | None = None,
 ) -> tuple[Progress, Log]:
     """All of `advance_lanes`'s calls as one program, one for each of `updates [E]`; log `[lanes, E]`."""
 
-    def lane(env: Env, config: PyTree, swept: dict[str, Array], progress: Progress, updates: Array) -> Any:
-        return run_schedule(algo, *apply_swept(env, config, swept), progress, updates, evaluation)
+    def lane(envs: Envs, config: PyTree, swept: dict[str, Array], progress: Progress, updates: Array) -> Any:
+        env, config, evaluation_env = _of_lane(envs, config, swept)
+        return run_schedule(algo, env, config, progress, updates, evaluation, evaluation_env)
 
-    return over_lanes(lane, progress, mesh)(env, config, swept, progress, updates)
+    return over_lanes(lane, progress, mesh)((env, evaluation_env), config, swept, progress, updates)
+
+
+def _of_lane(envs: Envs, config: PyTree, swept: Mapping[str, Array]) -> tuple[Env, PyTree, Env | None]:
+    """What one lane trains on, with which config, and what it evaluates in."""
+    env, evaluation_env = envs
+    evaluation_env = None if evaluation_env is None else with_swept(evaluation_env, swept)
+    return *apply_swept(env, config, swept), evaluation_env

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, nominal
 from jaxrl_up.learning import distinct
 from jaxrl_up.ops import centred
 from jaxrl_up.training.evaluation import Evaluation, play_policy
@@ -80,8 +80,9 @@ def advance(
     progress: Progress,
     num_updates: int | Array,
     evaluation: Evaluation = Evaluation(),
+    evaluation_env: Env | None = None,
 ) -> tuple[Progress, Log]:
-    """Make `num_updates` updates, then evaluate once.
+    """Make `num_updates` updates, then evaluate once, in `evaluation_env`; None is `nominal(env)`.
 
     `num_updates` may be traced. Metrics are reduced inside the loop, so memory does not grow with it. A seed
     whose loss or learner is not finite keeps the learner it had before that update, for good.
@@ -98,7 +99,8 @@ def advance(
 
     counters = progress.state.counters
     key = jax.random.fold_in(progress.evaluation_key, counters.updates)
-    episodes = play_policy(algo, env, config, progress.state.policy, key, evaluation)
+    played = nominal(env) if evaluation_env is None else evaluation_env
+    episodes = play_policy(algo, played, config, progress.state.policy, key, evaluation)
     log = Log(
         env_steps=counters.env_steps,
         returns=jnp.mean(episodes.returns),

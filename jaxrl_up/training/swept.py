@@ -22,8 +22,8 @@ from jaxrl_up.config import (
     spell,
     traced_fields,
 )
-from jaxrl_up.envs import Env, as_parameter
-from jaxrl_up.training.evaluation import Evaluation, as_evaluation
+from jaxrl_up.envs import Env, as_parameter, randomized
+from jaxrl_up.training.evaluation import Evaluation, as_evaluation, take_evaluation_env
 from jaxrl_up.training.evaluation_schedule import schedule
 from jaxrl_up.training.lanes import begin_lanes, lane_mesh, place, train_lanes
 from jaxrl_up.training.progress import Log
@@ -41,15 +41,18 @@ def sweep(
     keys: Key,
     num_evals: int = 20,
     evaluation: Evaluation = Evaluation(),
+    evaluation_env: Env | str | None = None,
 ) -> tuple[PyTree, Log]:
     """Train every one of C grid points on every one of S keys (or whole numbers) `[S]`, as one program on all devices.
 
     `grid` maps traced config fields, or environment parameters (`gravity`, or `env.gravity` where a config
-    field has that name too), to values `[C]`; they vary together. Returns states and logs `[C, S, ...]`.
+    field has that name too), to values `[C]`; they vary together. `evaluation_env` is as for `train`, with the swept
+    parameters that it has. Returns states and logs `[C, S, ...]`.
     Called under `jit`, it stays on one device. Raises `ValueError` for a name that cannot be swept, values that are
     no numbers or out of range, and values of unequal length.
     """
     algo, env, config = take(algo, env, config)
+    evaluation_env = take_evaluation_env(algo, env, config, evaluation_env)
     given = {name: _traced_or_given(values) for name, values in resolve(env, config, grid).items()}
     check_grid(env, config, given)
     config, evaluation, keys = canonical(config), as_evaluation(evaluation), as_keys(keys)
@@ -61,7 +64,8 @@ def sweep(
     progress = begin_lanes(algo, env, config, lane_swept, lane_keys, mesh)
     updates = schedule(algo, config, num_evals)
     lane_swept = place(lane_swept, mesh)
-    progress, log = train_lanes(algo, env, config, lane_swept, progress, updates, evaluation, mesh)
+    what = (algo, env, config, lane_swept, progress, updates, evaluation, mesh, evaluation_env)
+    progress, log = train_lanes(*what)
     if mesh is not None:  # wait here: XLA aborts a gather in which one device waited 40 s for another that still trains
         log = jax.tree.map(jnp.asarray, jax.device_get(log))
     lanes = points * seeds
@@ -84,8 +88,19 @@ def resolve(env: Env, config: PyTree, grid: Mapping[str, Any]) -> dict[str, Any]
         full = spell(name, traced_fields(config), params, " in one program")
         if full.startswith("config.") and getattr(config, full[7:]) is None:
             raise ValueError(f"{name!r} is off (None) in this config; give it a number before sweeping it")
+        if full.startswith("env."):
+            check_not_drawn(env, full[4:])
         resolved[full] = value
     return resolved
+
+
+def check_not_drawn(env: Env, name: str) -> None:
+    """Raise `ValueError` for a parameter that is drawn for each episode, whose nominal value trains nothing."""
+    if name in randomized(env):
+        raise ValueError(
+            f"{name!r} is drawn for each episode of {env.full_name}, so other values of it would train nothing else: "
+            "leave it out of the sweep, or out of randomize"
+        )
 
 
 def _traced_or_given(values: Any) -> Any:

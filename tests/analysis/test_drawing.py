@@ -348,3 +348,18 @@ def test_only_what_has_a_drawing_is_drawn():
     episode = Episode(None, np.zeros((1, 4)), np.zeros(0), np.zeros(0, np.float32), False, False)
     with pytest.raises(ValueError, match="no drawing of clock"):
         next(draw_episode(clock(DQN), episode))
+
+
+def test_drawn_physics_is_drawn_as_it_was_played(balancing):
+    """The pole has the length of the episode, and not the nominal one."""
+    env, policy = balancing
+    drawn = envs.time_limit(envs.randomize(env, length=(1.1, 1.1), gravity=(8, 12)), 6)
+    episode = record_episode(PPO, drawn, tiny(PPO), policy, jax.random.key(3))
+    within = episode._replace(states=episode.states.inner.inner)
+
+    def last(env, episode):
+        (frame,) = draw_episode(env, episode, steps=[episode.length])
+        return np.asarray(frame)
+
+    np.testing.assert_array_equal(last(drawn, episode), last(env.with_params(length=1.1), within))
+    assert (last(drawn, episode) != last(env, within)).any()

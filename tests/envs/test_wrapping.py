@@ -24,6 +24,14 @@ WRITTEN = {  # a text, an environment that it fits, and the same in Python
     "mask_observation(true, false, true, false)": ("CartPole-v1", lambda env: envs.mask_observation(env, (0, 2))),
     "one_hot_observation": ("FrozenLake-misc", envs.one_hot_observation),
     "previous_action": ("CartPole-v1", envs.previous_action),
+    "randomize=gravity=8:12,masspole=0.05:0.5": (
+        "CartPole-v1",
+        lambda env: envs.randomize(env, masspole=(0.05, 0.5), gravity=(8, 12)),
+    ),
+    "randomize( force-mag = -1e-3:0.333333333 )": (
+        "CartPole-v1",
+        lambda env: envs.randomize(env, force_mag=(-1e-3, 0.333333333)),
+    ),
     "rescale_action": ("Pendulum-v1", envs.rescale_action),
     "scale_reward=2": ("CartPole-v1", lambda env: envs.scale_reward(env, 2.0)),
     "scale_reward=0.123456789": ("CartPole-v1", lambda env: envs.scale_reward(env, 0.123456789)),
@@ -54,9 +62,10 @@ def test_every_wrapper_with_numbers_only_can_be_named():
 
 
 def test_usages_say_what_a_wrapper_takes():
-    assert {"frame_stack=FRAMES", "clip_reward[=LOW,HIGH]", "mask_observation=KEEP,...", "time_left"} < {
-        *wrapper_usages()
-    }
+    assert {
+        *("frame_stack=FRAMES", "clip_reward[=LOW,HIGH]", "mask_observation=KEEP,...", "time_left"),
+        "randomize=NAME=LOW:HIGH,...",
+    } < {*wrapper_usages()}
 
 
 def test_the_first_is_applied_first():
@@ -101,6 +110,15 @@ BAD = {
     "time_limit=501": "time_limit(501) has no effect",
     "mask_observation=0,7": "needs distinct indices from 0 to 3",
     "rescale_action": "rescale_action needs a Box action space",
+    "randomize": "'randomize' needs ranges: write randomize=NAME=LOW:HIGH,...",
+    "randomize=gravity": "needs ranges: write randomize=NAME=LOW:HIGH,...",
+    "randomize=8:12": "needs ranges",
+    "randomize=gravity=8": "needs ranges",
+    "randomize=gravity=8:12,": "needs ranges",
+    "randomize=gravity=8:twelve": "'twelve' is no number; write randomize=NAME=LOW:HIGH,...",
+    "randomize=gravity=8:12,gravity=9:10": "says gravity twice",
+    "randomize=gravity=12:8": "randomize needs low <= high for gravity, got (12, 8)",
+    "randomize=gravty=8:12": "CartPole-v1 has no parameter 'gravty'. Did you mean 'gravity'?",
 }
 
 

@@ -41,6 +41,7 @@ ENVIRONMENTS = {
     "observed otherwise": lambda: envs.mask_observation(cartpole(), [2, 0]),
     "flat": lambda: envs.flatten_observation(envs.make("Catch-bsuite")),
     "acted otherwise": lambda: envs.scale_reward(envs.rescale_action(envs.make("Pendulum-v1")), 0.5),
+    "with drawn physics": lambda: envs.time_left(envs.randomize(cartpole(), gravity=(8, 12))),
     "of functions": chain,
     "of functions with parameters": lambda: breaking(A2C, 7),
     "a probe": probes.count_steps,

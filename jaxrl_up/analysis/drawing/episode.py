@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxrl_up.envs import Counted, Env, Limited, Stacked, Sticky, Timed
+from jaxrl_up.envs import Counted, Env, Limited, Randomized, Stacked, Sticky, Timed
 from jaxrl_up.types import PyTree
 
 MOVES = ("none", "left", "up", "right", "down", "fire")
@@ -65,12 +66,27 @@ def parameter(env: Env, name: str) -> np.ndarray:
     return np.asarray({**dict(env.spec.fixed), **env.params}[name])
 
 
+def as_played(env: Env, episode: Episode) -> Env:
+    """The environment with the parameters that `randomize` drew for an episode, if it did."""
+    for state in _states(episode):
+        if isinstance(state, Randomized):
+            env = env.with_params(**{name: values[0] for name, values in state.drawn.items()})
+    return env
+
+
 def state_at(episode: Episode, t: int) -> Any:
     """State t, without those of wrappers."""
-    state = episode.states
-    while isinstance(state, Limited | Counted | Sticky | Stacked | Timed):
-        state = state.inner
+    *_, state = _states(episode)
     return jax.tree.map(lambda x: x[t], state)
+
+
+def _states(episode: Episode) -> Iterator[Any]:
+    """The states of wrappers, the outermost first, and what is within them."""
+    state = episode.states
+    while isinstance(state, Limited | Counted | Sticky | Stacked | Timed | Randomized):
+        yield state
+        state = state.inner
+    yield state
 
 
 def action_at(episode: Episode, t: int) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxrl_up.analysis.drawing.canvas import BLACK, HEADER, HEIGHT, PALE, SMOOTH, VERMILLION, WIDTH, Canvas
-from jaxrl_up.analysis.drawing.episode import Episode, action_at, state_at
+from jaxrl_up.analysis.drawing.episode import Episode, action_at, as_played, state_at
 from jaxrl_up.analysis.drawing.scenes import scene_of
 from jaxrl_up.analysis.drawing.table import _number, action_text
 from jaxrl_up.envs import Env
@@ -54,6 +54,7 @@ def draw_episode(
     scene = scene_of(env)
     if scene is None:
         raise ValueError(f"there is no drawing of {env.name}; use `episode_table`")
+    env = as_played(env, episode)
     for t in range(episode.length + 1) if steps is None else steps:
         canvas = _headed(env, episode, title, t)
         scene(canvas, env, episode, t)

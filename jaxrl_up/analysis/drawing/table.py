@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxrl_up.analysis.drawing.episode import ACTIONS, MOVES, Episode, action_at, parameter
+from jaxrl_up.analysis.drawing.episode import ACTIONS, MOVES, Episode, action_at, as_played, parameter
 from jaxrl_up.analysis.drawing.scenes import channels, executed_action, is_grid
 from jaxrl_up.envs import LEAVES, Box, Discrete, Env, Leaf, Mask, Simulator, leaves, parts
 
@@ -20,6 +20,7 @@ def episode_table(env: Env, episode: Episode, head: int = 30, tail: int = 10) ->
     Each part of a composed observation or action has a column, named by its path: `arm/camera`, `action/gear`. A
     simulator has none. A last line says how the episode ended, and in which observation.
     """
+    env = as_played(env, episode)
     observed, acted = _observed(env), _acted(env)
     rows = [("step", *observed, *acted, "reward")]
     cut = episode.length - head - tail

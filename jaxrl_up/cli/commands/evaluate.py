@@ -13,10 +13,10 @@ import numpy as np
 from jaxrl_up.algorithms import check_steps
 from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_options, whole
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, leaves, tree
+from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, leaves, nominal, tree
 from jaxrl_up.learning import Episodes, acting_space
-from jaxrl_up.records import RunSpec, build_environment, load_policies, load_run
-from jaxrl_up.training import Evaluation, apply_swept, evaluate_episodes, resolve
+from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run
+from jaxrl_up.training import Evaluation, evaluate_episodes, resolve, with_fields, with_swept
 from jaxrl_up.types import Algorithm, Key, PyTree
 
 APART = 0x65766C  # keys below it come from no seed's training, which folds and splits by small numbers
@@ -67,7 +67,8 @@ def _parser() -> Parser:
         prog="jaxrl-up evaluate",
         usage="jaxrl-up evaluate RUN [--episodes N] [--best] [--stochastic] [--seeds N] [--env.NAME VALUE ...]",
         description="Play fresh episodes of every seed's policy. They share no random key with training or its "
-        "evaluations, so the score of the best policies is not flattered by their choice. The last line is the score: "
+        "evaluations, so the score of the best policies is not flattered by their choice. Played is what its "
+        "evaluations played: --eval-env, or what was trained on, with nominal parameters. The last line is the score: "
         "the interquartile mean over the seeds of their mean returns, with a 95% interval.",
     )
     parser.add_argument("run", metavar="RUN", help="the directory of a run")
@@ -80,7 +81,7 @@ def _parser() -> Parser:
     parser.add(parser, "--episode-seed", type=whole, default=0, metavar="N",
                help="another number draws other episodes (default 0)")  # fmt: skip
     parser.add_argument("--env.NAME", dest="_", metavar="VALUE", default=argparse.SUPPRESS,
-                        help="a parameter of the environment, in place of what it was trained with")  # fmt: skip
+                        help="a parameter of the environment, in place of what it was evaluated with")  # fmt: skip
     return parser
 
 
@@ -106,13 +107,15 @@ def choose_seeds(run: RunSpec, chosen: int | tuple[int, ...] | None) -> tuple[in
 
 
 def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
-    """The run's environment with some parameters changed, static ones too.
+    """What the run's evaluations play, with some parameters changed, static ones too.
 
     Raises `ValueError` for one that it has not, or that gives observations or actions of another shape.
     """
     if not options:
-        return run.env
-    env = build_environment(run.env.name, run.tables["environment"], **options)
+        return run.played_env
+    table = run.tables.get(EVALUATED, run.tables["environment"])
+    env = build_environment(run.played_env.name, table, **options)
+    env = env if EVALUATED in run.tables else nominal(env)
     for what, old, new in (
         ("observation", acting_space(run.env), acting_space(env)),
         ("action", run.env.action_space, env.action_space),
@@ -157,7 +160,7 @@ def _evaluate(
     """Episodes `[lanes, num_episodes]`."""
 
     def lane(policy: PyTree, key: Key, swept: dict[str, Any]) -> Episodes:
-        return evaluate_episodes(algo, *apply_swept(env, config, swept), policy, key, *how)
+        return evaluate_episodes(algo, with_swept(env, swept), with_fields(config, swept), policy, key, *how)
 
     return jax.vmap(lane)(policy, keys, swept)
 

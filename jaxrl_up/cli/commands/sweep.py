@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from jaxrl_up.cli.commands.train import DEFAULT_ALGO, DEFAULT_ENV
+from jaxrl_up.cli.evaluation_options import add_evaluation_env, build_evaluation_env, take_evaluation_options
 from jaxrl_up.cli.options import (
     EXIT_CODES,
     Parser,
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
 
     arguments, source = take_source(arguments)
     arguments, env_options = take_env_options(arguments)
+    arguments, evaluation_options = take_evaluation_options(arguments)
     first = DEFAULT_ALGO if source is None else source.algorithm
     first = arguments[0] if arguments and not arguments[0].startswith("-") else first
     algo = ALGORITHMS[algo_name(first)]
@@ -52,10 +54,16 @@ def main(arguments: list[str]) -> int:
     if options.algo not in (None, algo.name):
         raise UsageError(f"name the algorithm first: jaxrl-up sweep {options.algo} ...")
     fields = {k.removeprefix("config."): v for k, v in vars(options).items() if k.startswith("config.")}
-    return _sweep(algo, options, fields, env_options)
+    return _sweep(algo, options, fields, env_options, evaluation_options)
 
 
-def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
+def _sweep(
+    algo: Any,
+    options: argparse.Namespace,
+    fields: dict[str, Any],
+    env_options: dict[str, Any],
+    evaluation_options: dict[str, Any],
+) -> int:
     from jaxrl_up.experiments import check_place, plan_lines, start_sweep, use_all_cores
 
     points = _points(algo, options)
@@ -68,12 +76,14 @@ def _sweep(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     try:
         with counting(f"loading {options.env}", options.progress):
             env = build_env(options, env_options)
+            evaluation_env = build_evaluation_env(options, env_options, evaluation_options)
+        what = (algo, env, fields, points, options.seeds)
         if options.dry_run:
             if directory is not None:
                 check_place(directory, options.force)
-            print("\n".join(plan_lines(algo, env, fields, points, options.seeds, settings)), flush=True)
+            print("\n".join(plan_lines(*what, settings, evaluation_env)), flush=True)
             return 0
-        result = start_sweep(algo, env, fields, points, options.seeds, directory, settings)
+        result = start_sweep(*what, directory, settings, evaluation_env)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report(result)
@@ -236,6 +246,7 @@ def _parser(algo: Any, source: Any = None) -> Parser:
     parser.add(options, "--name", metavar="NAME", help="keep the sweep in runs/NAME, or in DIR/NAME")
     parser.add(options, "--force", action="store_true", help="replace a sweep that is there")
     add_evaluation(parser, options)
+    add_evaluation_env(parser, options)
     parser.add(options, "--dry-run", action="store_true",
                help="check everything, print what would be trained and compiled, and stop")  # fmt: skip
     add_checkpoints(parser, options)

@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from jaxrl_up.cli.evaluation_options import add_evaluation_env, build_evaluation_env, take_evaluation_options
 from jaxrl_up.cli.options import (
     Parser,
     UsageError,
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
 
     arguments, source = take_source(arguments)
     arguments, env_options = take_env_options(arguments)
+    arguments, evaluation_options = take_evaluation_options(arguments)
     default = DEFAULT_ALGO if source is None else algo_name(source.algorithm)
     name = _guess_algo(arguments, ALGORITHMS) if source is None else default
     options = _train_parser(ALGORITHMS[name], source).parse(arguments)
@@ -47,10 +49,16 @@ def main(arguments: list[str]) -> int:
         return 0
     given = vars(options)
     fields = {k.removeprefix("config."): v for k, v in given.items() if k.startswith("config.")}
-    return _train(ALGORITHMS[name], options, fields, env_options)
+    return _train(ALGORITHMS[name], options, fields, env_options, evaluation_options)
 
 
-def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_options: dict[str, Any]) -> int:
+def _train(
+    algo: Any,
+    options: argparse.Namespace,
+    fields: dict[str, Any],
+    env_options: dict[str, Any],
+    evaluation_options: dict[str, Any],
+) -> int:
     from jaxrl_up.experiments import ask, memory_lines, start, use_all_cores
     from jaxrl_up.records import RUNS, file_name, reserve
 
@@ -62,9 +70,12 @@ def _train(algo: Any, options: argparse.Namespace, fields: dict[str, Any], env_o
     try:
         with counting(f"loading {options.env}", options.progress):
             env = build_env(options, env_options)
-            asked = ask(algo, env, fields, options.seeds, directory, settings_of(options))
+            evaluation_env = build_evaluation_env(options, env_options, evaluation_options)
+            asked = ask(algo, env, fields, options.seeds, directory, settings_of(options), evaluation_env)
         if options.dry_run:
             print("\n".join(memory_lines(algo, env, asked.config, runs)), flush=True)
+            if asked.evaluation_env is not None:
+                print(f"evaluated in   {asked.evaluation_env.full_name}", flush=True)
             return 0
         if directory is None and options.directory != "none":
             directory = reserved = reserve(RUNS / f"{algo.name}-{file_name(options.env)}")
@@ -120,6 +131,7 @@ def _train_parser(algo: Any, source: Any = None) -> Parser:
     parser.add(options, "--name", metavar="NAME", help="keep the run in runs/NAME, or in DIR/NAME")
     parser.add(options, "--force", action="store_true", help="replace a run that is there")
     add_evaluation(parser, options)
+    add_evaluation_env(parser, options)
     parser.add(options, "--dry-run", action="store_true",
                help="check everything, print the memory the run takes, and stop")  # fmt: skip
     add_keeping(parser, options)

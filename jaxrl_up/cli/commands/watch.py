@@ -13,7 +13,7 @@ from jaxrl_up.cli.commands.evaluate import choose_seeds, episode_key, num_points
 from jaxrl_up.cli.options import Parser, UsageError, path, whole
 from jaxrl_up.config import canonical
 from jaxrl_up.records import RunSpec, load_policies, load_run
-from jaxrl_up.training import apply_swept
+from jaxrl_up.training import with_fields, with_swept
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         lane = options.point * len(run.seeds) + run.seeds.index(seed)
         policy = jax.tree.map(lambda x: x[lane], policies.best if options.best else policies.last)
         swept = {name: jnp.asarray(value[options.point]) for name, value in swept_values(run).items()}
-        env, config = apply_swept(run.env, canonical(run.config), swept)
+        env, config = with_swept(run.played_env, swept), with_fields(canonical(run.config), swept)
         cap = run.settings.max_eval_steps if options.max_steps is None else options.max_steps
         key = episode_key(options.episode_seed, seed)
         episode = record_episode(run.algo, env, config, policy, key, not options.stochastic, cap)
@@ -51,12 +51,12 @@ def main(arguments: list[str]) -> int:
 
 def _out(run: RunSpec, options: argparse.Namespace) -> Path | None:
     """Where to write the GIF; None for text. Raises `ValueError` where that cannot be, before anything is played."""
-    if options.text or (options.out is None and not can_draw(run.env)):
+    if options.text or (options.out is None and not can_draw(run.played_env)):
         if options.out is not None:
             raise ValueError("--text writes no file: leave --out away")
         return None
-    if not can_draw(run.env):
-        raise ValueError(f"there is no drawing of {run.env.name}: leave --out away to read the steps")
+    if not can_draw(run.played_env):
+        raise ValueError(f"there is no drawing of {run.played_env.name}: leave --out away to read the steps")
     out = run.directory / "episode.gif" if options.out is None else options.out
     if out.suffix.lower() != ".gif":
         raise ValueError(f"--out={out} must end in .gif")

@@ -55,19 +55,12 @@ def _named(name: str, changed: int, static: tuple[tuple[str, Any], ...]) -> Env:
             raise ValueError(f"{name!r} does not take {shown(dict(static))}: {error}") from error
     if not isinstance(found, Env):
         raise ValueError(f"{name!r} must be an Env or a function that returns one, got {shown(found)}")
-    _BUILT[name, changed, static] = found.spec
-    return found.replace(spec=_spec(name, changed, static))
-
-
-_BUILT: dict[Any, Spec] = {}
+    return found.replace(spec=_renamed(found.spec, name, static))
 
 
 @builder
-def _spec(name: str, changed: int, static: tuple[tuple[str, Any], ...]) -> Spec:
-    """The Spec of a named environment; where it was pickled, of the file as it is now."""
-    if (name, changed, static) not in _BUILT:
-        _named(name, changed, static)
-    spec = _BUILT[name, changed, static]
+def _renamed(spec: Spec, name: str, static: tuple[tuple[str, Any], ...]) -> Spec:
+    """A Spec under the name that `make` finds it by, which notes what it was built with."""
     return spec._replace(name=name, fixed=(*spec.fixed, *(item for item in static if item[0] not in dict(spec.fixed))))
 
 

@@ -1,6 +1,7 @@
 """Sweeps: points, the parts that train them, successive halving, their directory and tables.
 
-How points are chosen comes in in `points`, which go on in `plan`, what is written in `sweep_records`.
+How points are chosen comes in in `points`, which go on in `plan`, what they reached in `results`, what is written in
+`sweep_records`.
 """
 
 from jaxrl_up.experiments.sweeps import plan as plan
@@ -12,14 +13,14 @@ from jaxrl_up.experiments.sweeps.plan import keep as keep
 from jaxrl_up.experiments.sweeps.points import describe_point as describe_point
 from jaxrl_up.experiments.sweeps.points import product as product
 from jaxrl_up.experiments.sweeps.points import random_points as random_points
+from jaxrl_up.experiments.sweeps.results import SweepResult as SweepResult
+from jaxrl_up.experiments.sweeps.results import rank as rank
 from jaxrl_up.experiments.sweeps.running import load_sweep as load_sweep
 from jaxrl_up.experiments.sweeps.running import resume_sweep as resume_sweep
 from jaxrl_up.experiments.sweeps.running import run_sweep as run_sweep
 from jaxrl_up.experiments.sweeps.running import start_sweep as start_sweep
 from jaxrl_up.experiments.sweeps.sweep_records import FILE as FILE
 from jaxrl_up.experiments.sweeps.sweep_records import FILES as FILES
-from jaxrl_up.experiments.sweeps.sweep_records import SweepResult as SweepResult
 from jaxrl_up.experiments.sweeps.sweep_records import check_place as check_place
 from jaxrl_up.experiments.sweeps.sweep_records import is_sweep as is_sweep
-from jaxrl_up.experiments.sweeps.sweep_records import rank as rank
 from jaxrl_up.experiments.sweeps.sweep_records import rung_ends as rung_ends

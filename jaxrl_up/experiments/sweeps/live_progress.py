@@ -13,7 +13,8 @@ from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments import memory
 from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
-from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep, rank
+from jaxrl_up.experiments.sweeps.results import rank
+from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep
 from jaxrl_up.ops import iqm
 from jaxrl_up.records import Point, clock, count
 from jaxrl_up.training import Log
@@ -29,9 +30,10 @@ def plan_lines(
     grid: Mapping[str, Sequence[Any]] | Sequence[Point],
     seeds: int | Sequence[int] = 8,
     settings: SweepSettings = SweepSettings(),
+    evaluation_env: Env | str | None = None,
 ) -> list[str]:
     """What `run_sweep` would train and compile, for people; raises what it would raise for these arguments."""
-    sweep, cells = planned(algo, env, config, grid, seeds, settings)
+    sweep, cells = planned(algo, env, config, grid, seeds, settings, evaluation_env)
     sweep = sweep._replace(cells=tuple(cells))
     lines = announcement(sweep, 0, range(len(cells)), {})
     for i, member in enumerate(sweep.groups):

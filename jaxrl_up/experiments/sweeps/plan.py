@@ -14,9 +14,10 @@ from jaxrl_up.envs import Env
 from jaxrl_up.experiments import memory
 from jaxrl_up.experiments.memory import check_memory
 from jaxrl_up.experiments.sweeps.points import group, product, spell
-from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep, rank, rung_ends
+from jaxrl_up.experiments.sweeps.results import rank
+from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep, rung_ends
 from jaxrl_up.records import Point, RunSettings, RunSpec, check_settings, describe, toml_value
-from jaxrl_up.training import evaluation_ends
+from jaxrl_up.training import evaluation_ends, take_evaluation_env
 from jaxrl_up.types import Algorithm, PyTree
 
 ETA = 3
@@ -47,19 +48,22 @@ def planned(
     grid: Mapping[str, Sequence[Any]] | Sequence[Point],
     seeds: int | Sequence[int],
     settings: SweepSettings,
+    evaluation_env: Env | str | None = None,
 ) -> tuple[Sweep, list[Cell]]:
     """A sweep, checked, and its first parts; it has no directory yet. Raises what `run_sweep` raises."""
     algo, env, config = take(algo, env, config, settings.preset)
+    evaluation_env = take_evaluation_env(algo, env, config, evaluation_env)
     points = spell(env, config, product(grid) if isinstance(grid, Mapping) else grid)
-    groups, seeds = group(env, config, points), seed_list(seeds)
+    groups, seeds = group(env, config, points, evaluation_env), seed_list(seeds)
     settings = dataclasses.replace(check_settings(settings), preset=None)  # points differ from it
     halving, eta = whole("halving", settings.halving), whole("eta", settings.eta, 2)
     max_lanes = whole_or_none("max_lanes", settings.max_lanes)
     for member in groups:
+        take_evaluation_env(algo, member.env, member.config, member.evaluation_env)
         check_memory(algo, member.env, member.config, 1)
         rung_ends(evaluation_ends(algo, member.config, settings.num_evals), halving, eta)
-    tables = toml_value(describe(algo, env, config, seeds, settings.recorded()))
-    base = RunSpec(None, algo, env, config, seeds, settings, {}, tables)
+    tables = toml_value(describe(algo, env, config, seeds, settings.recorded(), evaluation_env))
+    base = RunSpec(None, algo, env, config, seeds, settings, {}, tables, evaluation_env)
     sweep = Sweep(base, points, groups, (), halving, eta, max_lanes)
     return sweep, plan(sweep, 0, range(len(points)))
 

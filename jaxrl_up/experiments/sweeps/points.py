@@ -32,6 +32,7 @@ from jaxrl_up.records import (
     text,
     toml_value,
 )
+from jaxrl_up.training import check_not_drawn
 from jaxrl_up.types import PyTree
 
 
@@ -42,6 +43,7 @@ class Group(NamedTuple):
     config: PyTree
     points: tuple[int, ...]  # which of the sweep's, [C]
     swept: dict[str, tuple[float, ...]]  # name -> value [C]; empty for a single point
+    evaluation_env: Env | None = None  # of the first point, if it is not evaluated in `nominal(env)`
 
 
 def product(grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
@@ -124,6 +126,8 @@ def spell(env: Env, config: PyTree, points: Iterable[Point]) -> tuple[Point, ...
         label = _label(env, config, name)
         if label in labels.values():
             raise ValueError(f"{label} is given twice")
+        if label.startswith("env."):
+            check_not_drawn(env, label[4:])
         labels[name] = label
     if not labels:
         raise ValueError("a point of a sweep needs at least one name with a value")
@@ -153,6 +157,18 @@ def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
     return build_environment(env.name, _table(env), **params), config
 
 
+def configure_evaluation(evaluation_env: Env | None, point: Point) -> Env | None:
+    """The environment to evaluate a point in: with the traced parameters of the point that it has.
+
+    Static ones, as the time limit, stay as they were given.
+    """
+    if evaluation_env is None:
+        return None
+    return evaluation_env.with_params(
+        **{name: point[f"env.{name}"] for name in evaluation_env.params if f"env.{name}" in point}
+    )
+
+
 def options(env: Env) -> dict[str, Any]:
     """What `envs.make` needs beside the name to build an environment again, before it is wrapped."""
     return environment_options(_table(env))
@@ -162,7 +178,7 @@ def _table(env: Env) -> dict[str, Any]:
     return toml_value(describe_environment(env))["environment"]
 
 
-def group(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Group, ...]:
+def group(env: Env, config: PyTree, points: Sequence[Point], evaluation_env: Env | None = None) -> tuple[Group, ...]:
     """The points, their names spelt out, by the program that they need, in order of appearance.
 
     Raises `ValueError` for a value that is not allowed, and for a point given twice.
@@ -182,7 +198,8 @@ def group(env: Env, config: PyTree, points: Sequence[Point]) -> tuple[Group, ...
         for i, value in enumerate(values):
             if value in values[:i]:
                 raise ValueError(f"the point {describe_point(points[members[i]])} is given twice")
-        groups.append(Group(here, fields, tuple(members), swept if len(members) > 1 else {}))
+        evaluated = configure_evaluation(evaluation_env, points[members[0]])
+        groups.append(Group(here, fields, tuple(members), swept if len(members) > 1 else {}, evaluated))
     return tuple(groups)
 
 

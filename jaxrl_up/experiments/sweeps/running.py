@@ -23,10 +23,10 @@ from jaxrl_up.experiments.device_transfer import choose, gather, to_devices
 from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Start, drive, stoppable, transfers
 from jaxrl_up.experiments.sweeps.live_progress import Programs, SweepWatcher, announcement
 from jaxrl_up.experiments.sweeps.plan import ETA, SweepSettings, keep, plan, planned
+from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.experiments.sweeps.sweep_records import (
     Cell,
     Sweep,
-    SweepResult,
     add_cells,
     cell_directory,
     check_place,
@@ -68,6 +68,7 @@ def run_sweep(
     seeds: int | Sequence[int] = 8,
     directory: str | Path | None = None,
     *,
+    evaluation_env: Env | str | None = None,
     num_evals: int = 20,
     num_episodes: int = 16,
     deterministic: bool = True,
@@ -84,15 +85,15 @@ def run_sweep(
     `algo`, `env` and `config` are as for `run`. `grid` maps names to lists of values, every combination of which is a
     point; or it is a list of points, as `random_points` gives them. Config fields and environment parameters may be
     varied, static ones too. At most `max_lanes` points times seeds are trained at once (default: as many as fit in
-    memory). With `halving` above 1, successive halving in so many rungs: see `keep`. The other arguments are as for
-    `run`; Ctrl-C or SIGTERM stops after the current evaluation and returns what was reached. Raises `ValueError` for
-    anything out of range, before anything is compiled or written, and `FileExistsError` for a directory that holds a
-    sweep or a run.
+    memory). `evaluation_env` is as for `run`, in each point with the traced parameters of it that it has. With
+    `halving` above 1, successive halving in so many rungs: see `keep`. The other arguments are as for `run`; Ctrl-C or
+    SIGTERM stops after the current evaluation and returns what was reached. Raises `ValueError` for anything out of
+    range, before anything is compiled or written, and `FileExistsError` for a directory that holds a sweep or a run.
     """
     settings = SweepSettings(num_evals, num_episodes, deterministic, max_eval_steps, None, (), progress)
     settings = dataclasses.replace(settings, checkpoint_seconds=checkpoint_seconds, force=force)
     settings = dataclasses.replace(settings, halving=halving, eta=eta, max_lanes=max_lanes)
-    return start_sweep(algo, env, config, grid, seeds, directory, settings)
+    return start_sweep(algo, env, config, grid, seeds, directory, settings, evaluation_env)
 
 
 def start_sweep(
@@ -103,12 +104,13 @@ def start_sweep(
     seeds: int | Sequence[int],
     directory: str | Path | None,
     settings: SweepSettings,
+    evaluation_env: Env | str | None = None,
 ) -> SweepResult:
     """`run_sweep`, with its options as one record."""
     if directory is not None:
         directory = expand(directory, "directory").absolute()
         check_place(directory, flag("force", settings.force))
-    sweep, cells = planned(algo, env, config, grid, seeds, settings)
+    sweep, cells = planned(algo, env, config, grid, seeds, settings, evaluation_env)
     if directory is None:
         directory = reserve(RUNS / f"sweep-{sweep.base.algo.name}-{file_name(sweep.base.env.name)}").absolute()
     sweep = sweep._replace(base=sweep.base._replace(directory=directory))
@@ -124,25 +126,31 @@ def resume_sweep(
     algo: Algorithm | str | None = None,
     env: Env | str | None = None,
     *,
+    evaluation_env: Env | str | None = None,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
 ) -> SweepResult:
     """Go on with a sweep: parts that are done are read, the others go on from their checkpoints or begin.
 
     On the same devices and versions the tables are equal byte for byte to those of a sweep that was not stopped. An
-    algorithm or environment of your own cannot be found by its name: give it. Raises `FileNotFoundError` where there
-    is no sweep, and `ValueError` for files that are damaged or of another sweep.
+    algorithm or environment of your own, also one to evaluate in, cannot be found by its name: give it. Raises
+    `FileNotFoundError` where there is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
     given = check_settings(RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds))
-    asked = load_plan(directory, algo, env)
+    asked = load_plan(directory, algo, env, evaluation_env)
     asked = asked._replace(base=asked.base._replace(settings=asked.base.settings.driven_as(given)))
     with alone(asked.base.directory):
         return _go_on(asked)
 
 
-def load_sweep(directory: str | Path, algo: Algorithm | str | None = None, env: Env | str | None = None) -> SweepResult:
+def load_sweep(
+    directory: str | Path,
+    algo: Algorithm | str | None = None,
+    env: Env | str | None = None,
+    evaluation_env: Env | str | None = None,
+) -> SweepResult:
     """What a sweep has reached so far, from its files; raises as `resume_sweep` does."""
-    return read_results(load_plan(directory, algo, env))
+    return read_results(load_plan(directory, algo, env, evaluation_env))
 
 
 def _go_on(sweep: Sweep) -> SweepResult:
@@ -206,7 +214,8 @@ def _make_room(sweep: Sweep, cell: Cell, held: dict[int, Snapshot]) -> None:
 def _load_cell(sweep: Sweep, k: int) -> RunSpec:
     """A part as its directory says."""
     member = sweep.groups[sweep.cells[k].group]
-    return load_part(cell_directory(sweep, k), sweep.base.algo, member.env, member.config)
+    where = cell_directory(sweep, k)
+    return load_part(where, sweep.base.algo, member.env, member.config, member.evaluation_env)
 
 
 def _train(
@@ -234,7 +243,8 @@ def _train(
     seeds = tuple(seed for _, seed in cell.lanes)
     axes = {name: np.repeat(values, len(cell.seeds)) for name, values in saved.grid.items()}
     swept = resolve(saved.env, saved.config, axes)
-    job = Job(base.algo, saved.env, saved.config, seeds, swept, ends, saved.settings.evaluation, cell.width)
+    how = (saved.settings.evaluation, cell.width, saved.evaluation_env)
+    job = Job(base.algo, saved.env, saved.config, seeds, swept, ends, *how)
     labels = {name.removeprefix("config."): list(values) for name, values in axes.items()}
     recorder = Recorder(saved.directory, seeds, base.algo.steps_per_update(saved.config), labels)
     recorder.begin(reached.logs, reached.seconds) if reached is not None else recorder.begin()

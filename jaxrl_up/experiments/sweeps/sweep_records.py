@@ -23,15 +23,15 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.envs import Env
-from jaxrl_up.experiments.sweeps.points import Group, configure, describe_point, group, options, spell
-from jaxrl_up.ops import Score, iqm, score
+from jaxrl_up.experiments.sweeps.points import Group, describe_point, group, options, spell
+from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.records import (
     COLUMNS,
     Point,
@@ -53,7 +53,7 @@ from jaxrl_up.records import (
     write_atomically,
 )
 from jaxrl_up.training import evaluation_ends
-from jaxrl_up.types import Algorithm, PyTree
+from jaxrl_up.types import Algorithm
 
 FILE = "sweep.toml"
 CELLS = "cells"
@@ -85,92 +85,6 @@ class Sweep(NamedTuple):
     halving: int  # rungs; 1: every point is trained to the end
     eta: int
     max_lanes: int | None
-
-
-class Ranked(NamedTuple):
-    """A point with its score: of the final policies, every seed counted."""
-
-    point: int  # which of the sweep's
-    values: Point
-    score: Score
-    worst: float
-    worst_seed: int
-    failed: tuple[int, ...]  # seeds whose loss or learner was not finite; they are in the score
-    env_steps: int  # of each seed
-    rung: int  # of successive halving, at whose end it was stopped; the last if it was not
-
-
-class SweepResult(NamedTuple):
-    """What a sweep reached so far. Points may differ in their number of evaluations E: what is missing is NaN."""
-
-    directory: Path
-    algo: Algorithm
-    env: Env  # the base, which the points change
-    config: PyTree
-    points: tuple[Point, ...]  # [C]
-    seeds: tuple[int, ...]  # [S]
-    env_steps: np.ndarray  # [C, E], per seed
-    returns: np.ndarray  # mean evaluation returns, [C, S, E]
-    failed_at: np.ndarray  # the update whose loss or learner was not finite, [C, S]; -1 for none
-    rungs: np.ndarray  # of successive halving, that each point has come to, [C]
-    finished: np.ndarray  # whether a point is done: trained to the end, or stopped by successive halving, bool [C]
-    stopped: str = ""  # what stopped the sweep: "Ctrl-C", "SIGTERM" or nothing
-
-    def final(self, point: int) -> np.ndarray:
-        """The returns of a point's last evaluation so far, `[S]`."""
-        return self.returns[point, :, int(np.isfinite(self.env_steps[point]).sum()) - 1]
-
-    @property
-    def ranking(self) -> tuple[Ranked, ...]:
-        """The points that are done, from best to worst by the IQM over seeds of their final returns.
-
-        Points of a later rung are above those of an earlier one. Equal scores go by the worst seed, then in order.
-        """
-        done = np.flatnonzero(self.finished).tolist()
-        final = {c: self.final(c) for c in done}
-        order = [done[i] for i in rank([final[c] for c in done], [int(self.rungs[c]) for c in done])]
-        return tuple(
-            Ranked(
-                c,
-                self.points[c],
-                score(final[c]),
-                float(np.min(final[c])),
-                self.seeds[int(np.argmin(final[c]))],
-                tuple(s for s, update in zip(self.seeds, self.failed_at[c], strict=True) if update >= 0),
-                int(np.nanmax(self.env_steps[c])),
-                int(self.rungs[c]),
-            )
-            for c in order
-        )
-
-    @property
-    def best(self) -> Ranked:
-        """The first of the ranking. Raises `ValueError` where no point is done."""
-        ranking = self.ranking
-        if not ranking:
-            raise ValueError(f"no point of {self.directory} is finished: go on with resume_sweep")
-        return ranking[0]
-
-    @property
-    def best_env(self) -> Env:
-        """The environment of the best point."""
-        return configure(self.env, self.config, self.best.values)[0]
-
-    @property
-    def best_config(self) -> PyTree:
-        """The config of the best point."""
-        return configure(self.env, self.config, self.best.values)[1]
-
-
-def rank(final: Sequence[np.ndarray], rungs: Sequence[int] | None = None) -> list[int]:
-    """Indices of points from best to worst: later rungs first, then by the IQM of `final [C, S]`, then the worst seed.
-
-    What is not a number comes last; points that are equal stay in order.
-    """
-    rungs = [0] * len(final) if rungs is None else rungs
-    middle = [float(np.nan_to_num(iqm(row), nan=-np.inf)) for row in final]
-    worst = [float(np.nan_to_num(np.min(row), nan=-np.inf)) for row in final]
-    return sorted(range(len(final)), key=lambda i: (-rungs[i], -middle[i], -worst[i], i))
 
 
 def rung_ends(ends: Sequence[int], halving: int, eta: int) -> list[int]:
@@ -228,7 +142,8 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
         member = sweep.groups[cell.group]
         if cell.group not in described:
             settings = base.settings.recorded()
-            described[cell.group] = describe(base.algo, member.env, member.config, base.seeds, settings)
+            what = (base.algo, member.env, member.config, base.seeds, settings, member.evaluation_env)
+            described[cell.group] = describe(*what)
         tables = described[cell.group]
         tables = {**tables, "run": {**tables["run"], "seeds": list(cell.seeds)}}
         if member.swept:
@@ -251,7 +166,12 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
     return sweep
 
 
-def load_plan(directory: str | Path, algo: Algorithm | str | None = None, env: Env | str | None = None) -> Sweep:
+def load_plan(
+    directory: str | Path,
+    algo: Algorithm | str | None = None,
+    env: Env | str | None = None,
+    evaluation_env: Env | str | None = None,
+) -> Sweep:
     """A sweep as its sweep.toml says it was asked for.
 
     Raises `FileNotFoundError` where there is no sweep, and `ValueError` for a file that is damaged.
@@ -259,7 +179,7 @@ def load_plan(directory: str | Path, algo: Algorithm | str | None = None, env: E
     path = expand(directory, "directory") / FILE
     if not path.exists():
         raise FileNotFoundError(f"{directory} holds no sweep: there is no {FILE}")
-    base = load_run(path, algo, env)
+    base = load_run(path, algo, env, evaluation_env=evaluation_env)
     try:
         about, table = base.tables["sweep"], base.tables["points"]
         columns = {name: [from_toml(value) for value in table[name]] for name in about["axes"]}
@@ -268,7 +188,7 @@ def load_plan(directory: str | Path, algo: Algorithm | str | None = None, env: E
             Cell(cell["rung"], cell["group"], tuple(cell["points"]), tuple(cell["seeds"]), cell["width"])
             for cell in base.tables["cells"].values()
         )
-        groups = group(base.env, base.config, spell(base.env, base.config, points))
+        groups = group(base.env, base.config, spell(base.env, base.config, points), base.evaluation_env)
         return Sweep(base, points, groups, cells, about["halving"], about["eta"], from_toml(about["max_lanes"]))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is not a sweep's: {error}") from None
@@ -325,7 +245,8 @@ def read_results(sweep: Sweep) -> SweepResult:
         parts = [k for k, cell in enumerate(sweep.cells) if point in cell.points and cell.rung == rungs[point]]
         finished[point] = all(done[k] for k in parts)
     values = (sweep.points, base.seeds, steps, returns, failed_at, rungs, finished)
-    return SweepResult(base.directory, base.algo, base.env, base.config, *values)
+    what = (base.directory, base.algo, base.env, base.config)
+    return SweepResult(*what, *values, evaluation_env=base.evaluation_env)
 
 
 def write_results(sweep: Sweep, result: SweepResult) -> None:
@@ -375,13 +296,15 @@ def best_recipe(result: SweepResult) -> str:
     Raises `ValueError` for an algorithm, network or environment of your own, which a recipe cannot name.
     """
     algo, env, config, best = result.algo, result.best_env, result.best_config, result.best
+    evaluated = [] if result.best_evaluation_env is None else [result.best_evaluation_env]
     own = any(dataclasses.is_dataclass(getattr(config, field.name)) for field in dataclasses.fields(config))
-    if own or ALGORITHMS.get(algo.name) is not algo or not is_built_by_name(env):
+    if own or ALGORITHMS.get(algo.name) is not algo or not all(map(is_built_by_name, [env, *evaluated])):
         raise ValueError("a recipe cannot name an algorithm, a network, a policy or an environment of your own")
-    default, usual = algo.Config(), options(envs.make(env.name))
+    default = algo.Config()
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     tables = {
-        "parameters": {name: value for name, value in options(env).items() if value != usual.get(name)},
+        "parameters": _unusual(env),
+        "evaluation": {name: x for env in evaluated for name, x in _evaluation(env).items() if x},
         "config": {name: value for name, value in fields.items() if value != getattr(default, name)},
     }
     head = [
@@ -395,3 +318,13 @@ def best_recipe(result: SweepResult) -> str:
         *([f"wrappers = {json.dumps(env.spec.wrappers)}"] if env.spec.wrappers else []),
     ]
     return "\n".join(head) + "\n\n" + to_toml({name: table for name, table in tables.items() if table})
+
+
+def _evaluation(env: Env) -> dict[str, Any]:
+    return {"environment": env.name, "wrappers": list(env.spec.wrappers), "parameters": _unusual(env)}
+
+
+def _unusual(env: Env) -> dict[str, Any]:
+    """What `envs.make` is told of an environment beside its name, where it is not the default."""
+    usual = options(envs.make(env.name))
+    return {name: value for name, value in options(env).items() if value != usual.get(name)}
