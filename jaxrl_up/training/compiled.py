@@ -8,7 +8,7 @@ import jax
 
 from jaxrl_up.algorithms import take
 from jaxrl_up.config import as_key, canonical
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import GUARD, Env
 from jaxrl_up.training.evaluation import Evaluation, as_evaluation
 from jaxrl_up.training.evaluation_schedule import schedule
 from jaxrl_up.training.progress import Log, Progress, advance, begin
@@ -30,7 +30,12 @@ def train(
     """
     algo, env, config = take(algo, env, config)
     config, evaluation = canonical(config), as_evaluation(evaluation)
-    return train_program(algo, env, config, as_key(key), schedule(algo, config, num_evals), evaluation)
+    updates, key = schedule(algo, config, num_evals), as_key(key)
+
+    def program() -> tuple[PyTree, Log]:
+        return train_program(algo, env, config, key, updates, evaluation)
+
+    return GUARD.watch(program) if env.spec.host else program()
 
 
 @partial(jax.jit, static_argnames=("algo", "evaluation"))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from jaxrl_up.algorithms import check_policy, take
 from jaxrl_up.config import flag, shown, whole, whole_or_none
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import GUARD, Env
 from jaxrl_up.learning import Episodes, memory_of, play
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -65,7 +65,11 @@ def evaluate_episodes(
     algo, env, config = take(algo, env, config)
     evaluation = as_evaluation(Evaluation(num_episodes, deterministic, max_steps))
     check_policy(algo, env, config, policy)
-    return play_policy(algo, env, config, policy, key, evaluation)
+
+    def program() -> Episodes:
+        return play_policy(algo, env, config, policy, key, evaluation)
+
+    return GUARD.watch(program) if env.spec.host else program()
 
 
 def play_policy(
