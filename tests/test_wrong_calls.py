@@ -199,7 +199,7 @@ WRONG = {
     "gymnasium": (
         lambda: run(PPO, gymnasium.make("CartPole-v1")),
         TypeError,
-        "is an environment of gymnasium, which runs in Python and cannot be compiled",
+        "make an Env of it with envs.from_gymnasium",
     ),
     "gymnax": (lambda: run(PPO, gymnax.make("CartPole-v1")[0]), TypeError, "make an Env of it with envs.from_gymnax"),
     "gymnax's pair": (lambda: run(PPO, gymnax.make("CartPole-v1")), TypeError, "unpack the pair"),

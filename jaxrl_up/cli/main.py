@@ -3,8 +3,8 @@
 Built on argparse from the Config dataclasses, not on tyro: a bad input must be one line on standard error with
 a suggestion, fields come in `-` and `_` spellings, and environment parameters are known only once the
 environment is. Standard output carries results only; everything else goes to standard error.
-Exit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM, 141 where
-nobody reads standard output any more.
+Exit codes: 0 done, 1 a simulator on the host raised an error, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM,
+141 where nobody reads standard output any more.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print("jaxrl-up: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if not isinstance(error, getattr(sys.modules.get("jaxrl_up.envs"), "HostError", ())):
+            raise
+        print("jaxrl-up: error:", " ".join(str(error).split()), file=sys.stderr)
+        return 1
     except BrokenPipeError:  # whoever read standard output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -58,12 +58,15 @@ from jaxrl_up.envs.spaces import tree as tree
 from jaxrl_up.envs.spaces import zeros as zeros
 from jaxrl_up.envs.suites import caution as caution
 from jaxrl_up.envs.suites import find as find
+from jaxrl_up.envs.suites import from_gymnasium as from_gymnasium
 from jaxrl_up.envs.suites import from_gymnax as from_gymnax
 from jaxrl_up.envs.suites import gymnax_mends as gymnax_mends
 from jaxrl_up.envs.suites import is_name as is_name
+from jaxrl_up.envs.suites import let_go as let_go
 from jaxrl_up.envs.suites import listing as listing
 from jaxrl_up.envs.suites import make as make
 from jaxrl_up.envs.suites import names as names
+from jaxrl_up.envs.suites import orphaned as orphaned
 from jaxrl_up.envs.waiting import counting as counting
 from jaxrl_up.envs.wrappers import Counted as Counted
 from jaxrl_up.envs.wrappers import Limited as Limited

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxrl_up.config import as_key
 from jaxrl_up.envs.core import Env, require_same_structure
+from jaxrl_up.envs.host import GUARD
 from jaxrl_up.envs.programs import as_numpy, digest_of
 from jaxrl_up.envs.spaces import (
     SPACES,
@@ -59,7 +60,7 @@ def check(env: Env, key: Key | None = None, num_steps: int | None = None) -> Non
     _check_spec(env)
     with counting(f"checking {env.name}"):
         _check_traces(env, trace_key)
-        _check_play(env, play_key, num_steps)
+        GUARD.watch(lambda: _check_play(env, play_key, num_steps))
 
 
 def _check_spec(env: Env) -> None:

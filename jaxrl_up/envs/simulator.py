@@ -63,6 +63,11 @@ def with_simulator(env: Env) -> Env:
                 f"with_simulator shows the state of {env.name}, which holds a random key at "
                 f"'{jax.tree_util.keystr(path)}': a planner would foresee what is drawn. Draw from the key of `step`."
             )
+    if env.spec.tokens:
+        raise ValueError(
+            f"with_simulator cannot show the state of {env.name}, which a simulator on the host keeps to itself: plan "
+            "in one whose state is data, as CartPole-v1 or gymnasium/Walker2d-v5"
+        )
     return env.replace(spec=_with_simulator(env.spec))
 
 

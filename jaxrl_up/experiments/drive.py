@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import GUARD, Env
+from jaxrl_up.envs import GUARD, Env, orphaned
 from jaxrl_up.experiments import compilation_cache, compiler
 from jaxrl_up.experiments.device_transfer import to_devices, to_host
 from jaxrl_up.experiments.sinks import Sink, feed
@@ -93,9 +93,12 @@ def drive(
         stop = stack.enter_context(stoppable()) if stop is None else stop
         feed_sinks = stack.enter_context(feed(sinks, _description(job, keeping) if sinks else {}))
         begun = time.perf_counter()
+        GUARD.forget()
         with compilation_cache.heeded():
             if at is None:
                 at = _begun(job, config, swept, width, keeping is not None)
+            elif job.env.spec.tokens:  # not as they were: what fills up the devices would be stepped twice
+                at = at._replace(progress=orphaned(at.progress))
             at = to_devices(at, width) if at.on_host else at
             progress, best = at.progress, None if keeping is None else at.best
             swept = place(swept, mesh)
@@ -110,6 +113,7 @@ def drive(
                 compiled = programs[shape]
                 del arrays, arguments
                 jax.block_until_ready(progress)
+                GUARD.check()
                 compile_seconds = time.perf_counter() - begun
                 reporter.compiled(compile_seconds, source)
                 stop()  # a second Ctrl-C meanwhile

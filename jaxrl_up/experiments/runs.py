@@ -168,7 +168,7 @@ def _resume(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
     if total_steps is not None or schedule_steps is not None:
         spec = _longer(spec, total_steps, schedule_steps)
     for doubt in doubts:
-        warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
+        warnings.warn(doubt, stacklevel=2)
     return _go_on(spec, start)
 
 

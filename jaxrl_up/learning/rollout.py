@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.config import as_key, wrap_as
-from jaxrl_up.envs import Env, Space, acting, only, pick, stored, unit_action
+from jaxrl_up.envs import Env, Space, acting, let_go, only, pick, stored, unit_action
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, TimeStep, static
 
 
@@ -290,7 +290,10 @@ def play(
 
     dtypes = (jnp.float32, jnp.int32, bool, jnp.uint32)
     zero = Episodes(*(jnp.zeros(num_episodes, dtype) for dtype in dtypes))
-    return jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, memory, zero))[-1]
+    _, env_state, _, _, episodes = jax.lax.while_loop(unfinished, step, (jnp.int32(0), env_state, obs, memory, zero))
+    if not env.spec.tokens:
+        return episodes
+    return episodes._replace(finished=jax.vmap(let_go)(env_state, episodes.finished))
 
 
 def distinct(episodes: Episodes) -> Array:

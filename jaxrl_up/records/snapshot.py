@@ -140,6 +140,12 @@ def _read_snapshot(run: RunSpec, place: Path) -> tuple[Snapshot, list[str]]:
     for name, version in versions().items():
         if then.get(name, version) != version:
             doubts.append(f"the run was begun with {name} {then[name]} and goes on with {version}")
+    doubts = [f"{doubt}: equal up to rounding, not bit for bit" for doubt in doubts]
+    if run.env.spec.tokens:
+        doubts.append(
+            f"{run.env.name}: its simulators ended with their process, so all environments begin a new episode: what "
+            "was learned is as it was, what follows is not bit for bit"
+        )
     return Snapshot(found["progress"], logs, found["best"], seconds, train_seconds), doubts
 
 

@@ -8,8 +8,8 @@ import jax
 
 from jaxrl_up.algorithms import take
 from jaxrl_up.config import as_key, canonical
-from jaxrl_up.envs import Env
-from jaxrl_up.training.evaluation import Evaluation, as_evaluation, take_evaluation_env
+from jaxrl_up.envs import GUARD, Env
+from jaxrl_up.training.evaluation import Evaluation, as_evaluation, on_host, take_evaluation_env
 from jaxrl_up.training.evaluation_schedule import schedule
 from jaxrl_up.training.progress import Log, Progress, advance, begin
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
@@ -34,8 +34,12 @@ def train(
     algo, env, config = take(algo, env, config)
     evaluation_env = take_evaluation_env(algo, env, config, evaluation_env)
     config, evaluation = canonical(config), as_evaluation(evaluation)
-    updates = schedule(algo, config, num_evals)
-    return train_program(algo, env, config, as_key(key), updates, evaluation, evaluation_env)
+    updates, key = schedule(algo, config, num_evals), as_key(key)
+
+    def program() -> tuple[PyTree, Log]:
+        return train_program(algo, env, config, key, updates, evaluation, evaluation_env)
+
+    return GUARD.watch(program) if on_host(env, evaluation_env) else program()
 
 
 @partial(jax.jit, static_argnames=("algo", "evaluation"))

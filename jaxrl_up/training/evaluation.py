@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from jaxrl_up.algorithms import check_policy, check_same_policies, check_steps, take
 from jaxrl_up.config import flag, shown, whole, whole_or_none
-from jaxrl_up.envs import Env, find, nominal
+from jaxrl_up.envs import GUARD, Env, find, nominal
 from jaxrl_up.learning import Episodes, memory_of, play
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -59,6 +59,11 @@ def take_evaluation_env(algo: Algorithm, env: Env, config: PyTree, evaluation_en
     return other
 
 
+def on_host(*envs: Env | None) -> bool:
+    """Whether one of the environments is stepped on the host, which may fail there."""
+    return any(env is not None and env.spec.host for env in envs)
+
+
 def evaluate(
     algo: Algorithm | str,
     env: Env | str,
@@ -93,7 +98,11 @@ def evaluate_episodes(
     algo, env, config = take(algo, env, config)
     evaluation = as_evaluation(Evaluation(num_episodes, deterministic, max_steps))
     check_policy(algo, env, config, policy)
-    return play_policy(algo, env, config, policy, key, evaluation)
+
+    def program() -> Episodes:
+        return play_policy(algo, env, config, policy, key, evaluation)
+
+    return GUARD.watch(program) if env.spec.host else program()
 
 
 def play_policy(

@@ -22,11 +22,11 @@ from jaxrl_up.config import (
     spell,
     traced_fields,
 )
-from jaxrl_up.envs import Env, as_parameter, randomized
-from jaxrl_up.training.evaluation import Evaluation, as_evaluation, take_evaluation_env
+from jaxrl_up.envs import GUARD, Env, as_parameter, randomized
+from jaxrl_up.training.evaluation import Evaluation, as_evaluation, on_host, take_evaluation_env
 from jaxrl_up.training.evaluation_schedule import schedule
 from jaxrl_up.training.lanes import begin_lanes, lane_mesh, place, train_lanes
-from jaxrl_up.training.progress import Log
+from jaxrl_up.training.progress import Log, Progress
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
 # Lanes: many runs in one program, each with its own key and its own values of the swept fields. All leaves
@@ -61,11 +61,14 @@ def sweep(
     lane_keys = jnp.tile(keys, points)
     lane_swept = {name: jnp.repeat(value, seeds, axis=0) for name, value in swept.items()}
     mesh = None if isinstance(keys, Tracer) else lane_mesh(points * seeds)
-    progress = begin_lanes(algo, env, config, lane_swept, lane_keys, mesh)
     updates = schedule(algo, config, num_evals)
-    lane_swept = place(lane_swept, mesh)
-    what = (algo, env, config, lane_swept, progress, updates, evaluation, mesh, evaluation_env)
-    progress, log = train_lanes(*what)
+
+    def program() -> tuple[Progress, Log]:
+        progress = begin_lanes(algo, env, config, lane_swept, lane_keys, mesh)
+        placed = place(lane_swept, mesh)
+        return train_lanes(algo, env, config, placed, progress, updates, evaluation, mesh, evaluation_env)
+
+    progress, log = GUARD.watch(program) if on_host(env, evaluation_env) else program()
     if mesh is not None:  # wait here: XLA aborts a gather in which one device waited 40 s for another that still trains
         log = jax.tree.map(jnp.asarray, jax.device_get(log))
     lanes = points * seeds

@@ -161,8 +161,8 @@ def what_to_do(given: Any) -> str:
     kind = environment if isinstance(environment, type) else type(environment)
     if any(base.__module__.split(".")[0] in ("gymnasium", "gym") for base in kind.__mro__):
         return (
-            f"{kind.__name__} is an environment of gymnasium, which runs in Python and cannot be compiled: take one of "
-            "envs.make, or write its reset and step with jax.numpy for envs.from_functions"
+            f"{kind.__name__} is an environment of gymnasium, which runs in Python: make an Env of it with "
+            "envs.from_gymnasium, or take a compiled one of envs.make"
         )
     if hasattr(kind, "step_env") or any(base.__module__.startswith("gymnax.") for base in kind.__mro__):
         pair = " (and unpack the pair that gymnax.make returns)" if environment is not given else ""

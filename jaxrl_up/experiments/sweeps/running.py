@@ -239,7 +239,7 @@ def _train(
     for i in [i for i in held if sweep.cells[i].rung < cell.rung and sweep.cells[i].group not in later]:
         del held[i]
     for doubt in doubts:
-        warnings.warn(f"{doubt}: equal up to rounding, not bit for bit", stacklevel=2)
+        warnings.warn(doubt, stacklevel=2)
     seeds = tuple(seed for _, seed in cell.lanes)
     axes = {name: np.repeat(values, len(cell.seeds)) for name, values in saved.grid.items()}
     swept = resolve(saved.env, saved.config, axes)
