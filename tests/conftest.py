@@ -10,6 +10,7 @@ stepped for its own sake (its Swimmer broadcasts). `jax_debug_key_reuse` cannot 
 environments reuse keys; the contract suite traces every algorithm with it on a probe environment.
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ import pytest
 import jaxrl_up
 
 MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/cli/test_cli.py")
-FORGET_EVERY = 40  # tests
+MOST_MAPPINGS = 12_000
 LEFT_OUT = ("learning", "thorough")  # by plain `pytest`
 EVERY_ALGORITHM = (  # here plain `pytest` tries some algorithms only
     *(
@@ -32,7 +33,6 @@ EVERY_ALGORITHM = (  # here plain `pytest` tries some algorithms only
 )
 STAND_FOR_OTHERS = {"ppo", "dqn", "sac"}
 LONGEST_LEARNING = 3600  # seconds
-TESTS_RUN = pytest.StashKey[int]()
 PROGRAMS = pytest.StashKey[str]()  # where compiled programs are shared, if it is to be removed
 QUICK_COMPILE = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 11):  # which refuses to start with a flag it does not know
@@ -50,6 +50,23 @@ def pytest_configure(config):
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_compilation_cache_max_size", 2**31)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def pytest_collection_finish():
+    """Collecting garbage, which walks over all that was imported and collected, took a twentieth of the time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file to a worker, so that none compiles and sets up again what another has."""
+    if config.option.dist == "load":  # what `-n` alone asks for
+        from xdist.scheduler import LoadFileScheduling
+
+        config.option.loadscopereorder = False
+        return LoadFileScheduling(config, log)
+    return None
 
 
 def pytest_unconfigure(config):
@@ -90,15 +107,23 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(autouse=True)
-def _forget_programs(request):
-    """Compiled programs are not kept for long: they add up to gigabytes, and to more mappings than Linux allows.
+def _forget_programs():
+    """Compiled programs are not kept for ever: they add up to gigabytes, and to more mappings than Linux allows.
 
-    A test leaves some 250 mappings behind, of 65,530 that a process may have; past that, compiling aborts.
+    A process may have 65,530; past that, compiling aborts. With 12,000 it takes some 3 GB.
     """
     yield
-    request.config.stash[TESTS_RUN] = request.config.stash.get(TESTS_RUN, 0) + 1
-    if request.config.stash[TESTS_RUN] % FORGET_EVERY == 0:
+    if _mappings() > MOST_MAPPINGS:
         jax.clear_caches()
+
+
+def _mappings():
+    """How many the process has; 0 where the system does not say."""
+    try:
+        with open("/proc/self/maps", "rb") as lines:
+            return sum(1 for _ in lines)
+    except OSError:
+        return 0
 
 
 @pytest.fixture(scope="session")

@@ -176,7 +176,9 @@ def swept_whole(algo, grid):
 # -- one program, many ways to run it
 
 
-@pytest.mark.parametrize("name", ALL)  # one after another, so that they share what single operations compile
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.thorough) if name == "sac" else name for name in ALL]
+)  # one after another, so that they share what single operations compile
 def test_jit_equals_no_jit(name):
     algo = ALL[name]
     env = bandit(algo)  # a large epsilon, as Adam turns the rounding of a gradient near 0 into a step

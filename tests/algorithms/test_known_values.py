@@ -187,7 +187,7 @@ def test_best_actions(algo, make, best, worst_return):
     assert float(log.returns[-1]) > worst_return
 
 
-@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("n_step", [pytest.param(1, marks=pytest.mark.thorough), 3])
 @pytest.mark.parametrize("name", ["sac", "sac_discrete"])
 def test_soft_value_of_a_policy_that_stands_still(name, n_step):
     """Q = (r + gamma alpha H) / (1 - gamma), whatever the action, with the entropy H of the first policy."""

@@ -106,7 +106,7 @@ def test_a_flat_beta_has_its_middle_for_a_mode():
 
 def test_the_beta_head_has_concentrations_above_1():
     module, features = BetaHead(2), jax.random.normal(jax.random.key(0), (5,))
-    made = module.apply(module.init(jax.random.key(1), features), features)
+    made = module.apply(jax.jit(module.init)(jax.random.key(1), features), features)
     assert np.all(made.alpha > 1) and np.all(made.beta > 1)
     np.testing.assert_allclose(made.alpha, 1 + np.log(2), atol=0.1)  # 1 + softplus of nearly 0
 
@@ -123,11 +123,17 @@ def test_rows_are_those_of_a_loop_over_distrax(kind):
     log_prob, entropy, mode = jax.jit(lambda x, a: (x.log_prob(a), x.entropy(), x.mode()))(ours, action)
     assert action.shape == mode.shape == (2, 2, 2) and log_prob.shape == entropy.shape == (2, 2)
     stretched = kind in ("beta", "of_betas")
+
+    @jax.jit
+    def alone_of(features, key):
+        one = make(features)
+        drawn = one.sample(seed=key)
+        return drawn, one.log_prob(drawn)
+
     for i in np.ndindex(2, 2):
-        one = make(features[i])
-        drawn = one.sample(seed=keys[i])
+        drawn, density = alone_of(features[i], keys[i])
         np.testing.assert_allclose(action[i], 2 * drawn - 1 if stretched else drawn, rtol=1e-5, atol=1e-6)
-        expected = np.sum(one.log_prob(drawn)) - (2 * np.log(2) if stretched else 0)
+        expected = np.sum(density) - (2 * np.log(2) if stretched else 0)
         np.testing.assert_allclose(log_prob[i], expected, rtol=1e-3, atol=1e-4)
     alone = policy(make, features[0, 0])
     np.testing.assert_allclose(alone.mode(), mode[0, 0], rtol=1e-5, atol=1e-6)
@@ -220,7 +226,7 @@ class Wide(nn.Module):
 
 def test_an_own_gaussian_head_is_the_gaussian():
     net = policy_value_network(config(head=Wide()), environment(SEEN, UNIT))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     head = params["actor"]["params"]["head"]["head"]
     head = {**head, "log_std": jnp.array([0.5, -1.0])}
     actor = {"params": {**params["actor"]["params"], "head": {"head": head}}}
@@ -239,7 +245,7 @@ def test_an_own_gaussian_head_is_the_gaussian():
 
 def test_in_a_tree_of_actions_beta_is_for_its_boxes():
     net = policy_value_network(config(head="beta"), environment(SEEN, TREE))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     ours, noise = net.policy(params["actor"], jnp.ones((4, 3))), net.noise(jax.random.key(1), (4,))
     assert jnp.issubdtype(noise["a"].dtype, jax.dtypes.prng_key) and noise["b"].shape == (4, 2)
     action = ours.sample_with(noise)
@@ -250,7 +256,7 @@ def test_in_a_tree_of_actions_beta_is_for_its_boxes():
 def test_the_log_std_of_a_network_starts_as_given_and_depends_on_the_state():
     chosen = {"log_std": "network", "initializer": "orthogonal", "initial_log_std": -0.5}
     net = policy_value_network(config(**chosen), environment(SEEN, UNIT))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     head = params["actor"]["params"]["head"]
     assert list(head["log_std_slope"]["Dense_0"]) == ["kernel"]
     obs = jax.random.normal(jax.random.key(1), (5, 3))
@@ -300,7 +306,7 @@ class Tempered(nn.Module):
 
 def test_a_head_of_ones_own_obeys_masks():
     net = policy_value_network(config(head=Tempered()), environment(MASKED, Discrete(3)))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     obs = {
         "obs": jax.random.normal(jax.random.key(1), (40, 3)),
         "mask": jnp.asarray(np.arange(3) != np.arange(40)[:, None] % 3),
@@ -316,5 +322,5 @@ def test_a_head_of_ones_own_obeys_masks():
 def test_cutting_a_policy_in_rows():
     """What PPO asks of those that are divisible: a tree of arrays by rows."""
     net = policy_value_network(config(), environment(SEEN, UNIT))
-    whole = net.policy(net.init(jax.random.key(0))["actor"], jnp.ones((6, 3)))
+    whole = net.policy(jax.jit(net.init)(jax.random.key(0))["actor"], jnp.ones((6, 3)))
     assert net.divisible and jax.tree.map(partial(jnp.take, indices=jnp.arange(2), axis=0), whole).mean.shape == (2, 2)

@@ -51,7 +51,7 @@ CONVOLUTIONS = [(5, 1, 1), (6, 2, 1), (6, 3, 1), (7, 3, 2), (9, 4, 2), (8, 4, 3)
 def test_convolution_is_nn_conv(side, size, stride, lowering):
     ours = Conv(4, size, stride, "torch", lowering)
     x = jax.random.normal(jax.random.key(0), (2, side, side + 1, 3))
-    params = ours.init(jax.random.key(1), x)
+    params = jax.jit(ours.init)(jax.random.key(1), x)
     theirs = nn.Conv(4, (size, size), stride, padding="VALID")
 
     def loss(module, params, x):
@@ -70,7 +70,7 @@ def test_convolution_takes_any_leading_axes():
     x = jax.random.normal(jax.random.key(0), (2, 3, 6, 6, 1))
     for lowering in ("slices", "conv"):
         module = Conv(4, 3, 1, lowering=lowering)
-        params = module.init(jax.random.key(1), x)
+        params = jax.jit(module.init)(jax.random.key(1), x)
         whole = module.apply(params, x)
         assert whole.shape == (2, 3, 4, 4, 4)
         np.testing.assert_allclose(whole[1, 2], module.apply(params, x[1, 2]), atol=1e-5)
@@ -132,7 +132,7 @@ def test_dense_is_a_linear_layer_whatever_its_width(features, lead):
 
 def test_orthogonal_gains_of_the_heads():
     net = policy_value_network(config(initializer="orthogonal"), spaces(Box(-1, 1, (6,)), Discrete(3)))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     logits = params["actor"]["params"]["head"]["logits"]["Dense_0"]
     value = params["critic"]["params"]["head"]["value"]["Dense_0"]
     torso = params["actor"]["params"]["torso"]["MLP_0"]["Dense_0"]["Dense_0"]
@@ -182,7 +182,7 @@ def test_actor_critic_on_every_kind_of_observation(name, shared):
         net = policy_value_network(config(shared=shared, initial_log_std=-0.5), spaces(space, action))
 
         def outputs(key, net=net):
-            params = net.init(key)
+            params = jax.jit(net.init)(key)
             obs = jnp.zeros((5, 2, *space.shape), space.dtype)
             return params, net.policy(params["actor"], obs), net.value(params, obs), net.both(params, obs)
 
@@ -196,12 +196,12 @@ def test_actor_critic_on_every_kind_of_observation(name, shared):
 def test_pixels_are_scaled_once_and_numbers_are_one_hot():
     torso = Torso(Box(0, 255, (2, 2, 1), np.uint8), "mlp", (3,), "relu", "flax")
     whole, white = jnp.full((1, 2, 2, 1), 255, jnp.uint8), jnp.ones((1, 2, 2, 1))
-    params = torso.init(jax.random.key(0), whole)
+    params = jax.jit(torso.init)(jax.random.key(0), whole)
     floats = Torso(Box(0, 1, (2, 2, 1)), "mlp", (3,), "relu", "flax")
     np.testing.assert_allclose(torso.apply(params, whole), floats.apply(params, white))
     np.testing.assert_array_equal(torso.apply(params, whole), torso.apply(params, whole.astype(jnp.int32)))
     torso = Torso(Discrete(3), "auto", (4,), "relu", "flax")
-    params = torso.init(jax.random.key(0), jnp.zeros((1,), jnp.int32))
+    params = jax.jit(torso.init)(jax.random.key(0), jnp.zeros((1,), jnp.int32))
     kernel = params["params"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"]
     np.testing.assert_allclose(torso.apply(params, jnp.arange(3)), np.maximum(kernel, 0))
 
@@ -212,7 +212,7 @@ def test_a_critic_of_actions_scales_pixels_too():
         actor_critic_network(config(activation="relu"), spaces(space, action_space), ("action",), 2)
         for space in (Box(0, 255, (3,), np.uint8), Box(0, 1, (3,)))
     )
-    params, action = net.init(jax.random.key(0)), jnp.ones((1, 2))
+    params, action = jax.jit(net.init)(jax.random.key(0)), jnp.ones((1, 2))
     whole, white = jnp.full((1, 3), 255, jnp.uint8), jnp.ones((1, 3))
     np.testing.assert_allclose(
         net.critics(params["critic"], whole, action), floats.critics(params["critic"], white, action), rtol=1e-6
@@ -252,7 +252,7 @@ def test_observations_of_another_space_are_refused(space, obs, message):
     with pytest.raises(ValueError, match=message):
         as_observation(space, obs)
     torso = Torso(space, "mlp", (3,))
-    params = torso.init(jax.random.key(0), jnp.zeros((1, *space.shape), space.dtype))
+    params = jax.jit(torso.init)(jax.random.key(0), jnp.zeros((1, *space.shape), space.dtype))
     with pytest.raises(ValueError, match=message):
         torso.apply(params, jnp.asarray(obs))
 
@@ -285,7 +285,7 @@ def test_policy_needs_the_actor_alone_and_shared_features_are_shared():
     obs = jnp.ones((1, 3))
     for shared in (False, True):
         net = policy_value_network(config(shared=shared), env)
-        params = net.init(jax.random.key(0))
+        params = jax.jit(net.init)(jax.random.key(0))
         gradient = jax.grad(lambda p: jnp.sum(net.value(p, obs)))(params)  # noqa: B023
         moved = any(np.any(g) for g in jax.tree.leaves(gradient["actor"]))
         assert moved == shared
@@ -295,7 +295,7 @@ def test_policy_needs_the_actor_alone_and_shared_features_are_shared():
 
 def test_initial_log_std_and_the_log_std_is_of_no_state():
     net = policy_value_network(config(initial_log_std=-0.7), spaces(Box(-1, 1, (3,)), Box(-1, 1, (2,))))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     policy = net.policy(params["actor"], jnp.ones((4, 3)))
     np.testing.assert_allclose(policy.log_std, np.full((4, 2), -0.7), rtol=1e-6)
     assert params["actor"]["params"]["head"]["log_std"].shape == (2,)
@@ -303,7 +303,7 @@ def test_initial_log_std_and_the_log_std_is_of_no_state():
 
 def test_rescaling_a_critic_keeps_its_values_and_no_gradient_moves_the_scale():
     net = policy_value_network(config(), spaces(Box(-1, 1, (3,)), Discrete(2)))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     obs = jax.random.normal(jax.random.key(1), (5, 3))
     assert float(value_scale(params["critic"])) == 1
     scaled = {**params, "critic": rescale_value(params["critic"], jnp.float32(40.0))}
@@ -328,14 +328,14 @@ def test_a_linear_network_is_linear_in_every_place(space):
     obs, action = (jax.random.normal(key, (5, *shape)) for key, shape in zip(keys, (space.shape, (2,)), strict=False))
     size, params = math.prod(space.shape), []
     net = policy_value_network(linear, discrete)
-    params.append(net.init(keys[2]))
+    params.append(jax.jit(net.init)(keys[2]))
     functions = [lambda x: net.policy(params[0]["actor"], x).logits, lambda x: net.value(params[0], x)[..., None]]
     q, fit, both = (
         q_network(linear, discrete),
         value_network(linear, discrete),
         actor_critic_network(linear, continuous, ("mean",), 2),
     )
-    params += [q.init(keys[2]), fit.init(keys[2]), both.init(keys[2])]
+    params += [jax.jit(q.init)(keys[2]), jax.jit(fit.init)(keys[2]), jax.jit(both.init)(keys[2])]
     functions += [lambda x: q.apply(params[1]["q"], x), lambda x: fit.value(params[2], x)[..., None]]
     functions += [
         lambda x: both.actor(params[3]["actor"], x)[0],
@@ -358,7 +358,7 @@ def test_a_linear_network_is_linear_in_every_place(space):
 
 def test_own_module_as_a_network():
     net = policy_value_network(config(network=Own()), spaces(Box(-1, 1, (3,)), Discrete(2)))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     assert params["actor"]["params"]["torso"]["network"]["Dense_0"]["kernel"].shape == (3, 7)
 
 

@@ -91,7 +91,7 @@ class Quiet(nn.Module):
 
 def test_an_nnx_module_computes_what_it_computes():
     net = policy_value_network(config(network=from_nnx(Net, inputs=3, width=5)), spaces(SEEN, Discrete(2)))
-    params = net.init(jax.random.key(0))
+    params = jax.jit(net.init)(jax.random.key(0))
     found = params["critic"]["params"]["torso"]["network"]["nnx"]
     assert sorted(found) == ["layers.0.bias", "layers.0.kernel", "layers.1.bias", "layers.1.kernel", "scale"]
     plain, obs = Net(3, 5, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(1), (4, 3))
@@ -162,7 +162,7 @@ def test_a_head_with_a_key_is_refused_too():
 
 def test_layers_that_ask_for_no_key_may_stay():
     net = policy_value_network(config(network=Quiet()), spaces(Dict({"a": SEEN})["a"], Discrete(2)))
-    assert net.value(net.init(jax.random.key(0)), jnp.ones((2, 3))).shape == (2,)
+    assert net.value(jax.jit(net.init)(jax.random.key(0)), jnp.ones((2, 3))).shape == (2,)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_environments_of_64_bits_are_learned_from(name):
     assert not [x for x in jax.tree.leaves((state.learner, state.counters, log)) if x.dtype == np.int64]
 
 
-@pytest.mark.parametrize("algo", [PPO, DQN, SAC], ids=lambda algo: algo.name)
+@pytest.mark.parametrize("algo", [PPO, DQN, pytest.param(SAC, marks=pytest.mark.thorough)], ids=lambda algo: algo.name)
 def test_64_bits_change_no_number(algo, tmp_path):
     found = []
     for x64 in (False, True):
