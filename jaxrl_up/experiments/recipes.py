@@ -8,6 +8,7 @@ A recipe is a TOML file. Those of `configs/<algorithm>/<name>.toml` come with th
     preset = "spinup"   # the fields to start from (default: the algorithm's defaults)
     seeds = 10          # how many it is measured with (default 10)
     bar = -220.0        # the IQM of returns it is held to (default: none)
+    note = "for a GPU"  # why it is not measured (default: none)
     wrappers = ["time_limit=100", "frame_stack=2"]  # of the environment, the first applied first (default: none)
 
     [parameters]        # of the environment
@@ -42,6 +43,7 @@ KEYS = {
     "preset": str,
     "seeds": int,
     "bar": float,
+    "note": str,
     "wrappers": tuple,
     "parameters": dict,
     "evaluation": dict,

@@ -12,7 +12,7 @@ from tiny import assert_equal
 from jaxrl_up import ALGORITHMS, make_config, run
 from jaxrl_up.algorithms import check_support
 from jaxrl_up.cli import UsageError, main, take_source
-from jaxrl_up.experiments import FOLDER, Expected, load_recipe, recipe_names, recipe_path, recipe_source
+from jaxrl_up.experiments import FOLDER, Expected, load_recipe, read_recipe, recipe_names, recipe_path, recipe_source
 from jaxrl_up.ops import Score
 from jaxrl_up.records import Source
 from jaxrl_up.training import num_updates
@@ -26,6 +26,7 @@ environment = "CartPole-v1"
 preset = "fitted_q"
 seeds = 3
 bar = 400
+note = "for those in a hurry"
 
 [parameters]
 gravity = 12.5
@@ -81,8 +82,11 @@ def test_every_recipe_loads_and_train_understands_it_so(name, tmp_path, monkeypa
 
 
 @EVERY
-def test_every_recipe_was_measured_as_it_is_now(name):
+def test_every_recipe_was_measured_as_it_is_now_or_says_why_not(name):
     recipe = load_recipe(name)
+    if "note" in read_recipe(name):  # and says why not
+        assert (recipe.expected, recipe.bar) == (None, None)
+        return
     assert recipe.expected is not None, f"run `python bench/scores.py configs/{name}.toml`, then bench/expected.py"
     report = json.loads((ROOT / "bench" / "results" / f"{name.replace('/', '-')}.json").read_text(encoding="utf-8"))
     assert recipe.expected.score[:3] == pytest.approx((report["iqm"], *report["interval"]), abs=6e-4)

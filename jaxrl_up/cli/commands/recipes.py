@@ -30,7 +30,8 @@ def main(arguments: list[str]) -> int:
         notes.add(envs.caution(recipe["environment"]))
         if found is None:
             seeds, steps = recipe.get("seeds", SEEDS), recipe_config(recipe).total_steps
-            rows.append((name, environment, f"{steps:,}", "not measured", "", str(seeds)))
+            why = f" ({recipe['note']})" if "note" in recipe else ""
+            rows.append((name, environment, f"{steps:,}", f"not measured{why}", "", str(seeds)))
         else:
             reached = (str(found.score), f"{found.worst:.1f}", str(found.seeds))
             rows.append((name, environment, f"{found.env_steps:,}", *reached))
