@@ -106,7 +106,9 @@ def _physics(name: str, fixed: tuple[tuple[str, Any], ...]) -> Physics:
             raise ValueError(f"{name} has no parameter {key!r}. {did_you_mean(key, {*accepted, *TRACED, 'max_steps'})}")
     try:
         with jax.ensure_compile_time_eval(), narrow(), quiet(), no_log():
-            return Physics(name, kind(**given))
+            environment = kind(**given)
+        with narrow():
+            return Physics(name, environment)
     except Exception as error:  # whatever its constructor says of its options
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{name} cannot be built with {shown(given)}: {reason}") from error
@@ -116,15 +118,16 @@ def _physics(name: str, fixed: tuple[tuple[str, Any], ...]) -> Physics:
 def _spec(name: str, limit: int, fixed: tuple[tuple[str, Any], ...]) -> Spec:
     """The Spec; cached, so that equal options share functions and with them the compiled program."""
     physics = _physics(name, fixed)
+    begin, advance = jax.jit(physics.reset), jax.jit(physics.step)  # traced once for each shape: brax takes long to be
 
     @narrow()
     def reset(params: Any, key: Key) -> Any:
-        simulator, obs = physics.reset(params, key)
+        simulator, obs = begin(params, key)
         return BraxState(simulator, jnp.int32(0)), obs
 
     @narrow()
     def step(params: Any, key: Key, state: BraxState, action: PyTree) -> Any:
-        simulator, obs, reward, terminated, info = physics.step(params, state.simulator, action)
+        simulator, obs, reward, terminated, info = advance(params, state.simulator, action)
         time = strong(state.time + 1, jnp.int32)
         return BraxState(simulator, time), obs, reward, terminated, time >= limit, info
 

@@ -25,7 +25,9 @@ class Physics:
 
     def __init__(self, name: str, environment: Any) -> None:
         self.name, self.environment = name, environment
-        sys = self.sys = _scaled(environment.sys) if environment.backend in MAXIMAL else environment.sys
+        with jax.ensure_compile_time_eval():
+            self.sys = _scaled(environment.sys) if environment.backend in MAXIMAL else environment.sys
+        sys = self.sys
         self.defaults = {"friction": 1.0, "gear": 1.0, "gravity": float(sys.gravity[2]), "mass": 1.0}
         self.counts = {"friction": sys.ngeom, "gear": sys.nu, "gravity": 0, "mass": sys.num_links()}
         self.num_actions = int(sys.act_size())
