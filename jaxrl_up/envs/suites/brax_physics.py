@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,10 +13,22 @@ import jax.numpy as jnp
 from jax.interpreters import partial_eval
 
 from jaxrl_up.envs.core import strong
+from jaxrl_up.envs.suites.dtypes import narrow
 from jaxrl_up.types import Array, Key
 
 Simulator = dict[str, Array]
 MAXIMAL = ("spring", "positional")  # backends that reckon with powers of masses, and have the masses in their state
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within, and in a function decorated with it, brax has what it reckons with, whatever the settings of JAX are.
+
+    Numbers have 32 bits, ranks and types are promoted, and nothing is warned of: it is not maintained, and says so.
+    """
+    with narrow(), jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class Physics:
