@@ -12,3 +12,4 @@ from jaxrl_up.envs.suites.registry import is_name as is_name
 from jaxrl_up.envs.suites.registry import listing as listing
 from jaxrl_up.envs.suites.registry import make as make
 from jaxrl_up.envs.suites.registry import names as names
+from jaxrl_up.envs.suites.restarting import restarting as restarting

@@ -24,6 +24,7 @@ from jaxrl_up.config import as_whole, shown
 from jaxrl_up.envs.core import Env, Spec, as_parameter, builder, did_you_mean, strong
 from jaxrl_up.envs.spaces import Box
 from jaxrl_up.envs.suites.brax_physics import Physics, undisturbed
+from jaxrl_up.envs.suites.restarting import restarting
 from jaxrl_up.types import Array, Key, PyTree
 
 LISTING = {  # name -> observations, actions, time limit
@@ -133,6 +134,7 @@ def _spec(name: str, limit: int, fixed: tuple[tuple[str, Any], ...]) -> Spec:
         name=name,
         reset=reset,
         step=step,
+        restart=restarting(reset, step),
         observation_space=Box(-np.inf, np.inf, physics.obs_shape, jnp.float32),
         action_space=Box(-1.0, 1.0, (physics.num_actions,), jnp.float32),
         max_steps=limit,

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.interpreters import partial_eval
 
 from jaxrl_up.envs.core import strong
@@ -43,7 +44,7 @@ class Physics:
         with jax.ensure_compile_time_eval():
             self.sys = _scaled(environment.sys) if environment.backend in MAXIMAL else environment.sys
         sys = self.sys
-        self.defaults = {"friction": 1.0, "gear": 1.0, "gravity": float(sys.gravity[2]), "mass": 1.0}
+        self.defaults = {"friction": 1.0, "gear": 1.0, "gravity": float(np.asarray(sys.gravity)[2]), "mass": 1.0}
         self.counts = {"friction": sys.ngeom, "gear": sys.nu, "gravity": 0, "mass": sys.num_links()}
         self.num_actions = int(sys.act_size())
         params = {key: jax.ShapeDtypeStruct((), jnp.float32) for key in self.defaults}
