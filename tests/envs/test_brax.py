@@ -43,6 +43,11 @@ def theirs(name, backend):
         return brax.envs.get_environment(name.partition("/")[2], backend=backend)
 
 
+def resetting_always(env):
+    """With resets that are compiled as those of `followed` are, so that numbers are equal to the last bit."""
+    return env.replace(spec=env.spec._replace(restart=None))
+
+
 def actions_of(env, length):
     return jax.vmap(env.action_space.sample)(jax.random.split(jax.random.key(1), length))
 
@@ -94,25 +99,22 @@ def followed(name, backend, limit, key, actions):
 def same_as_brax(name, backend, limit, length, tolerance=0.0):
     env, key = envs.make(name, backend=backend, max_steps=limit), jax.random.key(3)
     actions = actions_of(env, length)
-    every_step = env.replace(spec=env.spec._replace(restart=None))  # resets that are compiled as brax's below are
-    _, step = played(every_step, key, actions)
+    _, step = played(resetting_always(env), key, actions)
     expected = followed(name, backend, limit, key, actions)
     for ours, brax in zip((step.next_obs, step.reward, step.terminated, step.truncated), expected, strict=True):
         np.testing.assert_allclose(ours, brax, rtol=tolerance, atol=tolerance)
-    return step, played(env, key, actions)[1]
+    return step
 
 
 def test_steps_are_those_of_brax_over_ends_and_limits_and_every_episode_begins_elsewhere():
-    step, sparse = same_as_brax(*CHEAP, limit=6, length=60)
-    np.testing.assert_array_equal(sparse.terminated | sparse.truncated, step.terminated | step.truncated)
-    np.testing.assert_allclose(sparse.next_obs, step.next_obs, rtol=1e-4, atol=1e-5)
+    step = same_as_brax(*CHEAP, limit=6, length=60)
     assert step.terminated.sum() >= 3 and (step.truncated & ~step.terminated).sum() >= 3
     begins = np.asarray(step.obs)[np.asarray(step.terminated | step.truncated)]
     assert len(np.unique(begins, axis=0)) == len(begins) and np.abs(begins).max() < 0.02
 
 
 def test_parameters_are_traced_and_move_what_they_should():
-    env = envs.make(CHEAP[0], backend=CHEAP[1], max_steps=6)
+    env = resetting_always(envs.make(CHEAP[0], backend=CHEAP[1], max_steps=6))
     key, actions = jax.random.key(3), actions_of(env, 60)
     _, usual = played(env, key, actions)
     for parameter in ("gravity", "mass", "gear"):
@@ -140,8 +142,12 @@ def _shape(text):
     ("name", "backend"), [("brax/walker2d", "spring"), ("brax/swimmer", "generalized"), ("brax/reacher", "mjx")]
 )
 def test_a_thousand_steps_are_those_of_brax(name, backend):
-    step, _ = same_as_brax(name, backend, 1000, 1002, tolerance=5e-3)
+    step = same_as_brax(name, backend, 1000, 1002, tolerance=5e-3)
     assert step.terminated.any() or step.truncated[999]
+    env = envs.make(name, backend=backend)
+    _, sparse = played(env, jax.random.key(3), actions_of(env, 1002))
+    np.testing.assert_array_equal(sparse.terminated | sparse.truncated, step.terminated | step.truncated)
+    np.testing.assert_allclose(sparse.next_obs, step.next_obs, rtol=5e-3, atol=5e-3)
 
 
 @thorough
@@ -176,7 +182,7 @@ def test_ppo_starts(tmp_path):
         num_evals=1,
         progress=False,
     )
-    assert np.isfinite(result.curve.returns if hasattr(result, "curve") else result.log.returns).all()
+    assert np.isfinite(result.log.returns).all()
 
 
 def test_options_of_brax_are_static_and_equal_makes_share_a_spec():
