@@ -5,7 +5,8 @@
 Both sides get random actions for the same batch of environments. Ours is all of a rollout: actions, fresh resets, time
 limits, returns. Raw is the suite's own step in a loop and nothing else: no episode begins anew. The two sides take
 turns, in pairs; of each side the median over the pairs, and of their ratio (raw / ours in steps a second: what ours
-costs) the median, the least and the most. A further suite is a function as `brax` below, and rows in `ROWS`.
+costs) the median, the least and the most. On a
+machine that others use too, go by processor time. A further suite is a function as `brax` below, and rows in `ROWS`.
 """
 
 from __future__ import annotations
@@ -97,12 +98,12 @@ ROWS: dict[str, tuple[Callable[[str, int, dict[str, Any]], Sides], int, dict[str
 }
 
 
-def rate(side: Callable[[], int], seconds: float) -> float:
-    """Steps a second of calls that fill so many seconds."""
-    begun, steps = time.perf_counter(), 0
+def rate(side: Callable[[], int], seconds: float) -> tuple[float, float]:
+    """Steps a second, and a second of processor time, of calls that fill so many seconds."""
+    begun, begun_working, steps = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begun < seconds:
         steps += side()
-    return steps / (time.perf_counter() - begun)
+    return steps / (time.perf_counter() - begun), steps / (time.process_time() - begun_working)
 
 
 def measured(name: str, seconds: float, pairs: int) -> dict[str, Any]:
@@ -114,15 +115,16 @@ def measured(name: str, seconds: float, pairs: int) -> dict[str, Any]:
     for turn in range(pairs):
         order = sides._fields if turn % 2 else sides._fields[::-1]
         rates.append({side: rate(getattr(sides, side), seconds) for side in order})
-    ratios = [row["raw"] / row["ours"] for row in rates]
+    ratios = [[row["raw"][clock] / row["ours"][clock] for row in rates] for clock in range(2)]
     return {
         "batch": batch,
         **options,
         "seconds": seconds,
         "pairs": pairs,
-        "ours": round(statistics.median(row["ours"] for row in rates)),
-        "raw": round(statistics.median(row["raw"] for row in rates)),
-        "raw/ours": [round(x, 3) for x in (statistics.median(ratios), min(ratios), max(ratios))],
+        "ours": round(statistics.median(row["ours"][0] for row in rates)),
+        "raw": round(statistics.median(row["raw"][0] for row in rates)),
+        "raw/ours": [round(x, 3) for x in (statistics.median(ratios[0]), min(ratios[0]), max(ratios[0]))],
+        "raw/ours, processor": [round(x, 3) for x in (statistics.median(ratios[1]), min(ratios[1]), max(ratios[1]))],
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
         "jax": jax.__version__,
