@@ -37,6 +37,8 @@ LONGEST = 400  # lines of a file
 HEAVY = (
     "gymnax",
     "gymnasium",
+    "brax",
+    "mujoco",
     "seaborn",
     "scipy.stats",
     "distrax",

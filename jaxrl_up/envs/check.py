@@ -36,6 +36,7 @@ from jaxrl_up.types import Array, Key, PyTree
 
 LANES, RESETS = 4, 16
 MOST_STEPS = 5_000
+LEVEL = "xla_backend_optimization_level"  # what runs once is soonest done unoptimised: compiling is most of it
 UNTRACEABLE = (TypeError, IndexError, AttributeError, KeyError, jax.errors.UnexpectedTracerError)
 
 
@@ -253,7 +254,9 @@ def _check_play(env: Env, key: Key, num_steps: int | None) -> None:
         starts = {path: jax.vmap(leaf.contains)(parts(space, first[1])[path]) for path, leaf in leaves(space).items()}
         return first, (starts, jax.vmap(possible)(first[1])), jax.vmap(lane)(start, keys)
 
-    first, starts, played = _traced(name, "a vmapped scan of step", lambda: jax.jit(play)(env, key))
+    quick = {LEVEL: 0} if jax.default_backend() == "cpu" else {}
+    program = jax.jit(play, compiler_options=quick)
+    first, starts, played = _traced(name, "a vmapped scan of step", lambda: program(env, key))
     _check_resets(env, first)
     (good, terminated, truncated, reached), (starts_inside, starts_possible) = jax.tree.map(
         np.asarray, (played, starts)

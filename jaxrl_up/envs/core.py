@@ -118,7 +118,7 @@ def around(build: Callable[..., Spec]) -> Callable[..., Spec]:
             reached, next_obs, reward, terminated, truncated, info = stepping.step(params, step_key, state, action)
             resetting = build(spec._replace(reset=lambda params, key: begun[0]), *arguments)
             fresh = resetting.reset(params, reset_key)
-            state, obs = _where(terminated | truncated, fresh, (reached, next_obs))
+            state, obs = where(terminated | truncated, fresh, (reached, next_obs))
             return state, obs, next_obs, reward, terminated, truncated, info
 
         return outer._replace(restart=restart)
@@ -188,7 +188,7 @@ class Env:
         fresh_state, fresh_obs = fresh
         require_same_structure(fresh_state, reached, f"the state of {self.name}")
         require_same_structure(fresh_obs, next_obs, f"the observation of {self.name}")
-        state, obs = _where(terminated | truncated, (fresh_state, fresh_obs), (reached, next_obs))
+        state, obs = where(terminated | truncated, (fresh_state, fresh_obs), (reached, next_obs))
         return state, TimeStep(obs, next_obs, reward, terminated, truncated, info)
 
     def with_params(self, **params: Any) -> Env:
@@ -234,7 +234,8 @@ class Env:
         )
 
 
-def _where(done: Array, fresh: PyTree, here: PyTree) -> PyTree:
+def where(done: Array, fresh: PyTree, here: PyTree) -> PyTree:
+    """The leaves of `fresh` where `done`, else those of `here`."""
     return jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, here)
 
 

@@ -13,5 +13,6 @@ from jaxrl_up.envs.suites.registry import is_name as is_name
 from jaxrl_up.envs.suites.registry import listing as listing
 from jaxrl_up.envs.suites.registry import make as make
 from jaxrl_up.envs.suites.registry import names as names
+from jaxrl_up.envs.suites.restarting import restarting as restarting
 from jaxrl_up.envs.suites.slots import let_go as let_go
 from jaxrl_up.envs.suites.slots import orphaned as orphaned

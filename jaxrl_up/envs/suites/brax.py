@@ -12,7 +12,6 @@ import importlib
 import inspect
 import io
 import math
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -24,8 +23,8 @@ from jax.core import Tracer
 from jaxrl_up.config import as_whole, shown
 from jaxrl_up.envs.core import Env, Spec, as_parameter, builder, did_you_mean, strong
 from jaxrl_up.envs.spaces import Box
-from jaxrl_up.envs.suites.brax_physics import Physics
-from jaxrl_up.envs.suites.dtypes import narrow
+from jaxrl_up.envs.suites.brax_physics import Physics, undisturbed
+from jaxrl_up.envs.suites.restarting import restarting
 from jaxrl_up.types import Array, Key, PyTree
 
 LISTING = {  # name -> observations, actions, time limit
@@ -105,8 +104,10 @@ def _physics(name: str, fixed: tuple[tuple[str, Any], ...]) -> Physics:
         if key not in accepted:
             raise ValueError(f"{name} has no parameter {key!r}. {did_you_mean(key, {*accepted, *TRACED, 'max_steps'})}")
     try:
-        with jax.ensure_compile_time_eval(), narrow(), quiet(), no_log():
-            return Physics(name, kind(**given))
+        with jax.ensure_compile_time_eval(), undisturbed(), no_log():
+            environment = kind(**given)
+        with undisturbed():
+            return Physics(name, environment)
     except Exception as error:  # whatever its constructor says of its options
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{name} cannot be built with {shown(given)}: {reason}") from error
@@ -116,15 +117,16 @@ def _physics(name: str, fixed: tuple[tuple[str, Any], ...]) -> Physics:
 def _spec(name: str, limit: int, fixed: tuple[tuple[str, Any], ...]) -> Spec:
     """The Spec; cached, so that equal options share functions and with them the compiled program."""
     physics = _physics(name, fixed)
+    begin, advance = jax.jit(physics.reset), jax.jit(physics.step)  # traced once for each shape: brax takes long to be
 
-    @narrow()
+    @undisturbed()
     def reset(params: Any, key: Key) -> Any:
-        simulator, obs = physics.reset(params, key)
+        simulator, obs = begin(params, key)
         return BraxState(simulator, jnp.int32(0)), obs
 
-    @narrow()
+    @undisturbed()
     def step(params: Any, key: Key, state: BraxState, action: PyTree) -> Any:
-        simulator, obs, reward, terminated, info = physics.step(params, state.simulator, action)
+        simulator, obs, reward, terminated, info = advance(params, state.simulator, action)
         time = strong(state.time + 1, jnp.int32)
         return BraxState(simulator, time), obs, reward, terminated, time >= limit, info
 
@@ -132,6 +134,7 @@ def _spec(name: str, limit: int, fixed: tuple[tuple[str, Any], ...]) -> Spec:
         name=name,
         reset=reset,
         step=step,
+        restart=restarting(reset, step),
         observation_space=Box(-np.inf, np.inf, physics.obs_shape, jnp.float32),
         action_space=Box(-1.0, 1.0, (physics.num_actions,), jnp.float32),
         max_steps=limit,
@@ -142,7 +145,7 @@ def _spec(name: str, limit: int, fixed: tuple[tuple[str, Any], ...]) -> Spec:
 def library() -> Any:
     """`brax.envs`; raises ValueError, naming the extra, where it is not installed."""
     try:
-        with narrow(), quiet():
+        with undisturbed(), contextlib.redirect_stdout(io.StringIO()):  # MJX prints that it has no Warp
             envs, fluid = importlib.import_module("brax.envs"), importlib.import_module("brax.fluid")
         vars(fluid)["jp"] = _Numpy()
         return envs
@@ -160,14 +163,6 @@ class _Numpy:
 
     def clip(self, x: Array, a_min: float) -> Array:
         return jnp.maximum(x, a_min)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Within, nothing is said: MJX prints that Warp is missing, and brax warns that it is not maintained."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextlib.contextmanager

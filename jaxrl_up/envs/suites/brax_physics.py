@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.interpreters import partial_eval
 
 from jaxrl_up.envs.core import strong
+from jaxrl_up.envs.suites.dtypes import narrow
 from jaxrl_up.types import Array, Key
 
 Simulator = dict[str, Array]
 MAXIMAL = ("spring", "positional")  # backends that reckon with powers of masses, and have the masses in their state
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within, and in a function decorated with it, brax has what it reckons with, whatever the settings of JAX are.
+
+    Numbers have 32 bits, ranks and types are promoted, and nothing is warned of: it is not maintained, and says so.
+    """
+    with narrow(), jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class Physics:
@@ -25,8 +41,10 @@ class Physics:
 
     def __init__(self, name: str, environment: Any) -> None:
         self.name, self.environment = name, environment
-        sys = self.sys = _scaled(environment.sys) if environment.backend in MAXIMAL else environment.sys
-        self.defaults = {"friction": 1.0, "gear": 1.0, "gravity": float(sys.gravity[2]), "mass": 1.0}
+        with jax.ensure_compile_time_eval():
+            self.sys = _scaled(environment.sys) if environment.backend in MAXIMAL else environment.sys
+        sys = self.sys
+        self.defaults = {"friction": 1.0, "gear": 1.0, "gravity": float(np.asarray(sys.gravity)[2]), "mass": 1.0}
         self.counts = {"friction": sys.ngeom, "gear": sys.nu, "gravity": 0, "mass": sys.num_links()}
         self.num_actions = int(sys.act_size())
         params = {key: jax.ShapeDtypeStruct((), jnp.float32) for key in self.defaults}
