@@ -72,7 +72,7 @@ def test_a_mujoco_lane_alone_is_the_lane_among_three(name):
 
     def roll(key):
         def step(carry, key):
-            state, obs = carry
+            state, _ = carry
             action_key, step_key = jax.random.split(key)
             state, step = env.step(step_key, state, env.action_space.sample(action_key))
             return (state, step.obs), (step.next_obs, step.reward, state.simulator)
