@@ -11,7 +11,6 @@ from gymnasium import spaces
 
 from jaxrl_up import envs
 from jaxrl_up.envs import GUARD, HostError
-from jaxrl_up.envs.suites.slots import HOSTS
 from jaxrl_up.learning import play
 
 
@@ -56,7 +55,9 @@ class Made:
 
 
 def host_of(env):
-    return next(host for host in HOSTS.values() if host.name == env.name and host.limit == env.max_steps)
+    return next(
+        host for host in envs.suites.slots.HOSTS.values() if host.name == env.name and host.limit == env.max_steps
+    )
 
 
 def key(i=0):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from jaxrl_up.envs import GUARD, HostError
-from jaxrl_up.envs.host import host_call
+from jaxrl_up.envs import GUARD, HostError, host_call
 
 
 class Doubling:
