@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import sys
 
 import gymnasium
 import jax
@@ -157,6 +159,25 @@ def test_what_is_not_installed_names_the_extra(monkeypatch, missing, name):
     monkeypatch.setattr(importlib, "import_module", without)
     with pytest.raises(ValueError, match=r"pip install 'jaxrl-up\[atari\]'"):
         envs.make(f"gymnasium/{name}", max_steps=17)
+
+
+WITHOUT_MUJOCO = """
+import sys
+sys.modules["mujoco"] = None
+from jaxrl_up import envs
+print(envs.make("gymnasium/CartPole-v1").spec.tokens)
+try:
+    envs.make("gymnasium/Walker2d-v5")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_mujoco_is_needed_for_mujoco_only():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_MUJOCO], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first == "True"
+    assert second.startswith("gymnasium/Walker2d-v5 needs libraries that are not installed: pip install 'jaxrl-up[gym")
 
 
 # Atari
