@@ -27,13 +27,14 @@ class Counter(gymnasium.Env):
         super().reset(seed=seed)
         self.seeds.append(seed)
         self.first, self.time = self.np_random.random(), 0
+        self.end = self.length or int(self.np_random.integers(2, 9))
         return self._seen(), {}
 
     def step(self, action):
-        assert self.time is not None and self.time < self.length, "stepped beyond the end"
+        assert self.time is not None and self.time < self.end, "stepped beyond the end"
         self.actions.append(action)
         self.time += 1
-        over = self.time == self.length
+        over = self.time == self.end
         return self._seen(), 1.0, over and self.ends == "terminated", over and self.ends == "truncated", {"time": 1}
 
     def _seen(self):
@@ -143,7 +144,7 @@ def test_an_error_in_a_compiled_step_is_kept_for_who_waits():
 
 
 def test_evaluation_steps_no_simulator_beyond_the_end_and_frees_all():
-    made = Made()
+    made = Made(length=0)  # of its own for each episode
     env = envs.from_gymnasium(made, name="evaluation")
 
     def act(obs, memory, key):
@@ -157,10 +158,11 @@ def test_evaluation_steps_no_simulator_beyond_the_end_and_frees_all():
 
     for _ in range(3):
         episodes = GUARD.watch(lambda: lanes(jax.random.split(key(), 2), jnp.arange(2)))
-        assert (episodes.lengths == 5).all() and episodes.finished.all() and (episodes.returns == 5).all()
-    capped = jax.jit(lambda key: play(env, act, key, 4, 2))
+        assert episodes.finished.all() and (episodes.returns == episodes.lengths).all()
+        assert len(set(episodes.lengths.ravel().tolist())) > 1
+    capped = jax.jit(lambda key: play(env, act, key, 4, 1))
     episodes = GUARD.watch(lambda: capped(key()))
-    assert (episodes.lengths == 2).all() and not episodes.finished.any()
+    assert (episodes.lengths == 1).all() and not episodes.finished.any()
     host = host_of(env)
     assert (len(host.live), len(host.over), host.made) == (0, 0, 8)
     assert len(made.made) == 9
