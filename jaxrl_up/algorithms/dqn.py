@@ -7,6 +7,9 @@ steps, or with `tau` < 1 a part of the way (Polyak averaging). Switches: `double
 `dueling` (Wang et al. 2016, eq. 9), n-step returns (`n_step`), which stop at the end of an episode, and prioritised
 replay (`prioritized`, Schaul et al. 2016, algorithm 1).
 
+Preset `atari`: the numbers of the paper, for images of 84 pixels a side in a stack of four, with Adam as Hessel et al.
+(2018) have it.
+
 Deviations: Adam with a step size of 5e-4, where the paper has RMSProp with 2.5e-4; a squared loss, where the paper
 clips the error to [-1, 1], as `loss="huber"` does; batches of 128 and not 32; a replay of 10,000 transitions and not
 1,000,000, learned from after 1,000 steps and not 50,000; a gradient step for every 8 environment steps, one of each of
@@ -41,7 +44,25 @@ class Config(q_learning.Fields):
     """of the temporal-difference error; huber is linear beyond 1"""
 
 
-PRESETS = {"fitted_q": {"target_every": 1, "tau": 1.0, "loss": "squared"}}  # the target network is the online one
+ATARI = {
+    "total_steps": 50_000_000,
+    "num_envs": 1,
+    "train_every": 4,
+    "batch_size": 32,
+    "buffer_size": 1_000_000,
+    "learning_starts": 50_000,
+    "target_every": 10_000,
+    "hidden": (512,),
+    "loss": "huber",
+    "learning_rate": 6.25e-5,
+    "adam_epsilon": 1.5e-4,
+    "epsilon_end": 0.1,
+    "exploration_fraction": 0.02,
+}
+PRESETS = {
+    "fitted_q": {"target_every": 1, "tau": 1.0, "loss": "squared"},  # the target network is the online one
+    "atari": ATARI,
+}
 
 
 def network(config: Config, env: Env) -> networks.QFunction:

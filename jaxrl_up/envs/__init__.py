@@ -19,6 +19,7 @@ from jaxrl_up.envs.core import as_parameter as as_parameter
 from jaxrl_up.envs.from_functions import from_functions as from_functions
 from jaxrl_up.envs.host import GUARD as GUARD
 from jaxrl_up.envs.host import HostError as HostError
+from jaxrl_up.envs.host import host_call as host_call
 from jaxrl_up.envs.look import Look as Look
 from jaxrl_up.envs.look import Shapes as Shapes
 from jaxrl_up.envs.simulator import Model as Model

@@ -102,7 +102,8 @@ class Copies:
     """A function that makes copies of an environment."""
 
     def __init__(self, environment: Any) -> None:
-        self.environment, self.spec = None, copy.deepcopy(environment.spec) if environment.spec is not None else None
+        self.environment, self.spec = None, copy.deepcopy(environment.spec)
+        self.max_steps = None if self.spec is None else self.spec.max_episode_steps
         try:
             if self.spec is not None and _layers(self()) == _layers(environment):
                 return
@@ -155,6 +156,8 @@ def _registered(name: str, max_steps: int | None, options: tuple[tuple[str, Any]
 @builder
 def _made(name: str | None, function: Callable[[], Any], max_steps: int | None, workers: int | None) -> Spec:
     recipe = "made", function
+    if max_steps is None and isinstance(function, Copies):
+        max_steps = function.max_steps
     return _spec(name, recipe, f"from_gymnasium: {_called(function)} does not make one", max_steps, workers, ())
 
 

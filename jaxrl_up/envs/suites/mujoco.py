@@ -34,10 +34,9 @@ class MujocoState(NamedTuple):
 
 def is_pure(env: Any) -> bool:
     """Whether an environment is one of gymnasium's own on MuJoCo, which keep nothing that steps read but `data`."""
-    from gymnasium.envs.mujoco import MujocoEnv
-
     kind = type(env)
-    return isinstance(env, MujocoEnv) and kind.__module__.startswith("gymnasium.envs.mujoco.")
+    own = kind.__module__.startswith("gymnasium.envs.mujoco.")  # which needs no import of what may not be installed
+    return own and any(base.__name__ == "MujocoEnv" for base in kind.__mro__)
 
 
 class Mujoco:

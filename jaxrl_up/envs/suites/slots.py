@@ -239,7 +239,10 @@ def orphaned(state: PyTree) -> PyTree:
     """A tree whose tokens stand for no simulator any more: where they are stepped on, new episodes begin."""
 
     def orphan(x: Any) -> Any:
-        return x._replace(token=x.token * np.array([0, 0, 1, 1], np.uint32)) if _is_slot(x) else x
+        if not _is_slot(x):
+            return x
+        kept = np.broadcast_to(np.array([0, 0, 1, 1], np.uint32), x.token.shape)
+        return x._replace(token=x.token * kept)  # where it is, on the host or on devices
 
     return jax.tree.map(orphan, state, is_leaf=_is_slot)
 

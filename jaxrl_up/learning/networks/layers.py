@@ -118,7 +118,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", init["kernel_init"], (self.size, self.size, channels, self.features), jnp.float32)
         bias = self.param("bias", init["bias_init"], (self.features,), jnp.float32)
         slices = self.lowering == "slices" or (
-            self.lowering == "auto" and jax.default_backend() == "cpu" and self.size <= 4
+            self.lowering == "auto" and jax.default_backend() == "cpu" and self.size <= 8
         )
         convolve = _convolve_slices if slices else _convolve
         y = convolve(x, kernel, self.stride)
