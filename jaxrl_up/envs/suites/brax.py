@@ -22,6 +22,7 @@ from jax.core import Tracer
 
 from jaxrl_up.config import as_whole, shown
 from jaxrl_up.envs.core import Env, Spec, as_parameter, builder, did_you_mean, strong
+from jaxrl_up.envs.look import Look
 from jaxrl_up.envs.spaces import Box
 from jaxrl_up.envs.suites.brax_physics import Physics, undisturbed
 from jaxrl_up.envs.suites.restarting import restarting
@@ -139,6 +140,7 @@ def _spec(name: str, limit: int, fixed: tuple[tuple[str, Any], ...]) -> Spec:
         action_space=Box(-1.0, 1.0, (physics.num_actions,), jnp.float32),
         max_steps=limit,
         fixed=fixed,
+        look=Look(physics.shapes_of, float(physics.environment.dt)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from jax.interpreters import partial_eval
 
 from jaxrl_up.envs.core import strong
+from jaxrl_up.envs.look import Shapes, capsules
 from jaxrl_up.envs.suites.dtypes import narrow
 from jaxrl_up.types import Array, Key
 
@@ -80,6 +82,16 @@ class Physics:
         info = {key: strong(value, jnp.float32) for key, value in after.metrics.items()}
         obs, reward = strong(after.obs, jnp.float32), strong(after.reward, jnp.float32)
         return self._keep(after.pipeline_state), obs, reward, strong(after.done, bool), info
+
+    def shapes_of(self, params: Any, state: Any) -> Shapes:
+        """What a state, on the host, looks like: the geometries of the model at its coordinates."""
+        mujoco: Any = importlib.import_module("mujoco")
+        model = self.sys.mj_model
+        data = mujoco.MjData(model)
+        data.qpos[:] = state.simulator["q"]
+        mujoco.mj_kinematics(model, data)
+        rotation = data.geom_xmat.reshape(-1, 3, 3)
+        return capsules(model.geom_type, model.geom_size, data.geom_xpos, rotation, model.geom_bodyid)
 
     def _in(self, params: Any) -> Any:
         """The environment, its physics as the parameters say."""

@@ -133,11 +133,11 @@ class Mujoco:
         with self.shown(state) as env:
             model, data = env.model, env.data
             return capsules(
-                model.geom_type.copy(),
-                model.geom_size.copy(),
-                data.geom_xpos.copy(),
-                data.geom_xmat.reshape(-1, 3, 3).copy(),
-                model.geom_bodyid.copy(),
+                model.geom_type,
+                model.geom_size,
+                data.geom_xpos,
+                data.geom_xmat.reshape(-1, 3, 3),
+                model.geom_bodyid,
             )
 
     def frame(self, params: PyTree, state: MujocoState) -> np.ndarray:
