@@ -46,6 +46,7 @@ GRIDS, CONTROL, PREDICTION = (f"tabular/{name}.py" for name in ("grids", "contro
 GRADIENTS, SOFT, DYNA = (f"tabular/{name}.py" for name in ("policy_gradients", "soft_values", "dyna"))
 EXACT, STATES = "tabular/test_dynamic_programming.py", "tabular/test_finite_mdp.py"
 SCORES = "tabular/test_exact_policy_gradients.py"
+MUJOCO, GYMNASIUM = "envs/suites/mujoco.py", "envs/test_gymnasium.py"
 RANDOMIZE, DRAWN = "envs/wrappers/randomize.py", "envs/test_randomize.py"
 ELSEWHERE = "training/test_evaluation_env.py"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
@@ -680,6 +681,49 @@ MUTATIONS = (
         "return run.played_env",
         "return nominal(run.env)",
         "cli/test_evaluation_env_options.py::test_evaluate_plays_what_evaluations_played",
+    ),
+    # simulators
+    mutation(
+        "MuJoCo forgets what its solver starts from",
+        MUJOCO,
+        "self.signature = int(mujoco.mjtState.mjSTATE_INTEGRATION)",
+        "self.signature = int(mujoco.mjtState.mjSTATE_PHYSICS)",
+        f"{GYMNASIUM}::test_a_mujoco_lane_alone_is_the_lane_among_three",
+    ),
+    mutation(
+        "positions that rewards compare with are not kept",
+        MUJOCO,
+        "        data.xpos.ravel()[:] = row[self.size : bodies]\n        data.xipos.ravel()[:] = row[bodies:]\n",
+        "",
+        f"{GYMNASIUM}::test_a_mujoco_lane_alone_is_the_lane_among_three",
+    ),
+    mutation(
+        "an episode that the time limit ends is not begun anew",
+        MUJOCO,
+        "over = terminated[row] or (self.limit is not None and time[row] + 1 >= self.limit)",
+        "over = terminated[row]",
+        f"{GYMNASIUM}::test_mujoco_steps_as_gymnasium_does",
+    ),
+    mutation(
+        "the successor is what the next episode begins with",
+        MUJOCO,
+        "return reached, first, next_obs, reward, terminated, limit, named(info)",
+        "return reached, first, first, reward, terminated, limit, named(info)",
+        f"{GYMNASIUM}::test_mujoco_steps_as_gymnasium_does",
+    ),
+    mutation(
+        "a batch of calls is in another order",
+        "envs/host.py",
+        "return [x.reshape(size, -1, *x.shape[1:]) for x in out], [0] * len(out)",
+        "return [x.reshape(-1, size, *x.shape[1:]).swapaxes(0, 1) for x in out], [0] * len(out)",
+        "envs/test_host.py::test_a_batch_is_one_call_with_all_its_axes_in_one",
+    ),
+    mutation(
+        "a wrapper around a restart is not reset",
+        "envs/core.py",
+        "            state, obs = where(terminated | truncated, fresh, (reached, next_obs))\n",
+        "            state, obs = reached, where(terminated | truncated, fresh[1], next_obs)\n",
+        "envs/test_restart.py::test_what_a_wrapper_keeps_begins_anew",
     ),
 )
 

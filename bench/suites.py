@@ -5,8 +5,8 @@
 Both sides get random actions for the same batch of environments. Ours is all of a rollout: actions, fresh resets, time
 limits, returns. Raw is the suite's own step in a loop and nothing else: no episode begins anew. The two sides take
 turns, in pairs; of each side the median over the pairs, and of their ratio (raw / ours in steps a second: what ours
-costs) the median, the least and the most. On a
-machine that others use too, go by processor time. A further suite is a function as `brax` below, and rows in `ROWS`.
+costs) the median, the least and the most. On a machine that others use too, go by processor time. gymnasium's are
+stepped in Python on both sides, `x N` of them. A further suite is a function as `brax` below, and rows in `ROWS`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def compiled(program: Callable[..., Any], carry: Any, batch: int) -> Callable[[]
 
 def ours(name: str, batch: int, options: dict[str, Any]) -> Callable[[], int]:
     """An environment of `envs.make` under random actions."""
-    env = envs.make(name, **options)
+    env = envs.make(name.partition(" ")[0], **options)
 
     def act(obs: Any, memory: Any, key: Any) -> Any:
         return jax.vmap(env.action_space.sample)(jax.random.split(key, batch)), memory, ()
@@ -91,10 +91,38 @@ def brax(name: str, batch: int, options: dict[str, Any]) -> Sides:
         return Sides(play, compiled(program, first, batch))
 
 
+def gymnasium(name: str, batch: int, options: dict[str, Any]) -> Sides:
+    """gymnasium's own environments, one after another in Python, each begun anew where an episode ends."""
+    play = ours(name, batch, options)
+    import gymnasium
+    import numpy as np
+
+    raw = [gymnasium.make(name.partition("/")[2].partition(" ")[0], **options) for _ in range(batch)]
+    for place, env in enumerate(raw):
+        env.reset(seed=place)
+    draw, space = np.random.default_rng(0), raw[0].action_space
+    assert isinstance(space, gymnasium.spaces.Box)
+
+    def call() -> int:
+        actions = draw.uniform(space.low, space.high, (LENGTH, batch, *space.shape)).astype(np.float32)
+        for step in actions:
+            for env, action in zip(raw, step, strict=True):
+                _, _, terminated, truncated, _ = env.step(action)
+                if terminated or truncated:
+                    env.reset()
+        return LENGTH * batch
+
+    return Sides(play, call)
+
+
 ROWS: dict[str, tuple[Callable[[str, int, dict[str, Any]], Sides], int, dict[str, Any]]] = {
     "brax/walker2d": (brax, 256, {"backend": "spring"}),
     "brax/hopper": (brax, 256, {"backend": "spring"}),
     "brax/inverted_pendulum": (brax, 256, {"backend": "generalized"}),
+    "gymnasium/Walker2d-v5 x 1": (gymnasium, 1, {}),
+    "gymnasium/Walker2d-v5 x 8": (gymnasium, 8, {}),
+    "gymnasium/Walker2d-v5 x 64": (gymnasium, 64, {}),
+    "gymnasium/HalfCheetah-v5 x 8": (gymnasium, 8, {}),
 }
 
 

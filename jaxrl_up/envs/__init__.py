@@ -64,6 +64,7 @@ from jaxrl_up.envs.suites import from_gymnax as from_gymnax
 from jaxrl_up.envs.suites import gymnax_mends as gymnax_mends
 from jaxrl_up.envs.suites import is_name as is_name
 from jaxrl_up.envs.suites import let_go as let_go
+from jaxrl_up.envs.suites import libraries as libraries
 from jaxrl_up.envs.suites import listing as listing
 from jaxrl_up.envs.suites import make as make
 from jaxrl_up.envs.suites import names as names

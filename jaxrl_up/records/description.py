@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from jaxrl_up._version import __version__
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, libraries
 from jaxrl_up.types import Algorithm, PyTree
 
 EVALUATED = "evaluation_environment"  # the table of an environment to evaluate in, where that is another
@@ -32,7 +32,7 @@ def describe(
         "config": {name: getattr(config, name) for name in config.__dataclass_fields__},
         **describe_environment(env),
         **evaluated,
-        "versions": versions(),
+        "versions": versions(env, *([] if evaluation_env is None else [evaluation_env])),
         "code": {"commit": commit()},
         "device": {
             "kind": jax.devices()[0].device_kind,
@@ -57,10 +57,11 @@ def describe_environment(env: Env) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the numbers of a run depend on."""
-    names = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
-    found = {name: metadata.version(name) for name in names}
+def versions(*envs: Env) -> dict[str, str]:
+    """Versions of what the numbers of a run in these environments depend on, as far as it is installed."""
+    names = ["jax", "jaxlib", "flax", "optax", "gymnax", "numpy", *(name for env in envs for name in libraries(env))]
+    installed = {name: next(iter(metadata.distributions(name=name)), None) for name in names}
+    found = {name: one.version for name, one in installed.items() if one is not None}
     return {"jaxrl_up": __version__, "python": platform.python_version(), **found}
 
 

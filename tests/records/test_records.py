@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, STEPS, at, make_env, make_log, make_result
 
-from jaxrl_up import PPO
+from jaxrl_up import PPO, envs
 from jaxrl_up.analysis import gather
 from jaxrl_up.experiments import draw
 from jaxrl_up.records import (
@@ -113,6 +113,14 @@ def test_config_reads_back(directory):
     assert config["device"]["count"] >= 1
     back = {k: None if v == "none" else tuple(v) if isinstance(v, list) else v for k, v in config["config"].items()}
     assert PPO.Config(**back) == CONFIG
+
+
+def test_versions_of_a_simulator_are_noted_where_it_is_used():
+    pytest.importorskip("mujoco")
+    walker, cartpole = envs.make("gymnasium/Walker2d-v5"), envs.make("CartPole-v1")
+    plain, noted = (set(describe(PPO, env, CONFIG, [0])["versions"]) for env in (cartpole, walker))
+    assert {"gymnasium", "mujoco"} <= noted and not {"gymnasium", "mujoco", "brax"} & plain
+    assert "mujoco" in describe(PPO, cartpole, CONFIG, [0], evaluation_env=walker)["versions"]
 
 
 def test_every_kind_of_value_reads_back():

@@ -10,6 +10,7 @@ from jaxrl_up.envs.suites.gymnax import from_gymnax as from_gymnax
 from jaxrl_up.envs.suites.gymnax_mends import caution as caution
 from jaxrl_up.envs.suites.registry import find as find
 from jaxrl_up.envs.suites.registry import is_name as is_name
+from jaxrl_up.envs.suites.registry import libraries as libraries
 from jaxrl_up.envs.suites.registry import listing as listing
 from jaxrl_up.envs.suites.registry import make as make
 from jaxrl_up.envs.suites.registry import names as names

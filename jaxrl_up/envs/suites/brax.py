@@ -12,7 +12,6 @@ import importlib
 import inspect
 import io
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +24,7 @@ from jaxrl_up.envs.core import Env, Spec, as_parameter, builder, did_you_mean, s
 from jaxrl_up.envs.look import Look
 from jaxrl_up.envs.spaces import Box
 from jaxrl_up.envs.suites.brax_physics import Physics, undisturbed
+from jaxrl_up.envs.suites.mujoco import no_log
 from jaxrl_up.envs.suites.restarting import restarting
 from jaxrl_up.types import Array, Key, PyTree
 
@@ -165,15 +165,3 @@ class _Numpy:
 
     def clip(self, x: Array, a_min: float) -> Array:
         return jnp.maximum(x, a_min)
-
-
-@contextlib.contextmanager
-def no_log() -> Iterator[None]:
-    """Within, MuJoCo, reading a model, writes no warnings to the screen and to a file where it happens to be run."""
-    mujoco: Any = importlib.import_module("mujoco")
-    before = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(lambda message: None)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(before)

@@ -167,7 +167,8 @@ def _spec(
     """The Spec of simulators that a recipe of `stepping` makes."""
 
     def build() -> Any:
-        return stepping.build(recipe)
+        with mujoco.no_log():
+            return stepping.build(recipe)
 
     try:
         env = build()

@@ -39,6 +39,22 @@ def is_pure(env: Any) -> bool:
     return own and any(base.__name__ == "MujocoEnv" for base in kind.__mro__)
 
 
+@contextmanager
+def no_log() -> Iterator[None]:
+    """Within, MuJoCo, where it is there, writes no warnings of models to the screen and to a file where it is run."""
+    try:
+        mujoco: Any = importlib.import_module("mujoco")
+    except ImportError:
+        yield
+        return
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
 class Mujoco:
     """Simulators of one environment, built as they are needed: a thread takes one for as long as a call lasts."""
 

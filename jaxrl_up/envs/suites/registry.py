@@ -43,11 +43,12 @@ class Suite(NamedTuple):
 
     make: Callable[[str, int | None, dict[str, Any]], Env]  # of the whole name, the time limit and the options
     listing: Mapping[str, tuple[str, str, int | None]]  # whole name -> observations, actions, time limit
+    libraries: tuple[str, ...]  # what the numbers of its environments depend on, as pip names it
 
 
 SUITES = {
-    "brax": Suite(brax.make, brax.LISTING),
-    "gymnasium": Suite(gymnasium.make, gymnasium.LISTING),
+    "brax": Suite(brax.make, brax.LISTING, ("brax", "mujoco", "mujoco-mjx")),
+    "gymnasium": Suite(gymnasium.make, gymnasium.LISTING, ("gymnasium", "mujoco", "ale-py")),
 }
 
 
@@ -92,6 +93,12 @@ def listing() -> dict[str, tuple[str, str, int | None]]:
     Suites may have more: any id that gymnasium knows can be made.
     """
     return ENVIRONMENTS | {name: row for suite in SUITES.values() for name, row in suite.listing.items()}
+
+
+def libraries(env: Env) -> tuple[str, ...]:
+    """The libraries that the numbers of an environment depend on beside those of all, as pip names them."""
+    suite = env.name.partition("/")[0] if "/" in env.name else "gymnasium" if env.spec.host else ""
+    return SUITES[suite].libraries if suite in SUITES else ()
 
 
 def find(env: Env | str) -> Env:
