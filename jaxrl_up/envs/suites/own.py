@@ -60,8 +60,13 @@ def _named(name: str, changed: int, static: tuple[tuple[str, Any], ...]) -> Env:
 
 @builder
 def _renamed(spec: Spec, name: str, static: tuple[tuple[str, Any], ...]) -> Spec:
-    """A Spec under the name that `make` finds it by, which notes what it was built with."""
-    return spec._replace(name=name, fixed=(*spec.fixed, *(item for item in static if item[0] not in dict(spec.fixed))))
+    """A Spec under the name that `make` finds it by, which notes what it was built with.
+
+    The wrappers within go with the name, and the time limit is noted by itself.
+    """
+    known = {"max_steps", *dict(spec.fixed)}
+    noted = tuple(item for item in static if item[0] not in known)
+    return spec._replace(name=name, wrappers=(), fixed=(*spec.fixed, *noted))
 
 
 def _found(name: str) -> Any:

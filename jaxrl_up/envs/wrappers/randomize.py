@@ -94,7 +94,15 @@ def randomized(env: Env) -> frozenset[str]:
 
 def _names(spec: Spec) -> frozenset[str]:
     texts = [text[len(NAME) + 1 : -1] for text in spec.wrappers if text.startswith(f"{NAME}(")]
-    return frozenset(piece.rpartition("=")[0] for text in texts for piece in text.split(", "))
+    own = frozenset(piece.rpartition("=")[0] for text in texts for piece in text.split(", "))
+    within = _within(spec)
+    return own if within is None else own | _names(within)
+
+
+def _within(spec: Spec) -> Spec | None:
+    """The Spec that one was built around."""
+    first = spec.origin.arguments[0] if spec.origin is not None and spec.origin.arguments else None
+    return first if isinstance(first, Spec) else None
 
 
 def nominal(env: Env) -> Env:
@@ -110,9 +118,8 @@ def nominal(env: Env) -> Env:
 def _nominal(spec: Spec) -> Spec:
     if not _names(spec):
         return spec
-    origin = spec.origin
-    within = origin.arguments[0] if origin is not None and origin.arguments else None
-    if origin is None or not isinstance(within, Spec) or origin.build(*origin.arguments) != spec:
+    origin, within = spec.origin, _within(spec)
+    if origin is None or within is None or origin.build(*origin.arguments) != spec:
         raise ValueError(
             f"{spec.name} is randomised and its Spec was then changed by hand, so it cannot be built with its nominal "
             "parameters: randomize last, or say what to evaluate in, as evaluation_env."
