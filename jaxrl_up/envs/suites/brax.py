@@ -140,7 +140,7 @@ def _spec(name: str, limit: int, fixed: tuple[tuple[str, Any], ...]) -> Spec:
         action_space=Box(-1.0, 1.0, (physics.num_actions,), jnp.float32),
         max_steps=limit,
         fixed=fixed,
-        look=Look(physics.shapes_of, float(physics.environment.dt)),
+        look=Look(physics.shapes_of, physics.step_seconds),
     )
 
 

@@ -45,6 +45,7 @@ class Physics:
         self.name, self.environment = name, environment
         with jax.ensure_compile_time_eval():
             self.sys = _scaled(environment.sys) if environment.backend in MAXIMAL else environment.sys
+            self.step_seconds = float(environment.dt)
         sys = self.sys
         self.defaults = {"friction": 1.0, "gear": 1.0, "gravity": float(np.asarray(sys.gravity)[2]), "mass": 1.0}
         self.counts = {"friction": sys.ngeom, "gear": sys.nu, "gravity": 0, "mass": sys.num_links()}
