@@ -114,10 +114,10 @@ def around(build: Callable[..., Spec]) -> Callable[..., Spec]:
                 return state, *rest
 
             step_key, reset_key = jax.random.split(key)
-            stepping = build(spec._replace(step=step_within), *arguments)
-            reached, next_obs, reward, terminated, truncated, info = stepping.step(params, step_key, state, action)
-            resetting = build(spec._replace(reset=lambda params, key: begun[0]), *arguments)
-            fresh = resetting.reset(params, reset_key)
+            as_step = build(spec._replace(step=step_within), *arguments).step
+            reached, next_obs, reward, terminated, truncated, info = as_step(params, step_key, state, action)
+            as_reset = build(spec._replace(reset=lambda params, key: begun[0]), *arguments).reset
+            fresh = as_reset(params, reset_key)
             state, obs = where(terminated | truncated, fresh, (reached, next_obs))
             return state, obs, next_obs, reward, terminated, truncated, info
 
@@ -185,10 +185,9 @@ class Env:
         """
         action = as_action(self.spec.action_space, action)
         reached, next_obs, reward, terminated, truncated, info = self.spec.step(self.params, as_key(key), state, action)
-        fresh_state, fresh_obs = fresh
-        require_same_structure(fresh_state, reached, f"the state of {self.name}")
-        require_same_structure(fresh_obs, next_obs, f"the observation of {self.name}")
-        state, obs = where(terminated | truncated, (fresh_state, fresh_obs), (reached, next_obs))
+        require_same_structure(fresh[0], reached, f"the state of {self.name}")
+        require_same_structure(fresh[1], next_obs, f"the observation of {self.name}")
+        state, obs = where(terminated | truncated, fresh, (reached, next_obs))
         return state, TimeStep(obs, next_obs, reward, terminated, truncated, info)
 
     def with_params(self, **params: Any) -> Env:

@@ -32,7 +32,7 @@ def describe(
         "config": {name: getattr(config, name) for name in config.__dataclass_fields__},
         **describe_environment(env),
         **evaluated,
-        "versions": versions(env, *([] if evaluation_env is None else [evaluation_env])),
+        "versions": versions(env, evaluation_env),
         "code": {"commit": commit()},
         "device": {
             "kind": jax.devices()[0].device_kind,
@@ -57,9 +57,10 @@ def describe_environment(env: Env) -> dict[str, Any]:
     }
 
 
-def versions(*envs: Env) -> dict[str, str]:
+def versions(env: Env, evaluation_env: Env | None) -> dict[str, str]:
     """Versions of what the numbers of a run in these environments depend on, as far as it is installed."""
-    names = ["jax", "jaxlib", "flax", "optax", "gymnax", "numpy", *(name for env in envs for name in libraries(env))]
+    suites = (*libraries(env), *(libraries(evaluation_env) if evaluation_env is not None else ()))
+    names = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy", *suites)
     installed = {name: next(iter(metadata.distributions(name=name)), None) for name in names}
     found = {name: one.version for name, one in installed.items() if one is not None}
     return {"jaxrl_up": __version__, "python": platform.python_version(), **found}

@@ -137,7 +137,7 @@ def _read_snapshot(run: RunSpec, place: Path) -> tuple[Snapshot, list[str]]:
     if kind not in (None, jax.devices()[0].device_kind):
         doubts.append(f"the run was on {kind} and goes on with {jax.devices()[0].device_kind}")
     then = run.tables.get("versions", {})
-    for name, version in versions(run.env, *([] if run.evaluation_env is None else [run.evaluation_env])).items():
+    for name, version in versions(run.env, run.evaluation_env).items():
         if then.get(name, version) != version:
             doubts.append(f"the run was begun with {name} {then[name]} and goes on with {version}")
     doubts = [f"{doubt}: equal up to rounding, not bit for bit" for doubt in doubts]

@@ -1,7 +1,6 @@
 """A planner through everything that carries one: what it earns, what it cannot know, its memory, runs, pictures."""
 
 import pickle
-import signal
 from functools import partial
 from typing import NamedTuple
 
@@ -10,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from shooting import SHOOTING, Config
+from stopping import stop_after
 from tiny import assert_close, assert_equal, to_host
 
 from jaxrl_up import envs, evaluate, evaluate_episodes, load_policies, load_run, resume, run
 from jaxrl_up.analysis import draw_episode, record_episode, write_gif
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, from_functions, simulate
-from jaxrl_up.experiments import Reporter
 from jaxrl_up.learning import fresh_start, memory_of, planning, play
 from jaxrl_up.training import advance, begin
 from jaxrl_up.types import Algorithm
@@ -192,19 +191,6 @@ def test_what_it_acts_by_stays_as_it_is():
 
 
 # -- runs
-
-
-def stop_after(patch, evaluations):
-    """Raise a signal once so many evaluations were shown."""
-    shown, evaluated = [], Reporter.evaluated
-
-    def count(self, log, seconds):
-        evaluated(self, log, seconds)
-        shown.append(log)
-        if len(shown) == evaluations:
-            signal.raise_signal(signal.SIGTERM)
-
-    patch.setattr(Reporter, "evaluated", count)
 
 
 @pytest.fixture(scope="module")

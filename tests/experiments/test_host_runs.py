@@ -1,19 +1,18 @@
 """Runs whose environments step on the host: errors, NaN, resuming, two devices."""
 
 import shutil
-import signal
 
 import gymnasium
 import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stopping import stop_after
 from tiny import assert_equal, tiny
 
 from jaxrl_up import A2C, DQN, Evaluation, envs, evaluate, resume, run, sweep, train
 from jaxrl_up.cli import main
 from jaxrl_up.envs import GUARD, HostError
-from jaxrl_up.experiments import Reporter
 
 SETTINGS = {"num_evals": 4, "num_episodes": 2, "max_eval_steps": 6, "progress": False}
 CONFIG = tiny(A2C)  # 4 updates of 16 steps
@@ -60,18 +59,6 @@ def walk():
 
 def pendulum():
     return envs.make("gymnasium/InvertedPendulum-v5", max_steps=9)
-
-
-def stop_after(patch, evaluations):
-    shown, evaluated = [], Reporter.evaluated
-
-    def count(self, log, seconds):
-        evaluated(self, log, seconds)
-        shown.append(log)
-        if len(shown) == evaluations:
-            signal.raise_signal(signal.SIGTERM)
-
-    patch.setattr(Reporter, "evaluated", count)
 
 
 def test_two_devices_give_what_each_seed_gives_alone(cpus):

@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stopping import stop_after
 from tiny import assert_equal, breaking, cartpole, clock, tiny
 
 from jaxrl_up import A2C, DQN, Evaluation, envs, load_policies, load_run, resume, run
 from jaxrl_up.analysis import gather, write_report
 from jaxrl_up.cli import main
 from jaxrl_up.config import canonical
-from jaxrl_up.experiments import STOPS, Reporter, to_devices
+from jaxrl_up.experiments import STOPS, to_devices
 from jaxrl_up.records import alone, describe_environment, environment_options, load_snapshot, to_toml
 from jaxrl_up.training import advance_lanes, lane_mesh
 
@@ -32,19 +33,6 @@ class Torso(nn.Module):
     @nn.compact
     def __call__(self, x):
         return nn.tanh(nn.Dense(self.width)(x))
-
-
-def stop_after(patch, evaluations, number=signal.SIGTERM):
-    """Raise a signal once so many evaluations were shown."""
-    shown, evaluated = [], Reporter.evaluated
-
-    def count(self, log, seconds):
-        evaluated(self, log, seconds)
-        shown.append(log)
-        if len(shown) == evaluations:
-            signal.raise_signal(number)
-
-    patch.setattr(Reporter, "evaluated", count)
 
 
 @pytest.fixture(scope="module")

@@ -48,13 +48,13 @@ def draw_episode(
     ended. With `simulator_view` the state is as the simulator itself pictures it (MuJoCo's renderer), in colours of its
     own. Raises `ValueError` for an environment without a drawing, and for a view that cannot be had.
     """
+    env = as_played(env, episode)
     if simulator_view:
         yield from _views(env, episode, title, steps)
         return
     scene = scene_of(env)
     if scene is None:
         raise ValueError(f"there is no drawing of {env.name}; use `episode_table`")
-    env = as_played(env, episode)
     for t in range(episode.length + 1) if steps is None else steps:
         canvas = _headed(env, episode, title, t)
         scene(canvas, env, episode, t)

@@ -19,11 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl_up.config import as_whole, shown
+from jaxrl_up.config import shown
 from jaxrl_up.envs.core import Env, Spec, as_parameter, builder, did_you_mean, strong
 from jaxrl_up.envs.look import Look
 from jaxrl_up.envs.spaces import Box
 from jaxrl_up.envs.suites.brax_physics import Physics, undisturbed
+from jaxrl_up.envs.suites.limits import limit_of
 from jaxrl_up.envs.suites.mujoco import no_log
 from jaxrl_up.envs.suites.restarting import restarting
 from jaxrl_up.types import Array, Key, PyTree
@@ -65,9 +66,7 @@ def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
         known = [known.partition("/")[2] for known in LISTING]
         raise ValueError(f"There is no environment {name!r}. {did_you_mean(name.partition('/')[2], known)}")
     given = {key: _static(name, key, value) for key, value in options.items() if key not in TRACED}
-    limit = LIMIT if max_steps is None else as_whole(max_steps)
-    if limit is None or limit < 1:
-        raise ValueError(f"max_steps of {name} must be an integer >= 1, got {shown(max_steps)}.")
+    limit = limit_of(name, max_steps) or LIMIT
     runs_on = RUNS_ON.get(name, BACKENDS)
     backend = given.setdefault("backend", runs_on[0])
     if backend not in runs_on:

@@ -16,11 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up.config import as_whole, shown, whole, whole_or_none
+from jaxrl_up.config import shown, whole, whole_or_none
 from jaxrl_up.envs.core import Env, Spec, builder, did_you_mean
 from jaxrl_up.envs.look import Look
 from jaxrl_up.envs.spaces import Box, Dict, Discrete, MultiDiscrete, Space, Tuple
 from jaxrl_up.envs.suites import mujoco, slots, stepping
+from jaxrl_up.envs.suites.limits import limit_of
 from jaxrl_up.envs.suites.workers import Workers
 
 LISTING = {  # name -> observations, actions, time limit; any other registered id is taken too
@@ -131,14 +132,12 @@ _copies = cache(Copies)
 @builder
 def _registered(name: str, max_steps: int | None, options: tuple[tuple[str, Any], ...]) -> Spec:
     gymnasium, identity, given = _library(), name.partition("/")[2], dict(options)
-    if max_steps is not None and ((as_whole(max_steps) or 0) < 1):
-        raise ValueError(f"max_steps of {name} must be an integer >= 1, got {shown(max_steps)}.")
     count = whole_or_none("workers", given.pop("workers", None))
     atari = identity.startswith("ALE/")
     if atari:
         _use_atari(name)
     try:
-        limit = gymnasium.spec(identity).max_episode_steps if max_steps is None else as_whole(max_steps)
+        limit = limit_of(name, max_steps) or gymnasium.spec(identity).max_episode_steps
     except (gymnasium.error.Error, ImportError):
         known = [known.partition("/")[2] for known in LISTING]
         raise ValueError(f"There is no environment {name!r} in gymnasium. {did_you_mean(identity, known)}") from None
