@@ -22,7 +22,7 @@ import jaxrl_up
 
 MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/cli/test_cli.py")
 MOST_MAPPINGS = 12_000
-LEFT_OUT = ("learning", "thorough")  # by plain `pytest`
+LEFT_OUT = ("learning", "thorough", "lessons", "site")  # by plain `pytest`
 EVERY_ALGORITHM = (  # here plain `pytest` tries some algorithms only
     *(
         "tests/algorithms/test_contract.py",

@@ -1,8 +1,9 @@
-"""The notebooks run, and are stored with what they showed."""
+"""The notebooks run, are stored with what they showed, and say what the script beside each says."""
 
 import os
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -22,7 +23,16 @@ def test_stored_with_outputs(path):
     assert any("image/png" in output.get("data", {}) for cell in cells for output in cell.outputs)
 
 
-@pytest.mark.learning
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_same_as_its_script(path):
+    """To mend: `jupytext --update --to ipynb --execute notebooks/NAME.py`."""
+    stored, script = nbformat.read(path, as_version=4), jupytext.read(path.with_suffix(".py"))
+    assert [(cell.cell_type, cell.source) for cell in script.cells] == [
+        (cell.cell_type, cell.source) for cell in stored.cells
+    ]
+
+
+@pytest.mark.lessons
 @pytest.mark.filterwarnings("default")  # of Jupyter's libraries
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, monkeypatch):
