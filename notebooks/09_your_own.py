@@ -33,12 +33,12 @@ import numpy as np
 import optax
 from flax import struct
 
-from jaxrl_up import DQN, PPO, Algorithm, envs, ops, resume, run, sweep, train, use_all_cores
+from jaxrl_up import DQN, PPO, Algorithm, Evaluation, envs, ops, resume, run, sweep, train, use_all_cores
 from jaxrl_up.algorithms import dqn
 from jaxrl_up.analysis import record_episode
 from jaxrl_up.deploy import eject
 from jaxrl_up.envs import probes
-from jaxrl_up.learning import on_policy, start, unroll
+from jaxrl_up.learning import start, unroll
 from jaxrl_up.types import Counters, Metrics, means, static, traced
 
 use_all_cores()  # one CPU device per core, before any JAX computation
@@ -268,10 +268,9 @@ probe = run(REINFORCE, probes.matched_action_reward(), small, seeds=3, num_evals
 print("probe, exact answer 1:", probe.returns[:, -1])
 assert (probe.returns[:, -1] == 1).all()
 
-alone, log_alone = train(REINFORCE, river, short, jax.random.key(1), num_evals=1)
-batch, log_batch = sweep(REINFORCE, river, short, {"gamma": jnp.array([1.0])}, keys[:2], num_evals=1)
-print("seed 1 alone:", log_alone.returns, " in a batch:", log_batch.returns[0, 1])
-assert np.allclose(log_alone.returns, log_batch.returns[0, 1], atol=0.05)
+_, alone = train(REINFORCE, river, short, jax.random.key(1), num_evals=1, evaluation=Evaluation(num_episodes=8))
+print("seed 1 alone:", alone.returns, " in a batch of two:", cut.returns[1, :1])
+assert np.allclose(alone.returns, cut.returns[1, :1], atol=0.05)  # up to rounding
 assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(init(small, river, jax.random.key(0))))
 
 # %% [markdown]
@@ -319,7 +318,8 @@ for ax, policy, name in ((middle, fresh, "Untrained, sampling"), (right, best, "
     ax.axhline(1.03, color="0.4", linewidth=3);
 
 # %% [markdown]
-# The boats steer upstream of the jetty and let the current bring them back, which nobody told them.
+# The boats make for a line a little upstream of the jetty and hold it against the current, by turns of two headings; nobody told them to. With the baseline the policies that sample earn more, with bands that
+# are apart at the end. The greedy scores printed above are of the same policies and noisier: their intervals overlap, and by them alone nothing could be claimed.
 #
 # ## A part of an algorithm
 #
@@ -344,14 +344,15 @@ def gumbel(config, env, key, shape):
 
 brought = dqn.BROUGHT._replace(explore=explore, acting_noise=gumbel)
 BOLTZMANN = Algorithm("boltzmann_dqn", BoltzmannConfig, brought.init, brought.update, dqn.act, DQN.steps_per_update, action_spaces=("Discrete",))
-temperatures = jnp.array([0.01, 0.1, 1.0, 10.0])
-short_dqn = BoltzmannConfig(total_steps=10_240, hidden=(32,), gamma=1.0, learning_rate=2e-3)
-_, log = sweep(BOLTZMANN, river, short_dqn, {"temperature": temperatures}, keys[:3], num_evals=2)
+temperatures = jnp.array([0.1, 1.0, 10.0])
+short_dqn = BoltzmannConfig(total_steps=15_360, learning_rate=2e-3, gradient_steps=2, target_every=100)
+_, log = sweep(BOLTZMANN, river, short_dqn, {"temperature": temperatures}, keys[:3], num_evals=3)
 for temperature, played, acted in zip(temperatures, np.asarray(log.returns), np.asarray(log.train_returns)):
     print(f"temperature {temperature:5.2f}: greedy {played[:, -1].round(1)}, in training {acted[:, -1].round(1)}")
 
 # %% [markdown]
-# At a temperature of 10 all actions are nearly as likely, and training earns less than the greedy policy that it teaches: off-policy learning does not mind. Three seeds are a sketch.
+# The scale of $\tau$ is that of the values, here up to 10. At 10 all three actions are nearly as likely: training earns what a random boat does, yet the greedy policy that it teaches lands nearer to the jetty, as off-policy
+# learning allows; at 0.1 training earns nearly what the greedy policy does. Three seeds are a sketch.
 #
 # ## The other way: eject
 #
