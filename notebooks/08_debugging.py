@@ -17,11 +17,12 @@
 # %% [markdown]
 # # Debugging reinforcement learning
 #
-# After this lesson you can find a mistake in a learner that runs, raises nothing and even learns a little: by environments whose answer is known, and by
-# the columns that tell a mistake before the return does.
+# After this lesson you can find a mistake in a learner that runs, raises nothing and even learns a little: by
+# environments whose answer is known, and by the columns that tell a mistake before the return does.
 #
-# A wrong program of supervised learning is worse on the test set. A wrong program of reinforcement learning makes its own data, which fit what it does; often
-# it learns all the same, only later, or with more seeds that fail. We put six mistakes into a small PPO and look for them.
+# A wrong program of supervised learning is worse on the test set. A wrong program of reinforcement learning makes its
+# own data, which fit what it does; often it learns all the same, only later, or with more seeds that fail. We put six
+# mistakes into a small PPO and look for them.
 
 # %%
 import jax
@@ -50,8 +51,8 @@ plt.style.use("lessons.mplstyle")
 # | `key` | the key is rebound, so that all seeds are one |
 # | `shape` | values `[B]` meet targets `[B, 1]` |
 #
-# Which bug it has is a number, and `jnp.where` chooses: so seven programs with three seeds each are one sweep. Each use of `bug(...)` below has the
-# wrong line first and the right one second.
+# Which bug it has is a number, and `jnp.where` chooses: so seven programs with three seeds each are one sweep. Each use
+# of `bug(...)` below has the wrong line first and the right one second.
 
 # %%
 BUGS = ("healthy", "sign", "trace", "terminal", "normaliser", "key", "shape")
@@ -100,7 +101,9 @@ def update(config, env, state):
 
     noise = net.noise(noise_key, (config.rollout_length, config.num_envs))
     interaction, rows, episodes = unroll(env, policy, state.interaction, config.rollout_length, rollout_key, noise)
-    value, next_value = (net.value(learner.params, ops.normalize(learner.statistics, x)) for x in (rows.obs, rows.next_obs))
+    value, next_value = (
+        net.value(learner.params, ops.normalize(learner.statistics, x)) for x in (rows.obs, rows.next_obs)
+    )
     advantage = advantages(config, rows, value, next_value, bug)
 
     moved = ops.update_statistics(learner.statistics, rows.obs)
@@ -147,19 +150,23 @@ keys = jax.vmap(jax.random.key)(jnp.arange(3))
 every_bug = {"bug": jnp.arange(len(BUGS), dtype=jnp.float32)}
 config = Config(total_steps=24_576, learning_rate=3e-3)
 _, log = sweep(SMALL, "CartPole-v1", config, every_bug, keys, num_evals=8)
-returns, columns = np.asarray(log.returns), {name: np.asarray(x) for name, x in log.losses.items()}  # [bugs, seeds, evaluations]
+returns, columns = (
+    np.asarray(log.returns),
+    {name: np.asarray(x) for name, x in log.losses.items()},
+)  # [bugs, seeds, evaluations]
 steps = np.asarray(log.env_steps)[0, 0]
 for bug, name in enumerate(BUGS):
     print(f"{name:10}", *(f"{x:5.0f}" for x in returns[bug, :, 4:].mean(-1)), "   seeds 0, 1, 2")
 
 # %% [markdown]
-# `sign` is plain to see, and `terminal` one may suspect. The other four learn, as far as the three healthy seeds do, which differ that much among themselves; two of them even score higher on average. A task
-# that forgives this much is no test, and neither is "it learns".
+# `sign` is plain to see, and `terminal` one may suspect. The other four learn, as far as the three healthy seeds do,
+# which differ that much among themselves; two of them even score higher on average. A task that forgives this much is
+# no test, and neither is "it learns".
 #
 # ## Probes
 #
-# A **probe** is an environment so small that the right answer is known exactly, and that needs one thing more than the one before (Jones 2021). The first that
-# fails names the part. `envs.probes` has them:
+# A **probe** is an environment so small that the right answer is known exactly, and that needs one thing more than the
+# one before (Jones 2021). The first that fails names the part. `envs.probes` has them:
 #
 # | probe | what it adds | right answer | fails if |
 # |---|---|---|---|
@@ -170,7 +177,8 @@ for bug, name in enumerate(BUGS):
 # | `action_reward` | an action: pays $\pm 1$ | return 1 | the policy's gradient, its sign, the log-probabilities |
 # | `matched_action_reward` | an action that fits the observation | return 1 | observations do not reach the actor, or rows are mixed up |
 #
-# Three of them are enough for our six. Beside the answer we look at the largest target that the critic was ever given: a reward of 1 at most cannot give more than 1.
+# Three of them are enough for our six. Beside the answer we look at the largest target that the critic was ever given:
+# a reward of 1 at most cannot give more than 1.
 
 # %%
 gamma = 0.9
@@ -216,21 +224,26 @@ print("\nthe worst of three seeds; * more than 0.1 off")
 # What each row says:
 #
 # - **sign**: the values are right, the actions are as wrong as can be. The critic is innocent.
-# - **trace**: little is wrong in the end. Once the critic is right, TD errors have a mean of 0, and the sum of those of the next episodes, which has no business there, has too: this bug adds noise and no
-#   bias. But while the critic was wrong, targets exceeded what the world can pay. Look at bounds, not only at the end.
-# - **terminal**: the state before the end is worth what it pays **and** what the critic says of what comes after, which feeds on itself: $V = 1 + \gamma V$ on the way to $1 / (1 - \gamma) = 10$.
-# - **shape**: the critic gives the same value to both observations, the mean. On `delayed_reward` the mean is 0.95 and passes: answers of a probe should be far apart.
+# - **trace**: little is wrong in the end. Once the critic is right, TD errors have a mean of 0, and the sum of those of
+#   the next episodes, which has no business there, has too: this bug adds noise and no bias. But while the critic was
+#   wrong, targets exceeded what the world can pay. Look at bounds, not only at the end.
+# - **terminal**: the state before the end is worth what it pays **and** what the critic says of what comes after, which
+#   feeds on itself: $V = 1 + \gamma V$ on the way to $1 / (1 - \gamma) = 10$.
+# - **shape**: the critic gives the same value to both observations, the mean. On `delayed_reward` the mean is 0.95 and
+#   passes: answers of a probe should be far apart.
 # - **normaliser** and **key** pass: what is wrong there is no expected value. They need a look at other columns.
 #
 # ## The columns that tell
 #
 # Each mistake has a signature in a quantity whose right value is known, or bounded:
 #
-# - **entropy** of a policy starts near $\log$ (number of actions) and falls slowly; a fall to 0 within a few updates is a policy that runs away.
-# - **KL before the first gradient step** of an update is 0, exactly: the policy that learns is the one that acted. Anything else means that the two saw
-#   different inputs, networks or actions.
-# - **Explained variance**, $1 - \mathrm{Var}(G - V) / \mathrm{Var}(G)$, is 1 for a perfect critic, 0 for one that says the same of every state, and below 0 for one that is worse than that. (Where all
-#   returns are equal, as when every episode reaches the limit, it says nothing.)
+# - **entropy** of a policy starts near $\log$ (number of actions) and falls slowly; a fall to 0 within a few updates is
+#   a policy that runs away.
+# - **KL before the first gradient step** of an update is 0, exactly: the policy that learns is the one that acted.
+#   Anything else means that the two saw different inputs, networks or actions.
+# - **Explained variance**, $1 - \mathrm{Var}(G - V) / \mathrm{Var}(G)$, is 1 for a perfect critic, 0 for one that says
+#   the same of every state, and below 0 for one that is worse than that. (Where all returns are equal, as when every
+#   episode reaches the limit, it says nothing.)
 # - **Values and targets** lie within $r_\mathrm{max} / (1 - \gamma)$; where episodes are short, far within.
 # - **Seeds** differ. A spread of exactly 0 is a key that was rebound.
 
@@ -263,12 +276,21 @@ for ax in axes[0, 1:]:
 axes[0, 0].set_ylabel("return on CartPole")
 axes[1, 0].set_ylabel("what tells")
 handles = [plt.Line2D([], [], color=colour, linewidth=2.4) for colour in ("0.55", "C1")]
-fig.legend(handles, ["healthy", "with the bug"], loc="outside upper right", ncols=2);
-
+fig.legend(handles, ["healthy", "with the bug"], loc="outside upper right", ncols=2)
 # %%
-print("KL before the first step: healthy at most", columns["kl"][HEALTHY].max(), " normaliser at most", columns["kl"][NORMALISER].max())
+print(
+    "KL before the first step: healthy at most",
+    columns["kl"][HEALTHY].max(),
+    " normaliser at most",
+    columns["kl"][NORMALISER].max(),
+)
 print("losses equal in all seeds: healthy", bool((spread[HEALTHY] == 0).all()), " key", bool((spread[KEY] == 0).all()))
-print("explained variance, mean of the first half: healthy", columns["explained_variance"][HEALTHY, :, :4].mean().round(2), " shape", columns["explained_variance"][SHAPE, :, :4].mean().round(2))
+print(
+    "explained variance, mean of the first half: healthy",
+    columns["explained_variance"][HEALTHY, :, :4].mean().round(2),
+    " shape",
+    columns["explained_variance"][SHAPE, :, :4].mean().round(2),
+)
 
 # %% [markdown]
 # ### `[B]` against `[B, 1]`
@@ -277,12 +299,18 @@ print("explained variance, mean of the first half: healthy", columns["explained_
 #
 # $$\frac{1}{B^2} \sum_{i,j} (V_i - G_j)^2 = \frac{1}{B} \sum_i (V_i - \bar G)^2 + \mathrm{Var}(G)$$
 #
-# so every value is drawn to the mean of the batch, and the loss never falls below the variance of the targets. Nothing is raised, unless one asks: the functions of `ops` refuse shapes that differ.
+# so every value is drawn to the mean of the batch, and the loss never falls below the variance of the targets. Nothing
+# is raised, unless one asks: the functions of `ops` refuse shapes that differ.
 
 # %%
 v, target = jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, 2.0, 6.0])
 print("shape of the difference:", (v - target[:, None]).shape)
-print("mean over all pairs:", jnp.mean((v - target[:, None]) ** 2), " by the formula:", jnp.mean((v - target.mean()) ** 2) + target.var())
+print(
+    "mean over all pairs:",
+    jnp.mean((v - target[:, None]) ** 2),
+    " by the formula:",
+    jnp.mean((v - target.mean()) ** 2) + target.var(),
+)
 try:
     ops.value_loss(v, target[:, None])
 except AssertionError as error:
@@ -291,16 +319,17 @@ except AssertionError as error:
 # %% [markdown]
 # ## Traps of arithmetic
 #
-# Four that this library fell into (docs/design.md, "Traps found"). First: **nothing times NaN**. A simulator that diverges shows NaN after its last step. The value after a termination
-# counts 0 times, but $0 \cdot \mathrm{NaN}$ is NaN. `ops.weighted` selects what has no weight away.
+# Four that this library fell into (docs/design.md, "Traps found"). First: **nothing times NaN**. A simulator that
+# diverges shows NaN after its last step. The value after a termination counts 0 times, but $0 \cdot \mathrm{NaN}$ is
+# NaN. `ops.weighted` selects what has no weight away.
 
 # %%
 going, next_value = jnp.array([0.0, 1.0]), jnp.array([jnp.nan, 2.0])
 print("product:", going * next_value, " ops.weighted:", ops.weighted(going, next_value))
 
 # %% [markdown]
-# **Equal numbers have a spread.** The mean of 2,048 advantages of 1.1 is off by a rounding unit, so is the deviation, and their quotient is of the order of 1: a batch from which nothing can be learned
-# makes steps of full size.
+# **Equal numbers have a spread.** The mean of 2,048 advantages of 1.1 is off by a rounding unit, so is the deviation,
+# and their quotient is of the order of 1: a batch from which nothing can be learned makes steps of full size.
 
 # %%
 advantage = jnp.full(2048, 1.1)
@@ -317,7 +346,8 @@ for f, name in ((naive, "naive"), (ours, "ops.clipped_surrogate_loss")):
     print(f"{name}: value {f(jnp.float32(89.0))}, gradient {jax.grad(f)(jnp.float32(89.0))}")
 
 # %% [markdown]
-# **`fold_in(key, i)` is `split(key, n)[i]`.** A key that was split must not be folded as well, or two things that should be independent are the same.
+# **`fold_in(key, i)` is `split(key, n)[i]`.** A key that was split must not be folded as well, or two things that
+# should be independent are the same.
 
 # %%
 key = jax.random.key(0)
@@ -326,8 +356,10 @@ print("fold_in:", *(jax.random.normal(jax.random.fold_in(key, i)) for i in range
 
 
 # %% [markdown]
-# And one of speed, which no result shows: **a batched `cond` is no branch**. Under `vmap`, with a condition that differs between seeds, both branches run and one result is thrown away: so a gradient step that should happen
-# every tenth time happens ten times as often. Conditions on counters, which are the same in all seeds, stay branches.
+# And one of speed, which no result shows: **a batched `cond` is no branch**. Under `vmap`, with a condition that
+# differs between seeds, both branches run and one result is thrown away: so a gradient step that should happen every
+# tenth time happens ten times as often. Conditions on counters, which are the same in all seeds, stay branches.
+
 
 # %%
 def maybe(condition, x):
@@ -335,7 +367,11 @@ def maybe(condition, x):
 
 
 x, conditions = jnp.ones(2), jnp.array([True, False])
-for name, program in (("one", jax.make_jaxpr(maybe)(True, 1.0)), ("vmapped over the condition", jax.make_jaxpr(jax.vmap(maybe))(conditions, x)), ("vmapped, one condition", jax.make_jaxpr(jax.vmap(maybe, in_axes=(None, 0)))(True, x))):
+for name, program in (
+    ("one", jax.make_jaxpr(maybe)(True, 1.0)),
+    ("vmapped over the condition", jax.make_jaxpr(jax.vmap(maybe))(conditions, x)),
+    ("vmapped, one condition", jax.make_jaxpr(jax.vmap(maybe, in_axes=(None, 0)))(True, x)),
+):
     print(f"{name:27}: {[str(line.primitive) for line in program.eqns]}")
 
 # %% [markdown]
@@ -343,30 +379,40 @@ for name, program in (("one", jax.make_jaxpr(maybe)(True, 1.0)), ("vmapped over 
 #
 # What to look at first, from the cheapest on:
 #
-# 1. **Probes**, before any real task. A learner that fails `observed_reward` does not fail on Atari because of a hyperparameter.
-# 2. **The environment**: `envs.check(env)`, and the return of a random policy beside that of yours (`length` too: does an episode end where it should?).
-# 3. **Entropy**: its value at the start is known. At once to 0: a sign, a step size, a reward scale. Never falling: no gradient reaches the policy.
-# 4. **KL**: 0 before the first step; after the last one of an update 0.001 to 0.05 is usual for PPO. `clip_fraction` near 0: it hardly moves; above 0.5: steps are too large.
+# 1. **Probes**, before any real task. A learner that fails `observed_reward` does not fail on Atari because of a
+#    hyperparameter.
+# 2. **The environment**: `envs.check(env)`, and the return of a random policy beside that of yours (`length` too: does
+#    an episode end where it should?).
+# 3. **Entropy**: its value at the start is known. At once to 0: a sign, a step size, a reward scale. Never falling: no
+#    gradient reaches the policy.
+# 4. **KL**: 0 before the first step; after the last one of an update 0.001 to 0.05 is usual for PPO. `clip_fraction`
+#    near 0: it hardly moves; above 0.5: steps are too large.
 # 5. **Explained variance** and the value loss: above 0 before the policy can learn much. Values within their bounds.
-# 6. **Training returns beside evaluation returns**: the policy that samples and the one that acts by the mode are two; if only one learns, look at how each acts.
-# 7. **Seeds**: they differ, and `failed_at` is -1 in all. `jax.config.update("jax_debug_nans", True)` names the line where a NaN comes from.
-# 8. **One gradient step by hand**: the loss of three rows, computed in NumPy, against yours. It finds what no curve shows.
+# 6. **Training returns beside evaluation returns**: the policy that samples and the one that acts by the mode are two;
+#    if only one learns, look at how each acts.
+# 7. **Seeds**: they differ, and `failed_at` is -1 in all. `jax.config.update("jax_debug_nans", True)` names the line
+#    where a NaN comes from.
+# 8. **One gradient step by hand**: the loss of three rows, computed in NumPy, against yours. It finds what no curve
+#    shows.
 # 9. Only then hyperparameters, one sweep, with enough seeds.
 #
 # progress.csv of a run has these columns; `jaxrl-up plot runs/NAME --y entropy` draws one.
 #
 # ## Exercises
 #
-# `jaxrl-up exercise start 8.1`: the silent bug of `[B]` against `[B, 1]`. `jaxrl-up exercise start 8.2`: the normaliser that moved too early.
+# `jaxrl-up exercise start 8.1`: the silent bug of `[B]` against `[B, 1]`. `jaxrl-up exercise start 8.2`: the normaliser
+# that moved too early.
 #
-# To try: which probe would find a time limit that is taken for an end? Add it to `advantages` (`truncated` counted as `terminated`) and run `constant_reward`. What does `gae_lambda=1` do to the
-# row `trace`?
+# To try: which probe would find a time limit that is taken for an end? Add it to `advantages` (`truncated` counted as
+# `terminated`) and run `constant_reward`. What does `gae_lambda=1` do to the row `trace`?
 #
 # ## Further reading
 #
 # - Jones (2021): Debugging RL, Without the Agonizing Pain. andyljones.com/posts/rl-debugging.html
-# - Engstrom, Ilyas, Santurkar, Tsipras, Janoos, Rudolph, Madry (2020): Implementation Matters in Deep Policy Gradients. arXiv:2005.12729
+# - Engstrom, Ilyas, Santurkar, Tsipras, Janoos, Rudolph, Madry (2020): Implementation Matters in Deep Policy Gradients.
+#   arXiv:2005.12729
 # - Andrychowicz et al. (2021): What Matters in On-Policy Reinforcement Learning? arXiv:2006.05990
-# - Huang, Dossa, Raffin, Kanervisto, Wang (2022): The 37 Implementation Details of Proximal Policy Optimization. ICLR Blog Track
+# - Huang, Dossa, Raffin, Kanervisto, Wang (2022): The 37 Implementation Details of Proximal Policy Optimization. ICLR
+#   Blog Track
 # - Pardo, Tavakoli, Levdik, Kormushev (2018): Time Limits in Reinforcement Learning. arXiv:1712.00378
 # - Osband et al. (2020): Behaviour Suite for Reinforcement Learning. arXiv:1908.03568
