@@ -240,7 +240,7 @@ print("\nthe worst of three seeds; * more than 0.1 off")
 # - **entropy** of a policy starts near $\log$ (number of actions) and falls slowly; a fall to 0 within a few updates is
 #   a policy that runs away.
 # - **KL before the first gradient step** of an update is 0, exactly: the policy that learns is the one that acted.
-#   Anything else means that the two saw different inputs, networks or actions.
+#   Anything else means that the two saw different inputs, networks or actions. (The figure draws 0 as 1e-10.)
 # - **Explained variance**, $1 - \mathrm{Var}(G - V) / \mathrm{Var}(G)$, is 1 for a perfect critic, 0 for one that says
 #   the same of every state, and below 0 for one that is worse than that. (Where all returns are equal, as when every
 #   episode reaches the limit, it says nothing.)
