@@ -139,7 +139,7 @@ for rate, gamma, gravity, scores in zip(*grid.values(), final):
 # ## How many seeds does a claim need?
 #
 # Two settings of PPO on CartPole after 15,000 steps: A with $\lambda = 0.95$, B with $\lambda = 0.9$, 256 seeds each.
-# All 512 runs are one program (`python bench/lesson_07.py`, 24 s of processor time); their final scores are in a table.
+# All 512 runs are one program (`python bench/lesson_07.py`, 25 s of processor time); their final scores are in a table.
 # With so many seeds we know the truth rather well, and can ask what one would have said with few.
 
 # %%
