@@ -152,8 +152,8 @@ for name, scores in (("A", a), ("B", b)):
 print("P(A > B) = {:.2f} [{:.2f}, {:.2f}]".format(*ops.probability_of_improvement(a, b)))
 
 # %% [markdown]
-# A is better: a run of A scores above a run of B with a probability of about 0.73. In one pair of runs of four it is
-# the other way round. That is what three lucky seeds look like:
+# A is better: a run of A scores above a run of B with a probability of about 0.73. So in about one pair of four it is
+# the other way round, and now and then in three pairs at once:
 
 # %%
 rng = np.random.default_rng(0)
@@ -297,7 +297,7 @@ axes[0].legend()
 # %% [markdown]
 # ## In practice
 #
-# - Fix the number of seeds and the rule before you look. Adding seeds until a difference shows is the third false rule.
+# - Fix the number of seeds and the rule before you look. Adding seeds until a difference shows makes any rule false.
 # - Five seeds show whether it works at all. To compare, ten are few and twenty a beginning; the smaller the difference,
 #   the more.
 # - Every seed counts, failed ones too. Report the IQM with its interval, the number of seeds, and the worst one.
