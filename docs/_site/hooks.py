@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
-LINK = re.compile(r"(?<=\]\()(?![a-z]+:|[#/])([^()\s]+)(?=\))")
+LINK = re.compile(r"\[(?P<text>[^][]*)\]\((?![a-z]+:|[#/])(?P<target>[^()\s]+)\)")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -25,23 +25,30 @@ def on_files(files, config):
     for uri, content in made.items():
         files.append(File.generated(config, uri, content=content))
     for file in list(files.documentation_pages()):
-        for target in LINK.findall(file.content_string):
-            _publish(_in_repository(file.src_uri, target), files, config)
+        for match in LINK.finditer(file.content_string):
+            _publish(_in_repository(file.src_uri, match["target"]), files, config)
     config.nav = _expanded(config.nav, files)
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Turn links to files of the repository into links to their pages or copies in the site."""
+    """Put in the list of lessons, and turn links to files of the repository into links to their pages or copies.
+
+    A link whose text is the name of the file has the title of its page in the place of it.
+    """
 
     def link(match):
-        path, _, anchor = match[1].partition("#")
-        target = _publish(_in_repository(page.file.src_uri, path), files, config) if path else None
-        if target is None:
-            return match[1]
-        return os.path.relpath(target, os.path.dirname(page.file.src_uri) or ".") + (f"#{anchor}" if anchor else "")
+        text, (path, _, anchor) = match["text"], match["target"].partition("#")
+        target = path and _publish(_in_repository(page.file.src_uri, path), files, config)
+        if not target:
+            return match[0]
+        if text.strip("`").endswith(path.lstrip("./")) and target.endswith(".md"):
+            text = _title(files.get_file_from_path(target)) or text
+        relative = os.path.relpath(target, os.path.dirname(page.file.src_uri) or ".")
+        return f"[{text}]({relative}{'#' if anchor else ''}{anchor})"
 
-    return LINK.sub(link, markdown)
+    markdown = LINK.sub(link, markdown)
+    return markdown.replace(lessons.LIST, lessons.listing(ROOT / "notebooks")) if lessons.LIST in markdown else markdown
 
 
 def on_page_content(content, page, config, files):
@@ -88,6 +95,12 @@ def _publish(path, files, config):
     return uri
 
 
+def _title(file):
+    """The first heading of a page; None if there is no such page."""
+    heading = re.search(r"^# (.*)$", file.content_string, re.MULTILINE) if file else None
+    return heading and heading[1]
+
+
 def _files(folder):
     """All files under a folder of the repository, sorted."""
     return sorted(PurePosixPath(file.relative_to(ROOT)) for file in (ROOT / folder).rglob("*") if file.is_file())
@@ -100,13 +113,13 @@ def _listing(folder):
 
 
 def _expanded(nav, files):
-    """The navigation with patterns replaced by the pages that match, in order of their names."""
-    pages = sorted(file.src_uri for file in files.documentation_pages())
+    """The navigation with patterns replaced by the pages that match, in the order of `files`."""
+    pages = [file.src_uri for file in files.documentation_pages()]
     named = set(_leaves(nav))
 
     def expand(item):
         if isinstance(item, dict):
-            (title, inner), = item.items()
+            ((title, inner),) = item.items()
             return [{title: [page for entry in inner for page in expand(entry)] if isinstance(inner, list) else inner}]
         return [page for page in pages if page not in named and fnmatch(page, item)] if "*" in item else [item]
 

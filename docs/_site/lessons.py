@@ -1,5 +1,9 @@
 """Lessons: the notebooks, as they are stored with their outputs, as pages."""
 
+import re
+
+import nbformat
+from mkdocs.exceptions import PluginError
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
@@ -34,6 +38,9 @@ TEMPLATE = """
 
 {% endblock data_png %}
 """
+LIST = "<!-- lessons -->"
+OPENING = re.compile(r"# (?P<title>.+)\n+(?P<sentence>.+?[.:?])(\s|$)", re.DOTALL)
+EXERCISE = re.compile(r"exercise start (\d+\.\d+)")
 
 
 def is_lesson(path):
@@ -58,3 +65,17 @@ def pages(folder):
         made[f"lessons/{path.stem}.md"] = f"---\nrender_macros: false\n---\n{text}"
         made |= {f"lessons/{name}": picture for name, picture in resources["outputs"].items()}
     return made
+
+
+def listing(folder):
+    """A table of the notebooks in `folder`: number and title, the sentence they open with, exercises that they name."""
+    rows = ["| | lesson | what it is about | exercises |", "|---|---|---|---|"]
+    for path in sorted(folder.glob("[0-9]*.ipynb")):
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+        opening = OPENING.match(cells[0])
+        if opening is None:
+            raise PluginError(f"{path.name} does not begin with a title and a sentence")
+        exercises = ", ".join(dict.fromkeys(EXERCISE.findall("\n".join(cells))))
+        sentence = " ".join(opening["sentence"].split()).replace("|", "\\|")
+        rows.append(f"| {int(path.name[:2])} | [{opening['title']}]({path.stem}.md) | {sentence} | {exercises} |")
+    return "\n".join(rows)
