@@ -44,7 +44,7 @@ class Chromium:
         to_browser, self.out = os.pipe()
         self.into, from_browser = os.pipe()
         flags = ["--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        redirected = 'exec "$0" "$@" 3<&{} 4>&{}'.format(to_browser, from_browser)
+        redirected = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
         self.process = subprocess.Popen(
             ["bash", "-c", redirected, program, *flags, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(to_browser, from_browser),
