@@ -100,7 +100,7 @@ def test_a_page_is_rendered_and_its_links_lead_somewhere(name, macros):
     assert sorted(first_cells(section(text, "Fields"))) == sorted(make_config(name).__dict__)
     assert len(re.findall(r'<div class="ours" markdown>\n\n```python\n', text)) >= 3
     recipes = sorted((ROOT / "configs" / name).glob("*.toml"))
-    assert [path.name for path in recipes if f"[{path.name}](" not in section(text, "Scores and curves")] == []
+    assert [path.name for path in recipes if f"/{path.name})" not in section(text, "Scores and curves")] == []
     assert [
         path.name for path in (ROOT / "bench" / "results").glob(f"{name}-*.png") if f"results/{path.name})" not in text
     ] == []

@@ -30,6 +30,7 @@ from typing import Any
 
 import jax
 
+import jaxrl_up
 from jaxrl_up import envs, make_config
 from jaxrl_up.algorithms import ALGORITHMS, find_algorithm
 from jaxrl_up.config import declarations
@@ -127,7 +128,7 @@ def facts(name: str) -> str:
     presets = [f"`{preset}`" for preset in ("default", *algo.presets)]
     recipes = [f"`{_recipe(path)}`" for path in _recipes(name)]
     return _table(
-        ("", ""),
+        ("name", f"`{name}`"),
         [
             ("family", family),
             ("learns", data),
@@ -153,31 +154,29 @@ def fields(name: str) -> str:
 
 
 def scores(name: str) -> str:
-    """What each recipe of the algorithm was measured to reach, and the pictures of the curves."""
-    rows, pictures = [], []
+    """What each recipe of the algorithm was measured to reach, by which command, and the pictures of the curves."""
+    rows, commands, pictures = [], [], []
     for path in _recipes(name):
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        recipe, settings, expected = _recipe(path), _link(path, path.name), table.get("expected")
+        recipe, expected, row = _recipe(path), table.get("expected"), (_link(path, path.stem), table["environment"])
         if expected is None:
-            reason = table.get("note", "").replace("see docs/bodies.md", "see [bodies](../bodies.md)")
-            rows.append((settings, table["environment"], f"{table['config']['total_steps']:,}", f"not here: {reason}"))
+            note = table.get("note", "").replace("docs/bodies.md", "[bodies](../bodies.md)")
+            rows.append((*row, f"{table['config']['total_steps']:,}", f"not here: {note}", "", "", ""))
             continue
+        results = ROOT / "bench" / "results" / f"{recipe.replace('/', '-')}.json"
         low, high = expected["interval"]
-        score = f"{expected['iqm']:,.1f} [{low:,.1f}, {high:,.1f}]"
-        json_file = ROOT / "bench" / "results" / f"{recipe.replace('/', '-')}.json"
-        results = _link(json_file, "every seed")
-        steps, command = f"{expected['env_steps']:,}", f"`{expected['command']}`"
-        worst, seeds = f"{expected['worst']:,.1f}", str(expected["seeds"])
-        rows.append((settings, table["environment"], steps, score, worst, seeds, results, command))
-        picture = json_file.with_suffix(".png")
-        if picture.exists():
+        score = f"{expected['iqm']:,.1f}", f"{low:,.1f} to {high:,.1f}", f"{expected['worst']:,.1f}"
+        rows.append((*row, f"{expected['env_steps']:,}", *score, _link(results, str(expected["seeds"]))))
+        commands.append(expected["command"])
+        if results.with_suffix(".png").exists():
+            picture = f"![Learning curves of {recipe}]({UP}{results.with_suffix('.png').relative_to(ROOT)})"
             caption = (
-                f"`{recipe}`, {seeds} seeds: evaluations of each seed while it trains, their IQM and its 95% interval"
+                f"`{recipe}`, {expected['seeds']} seeds: evaluations of each while it trains, IQM and 95% interval"
             )
-            pictures.append(f"![Learning curves of {recipe}]({UP}{picture.relative_to(ROOT)})\n\n*{caption}.*")
-    head = ("settings", "environment", "steps", "IQM [95%]", "worst seed", "seeds", "results", "command")
-    rows = [(*row, *[""] * (len(head) - len(row))) for row in rows]
-    return "\n\n".join([_table(head, rows), *pictures])
+            pictures.append(f"{picture}\n\n*{caption}.*")
+    head = ("settings", "environment", "steps", "IQM", "95% interval", "worst seed", "seeds")
+    measured = "Final policies, every seed counted, by\n\n```bash\n" + "\n".join(commands) + "\n```"
+    return "\n\n".join([_table(head, rows), measured, *pictures])
 
 
 def columns(name: str) -> str:
@@ -285,11 +284,12 @@ def _family(algo: Algorithm) -> tuple[str, str]:
 
 
 def _file(module: ModuleType) -> Path:
-    return Path(inspect.getfile(module)).resolve()
+    """The file of a module as it lies in the repository, wherever the package is installed."""
+    return ROOT / Path(inspect.getfile(module)).relative_to(Path(jaxrl_up.__file__).parents[1])
 
 
 def _link(path: Path, text: str | None = None) -> str:
-    inside = path.resolve().relative_to(ROOT).as_posix()
+    inside = path.relative_to(ROOT).as_posix()
     return f"[{text or inside}]({UP}{inside})"
 
 
