@@ -7,8 +7,10 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 import lessons
+import mathematics
 import reference
-from latex2mathml.converter import convert
+from markdown.extensions import Extension
+from markdown.inlinepatterns import SimpleTextInlineProcessor
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
@@ -16,6 +18,19 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 LINK = re.compile(r"\[(?P<text>[^][]*)\]\((?![a-z]+:|[#/])(?P<target>[^()\s]+)\)")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+class PlainUnderscores(Extension):
+    """An underscore is a subscript, as in V(s'_t), and never an emphasis."""
+
+    def extendMarkdown(self, md):
+        """Take underscores as text before the pattern of emphasis sees them."""
+        md.inlinePatterns.register(SimpleTextInlineProcessor("(_+)"), "underscore", 65)
+
+
+def on_config(config):
+    """Add what is no package of its own to the extensions of Markdown."""
+    config.markdown_extensions.append(PlainUnderscores())
 
 
 def on_files(files, config):
@@ -57,14 +72,12 @@ def on_page_content(content, page, config, files):
 
 
 def _mathml(latex, block, page):
-    """A formula of LaTeX as MathML; one that cannot be converted stops the build."""
+    """A formula as MathML; one that cannot be converted stops the build."""
     try:
-        mathml = convert(latex.strip(), display="block" if block else "inline")
-    except Exception as error:
-        raise PluginError(f"{page.file.src_uri}: cannot convert ${latex}$: {type(error).__name__} {error}") from error
-    if "\\" in mathml:  # latex2mathml passes on a command that it does not know
-        raise PluginError(f"{page.file.src_uri}: cannot convert ${latex}$: unknown command")
-    return f'<div class="formula">{mathml}</div>' if block else mathml
+        formula = mathematics.mathml(latex, block)
+    except ValueError as error:
+        raise PluginError(f"{page.file.src_uri}: cannot convert ${latex.strip()}$: {error}") from error
+    return f'<div class="formula">{formula}</div>' if block else formula
 
 
 def _in_repository(uri, target):
