@@ -23,7 +23,9 @@ def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-SNIPPETS = [(str(path.relative_to(ROOT)), i, code) for path in DOCUMENTS for i, code in enumerate(blocks(path, "python"))]
+SNIPPETS = [
+    (str(path.relative_to(ROOT)), i, code) for path in DOCUMENTS for i, code in enumerate(blocks(path, "python"))
+]
 COMMANDS = sorted(
     {
         line.partition("  #")[0].strip()
