@@ -7,20 +7,37 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 import lessons
+import mathematics
 import reference
-from latex2mathml.converter import convert
+from markdown.extensions import Extension
+from markdown.inlinepatterns import SimpleTextInlineProcessor
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+DOCUMENTS = {"README.md": "readme.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+PLAIN = "---\nrender_macros: false\n---\n"  # a page that is made is no template
+FOLDERS = {"docs": "index.md", "notebooks": "lessons/index.md"}
 LINK = re.compile(r"\[(?P<text>[^][]*)\]\((?![a-z]+:|[#/])(?P<target>[^()\s]+)\)")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
+class PlainUnderscores(Extension):
+    """An underscore is a subscript, as in V(s'_t), and never an emphasis."""
+
+    def extendMarkdown(self, md):
+        """Take underscores as text before the pattern of emphasis sees them."""
+        md.inlinePatterns.register(SimpleTextInlineProcessor("(_+)"), "underscore", 65)
+
+
+def on_config(config):
+    """Add what is no package of its own to the extensions of Markdown."""
+    config.markdown_extensions.append(PlainUnderscores())
+
+
 def on_files(files, config):
     """Add the pages that are made of notebooks, docstrings and documents of the root, and the files linked to."""
-    made = {uri: (ROOT / name).read_text(encoding="utf-8") for name, uri in DOCUMENTS.items()}
+    made = {uri: PLAIN + (ROOT / name).read_text(encoding="utf-8") for name, uri in DOCUMENTS.items()}
     made |= lessons.pages(ROOT / "notebooks") | reference.pages(ROOT)
     for uri, content in made.items():
         files.append(File.generated(config, uri, content=content))
@@ -57,30 +74,28 @@ def on_page_content(content, page, config, files):
 
 
 def _mathml(latex, block, page):
-    """A formula of LaTeX as MathML; one that cannot be converted stops the build."""
+    """A formula as MathML; one that cannot be converted stops the build."""
     try:
-        mathml = convert(latex.strip(), display="block" if block else "inline")
-    except Exception as error:
-        raise PluginError(f"{page.file.src_uri}: cannot convert ${latex}$: {type(error).__name__} {error}") from error
-    if "\\" in mathml:  # latex2mathml passes on a command that it does not know
-        raise PluginError(f"{page.file.src_uri}: cannot convert ${latex}$: unknown command")
-    return f'<div class="formula">{mathml}</div>' if block else mathml
+        formula = mathematics.mathml(latex, block)
+    except ValueError as error:
+        raise PluginError(f"{page.file.src_uri}: cannot convert ${latex.strip()}$: {error}") from error
+    return f'<div class="formula">{formula}</div>' if block else formula
 
 
 def _in_repository(uri, target):
     """Where a link of the page `uri` leads, as a path in the repository: of what the page was made of."""
     made_of = {page: name for name, page in DOCUMENTS.items()}
     source = made_of.get(uri) or lessons.source(uri) or f"docs/{uri}"
+    source = source.removeprefix("docs/files/")
     return PurePosixPath(os.path.normpath(os.path.join(os.path.dirname(source), target.partition("#")[0])))
 
 
 def _publish(path, files, config):
-    """The place in the site of a path in the repository, where a copy is put if it has none; None if there is no such
-    path or it is a page of docs/ already."""
+    """The place in the site of a path in the repository; what has no page is copied. None if there is no such path."""
+    if page := (DOCUMENTS | FOLDERS).get(str(path)):
+        return page
     if path.is_relative_to("docs"):
         return str(path.relative_to("docs"))
-    if str(path) in DOCUMENTS:
-        return DOCUMENTS[str(path)]
     if lessons.is_lesson(path):
         return f"lessons/{path.stem}.md"
     if not (ROOT / path).exists() or str(path).startswith(".."):
@@ -109,7 +124,7 @@ def _files(folder):
 def _listing(folder):
     """A page that links to every file under a folder."""
     names = [file.relative_to(folder) for file in _files(folder)]
-    return f"---\nrender_macros: false\n---\n# `{folder}`\n\n" + "".join(f"- [{name}]({name})\n" for name in names)
+    return f"{PLAIN}# `{folder}`\n\n" + "".join(f"- [{name}]({name})\n" for name in names)
 
 
 def _expanded(nav, files):

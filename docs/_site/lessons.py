@@ -39,7 +39,7 @@ TEMPLATE = """
 {% endblock data_png %}
 """
 LIST = "<!-- lessons -->"
-OPENING = re.compile(r"# (?P<title>.+)\n+(?P<sentence>.+?[.:?])(\s|$)", re.DOTALL)
+OPENING = re.compile(r"# (?:\d+\. )?(?P<title>[^\n]+)\n+(?P<sentence>.+?[.:?])(\s|$)", re.DOTALL)
 EXERCISE = re.compile(r"exercise start (\d+\.\d+)")
 
 
@@ -68,14 +68,15 @@ def pages(folder):
 
 
 def listing(folder):
-    """A table of the notebooks in `folder`: number and title, the sentence they open with, exercises that they name."""
-    rows = ["| | lesson | what it is about | exercises |", "|---|---|---|---|"]
+    """A list of the notebooks in `folder`: number and title, the sentence they open with, exercises that they name."""
+    items = []
     for path in sorted(folder.glob("[0-9]*.ipynb")):
         cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
         opening = OPENING.match(cells[0])
         if opening is None:
             raise PluginError(f"{path.name} does not begin with a title and a sentence")
         exercises = ", ".join(dict.fromkeys(EXERCISE.findall("\n".join(cells))))
-        sentence = " ".join(opening["sentence"].split()).replace("|", "\\|")
-        rows.append(f"| {int(path.name[:2])} | [{opening['title']}]({path.stem}.md) | {sentence} | {exercises} |")
-    return "\n".join(rows)
+        link, sentence = f"[{opening['title']}]({path.stem}.md)", " ".join(opening["sentence"].split())
+        named = f" *Exercises {exercises}.*" if exercises else ""
+        items.append(f"- **{int(path.name[:2])}. {link}**<br>{sentence}{named}")
+    return "\n".join(items)

@@ -15,7 +15,7 @@ ALGORITHMS = "jaxrl_up.algorithms"
 def pages(root):
     """The pages of the reference: {uri: Markdown for mkdocstrings}. A public name without a docstring stops the
     build."""
-    package = griffe.load("jaxrl_up", search_paths=[root])
+    package = griffe.load("jaxrl_up", search_paths=[root], try_relative_path=False)
     faces = {"jaxrl_up": package} | {f"jaxrl_up.{room}": package[room] for room in ROOMS}
     missing = [f"{path}.{name}" for path, face in faces.items() for name in public(face) if not _text(face, name)]
     if missing:
