@@ -176,7 +176,8 @@ def scores(name: str) -> str:
             pictures.append(f"{picture}\n\n*{caption}.*")
     head = ("settings", "environment", "steps", "IQM", "95% interval", "worst seed", "seeds")
     measured = "Final policies, every seed counted, by\n\n```bash\n" + "\n".join(commands) + "\n```"
-    return "\n\n".join([_table(head, rows), measured, *pictures])
+    table = f'<div class="scores" markdown>\n\n{_table(head, rows)}\n\n</div>'
+    return "\n\n".join([table, measured, *pictures])
 
 
 def columns(name: str) -> str:
