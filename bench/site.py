@@ -27,13 +27,17 @@ from urllib.parse import urlsplit
 WIDTHS = {400: 800, 1280: 900}
 PICTURES = ("", "lessons/00_tour/", "algorithms/", "algorithms/ppo/", "reference/ops/", "research/")
 WORD = "advantage"
-STATE = """({
-    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    formulas: document.querySelectorAll("math").length,
-    flat: [...document.querySelectorAll("math")].filter(
-        (math) => math.checkVisibility() && !(math.getBoundingClientRect().width > 1)).length,
-    bare: document.querySelector("article").innerText.match(/\\\\[([]|\\$\\$/g)?.length ?? 0,
-})"""
+STATE = """(() => {
+    const text = document.querySelector("article").cloneNode(true);
+    text.querySelectorAll("code").forEach((code) => code.remove());
+    const formulas = [...document.querySelectorAll("math")];
+    return {
+        overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        formulas: formulas.length,
+        flat: formulas.filter((one) => one.checkVisibility() && !(one.getBoundingClientRect().width > 1)).length,
+        bare: text.textContent.match(/\\\\[([]|\\$\\$/g)?.length ?? 0,
+    };
+})()"""
 
 
 class Chromium:

@@ -1,5 +1,6 @@
 """Lessons: the notebooks, as they are stored with their outputs, as pages."""
 
+import json
 import re
 
 import nbformat
@@ -39,8 +40,7 @@ TEMPLATE = """
 {% endblock data_png %}
 """
 LIST = "<!-- lessons -->"
-OPENING = re.compile(r"# (?:\d+\. )?(?P<title>[^\n]+)\n+(?P<sentence>.+?[.:?])(\s|$)", re.DOTALL)
-EXERCISE = re.compile(r"exercise start (\d+\.\d+)")
+OPENING = re.compile(r"# (?:\d+\. )?(?P<title>[^\n]+)\n+(?P<sentence>.+?[.?])(\s|$)", re.DOTALL)
 
 
 def is_lesson(path):
@@ -62,7 +62,8 @@ def pages(folder):
     for path in sorted(folder.glob("[0-9]*.ipynb")):
         resources = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
         text, resources = exporter.from_filename(str(path), resources=resources)
-        made[f"lessons/{path.stem}.md"] = f"---\nrender_macros: false\n---\n{text}"
+        title = json.dumps(f"{int(path.name[:2])}. {_opening(path)['title']}", ensure_ascii=False)
+        made[f"lessons/{path.stem}.md"] = f"---\nrender_macros: false\ntitle: {title}\n---\n{text}"
         made |= {f"lessons/{name}": picture for name, picture in resources["outputs"].items()}
     return made
 
@@ -71,12 +72,24 @@ def listing(folder):
     """A list of the notebooks in `folder`: number and title, the sentence they open with, exercises that they name."""
     items = []
     for path in sorted(folder.glob("[0-9]*.ipynb")):
-        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
-        opening = OPENING.match(cells[0])
-        if opening is None:
-            raise PluginError(f"{path.name} does not begin with a title and a sentence")
-        exercises = ", ".join(dict.fromkeys(EXERCISE.findall("\n".join(cells))))
+        number, opening, text = int(path.name[:2]), _opening(path), "\n".join(_texts(path))
         link, sentence = f"[{opening['title']}]({path.stem}.md)", " ".join(opening["sentence"].split())
-        named = f" *Exercises {exercises}.*" if exercises else ""
-        items.append(f"- **{int(path.name[:2])}. {link}**<br>{sentence}{named}")
+        exercises = dict.fromkeys(
+            re.findall(rf"\b{number}\.\d+\b", text.partition("## Exercises")[2].partition("\n## ")[0])
+        )
+        named = f" *Exercises {', '.join(exercises)}.*" if exercises else ""
+        items.append(f"- **{number}. {link}**<br>{sentence}{named}")
     return "\n".join(items)
+
+
+def _texts(path):
+    """The cells of a notebook that are text."""
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+
+
+def _opening(path):
+    """The title of a notebook and its first sentence."""
+    opening = OPENING.match(_texts(path)[0])
+    if opening is None:
+        raise PluginError(f"{path.name} does not begin with a title and a sentence")
+    return opening
