@@ -17,8 +17,8 @@
 # %% [markdown]
 # # Key concepts
 #
-# After this lesson you can say what a state, a policy, a return and a value are, write each as an equation, and compute it: exactly where the world is
-# small, from samples where it is not. Nothing is trained to act here; that is what the other lessons are about.
+# After this lesson you can say what a state, a policy, a return and a value are, write each as an equation, and compute it: exactly where the world
+# is small, from samples where it is not. Nothing is trained to act here; that is what the other lessons are about.
 
 # %%
 import tempfile
@@ -41,11 +41,12 @@ np.set_printoptions(precision=3, suppress=True)
 # %% [markdown]
 # ## Agent and environment
 #
-# An **agent** acts in an **environment**. At each step it sees an observation, chooses an action, and the environment answers with a reward and the next
-# observation. The agent wants much reward over time, and nobody tells it which action would have been right.
+# An **agent** acts in an **environment**. At each step it sees an observation, chooses an action, and the environment answers with a reward and the
+# next observation. The agent wants much reward over time, and nobody tells it which action would have been right.
 #
 # In this library an environment is two pure functions. `reset(key)` begins an episode; `step(key, state, action)` makes one step. Chance comes in
-# through the key alone, so the same arguments give the same result. Here a pole on a cart is pushed left (0) or right (1), and each step that it stays up pays 1.
+# through the key alone, so the same arguments give the same result. Here a pole on a cart is pushed left (0) or right (1), and each step that it
+# stays up pays 1.
 
 # %%
 env = envs.make("CartPole-v1")
@@ -74,9 +75,9 @@ print(f"... {len(rows)} steps, then {ending}; earned {sum(row[2] for row in rows
 # %% [markdown]
 # ## State and observation
 #
-# The **state** $s$ is all that decides, together with the action, what comes next. The **observation** $o$ is what the agent is shown. Where they carry the same
-# information the environment is *fully observed*, else *partially observed*. A pendulum's state is an angle and a velocity; it is shown as cosine, sine and
-# velocity, so that nothing jumps where the angle wraps. Without the velocity, two different futures look the same.
+# The **state** $s$ is all that decides, together with the action, what comes next. The **observation** $o$ is what the agent is shown. Where they
+# carry the same information the environment is *fully observed*, else *partially observed*. A pendulum's state is an angle and a velocity; it is
+# shown as cosine, sine and velocity, so that nothing jumps where the angle wraps. Without the velocity, two different futures look the same.
 
 # %%
 pendulum = envs.make("Pendulum-v1")
@@ -92,8 +93,8 @@ print(f"masked       {blind.reset(jax.random.key(0))[1]}, which could be swingin
 #
 # ## Action spaces
 #
-# The **action space** holds what may be done. It is *discrete*, one of $n$, or *continuous*, a vector of numbers within bounds. It decides which policies, and so
-# which algorithms, can be used.
+# The **action space** holds what may be done. It is *discrete*, one of $n$, or *continuous*, a vector of numbers within bounds. It decides which
+# policies, and so which algorithms, can be used.
 
 # %%
 for example in (env, pendulum):
@@ -102,8 +103,9 @@ for example in (env, pendulum):
 # %% [markdown]
 # ## Policies
 #
-# A **policy** is the rule by which the agent acts. A deterministic one is a function, $a = \mu_\theta(s)$; a stochastic one is a distribution over actions,
-# $a \sim \pi_\theta(\cdot \mid s)$. The parameters $\theta$ are what learning changes. A deterministic policy of one parameter vector already balances the pole:
+# A **policy** is the rule by which the agent acts. A deterministic one is a function, $a = \mu_\theta(s)$; a stochastic one is a distribution over
+# actions, $a \sim \pi_\theta(\cdot \mid s)$. The parameters $\theta$ are what learning changes. A deterministic policy of one parameter vector
+# already balances the pole:
 
 # %%
 theta = jnp.array([0.1, 0.5, 1.0, 1.5])  # push towards where the pole leans and falls
@@ -111,13 +113,13 @@ rows, ending = play(lambda obs, key: (theta @ obs > 0).astype(int), jax.random.k
 print(f"deterministic: {len(rows)} steps, then {ending}")
 
 # %% [markdown]
-# A stochastic policy has to do two things: **sample** an action, and say its **log-likelihood** $\log \pi_\theta(a \mid s)$, whose gradient is what policy
-# optimisation needs.
+# A stochastic policy has to do two things: **sample** an action, and say its **log-likelihood** $\log \pi_\theta(a \mid s)$, whose gradient is what
+# policy optimisation needs.
 #
 # ### Categorical: discrete actions
 #
-# A network, or any function, gives a number for each action, the logits $z_\theta(s)$. Their softmax is the policy, so the log-likelihood is an entry of the
-# log-softmax:
+# A network, or any function, gives a number for each action, the logits $z_\theta(s)$. Their softmax is the policy, so the log-likelihood is an
+# entry of the log-softmax:
 #
 # $$\pi_\theta(a \mid s) = \frac{e^{z_a}}{\sum_b e^{z_b}}, \qquad \log \pi_\theta(a \mid s) = z_a - \log \sum_b e^{z_b}$$
 
@@ -132,8 +134,8 @@ print(f"{categorical.logits[action] - jnp.log(jnp.exp(categorical.logits).sum())
 # %% [markdown]
 # ### Diagonal Gaussian: continuous actions
 #
-# The policy gives a mean $\mu_\theta(s)$ and a standard deviation $\sigma$ for each of the $D$ dimensions. A sample is $a = \mu + \sigma \odot z$ with
-# $z \sim \mathcal{N}(0, I)$. The dimensions are independent, so the density is a product of $D$ normal densities, and its logarithm a sum:
+# The policy gives a mean $\mu_\theta(s)$ and a standard deviation $\sigma$ for each of the $D$ dimensions. A sample is $a = \mu + \sigma \odot z$
+# with $z \sim \mathcal{N}(0, I)$. The dimensions are independent, so the density is a product of $D$ normal densities, and its logarithm a sum:
 #
 # $$\pi_\theta(a \mid s) = \prod_{i=1}^{D} \frac{1}{\sqrt{2\pi}\,\sigma_i} \exp\left(-\frac{(a_i - \mu_i)^2}{2\sigma_i^2}\right)$$
 #
@@ -168,11 +170,12 @@ for kind in ("parameter", "network"):
 # %% [markdown]
 # ### Likelihood and probability
 #
-# The number $\pi_\theta(a \mid s)$ of a continuous action is a density and no probability. A single action has probability 0; probabilities are areas, as that of an
-# interval of actions. A density may exceed 1, so a log-likelihood may be positive. What has to be 1 is its integral over *actions*.
+# The number $\pi_\theta(a \mid s)$ of a continuous action is a density and no probability. A single action has probability 0; probabilities are
+# areas, as that of an interval of actions. A density may exceed 1, so a log-likelihood may be positive. What has to be 1 is its integral over
+# *actions*.
 #
-# Read as a function of the *parameters*, for an action that was taken, the same formula is called the **likelihood**. That need not sum to 1
-# over anything. Learning climbs it: "make what was done more likely".
+# Read as a function of the *parameters*, for an action that was taken, the same formula is called the **likelihood**. That need not sum to 1 over
+# anything. Learning climbs it: "make what was done more likely".
 
 # %%
 narrow = ops.DiagonalGaussian(mean=jnp.zeros(1), log_std=jnp.log(jnp.array([0.1])))
@@ -188,11 +191,12 @@ print(f"likelihood of std, for the action 1: highest at {stds[likelihood.argmax(
 # %% [markdown]
 # ## A world to compute in
 #
-# A **Markov decision process** (MDP) is states, actions, $P(s' \mid s, a)$, rewards $r(s, a)$, where episodes begin, and a discount $\gamma$. *Markov* says that
-# what comes next depends on the present state and action only. Where states are few, all that follows can be computed exactly: that is `jaxrl_up.tabular`.
+# A **Markov decision process** (MDP) is states, actions, $P(s' \mid s, a)$, rewards $r(s, a)$, where episodes begin, and a discount $\gamma$.
+# *Markov* says that what comes next depends on the present state and action only. Where states are few, all that follows can be computed exactly:
+# that is `jaxrl_up.tabular`.
 #
-# A machine is new (0), worn (1) or broken (2). To work (action 0) pays 1 and wears it, half of the time. To mend it (action 1) pays nothing,
-# and it is new again. Broken is the end.
+# A machine is new (0), worn (1) or broken (2). To work (action 0) pays 1 and wears it, half of the time. To mend it (action 1) pays nothing, and it
+# is new again. Broken is the end.
 
 # %%
 transition = [
@@ -207,8 +211,8 @@ machine
 # %% [markdown]
 # ## Trajectories
 #
-# A **trajectory** $\tau = (s_0, a_0, r_0, s_1, a_1, r_1, \ldots)$ is what happens; episode and rollout are other names. Its probability is the product of
-# all chances on the way:
+# A **trajectory** $\tau = (s_0, a_0, r_0, s_1, a_1, r_1, \ldots)$ is what happens; episode and rollout are other names. Its probability is the
+# product of all chances on the way:
 #
 # $$P(\tau \mid \pi) = P(s_0) \prod_{t=0}^{T-1} \pi(a_t \mid s_t)\, P(s_{t+1} \mid s_t, a_t)$$
 #
@@ -231,10 +235,11 @@ print(f"sum {probability.sum():.4f}")
 #
 # $$R(\tau) = \sum_{t=0}^{T-1} r_t \quad \text{(finite horizon, undiscounted)} \qquad R(\tau) = \sum_{t=0}^{\infty} \gamma^t r_t \quad \text{(infinite horizon, discounted)}$$
 #
-# With $\gamma < 1$ the infinite sum is finite: at most $r_{\max} / (1 - \gamma)$. Reward now is worth more than reward later, and about $1 / (1 - \gamma)$ steps
-# ahead count. Deep RL mixes the two: it learns with a discount and reports the undiscounted sum.
+# With $\gamma < 1$ the infinite sum is finite: at most $r_{\max} / (1 - \gamma)$. Reward now is worth more than reward later, and about
+# $1 / (1 - \gamma)$ steps ahead count. Deep RL mixes the two: it learns with a discount and reports the undiscounted sum.
 #
-# The discounted sum from step $t$ on is the **reward-to-go** $G_t = r_t + \gamma G_{t+1}$. In code an end is a discount of 0: `discount` $= \gamma (1 - \text{terminated})$.
+# The discounted sum from step $t$ on is the **reward-to-go** $G_t = r_t + \gamma G_{t+1}$. In code an end is a discount of 0: `discount`
+# $= \gamma (1 - \text{terminated})$.
 
 # %%
 rewards = jnp.array([1.0, 0.0, 0.0, 5.0])
@@ -249,7 +254,7 @@ print("a reward of 1 for ever:", {gamma: round(1 / (1 - gamma)) for gamma in (0.
 #
 # What is to be made large is the **expected return**. That is all of reinforcement learning in one line:
 #
-# $$J(\pi) = \mathbb{E}_{\tau \sim \pi}[R(\tau)] = \sum_\tau P(\tau \mid \pi)\, R(\tau), \qquad \pi^* = \arg\max_\pi J(\pi)$$
+# $$J(\pi) = \mathbb{E}_{\tau \sim \pi}[R(\tau)] = \sum_\tau P(\tau \mid \pi)\, R(\tau), \qquad \pi^* = \mathrm{arg}\max_\pi J(\pi)$$
 #
 # The sum can be made over all trajectories, by solving linear equations without listing any, or from samples, with an error that falls as
 # $1/\sqrt{N}$.
@@ -269,7 +274,8 @@ print(f"10,000 samples    J = {sample.mean():.4f} +- {sample.std() / 100:.4f} (s
 #
 # $$V^*(s) = \max_\pi V^\pi(s) \qquad Q^*(s, a) = \max_\pi Q^\pi(s, a)$$
 #
-# $Q$ takes the action $a$ first, whatever $\pi$ would do, and follows $\pi$ after that. So $V^\pi(s) = \mathbb{E}_{a \sim \pi}[Q^\pi(s, a)]$ and $V^*(s) = \max_a Q^*(s, a)$.
+# $Q$ takes the action $a$ first, whatever $\pi$ would do, and follows $\pi$ after that. So $V^\pi(s) = \mathbb{E}_{a \sim \pi}[Q^\pi(s, a)]$ and
+# $V^*(s) = \max_a Q^*(s, a)$.
 
 # %%
 v, q = tabular.v_pi(machine, uniform), tabular.q_pi(machine, uniform)
@@ -287,8 +293,8 @@ print(f"Q* of a worn machine: work {q_star[1, 0]:.3f}, mend {q_star[1, 1]:.3f}")
 #
 # $$V^*(s) = \max_a \mathbb{E}_{s' \sim P}[r(s, a) + \gamma V^*(s')] \qquad Q^*(s, a) = \mathbb{E}_{s' \sim P}\left[r(s, a) + \gamma \max_{a'} Q^*(s', a')\right]$$
 #
-# The right-hand side, as a function of any values, is a **Bellman backup**. The true values are its fixed point, and every backup brings any others nearer by the
-# factor $\gamma$ at least. So one may begin with nothing and repeat; that is value iteration.
+# The right-hand side, as a function of any values, is a **Bellman backup**. The true values are its fixed point, and every backup brings any others
+# nearer by the factor $\gamma$ at least. So one may begin with nothing and repeat; that is value iteration.
 
 # %%
 print(f"residuals: V^pi {tabular.residual(machine, v, uniform):.1e}, V* {tabular.residual(machine, v_star):.1e}")
@@ -306,7 +312,8 @@ for sweep in range(1, 101):
 #
 # $$A^\pi(s, a) = Q^\pi(s, a) - V^\pi(s), \qquad \mathbb{E}_{a \sim \pi}[A^\pi(s, a)] = 0$$
 #
-# (Both values are those of $\pi$. Some texts print $Q^* - V^*$ here, which is the advantage of the *optimal* policy alone, and at most 0 everywhere.)
+# (Both values are those of $\pi$. Some texts print $Q^* - V^*$ here, which is the advantage of the *optimal* policy alone, and at most 0
+# everywhere.)
 
 # %%
 for name, table in (("A^pi", tabular.a_pi(machine, uniform)), ("Q* - V*", q_star - v_star[:, None])):
@@ -316,8 +323,9 @@ print("mean over the policy", ops.v_from_q(tabular.a_pi(machine, uniform), unifo
 # %% [markdown]
 # ## The optimal policy
 #
-# From $Q^*$ the best action can be read off, $a^*(s) = \arg\max_a Q^*(s, a)$: an optimal policy, deterministic, and of the state alone. There may be others as good. From $V^*$ it
-# takes the model too, to look one step ahead. And from $Q^\pi$ of *any* policy the greedy action gives a policy at least as good, which is why values help to act.
+# From $Q^*$ the best action can be read off, $a^*(s) = \mathrm{arg}\max_a Q^*(s, a)$: an optimal policy, deterministic, and of the state alone.
+# There may be others as good. From $V^*$ it takes the model too, to look one step ahead. And from $Q^\pi$ of *any* policy the greedy action gives a
+# policy at least as good, which is why values help to act.
 
 # %%
 policy = uniform
@@ -327,9 +335,9 @@ for step in range(3):
 print(f"V* of a new machine is {v_star[0]:.3f}")
 
 # %% [markdown]
-# The same definitions on a grid where one can see them (the start is in the middle of the left column): a step costs 0.04, one in five slips to a side, G pays 1 and P takes 1. From values comes a better policy, the
-# better policy has other values, and so on to the optimum: that is policy iteration. The first improvement only learns to keep away from the pits, the second
-# finds the way between them.
+# The same definitions on a grid where one can see them (the start is in the middle of the left column): a step costs 0.04, one in five slips to a
+# side, G pays 1 and P takes 1. From values comes a better policy, the better policy has other values, and so on to the optimum: that is policy
+# iteration. The first improvement only learns to keep away from the pits, the second finds the way between them.
 
 # %%
 world = tabular.from_grid(["..P...", "S....G", "..P..."], discount=0.95, step_reward=-0.04, slip=0.2)
@@ -350,9 +358,9 @@ with tempfile.TemporaryDirectory() as directory:
 #
 # Two parts of RL *are* supervised learning.
 #
-# **Fitting a value is regression.** Inputs are states that were visited, targets the reward-to-go that came. The least mean squared error is reached by the
-# conditional mean, and $\mathbb{E}[G_t \mid s_t]$ is $V^\pi$ by definition. Below, from 1,000 random walks, once with a column for each state (the fit is then the mean of what was
-# seen), and once with three features.
+# **Fitting a value is regression.** Inputs are states that were visited, targets the reward-to-go that came. The least mean squared error is
+# reached by the conditional mean, and $\mathbb{E}[G_t \mid s_t]$ is $V^\pi$ by definition. Below, from 1,000 random walks, once with a column for
+# each state (the fit is then the mean of what was seen), and once with three features.
 
 # %%
 walks = tabular.sample_trajectories(world, random, jax.random.key(0), number=1000, steps=200)
@@ -369,9 +377,10 @@ for name, x in features.items():
     print(f"{name:15}: {x.shape[1]:2d} weights, error of V {error:.3f}; the loss stays at {left:.3f}, the spread of returns")
 
 # %% [markdown]
-# **Imitating an expert is classification.** Inputs are its states, labels its actions, and the cross-entropy is the log-likelihood from above. But supervised learning
-# assumes that tests look like the training data, and here they do not: *the learner's own mistakes choose the states it sees next*. On a cliff (the bottom row is a fall of -100 and
-# back to the start) the best way is 13 steps along the edge. A softmax with logits for each state learns from 20 episodes of it.
+# **Imitating an expert is classification.** Inputs are its states, labels its actions, and the cross-entropy is the log-likelihood from above. But
+# supervised learning assumes that tests look like the training data, and here they do not: *the learner's own mistakes choose the states it sees
+# next*. On a cliff (the bottom row is a fall of -100 and back to the start) the best way is 13 steps along the edge. A softmax with logits for each
+# state learns from 20 episodes of it.
 
 # %%
 cliff = tabular.cliff_walking()
@@ -411,10 +420,10 @@ for ax, title, occupancy in zip(axes, titles, where_they_are.values()):
 fig.colorbar(image, ax=axes, label="visits in an episode");
 
 # %% [markdown]
-# On the edge it errs a little, and a fall costs 100; above the edge nobody showed it anything, and it acts at random. With an error of $\epsilon$ at each step the loss of
-# return can grow as $\epsilon T^2$ and not as $\epsilon T$ (Ross and Bagnell 2010). The cure is data from the learner's own states. DAgger asks the expert there; reinforcement
-# learning has no expert, only the reward. In RL a moving distribution is the normal case: the data are the policy's own, so every update changes where the next batch
-# comes from.
+# On the edge it errs a little, and a fall costs 100; above the edge nobody showed it anything, and it acts at random. With an error of $\epsilon$
+# at each step the loss of return can grow as $\epsilon T^2$ and not as $\epsilon T$ (Ross and Bagnell 2010). The cure is data from the learner's
+# own states. DAgger asks the expert there; reinforcement learning has no expert, only the reward. In RL a moving distribution is the normal case:
+# the data are the policy's own, so every update changes where the next batch comes from.
 #
 # ## Exercises
 #

@@ -17,8 +17,8 @@
 # %% [markdown]
 # # Policy optimisation
 #
-# After this lesson you can derive the policy gradient, write an algorithm that follows it in forty lines, and say for each of its usual forms what it costs in variance: in a small
-# world exactly, and then by the library's `vpg`, with the same numbers.
+# After this lesson you can derive the policy gradient, write an algorithm that follows it in forty lines, and say for each of its usual forms what
+# it costs in variance: in a small world exactly, and then by the library's `vpg`, with the same numbers.
 
 # %%
 import jax
@@ -38,9 +38,9 @@ plt.style.use("lessons.mplstyle")
 # %% [markdown]
 # ## The simplest policy gradient
 #
-# A policy $\pi_\theta$ has parameters. We want to go uphill on the expected return, $\theta \leftarrow \theta + \alpha \nabla_\theta J(\pi_\theta)$, where
-# $J(\pi_\theta) = \mathbb{E}_{\tau \sim \pi_\theta}[R(\tau)]$. The trouble: $\theta$ is in the *distribution* of trajectories, and the environment, whose formula we do not have, is in it
-# too. Four steps take care of both.
+# A policy $\pi_\theta$ has parameters. We want to go uphill on the expected return,
+# $\theta \leftarrow \theta + \alpha \nabla_\theta J(\pi_\theta)$, where $J(\pi_\theta) = \mathbb{E}_{\tau \sim \pi_\theta}[R(\tau)]$. The trouble:
+# $\theta$ is in the *distribution* of trajectories, and the environment, whose formula we do not have, is in it too. Four steps take care of both.
 #
 # **1. The probability of a trajectory** is $P(\tau \mid \theta) = P(s_0) \prod_{t=0}^{T-1} \pi_\theta(a_t \mid s_t)\, P(s_{t+1} \mid s_t, a_t)$.
 #
@@ -62,8 +62,9 @@ plt.style.use("lessons.mplstyle")
 #
 # ## Forty lines
 #
-# CartPole for at most 200 steps, a network of one hidden layer, 32 episodes for each step of the gradient. `unroll` plays in all environments at once; what it plays after the first
-# end of each gets the weight 0. The gradient of `ops.score_function_loss`, which is minus the mean of log-probability times weight, is minus the estimate.
+# CartPole for at most 200 steps, a network of one hidden layer, 32 episodes for each step of the gradient. `unroll` plays in all environments at
+# once; what it plays after the first end of each gets the weight 0. The gradient of `ops.score_function_loss`, which is minus the mean of
+# log-probability times weight, is minus the estimate.
 
 # %%
 STEPS, EPISODES = 200, 32
@@ -116,10 +117,10 @@ for seed in range(3):
 # %% [markdown]
 # ## The loss means nothing
 #
-# That "loss" is a device: its gradient, at the parameters that played, on the data they played, is what we want. Its value is no measure of success. Left: while the return rises,
-# the loss rises too, since returns are weights in it. Right: from the trained policy one batch is taken, its weights made to average 0, and the loss
-# minimised 150 steps long *on that batch*, as one would in supervised learning. It falls without end, and the return collapses, in two of the three seeds to 10, the least there is: after the first step the data are no longer
-# the policy's own.
+# That "loss" is a device: its gradient, at the parameters that played, on the data they played, is what we want. Its value is no measure of
+# success. Left: while the return rises, the loss rises too, since returns are weights in it. Right: from the trained policy one batch is taken, its
+# weights made to average 0, and the loss minimised 150 steps long *on that batch*, as one would in supervised learning. It falls without end, and
+# the return collapses, in two of the three seeds to 10, the least there is: after the first step the data are no longer the policy's own.
 
 
 # %%
@@ -162,9 +163,9 @@ fig.align_ylabels();
 #
 # ## A world to be exact in
 #
-# How good is an estimate? Where trajectories can be listed, its mean and variance are sums. The machine of lesson 1 for exactly five steps: new, worn or broken; to work pays 1 and wears it
-# every other time, to mend makes it new; broken it stays broken. With the time as a part of the state there are 15 states and an end, and values need no
-# further thought. The policy is a softmax of two logits in each state, all 0 at first.
+# How good is an estimate? Where trajectories can be listed, its mean and variance are sums. The machine of lesson 1 for exactly five steps: new,
+# worn or broken; to work pays 1 and wears it every other time, to mend makes it new; broken it stays broken. With the time as a part of the state
+# there are 15 states and an end, and values need no further thought. The policy is a softmax of two logits in each state, all 0 at first.
 
 # %%
 H, BROKEN, END = 5, 2, 15
@@ -200,7 +201,8 @@ print(f"the derivation holds: largest error of the mean {jnp.abs(mean - true.rav
 print(f"|gradient|^2 = {jnp.sum(true**2):.3f}, variance of the estimate from one trajectory {variance:.3f}")
 
 # %% [markdown]
-# The estimate is right on average and very noisy: its variance is many times the squared length of what is estimated. All that follows is about less variance at the same mean.
+# The estimate is right on average and very noisy: its variance is many times the squared length of what is estimated. All that follows is about
+# less variance at the same mean.
 #
 # ## The EGLP lemma
 #
@@ -208,8 +210,8 @@ print(f"|gradient|^2 = {jnp.sum(true**2):.3f}, variance of the estimate from one
 #
 # $$0 = \nabla_\theta \sum_a \pi_\theta(a \mid s) = \sum_a \pi_\theta(a \mid s)\, \nabla_\theta \log \pi_\theta(a \mid s) = \mathbb{E}_{a \sim \pi_\theta}[\nabla_\theta \log \pi_\theta(a \mid s)]$$
 #
-# and likewise $\mathbb{E}_{a \sim \pi_\theta}[\nabla_\theta \log \pi_\theta(a \mid s)\, b] = 0$ for every $b$ that does not depend on $a$. In the table, and for the network above by its two actions
-# and by samples of them:
+# and likewise $\mathbb{E}_{a \sim \pi_\theta}[\nabla_\theta \log \pi_\theta(a \mid s)\, b] = 0$ for every $b$ that does not depend on $a$. In the
+# table, and for the network above by its two actions and by samples of them:
 
 # %%
 uneven = jax.random.normal(jax.random.key(0), logits.shape)
@@ -235,8 +237,8 @@ for number in (100, 10_000):
 # %% [markdown]
 # ## Don't let the past distract you
 #
-# $R(\tau)$ weighs an action by rewards that came *before* it, which it cannot have caused. By the lemma they add nothing to the mean, since given $s_t$ they do not depend on $a_t$; what they add is
-# noise. What is left is the **reward-to-go** $G_t = \sum_{k \ge t} r_k$:
+# $R(\tau)$ weighs an action by rewards that came *before* it, which it cannot have caused. By the lemma they add nothing to the mean, since given
+# $s_t$ they do not depend on $a_t$; what they add is noise. What is left is the **reward-to-go** $G_t = \sum_{k \ge t} r_k$:
 #
 # $$\nabla_\theta J(\pi_\theta) = \mathbb{E}\left[\sum_{t=0}^{T-1} \nabla_\theta \log \pi_\theta(a_t \mid s_t)\, G_t\right]$$
 
@@ -249,8 +251,9 @@ for name, weights in (("R(tau)", whole), ("the past", whole - to_go), ("reward-t
 # %% [markdown]
 # ## Baselines
 #
-# By the same lemma any $b(s_t)$ may be subtracted. The usual choice is $V^\pi(s_t)$: actions after which it went better than expected become more likely, the others less. Here, where both
-# actions are equally likely, it is the best one of all; elsewhere `optimal_baseline` is a little better, but $V^\pi$ can be learned by regression.
+# By the same lemma any $b(s_t)$ may be subtracted. The usual choice is $V^\pi(s_t)$: actions after which it went better than expected become more
+# likely, the others less. Here, where both actions are equally likely, it is the best that depends on the state; elsewhere `optimal_baseline` is a little better,
+# but $V^\pi$ can be learned by regression.
 
 # %%
 v = tabular.v_pi(world, policy)
@@ -267,11 +270,13 @@ for name, baseline in baselines:
 #
 # $$R(\tau), \qquad G_t, \qquad G_t - V^\pi(s_t), \qquad Q^\pi(s_t, a_t), \qquad A^\pi(s_t, a_t) = Q^\pi(s_t, a_t) - V^\pi(s_t)$$
 #
-# $Q^\pi$ is the mean of $G_t$ given the action, so it stands for $G_t$ without the noise of what follows. In practice neither is known. **GAE** estimates the advantage from rewards and a critic $V$ (Schulman et al. 2016):
+# $Q^\pi$ is the mean of $G_t$ given the action, so it stands for $G_t$ without the noise of what follows. In practice neither is known. **GAE**
+# estimates the advantage from rewards and a critic $V$ (Schulman et al. 2016):
 #
 # $$\hat{A}_t = \sum_{l \ge 0} (\gamma\lambda)^l \delta_{t+l}, \qquad \delta_t = r_t + \gamma V(s_{t+1}) - V(s_t)$$
 #
-# With the exact critic all of them are unbiased. The last column is how many trajectories it takes until the standard error is a tenth of the gradient's length.
+# With the exact critic all of them are unbiased. The last column is how many trajectories it takes until the standard error is a tenth of the
+# gradient's length.
 
 # %%
 FORMS = ("trajectory_return", "reward_to_go", "q", "reward_to_go_baseline", "gae", "advantage")
@@ -288,12 +293,14 @@ for phi in ("reward_to_go_baseline", "gae"):
     print(f"{phi:21} error of the mean {jnp.abs(mean - true.ravel()).max():.0e}, variance {variance:.3f}")
 
 # %% [markdown]
-# A wrong baseline only costs variance. A wrong critic that is *bootstrapped from*, as in GAE with $\lambda < 1$, biases the estimate: that is the price of its lower variance.
+# A wrong baseline only costs variance. A wrong critic that is *bootstrapped from*, as in GAE with $\lambda < 1$, biases the estimate: that is the
+# price of its lower variance.
 #
 # ## The same by the library
 #
-# `VPG` has five of these in its field `phi`: its `advantage` is GAE, as it knows no exact one, and its `q` is GAE plus $V(s_t)$. The world above becomes an environment, networks
-# without hidden layers become tables, the actor is set to 0 and the critic to $V^\pi$. Then the library collects single trajectories, by 4,000 keys, and differentiates its own loss.
+# `VPG` has five of these in its field `phi`: its `advantage` is GAE, as it knows no exact one, and its `q` is GAE plus $V(s_t)$. The world above
+# becomes an environment, networks without hidden layers become tables, the actor is set to 0 and the critic to $V^\pi$. Then the library collects
+# single trajectories, by 4,000 keys, and differentiates its own loss.
 
 # %%
 small = tabular.as_env(world)
@@ -342,7 +349,8 @@ ax.set(xscale="log", xlabel="variance of the estimate from one trajectory, exact
 ax.legend(loc="lower right");
 
 # %% [markdown]
-# (Grey: what nobody knows exactly outside of such a world.) On CartPole, with networks, the library's `vpg` with the worst weight and with GAE, three seeds each:
+# (Grey: what nobody knows exactly outside of such a world.) On CartPole, with networks, the library's `vpg` with the worst weight and with GAE,
+# three seeds each:
 
 # %%
 for phi in ("trajectory_return", "advantage"):
@@ -352,10 +360,11 @@ for phi in ("trajectory_return", "advantage"):
 # %% [markdown]
 # ## About $\gamma$
 #
-# With $\gamma < 1$ the return is $R(\tau) = \sum_t \gamma^t r_t$, and its gradient has a factor $\gamma^t$ before the reward-to-go: $\mathbb{E}\left[\sum_t \gamma^t \nabla_\theta \log \pi_\theta(a_t \mid s_t)\, G_t\right]$.
-# Practice leaves the factor out, since it would let late states count for nothing: `phi="trajectory_return"` estimates the gradient of the discounted return, and the library's other weights
-# are the field's, without $\gamma^t$. What they estimate is the gradient of no function (Nota and Thomas 2020), mostly with a part of the
-# true one in it; `docs/theory.md` has an example where it points the wrong way.
+# With $\gamma < 1$ the return is $R(\tau) = \sum_t \gamma^t r_t$, and its gradient has a factor $\gamma^t$ before the reward-to-go:
+# $\mathbb{E}\left[\sum_t \gamma^t \nabla_\theta \log \pi_\theta(a_t \mid s_t)\, G_t\right]$. Practice leaves the factor out, since it would let
+# late states count for nothing: `phi="trajectory_return"` estimates the gradient of the discounted return, and the library's other weights are the
+# field's, without $\gamma^t$. What they estimate is the gradient of no function (Nota and Thomas 2020). Below the two point to much the
+# same side; `docs/theory.md` has an example where they do not.
 
 # %%
 discounted = world.replace(discount=jnp.array(0.7))
