@@ -201,7 +201,8 @@ ax.legend();
 
 # %% [markdown]
 # The first goal is found by chance, by all three alike, and that is most of what sets runs apart. After it, a few planned updates spread what was found
-# over the maze; fifty do little more than five.
+# over the maze; fifty do little more than five. (`tabular.prioritized_sweeping` plans
+# those first that change most.)
 #
 # A learned model has a danger of its own: where it errs, planning finds the error and makes use of it. A policy that is excellent in a wrong model
 # may be poor in the world. Beyond tables that is what model-based RL works on (Dreamer: Hafner et al. 2020).
