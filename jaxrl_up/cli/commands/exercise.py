@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,7 @@ def _known(action: str, number: str) -> Exercise:
 
 def _again(action: str, exercise: Exercise, directory: Path) -> str:
     """The command for the same directory."""
-    where = "" if directory == DIRECTORY else f" --directory {str(directory)!r}"
+    where = "" if directory == DIRECTORY else f" --directory {shlex.quote(str(directory))}"
     return f"jaxrl-up exercise {action} {exercise.number}{where}"
 
 

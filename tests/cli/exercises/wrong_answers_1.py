@@ -6,7 +6,7 @@ LAYERS = """\
 """
 WRONG = {
     "1.1": {
-        "sum over the last axis.": ("jnp.sum(terms, axis=-1)", "terms"),
+        "The last axis must go": ("jnp.sum(terms, axis=-1)", "terms"),
         "sum over the batch too": ("jnp.sum(terms, axis=-1)", "jnp.sum(terms)"),
         "This is the mean": ("jnp.sum(terms", "jnp.mean(terms"),
         "The constant log(2 pi) / 2 is left out": (" - 0.5 * jnp.log(2.0 * jnp.pi)", ""),

@@ -1,10 +1,9 @@
-"""The check of exercise 3.2: mean and variance over all actions, by `tabular.policy_gradients`."""
+"""The check of exercise 3.2: mean and variance by summing over all actions."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up import tabular
 from jaxrl_up.cli.exercises.exercise import Student, Wrong, close
 
 READING = "lesson 03_policy_optimisation, on baselines; Tucker et al. 2018 (arXiv 1802.10031), section 3"
@@ -27,11 +26,9 @@ BASELINES = {
 
 def check(student: Student) -> None:
     """The mean for four baselines, the variance with good ones, and vmap. Raises `Wrong`."""
-    bandit = tabular.mdp(np.ones((1, 3, 1)), REWARDS[None], discount=0.0)
     logits = jnp.asarray(LOGITS, jnp.float32)
-    softmax = tabular.policy_gradients.softmax_policy
-    gradient = tabular.policy_gradients.policy_gradient(bandit, softmax, logits[None])[0]
     policy = np.asarray(jax.nn.softmax(logits), float)
+    gradient = policy * (REWARDS - policy @ REWARDS)
     score = np.eye(3) - policy  # a row for each action that is drawn
     plain = _variance(score * REWARDS[:, None], policy)
     for case, b in BASELINES.items():
