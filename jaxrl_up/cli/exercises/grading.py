@@ -76,7 +76,7 @@ def mark_apart(exercise: Exercise, path: str | os.PathLike[str], seconds: float 
     given = {"number": exercise.number, "path": os.path.abspath(path), "seconds": seconds, "paths": sys.path}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    command = [sys.executable, "-c", APART, json.dumps(given)]
+    command = [sys.executable, "-P", "-c", APART, json.dumps(given)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, start_new_session=True) as process:
         timer = threading.Timer(seconds + STARTING, _end, (process,))

@@ -19,6 +19,7 @@ WRONG = {
         "begin with the same weights": ("normal(keys[i]", "normal(keys[0]"),
         "the same parameters for keys 0 and 1": ("jax.random.split(key, 3)", "jax.random.split(jax.random.key(0), 3)"),
         "not 1 / sqrt(32)": (" / jnp.sqrt(sizes[i])", ""),
+        "parameters are arrays of floats": ("    return params\n", "    return {**params, 'sizes': sizes}\n"),
         "a linear function": (LAYERS, LAYERS.replace("jnp.tanh", "")),
         "no tanh behind the last layer": ("return mean, params", "return jnp.tanh(mean), params"),
         "does not follow params": ('return mean, params["log_std"]', "return mean, jnp.full(2, -0.5)"),

@@ -47,6 +47,12 @@ def _check_init(student: Student) -> dict[str, Any]:
     if not isinstance(params, dict) or "log_std" not in params:
         kind = f"a dict of {', '.join(map(str, params))}" if isinstance(params, dict) else f"a {type(params).__name__}"
         raise Wrong(f'init returned {kind}: it should be a dict with an entry "log_std".')
+    for place, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not isinstance(leaf, jax.Array) or not jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = jax.tree_util.keystr(place)
+            raise Wrong(
+                f"init: params{name} is {leaf!r:.60}: parameters are arrays of floats, with nothing else beside."
+            )
     student.expect('params["log_std"] of two numbers of action', params["log_std"], [-0.5, -0.5], {
         "That is the standard deviation; log_std begins at -0.5.": np.exp([-0.5, -0.5]),
         "One number for all: each number of the action has a log_std of its own.": -0.5,
