@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up import ops
-from jaxrl_up.cli.exercises.exercise import Student, shown
+from jaxrl_up.cli.exercises.exercise import Student
 
 READING = "lesson 04_value_fitting; Sutton & Barto 2018, section 7.1, eq. 7.1; Pardo et al. 2018, arXiv:1712.00378"
 HINTS = (

@@ -30,7 +30,9 @@ def check(student: Student) -> None:
     }
     for case, (numbers, lam) in cases.items():
         asked = "{}: rewards {}, discount {}, values {}, last_value {}".format(case, *(_plain(x) for x in numbers))
-        student.expect(asked, student.lambda_targets(*_arrays(numbers), lam), right(numbers, lam), mistakes(numbers, lam))
+        student.expect(
+            asked, student.lambda_targets(*_arrays(numbers), lam), right(numbers, lam), mistakes(numbers, lam)
+        )
     lams = (0.25, 0.5)
     came = jax.vmap(student.lambda_targets, in_axes=(None, None, None, None, 0))(*_arrays(USUAL), jnp.array(lams))
     student.expect("lambda 0.25 and 0.5 by vmap", came, np.stack([right(USUAL, lam) for lam in lams]))
@@ -56,7 +58,8 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
         return np.array(found[::-1])
 
     return {
-        "The bug is still there: row t bootstraps from V(s_t), where the step came from, and not from V(s_{t+1}), where "
+        "The bug is still there: row t bootstraps from V(s_t), where the step came from, and not from V(s_{t+1}), "
+        "where "
         "it led to.": recursion(values),
         "Now row t bootstraps from V(s_{t-1}): the values have been moved the other way.": recursion(
             np.append(values[0], values[:-1])
@@ -72,9 +75,8 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
         "The recursion begins with 0: G_T = V(s_T), which is last_value.": recursion(after, start=0.0),
         "lambda and 1 - lambda have changed places.": recursion(after, lam=1.0 - lam),
         "These are advantages: V(s_t) has been taken off. Targets are what V is fitted to.": recursion(after) - values,
-        "The discount is moved by a row: gamma_t, 0 where row t terminated, belongs to the step out of row t.": recursion(
-            after, discount=np.append(discount[1:], discount[-1])
-        ),
+        "The discount is moved by a row: gamma_t, 0 where row t terminated, belongs to the step out of row "
+        "t.": recursion(after, discount=np.append(discount[1:], discount[-1])),
         "The rows are in reverse order.": recursion(after)[::-1],
     }
 

@@ -11,9 +11,11 @@ READING = "lesson 05_q_learning_to_dqn; Bellemare, Dabney & Munos 2017, arXiv:17
 HINTS = (
     "Take one mass at y = 0.25 and atoms 0, 1, 2. It is nearer to 0: three quarters go there, one quarter to 1. And at "
     "y = 1, exactly an atom: which two numbers have to add up to 1 there?",
-    "below = floor(b) and above = below + 1 always have shares 1 - (b - below) and b - below, also where b is whole. Only "
+    "below = floor(b) and above = below + 1 always have shares 1 - (b - below) and b - below, also where b is whole. "
+    "Only "
     "at the last atom is there nothing above, and its share is 0. Several masses may go to one atom: add, do not set.",
-    "jnp.zeros_like(atoms).at[below].add((1 - share) * probs).at[above].add(share * probs), with share = b - below, and "
+    "jnp.zeros_like(atoms).at[below].add((1 - share) * probs).at[above].add(share * probs), with share = b - below, "
+    "and "
     "below as int32, above = jnp.minimum(below + 1, Z - 1).",
 )
 ATOMS, WIDE = (0.0, 1.0, 2.0, 3.0), (-2.0, -1.5, -1.0, -0.5)
@@ -33,7 +35,9 @@ def check(student: Student) -> None:
         places, probs, atoms = (jnp.array(x) for x in numbers)
         asked = "{}: places {}, probs {}, atoms {}".format(case, *(list(x) for x in numbers))
         expected = ops.categorical_projection(places, probs, atoms)
-        student.expect(asked, student.project(places, probs, atoms), expected, mistakes(*(np.array(x) for x in numbers)))
+        student.expect(
+            asked, student.project(places, probs, atoms), expected, mistakes(*(np.array(x) for x in numbers))
+        )
     atoms = jnp.array(ATOMS)
     places = jnp.array([1.0, -0.5])[:, None] + jnp.array([0.9, 0.0])[:, None] * atoms
     probs = jnp.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]])
@@ -55,7 +59,8 @@ def mistakes(places: np.ndarray, probs: np.ndarray, atoms: np.ndarray) -> dict[s
     unscaled = np.clip(places - atoms[0], 0, last)
     unmoved = np.clip(places / step, 0, last)
     return {
-        "Mass is lost where a place is exactly an atom: there floor and ceil are the same, and both shares, above - b and "
+        "Mass is lost where a place is exactly an atom: there floor and ceil are the same, and both shares, above - b "
+        "and "
         "b - below, are 0.": lost,
         "Mass is lost at atoms and made up for by dividing by the sum: the shape of the distribution is another one.": (
             lost / max(lost.sum(), 1e-9)
@@ -85,7 +90,9 @@ def mistakes(places: np.ndarray, probs: np.ndarray, atoms: np.ndarray) -> dict[s
         "The places are not clipped to the atoms: beyond the ends shares are negative or larger than 1.": spread(
             last, (below, (1 - free + below) * probs), (upper, (free - below) * probs)
         ),
-        "The places are not counted in atoms: divide by the step between two atoms.": spread(last, *_split(unscaled, probs)),
+        "The places are not counted in atoms: divide by the step between two atoms.": spread(
+            last, *_split(unscaled, probs)
+        ),
         "z_0 is not taken off: the first atom is place 0.": spread(last, *_split(unmoved, probs)),
     }
 

@@ -9,10 +9,12 @@ from jaxrl_up.cli.exercises.exercise import Student, Wrong, shown
 
 READING = "lesson 05_q_learning_to_dqn; Sutton & Barto 2018, section 2.2"
 HINTS = (
-    "Which actions are greedy is an array of booleans: the values that are equal to their maximum. How many there are is "
+    "Which actions are greedy is an array of booleans: the values that are equal to their maximum. How many there are "
+    "is "
     "its sum, over the last axis, with keepdims=True so that it divides each row.",
     "Two terms: epsilon / A for every action, the greedy ones too, and (1 - epsilon) * greedy / number of greedy ones.",
-    "For the draw, jax.random.categorical(key, logits, axis=-1) wants logarithms of probabilities; log 0 = -inf is fine.",
+    "For the draw, jax.random.categorical(key, logits, axis=-1) wants logarithms of probabilities; log 0 = -inf is "
+    "fine.",
 )
 DRAWS = 2000
 CASES = {
@@ -34,9 +36,11 @@ def check(student: Student) -> None:
         student.expect(asked, came, right(q_values, epsilon), mistakes(np.array(q_values), epsilon))
     q_values = jnp.array([[1.0, 3.0, 3.0], [2.0, 2.0, 1.0]])
     came = jax.jit(jax.vmap(student.action_probabilities))(q_values, jnp.array([0.5, 0.25]))
-    student.expect("a row each of epsilon 0.5 and 0.25, by vmap under jit", came, np.stack(
-        [right(row, epsilon) for row, epsilon in zip(q_values, (0.5, 0.25), strict=True)]
-    ))
+    student.expect(
+        "a row each of epsilon 0.5 and 0.25, by vmap under jit",
+        came,
+        np.stack([right(row, epsilon) for row, epsilon in zip(q_values, (0.5, 0.25), strict=True)]),
+    )
     check_draws(student)
 
 
@@ -50,7 +54,8 @@ def check_draws(student: Student) -> None:
     if np.shape(actions) != (DRAWS,):
         one = " This is one action for all rows." * (np.shape(actions) == ())
         raise Wrong(
-            f"sample_action of q_values [{DRAWS}, 4]: the shape is {list(np.shape(actions))}, it should be [{DRAWS}].{one}"
+            f"sample_action of q_values [{DRAWS}, 4]: the shape is {list(np.shape(actions))}, it should be "
+            f"[{DRAWS}].{one}"
         )
     if not np.array_equal(actions, student.sample_action(key, many, 0.4)):
         raise Wrong(
@@ -58,7 +63,8 @@ def check_draws(student: Student) -> None:
         )
     if np.array_equal(actions, student.sample_action(jax.random.key(4), many, 0.4)):
         raise Wrong(
-            f"sample_action: two keys gave the same {DRAWS} actions, {shown(np.asarray(actions)[:6])} and so on. Draw with "
+            f"sample_action: two keys gave the same {DRAWS} actions, {shown(np.asarray(actions)[:6])} and so on. Draw "
+            f"with "
             "the key that is given; a key made inside, or argmax alone, gives the same at every step."
         )
     if len(np.unique(actions)) == 1:

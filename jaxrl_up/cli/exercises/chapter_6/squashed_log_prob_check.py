@@ -7,9 +7,12 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong, shown
 
-READING = "lesson 06_from_vpg_to_sac; docs/algorithms.md, SAC; Haarnoja et al. 2018, arXiv:1812.05905, appendix C, eq. 26"
+READING = (
+    "lesson 06_from_vpg_to_sac; docs/algorithms.md, SAC; Haarnoja et al. 2018, arXiv:1812.05905, appendix C, eq. 26"
+)
 HINTS = (
-    "Three parts: u from the noise, log N(u), and the correction. (u - mean) / std is the noise itself, so log N(u) needs "
+    "Three parts: u from the noise, log N(u), and the correction. (u - mean) / std is the noise itself, so log N(u) "
+    "needs "
     "no division. Densities of independent dimensions multiply.",
     "1 - tanh(u)^2 = 4 / (e^u + e^-u)^2 = 4 e^(-2u) / (1 + e^(-2u))^2 for a u of any sign; take the logarithm of that.",
     "log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)); it is subtracted, inside the sum over the last axis.",
@@ -32,7 +35,9 @@ def check(student: Student) -> None:
         action, log_prob = pair(student, noise, mean, log_std)
         policy = ops.TanhGaussian(mean, log_std)
         right_action, right_log_prob = policy.sample_and_log_prob_with(noise)
-        asked = f"{case}, noise {shown(noise)}, mean {shown(mean)}, log_std {shown(log_std)}" if mean.ndim == 1 else case
+        asked = (
+            f"{case}, noise {shown(noise)}, mean {shown(mean)}, log_std {shown(log_std)}" if mean.ndim == 1 else case
+        )
         student.expect(f"{asked}: action", action, right_action, action_mistakes(*(np.array(x) for x in numbers)))
         student.expect(f"{asked}: log pi(a)", log_prob, right_log_prob, mistakes(*(np.array(x) for x in numbers)))
     for at in (1.0, 20.0, -20.0):
@@ -41,9 +46,8 @@ def check(student: Student) -> None:
         expected = jax.grad(lambda mean: ops.TanhGaussian(mean, jnp.zeros(1)).sample_and_log_prob_with(jnp.zeros(1))[1])
         none = {
             "The gradient is cut off: jnp.clip and jnp.maximum have none where they act.": [0.0],
-            "The gradient is nan: jnp.where does not help, since the branch that is not taken is differentiated as well.": (
-                [np.nan]
-            ),
+            "The gradient is nan: jnp.where does not help, since the branch that is not taken is differentiated as "
+            "well.": ([np.nan]),
         }
         student.expect(f"gradient of log pi(a) with respect to the mean at u = {at:g}", came, expected(mean), none)
 
@@ -91,7 +95,9 @@ def mistakes(noise: np.ndarray, mean: np.ndarray, log_std: np.ndarray) -> dict[s
         "The correction has the wrong sign: where tanh is flat, actions are crowded and their density is higher.": (
             (normal + stretch).sum(-1)
         ),
-        "The correction is log(1 - tanh(u)), without the square.": _quiet(lambda: (normal - np.log(1 - action)).sum(-1)),
+        "The correction is log(1 - tanh(u)), without the square.": _quiet(
+            lambda: (normal - np.log(1 - action)).sum(-1)
+        ),
         "The correction is taken twice.": (normal - 2 * stretch).sum(-1),
         "The correction is half of what it should be: a factor 2 is missing.": (normal - stretch / 2).sum(-1),
         "The term log 2 is missing in the correction.": (normal - stretch + 2 * np.log(2)).sum(-1),

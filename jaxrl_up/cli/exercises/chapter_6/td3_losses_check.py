@@ -11,9 +11,11 @@ from jaxrl_up.cli.exercises.exercise import Student
 
 READING = "lesson 06_from_vpg_to_sac; docs/algorithms.md, TD3; Fujimoto et al. 2018, arXiv:1802.09477, eq. 10 and 14"
 HINTS = (
-    "Write it in four lines, one for each symbol: the clipped noise, the next action a', the smaller of two target values, "
+    "Write it in four lines, one for each symbol: the clipped noise, the next action a', the smaller of two target "
+    "values, "
     "y. Whatever has a prime comes from `targets`. Which lines are clipped twice?",
-    "The noise is scaled first and clipped then; their sum with mu' is clipped to [-1, 1]. Behind a terminated transition "
+    "The noise is scaled first and clipped then; their sum with mu' is clipped to [-1, 1]. Behind a terminated "
+    "transition "
     "y is the reward alone. jax.lax.stop_gradient(y) says that y is data.",
     "critic: sum over both critics of jnp.mean((q(params, obs, action) - y) ** 2). Actor: -jnp.mean(q(critics[0], obs, "
     "mu(actor, obs))), with nothing stopped: the gradient reaches the actor through the action.",
@@ -37,8 +39,8 @@ def check(student: Student) -> None:
     for case, (noise, terminated) in BATCHES.items():
         batch = batch_of(student, terminated)
         given = (q, mu, batch, jnp.array(noise).reshape(4, 1), GAMMA, SCALE, CLIP)
-        come = student.critic_loss(critics, targets, *given)
-        student.expect(f"critic_loss of 4 transitions, {case}", come, *critic_answers(noise, terminated))
+        came = student.critic_loss(critics, targets, *given)
+        student.expect(f"critic_loss of 4 transitions, {case}", came, *critic_answers(noise, terminated))
 
     came = jax.grad(lambda critics: student.critic_loss(critics, student.Targets(critics, ACTOR), *given))(critics)
     expected = jax.grad(functools.partial(right, terminated, noise))(critics, critics, ACTOR)
@@ -46,8 +48,8 @@ def check(student: Student) -> None:
     student.expect("gradient of critic_loss, with the critics as their own targets", came, expected, leaks)
 
     batch, actor = batch_of(student, (False,) * 4), jnp.array(ACTOR)
-    come = student.actor_loss(actor, critics, q, mu, batch)
-    student.expect("actor_loss of 4 transitions", come, *actor_answers())
+    came = student.actor_loss(actor, critics, q, mu, batch)
+    student.expect("actor_loss of 4 transitions", came, *actor_answers())
     came = jax.grad(student.actor_loss)(actor, critics, q, mu, batch)
     expected = jax.grad(lambda actor: -jnp.mean(q(critics[0], batch.obs, mu(actor, batch.obs))))(actor)
     still = {"The actor has no gradient: nothing is to be stopped in its loss.": 0.0}

@@ -114,4 +114,6 @@ def variance_ratio(logits: jax.Array, gamma: float, lam: float) -> jax.Array:
 
 if __name__ == "__main__":
     for lam in (1.0, 0.95, 0.5, 0.0):
-        print(f"lambda {lam}: the variance is {variance_ratio(jnp.array([[0.0, 1.0]] * STEPS), 1.0, lam):.1f} times as large")
+        print(
+            f"lambda {lam}: the variance is {variance_ratio(jnp.array([[0.0, 1.0]] * STEPS), 1.0, lam):.1f} times as large"
+        )

@@ -1,0 +1,194 @@
+"""The check of exercise 6.3, by `ops` and by `tabular.policy_gradients`, which has these variances exactly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_up import ops, tabular
+from jaxrl_up.cli.exercises.exercise import Student
+from jaxrl_up.tabular import policy_gradients
+
+READING = (
+    "lesson 06_from_vpg_to_sac; docs/theory.md, policy gradients; Schulman et al. 2016, arXiv:1506.02438, eq. 1 and "
+    "16; "
+    "Schulman et al. 2017, arXiv:1707.06347, eq. 7"
+)
+HINTS = (
+    "Both kinds of advantage are one recursion from the last row to the first: A_t = delta_t + gamma lambda A_{t+1}. "
+    "What "
+    "are V and lambda when it is the reward-to-go?",
+    "PPO's minimum is between rho A and clip(rho) A, after the product: for a negative A it is the larger ratio that "
+    "counts. The variance is a number: squared distances to the mean, summed over the parameters, weighed by P.",
+    "mean = P @ g; variance = P @ jnp.sum((g - mean) ** 2, axis=-1), with g = gradients(logits, gamma, lam, fit) once "
+    "for "
+    "fit=False and once for fit=True; the ratio is the first divided by the second.",
+)
+REWARDS, VALUES = (1.0, 2.0, 4.0), (5.0, 3.0, 2.0)
+RATIO, ADVANTAGES = (1.5, 0.5, 1.5, 0.5, 1.1), (1.0, 1.0, -2.0, -2.0, 3.0)
+OLD = (0.5, 0.25, 0.5, 0.25, 0.5)
+
+
+def check(student: Student) -> None:
+    """Advantages of both kinds, both surrogates and their gradient, the ratio of variances. Raises `Wrong`."""
+    rewards, values = jnp.array(REWARDS), jnp.array(VALUES)
+    for fit, gamma, lam in ((False, 1.0, 0.5), (False, 0.5, 0.5), (True, 0.5, 1.0), (True, 0.5, 0.5), (True, 0.5, 0.0)):
+        asked = f"advantages of rewards {list(REWARDS)}, values {list(VALUES)}, gamma {gamma}, lambda {lam}, fit={fit}"
+        student.expect(asked, student.advantages(rewards, values, gamma, lam, fit), *advantage_answers(gamma, lam, fit))
+
+    old, advantages = jnp.log(jnp.array(OLD)), jnp.array(ADVANTAGES)
+    log_prob = jnp.log(jnp.array(RATIO)) + old
+    for epsilon in (None, 0.2):
+        name = "TRPO" if epsilon is None else "PPO"
+        asked = f"surrogate of {name}, ratios {list(RATIO)}, advantages {list(ADVANTAGES)}, epsilon {epsilon}"
+        came = student.surrogate(log_prob, old, advantages, epsilon)
+        student.expect(asked, came, *surrogate_answers(epsilon))
+    came = jax.grad(student.surrogate)(old, old, advantages, 0.2)
+    none = {"Nothing flows back to log_prob: only the old policy's is data.": np.zeros(5)}
+    student.expect("gradient of PPO's surrogate at the old policy, A / T", came, advantages / 5, none)
+
+    for logits, gamma, lam in ((np.zeros((4, 2)), 1.0, 1.0), (np.array([[0.0, 1.0]] * 4), 0.9, 0.5)):
+        expected = [variance(logits, gamma, lam, phi) for phi in ("reward_to_go", "gae")]
+        moments = [second_moment(logits, gamma, lam, phi) for phi in ("reward_to_go", "gae")]
+        came = student.variance_ratio(jnp.array(logits), gamma, lam)
+        asked = f"variance_ratio of logits {logits[0].tolist()} at each step, gamma {gamma}, lambda {lam}"
+        student.expect(
+            asked, came, expected[0] / expected[1], ratio_mistakes(*expected, *moments, logits, gamma, lam), 1e-3
+        )
+
+
+def advantage_answers(gamma: float, lam: float, fit: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The right advantages, and what typical mistakes give, by what is said then."""
+    rewards, values = np.array(REWARDS), np.array(VALUES)
+    next_values = np.append(values[1:], 0.0)
+
+    def back(increments: np.ndarray, weight: float) -> np.ndarray:
+        total, found = 0.0, []
+        for each in increments[::-1]:
+            total = each + weight * total
+            found.append(total)
+        return np.array(found[::-1])
+
+    errors = rewards + gamma * next_values - values
+    to_go, gae = back(rewards, gamma), back(errors, gamma * lam)
+    going = jnp.array([1.0, 1.0, 0.0])
+    given = [jnp.array(x, jnp.float32) for x in (rewards, values, next_values)]
+    library = ops.gae(given[0], gamma * going, lam * going, *given[1:])
+    if not fit:
+        whole = ops.trajectory_returns(given[0], gamma * going, going)
+        expected = ops.discounted_returns(given[0], gamma * going, going)
+        return np.asarray(expected), {
+            "fit=False gives GAE: the two kinds have changed places, or `fit` is not read.": np.asarray(library),
+            "This is the return of the whole episode in every row: without V it is what follows the "
+            "action.": np.asarray(whole),
+            "Without value fitting nothing is taken off: this is the reward-to-go less V.": to_go - values,
+            "Without value fitting there is no lambda: the reward-to-go counts gamma^l.": back(rewards, gamma * lam),
+            "These are the rewards alone: those that follow belong to the action as well.": rewards,
+            "gamma is missing in the reward-to-go.": back(rewards, 1.0),
+            "The rewards are summed from the first row on: the sum is over what follows.": np.cumsum(rewards),
+        }
+    return np.asarray(library), {
+        "fit=True gives the reward-to-go: V is not read.": to_go,
+        "V(s_t) is not taken off.": back(rewards + gamma * next_values, gamma * lam),
+        "V has been added again: these are the targets that V is fitted to.": gae + values,
+        "V(s_{t+1}) is missing: delta_t = r_t + gamma V(s_{t+1}) - V(s_t).": back(rewards - values, gamma * lam),
+        "lambda is not read: this is the reward-to-go less V, lambda = 1.": to_go - values,
+        "This is one TD error in each row, lambda = 0: the later ones are missing.": errors,
+        "The errors count lambda^l: gamma is missing beside lambda.": back(errors, lam),
+        "gamma is missing before V(s_{t+1}).": back(rewards + next_values - values, gamma * lam),
+        "After the last row V is 0, as the episode terminated: here it is V of the last state.": back(
+            rewards + gamma * np.append(values[1:], values[-1]) - values, gamma * lam
+        ),
+        "After the last row V is 0: jnp.roll brings V(s_0) there.": back(
+            rewards + gamma * np.roll(values, -1) - values, gamma * lam
+        ),
+    }
+
+
+def surrogate_answers(epsilon: float | None) -> tuple[float, dict[str, float]]:
+    """The right surrogate, and what typical mistakes give, by what is said then."""
+    ratio, advantages, old = np.array(RATIO), np.array(ADVANTAGES), np.log(OLD)
+    given = [jnp.array(x, jnp.float32) for x in (np.log(ratio) + old, old, advantages)]
+    plain = float(np.mean(ratio * advantages))
+    general = {
+        "The ratio is the wrong way round: new / old = exp(log_prob - old_log_prob).": float(
+            np.mean(advantages / ratio)
+        ),
+        "This is log of the ratio times A: exp is missing.": float(np.mean(np.log(ratio) * advantages)),
+        "This is log pi times A, without the old policy.": float(np.mean((np.log(ratio) + old) * advantages)),
+    }
+    if epsilon is None:
+        expected = -float(ops.surrogate_loss(*given))
+        return expected, {
+            "The sign is turned: this is a loss, the surrogate is to be maximised.": -expected,
+            "This is the sum over the steps: it should be the mean.": 5 * expected,
+            **general,
+        }
+    expected = -float(ops.clipped_surrogate_loss(*given, epsilon))
+    clipped = np.clip(ratio, 1 - epsilon, 1 + epsilon)
+    return expected, {
+        "epsilon is not read: this is TRPO's surrogate.": plain,
+        "The minimum with rho A is missing: this is clip(rho) A alone.": float(np.mean(clipped * advantages)),
+        "This is the maximum of rho A and clip(rho) A; it is the minimum, which never promises more.": float(
+            np.mean(np.maximum(ratio * advantages, clipped * advantages))
+        ),
+        "The minimum is of the ratios: multiply by A first, whose sign decides which product is smaller.": float(
+            np.mean(np.minimum(ratio, clipped) * advantages)
+        ),
+        "The ratio is only clipped from above: clip to [1 - epsilon, 1 + epsilon].": float(
+            np.mean(np.minimum(ratio * advantages, np.minimum(ratio, 1 + epsilon) * advantages))
+        ),
+        "The minimum is of two means: it is taken step by step.": min(plain, float(np.mean(clipped * advantages))),
+        "The sign is turned: this is a loss, the surrogate is to be maximised.": -expected,
+        "This is the sum over the steps: it should be the mean.": 5 * expected,
+        **general,
+    }
+
+
+def ratio_mistakes(
+    without: float,
+    fitted: float,
+    without_moment: float,
+    fitted_moment: float,
+    logits: np.ndarray,
+    gamma: float,
+    lam: float,
+) -> dict[str, float]:
+    """What typical mistakes give as the ratio, by what is said then."""
+    uniform = [variance(logits, gamma, lam, phi, weighed=False) for phi in ("reward_to_go", "gae")]
+    return {
+        "This is the variance with value fitting divided by that without: the other way round.": fitted / without,
+        "This is the ratio of standard deviations: the variance is their square.": float(np.sqrt(without / fitted)),
+        "The mean is not taken off: this is the ratio of E |g|^2.": without_moment / fitted_moment,
+        "The episodes are not weighed by their probability: they are not all as likely under these logits.": (
+            uniform[0] / uniform[1]
+        ),
+        "Both variances are of the same estimates: one is with fit=False, the other one with fit=True.": 1.0,
+        "This is the variance without value fitting, not yet divided by that with it.": without / 16,
+    }
+
+
+def moments_of(logits: np.ndarray, gamma: float, lam: float, phi: str, weighed: bool = True):
+    """Mean and covariance of the estimates as `tabular.policy_gradients` has them; a state for each step."""
+    steps = len(logits)
+    onwards = np.repeat(np.eye(steps + 1)[[*range(1, steps + 1), steps]][:, None], 2, axis=1)
+    reward = np.tile([1.0, 2.0], (steps + 1, 1))
+    game = tabular.mdp(onwards, reward, discount=gamma, start=0, terminal=[steps])
+    params = jnp.array(np.vstack([logits, [0.0, 0.0]]), jnp.float32)
+    every = tabular.all_trajectories(game, steps)
+    policy = policy_gradients.softmax_policy(params)
+    weights = policy_gradients.weights(game, policy, every, phi, gae_lambda=lam, discounted_states=False)
+    if weighed:
+        return policy_gradients.gradient_moments(game, policy_gradients.softmax_policy, params, every, weights)
+    estimates = policy_gradients.gradient_estimates(game, policy_gradients.softmax_policy, params, every, weights)
+    return policy_gradients.moments(estimates, jnp.full(len(estimates), 1.0 / len(estimates)))
+
+
+def variance(logits: np.ndarray, gamma: float, lam: float, phi: str, weighed: bool = True) -> float:
+    """The variance of the gradient estimate, summed over its numbers."""
+    return float(moments_of(logits, gamma, lam, phi, weighed).variance)
+
+
+def second_moment(logits: np.ndarray, gamma: float, lam: float, phi: str) -> float:
+    """E |g|^2."""
+    moments = moments_of(logits, gamma, lam, phi)
+    return float(moments.variance + jnp.sum(moments.mean**2))
