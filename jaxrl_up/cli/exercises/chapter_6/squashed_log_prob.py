@@ -6,9 +6,9 @@ that of u, corrected for how much tanh stretches the line there; the log-probabi
     log pi(a) = sum_d [log N(u_d; mean_d, std_d) - log(1 - tanh(u_d)^2)]
     log N(u; mean, std) = -((u - mean) / std)^2 / 2 - log std - log(2 pi) / 2
 
-In float32 tanh(10) is exactly 1, and log(1 - 1) is -inf. So write the correction in u, such that it and its gradient are
-right for u = 20 and u = -20 as well. With softplus(x) = log(1 + exp x), which is `jax.nn.softplus`, there is an identity
-that does it: begin from 1 - tanh(u)^2 = 4 / (exp(u) + exp(-u))^2.
+In float32 tanh(10) is exactly 1, and log(1 - 1) is -inf. So write the correction in u, such that it and its gradient
+are right for u = 20 and u = -20 as well. With softplus(x) = log(1 + exp x), which is `jax.nn.softplus`, there is an
+identity that does it: begin from 1 - tanh(u)^2 = 4 / (exp(u) + exp(-u))^2.
 
 Write `sample_and_log_prob`. Read: lesson 6; Haarnoja et al. 2018, arXiv:1812.05905, appendix C.
 """
