@@ -18,14 +18,14 @@ HINTS = (
     "where a row is done gamma * future.",
 )
 REWARDS, VALUES, GAMMA = (1.0, 2.0, 3.0, 4.0, 5.0), (10.0, 20.0, 30.0, 40.0, 50.0), 0.5
-ENDS = {  # case: rows that terminated, rows that were truncated
+ENDS = {  # case: rows that terminated, rows that were truncated; first those that tell most mistakes apart
     "no episode ends": ((), ()),
+    "a time limit cut row 1, row 3 terminated": ((3,), (1,)),
     "row 1 terminated": ((1,), ()),
     "a time limit cut row 1": ((), (1,)),
-    "a time limit cut row 1, row 3 terminated": ((3,), (1,)),
     "row 2 terminated at its time limit": ((2,), (2,)),
 }
-KS = {"no episode ends": (1, 2, 9), "row 1 terminated": (1, 3), "a time limit cut row 1": (2, 3)}
+KS = {"no episode ends": (2, 1, 9), "a time limit cut row 1, row 3 terminated": (3, 2)}
 
 
 def check(student: Student) -> None:

@@ -1,12 +1,14 @@
-"""The check of exercise 6.3, by `ops` and by `tabular.policy_gradients`, which has these variances exactly."""
+"""The check of exercise 6.3, by `ops` and, of variances, by plain NumPy (`tabular.policy_gradients` has the same)."""
+
+import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up import ops, tabular
+from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
-from jaxrl_up.tabular import policy_gradients
 
 READING = (
     "lesson 06_from_vpg_to_sac; docs/theory.md, policy gradients; Schulman et al. 2016, arXiv:1506.02438, eq. 1 and "
@@ -23,6 +25,7 @@ HINTS = (
     "for "
     "fit=False and once for fit=True; the ratio is the first divided by the second.",
 )
+STEPS = 4
 REWARDS, VALUES = (1.0, 2.0, 4.0), (5.0, 3.0, 2.0)
 RATIO, ADVANTAGES = (1.5, 0.5, 1.5, 0.5, 1.1), (1.0, 1.0, -2.0, -2.0, 3.0)
 OLD = (0.5, 0.25, 0.5, 0.25, 0.5)
@@ -46,14 +49,10 @@ def check(student: Student) -> None:
     none = {"Nothing flows back to log_prob: only the old policy's is data.": np.zeros(5)}
     student.expect("gradient of PPO's surrogate at the old policy, A / T", came, advantages / 5, none)
 
-    for logits, gamma, lam in ((np.zeros((4, 2)), 1.0, 1.0), (np.array([[0.0, 1.0]] * 4), 0.9, 0.5)):
-        expected = [variance(logits, gamma, lam, phi) for phi in ("reward_to_go", "gae")]
-        moments = [second_moment(logits, gamma, lam, phi) for phi in ("reward_to_go", "gae")]
-        came = student.variance_ratio(jnp.array(logits), gamma, lam)
-        asked = f"variance_ratio of logits {logits[0].tolist()} at each step, gamma {gamma}, lambda {lam}"
-        student.expect(
-            asked, came, expected[0] / expected[1], ratio_mistakes(*expected, *moments, logits, gamma, lam), 1e-3
-        )
+    for logits, gamma, lam in (((0.0, 0.0), 1.0, 1.0), ((0.0, 1.0), 0.9, 0.5)):
+        came = student.variance_ratio(jnp.array([logits] * STEPS), gamma, lam)
+        asked = f"variance_ratio of logits {list(logits)} at each step, gamma {gamma}, lambda {lam}"
+        student.expect(asked, came, *ratio_answers(logits, gamma, lam), tolerance=1e-3)
 
 
 def advantage_answers(gamma: float, lam: float, fit: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -144,51 +143,44 @@ def surrogate_answers(epsilon: float | None) -> tuple[float, dict[str, float]]:
     }
 
 
-def ratio_mistakes(
-    without: float,
-    fitted: float,
-    without_moment: float,
-    fitted_moment: float,
-    logits: np.ndarray,
-    gamma: float,
-    lam: float,
-) -> dict[str, float]:
-    """What typical mistakes give as the ratio, by what is said then."""
-    uniform = [variance(logits, gamma, lam, phi, weighed=False) for phi in ("reward_to_go", "gae")]
-    return {
-        "This is the variance with value fitting divided by that without: the other way round.": fitted / without,
-        "This is the ratio of standard deviations: the variance is their square.": float(np.sqrt(without / fitted)),
-        "The mean is not taken off: this is the ratio of E |g|^2.": without_moment / fitted_moment,
+def ratio_answers(step_logits: tuple[float, float], gamma: float, lam: float) -> tuple[float, dict[str, float]]:
+    """The right ratio, and what typical mistakes give, by what is said then."""
+    probability, without = estimates(step_logits, gamma, lam, False)
+    _, fitted = estimates(step_logits, gamma, lam, True)
+    alike = np.full(len(probability), 1.0 / len(probability))
+    variances = variance(probability, without), variance(probability, fitted)
+    expected = variances[0] / variances[1]
+    squares = [probability @ np.sum(g**2, axis=-1) for g in (without, fitted)]
+    return expected, {
+        "This is the variance with value fitting divided by that without: the other way round.": 1.0 / expected,
+        "This is the ratio of standard deviations: the variance is their square.": float(np.sqrt(expected)),
+        "The mean is not taken off: this is the ratio of E |g|^2.": float(squares[0] / squares[1]),
         "The episodes are not weighed by their probability: they are not all as likely under these logits.": (
-            uniform[0] / uniform[1]
+            variance(alike, without) / variance(alike, fitted)
         ),
         "Both variances are of the same estimates: one is with fit=False, the other one with fit=True.": 1.0,
-        "This is the variance without value fitting, not yet divided by that with it.": without / 16,
+        "This is the variance without value fitting, not yet divided by that with it.": variances[0],
+        "This is the variance with value fitting; that without is to be divided by it.": variances[1],
     }
 
 
-def moments_of(logits: np.ndarray, gamma: float, lam: float, phi: str, weighed: bool = True):
-    """Mean and covariance of the estimates as `tabular.policy_gradients` has them; a state for each step."""
-    steps = len(logits)
-    onwards = np.repeat(np.eye(steps + 1)[[*range(1, steps + 1), steps]][:, None], 2, axis=1)
-    reward = np.tile([1.0, 2.0], (steps + 1, 1))
-    game = tabular.mdp(onwards, reward, discount=gamma, start=0, terminal=[steps])
-    params = jnp.array(np.vstack([logits, [0.0, 0.0]]), jnp.float32)
-    every = tabular.all_trajectories(game, steps)
-    policy = policy_gradients.softmax_policy(params)
-    weights = policy_gradients.weights(game, policy, every, phi, gae_lambda=lam, discounted_states=False)
-    if weighed:
-        return policy_gradients.gradient_moments(game, policy_gradients.softmax_policy, params, every, weights)
-    estimates = policy_gradients.gradient_estimates(game, policy_gradients.softmax_policy, params, every, weights)
-    return policy_gradients.moments(estimates, jnp.full(len(estimates), 1.0 / len(estimates)))
+@functools.cache
+def estimates(step_logits: tuple[float, float], gamma: float, lam: float, fit: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The probability of every episode `[N]`, and its estimate of the gradient `[N, 2 STEPS]`, in plain NumPy."""
+    policy = np.exp(step_logits) / np.sum(np.exp(step_logits))
+    actions = np.array(list(itertools.product((0, 1), repeat=STEPS)))
+    advantages = np.zeros(actions.shape)
+    for t in range(STEPS):
+        for i in range(t, STEPS):
+            reward = 1.0 + actions[:, i]
+            left = [np.sum((gamma ** np.arange(n)) * (1.0 + policy[1])) for n in (STEPS - i, STEPS - i - 1)]
+            error = reward + gamma * left[1] - left[0]
+            advantages[:, t] += (gamma * lam) ** (i - t) * error if fit else gamma ** (i - t) * reward
+    scores = np.eye(2)[actions] - policy
+    found = scores * advantages[..., None] / STEPS
+    return np.prod(policy[actions], axis=-1), found.reshape(len(actions), -1)
 
 
-def variance(logits: np.ndarray, gamma: float, lam: float, phi: str, weighed: bool = True) -> float:
-    """The variance of the gradient estimate, summed over its numbers."""
-    return float(moments_of(logits, gamma, lam, phi, weighed).variance)
-
-
-def second_moment(logits: np.ndarray, gamma: float, lam: float, phi: str) -> float:
-    """E |g|^2."""
-    moments = moments_of(logits, gamma, lam, phi)
-    return float(moments.variance + jnp.sum(moments.mean**2))
+def variance(probability: np.ndarray, estimates: np.ndarray) -> float:
+    """E |g - E g|^2."""
+    return float(probability @ np.sum((estimates - probability @ estimates) ** 2, axis=-1))

@@ -17,7 +17,7 @@ HINTS = (
     "`assert chosen.shape == target.shape`, or chex.assert_equal_shape, would have said so at once.",
 )
 Q, NEXT_Q = ((1.0, 2.0), (3.0, 5.0), (-1.0, 0.5), (4.0, 2.0)), ((2.0, 1.0), (0.0, 4.0), (1.0, 3.0), (6.0, 2.0))
-ACTION, REWARD, GAMMA = (0, 1, 1, 0), (1.0, 0.0, -1.0, 2.0), 0.5
+ACTION, REWARD, GAMMA = (0, 1, 1, 0), (1.0, 0.5, -1.0, 2.0), 0.5
 ENDS = {"": (False,) * 4, ", rows 1 and 3 terminated": (False, True, False, True)}
 
 
