@@ -39,8 +39,8 @@ WRONG = {
         "`fit` is not read": ("if not fit:", "if False:"),
         "Without value fitting there is no lambda": (FIT, "values = jnp.zeros_like(rewards)"),
         "jnp.roll brings V(s_0)": ("jnp.append(values[1:], 0.0)", "jnp.roll(values, -1)"),
-        "The errors count lambda^l": ("error + gamma * lam * total", "error + lam * total"),
-        "These are the targets": (
+        "The errors count lambda^l": ("error + gamma * lam * total", "error + (lam if fit else gamma) * total"),
+        "V has been added again": (
             "return jnp.stack(found[::-1])",
             "return jnp.stack(found[::-1]) + (values if fit else 0.0)",
         ),

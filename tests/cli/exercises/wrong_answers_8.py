@@ -5,7 +5,7 @@ ORDER = "    x = normalise(statistics, batch.obs)\n    statistics = extended(sta
 
 WRONG = {
     "8.1": {
-        "[2, 1] - [2] is [2, 2], every value against every": ("axis=-1)[:, 0]", "axis=-1)"),
+        "[2, 1] - [2] is [2, 2]": ("axis=-1)[:, 0]", "axis=-1)"),
         "One value stands against all targets": ("axis=-1)[:, 0]", "axis=-1)[0]"),
         "The largest value of each state": (CHOSEN, "jnp.max(q_values, axis=-1)"),
         "All actions of a state": ("chosen - target", "q_values - target[:, None]"),

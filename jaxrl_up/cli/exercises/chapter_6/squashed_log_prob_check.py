@@ -86,6 +86,7 @@ def mistakes(noise: np.ndarray, mean: np.ndarray, log_std: np.ndarray) -> dict[s
     with np.errstate(divide="ignore"):
         naive = np.log(1 - squashed**2)
     said = {
+        "log(1 - tanh(u)^2) is -inf here, as tanh(u)^2 is 1 in float32: write it in u.": (normal - naive).sum(-1),
         "The sum over the dimensions is missing: sum over the last axis.": normal - stretch,
         "This is the sum over the batch too: sum over the last axis only (axis=-1).": (normal - stretch).sum(),
         "Only the Gaussian's terms are summed, or only the correction: the last axis of both.": (
@@ -109,7 +110,6 @@ def mistakes(noise: np.ndarray, mean: np.ndarray, log_std: np.ndarray) -> dict[s
         "The Gaussian's density is taken at the action: it is that of u.": (
             -0.5 * ((action - mean) / std) ** 2 - log_std - constant - stretch
         ).sum(-1),
-        "log(1 - tanh(u)^2) is -inf here, as tanh(u)^2 is 1 in float32: write it in u.": (normal - naive).sum(-1),
     }
     for small in (1e-6, 1e-8, 1e-7, 1e-5, 1e-4, 1e-3):
         for value in (np.log(1 - squashed**2 + small), np.log(np.maximum(1 - squashed**2, small))):

@@ -1,6 +1,7 @@
 """The check of exercise 6.1, by `ops.clipped_double_q_target`."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,12 +63,12 @@ def batch_of(student: Student, terminated: tuple[bool, ...]):
     return student.Batch(obs, action, reward, next_obs, jnp.array(terminated))
 
 
-def q(params: jax.Array, obs: jax.Array, action: jax.Array) -> jax.Array:
+def q(params: Any, obs: Any, action: Any) -> Any:
     """Q(s, a) = w_0 s + w_1 a + w_2."""
     return params[0] * obs[..., 0] + params[1] * action[..., 0] + params[2]
 
 
-def mu(params: jax.Array, obs: jax.Array) -> jax.Array:
+def mu(params: Any, obs: Any) -> jax.Array:
     """mu(s) = tanh(theta s)."""
     return jnp.tanh(params * obs)
 
@@ -83,7 +84,7 @@ def right(terminated, noise, critics, target_critics, target_actor) -> jax.Array
     return sum((jnp.mean(jnp.square(q(params, obs, action) - y)) for params in critics), jnp.zeros(()))
 
 
-def critic_answers(noise, terminated) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def critic_answers(noise, terminated) -> tuple[Any, dict[str, Any]]:
     """The right loss, and what typical mistakes give, by what is said then."""
     obs, action, reward, next_obs = (np.array(x, float) for x in (OBS, ACTION, REWARD, NEXT_OBS))
     drawn, going = np.array(noise, float).reshape(4, 1), 1.0 - np.array(terminated)
@@ -145,7 +146,7 @@ def critic_answers(noise, terminated) -> tuple[np.ndarray, dict[str, np.ndarray]
     return np.asarray(right(terminated, noise, CRITICS, TARGET_CRITICS, TARGET_ACTOR)), said
 
 
-def actor_answers() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def actor_answers() -> tuple[Any, dict[str, Any]]:
     """As `critic_answers`, of the actor."""
     obs, action = np.array(OBS, float), np.array(ACTION, float)
     policy = np.tanh(ACTOR * obs)
