@@ -37,22 +37,21 @@ def check(student: Student) -> None:
             given = [jnp.array(x, x.dtype if x.dtype == bool else jnp.float32) for x in arrays]
             asked = f"{case}, k = {k}, rewards {list(REWARDS)}, next_values {list(VALUES)}, gamma {GAMMA}"
             came = student.k_step_targets(*given, GAMMA, k)
-            student.expect(asked, came, right(*given, k), mistakes(*arrays, k))
+            student.expect(asked, came, right(given, k), mistakes(*arrays, k))
     unknown = jnp.where(given[1], jnp.nan, given[3])
     came = student.k_step_targets(*given[:3], unknown, GAMMA, 2)
     nan = {
         "The nan of next_values in the terminated row came through: 0 * nan is nan, and jnp.where(terminated, 0.0, "
-        "next_values) is not.": np.where(np.isnan(np.asarray(came, float)), np.nan, right(*given, 2))
+        "next_values) is not.": np.where(np.isnan(np.asarray(came, float)), np.nan, right(given, 2))
     }
-    student.expect("row 2 terminated, where next_values is nan, k = 2", came, right(*given, 2), nan)
+    student.expect("row 2 terminated, where next_values is nan, k = 2", came, right(given, 2), nan)
     came = jax.jit(student.k_step_targets, static_argnums=5)(*given, GAMMA, 3)
-    student.expect("row 2 terminated, k = 3, under jit", came, right(*given, 3), mistakes(*arrays, 3))
+    student.expect("row 2 terminated, k = 3, under jit", came, right(given, 3), mistakes(*arrays, 3))
 
 
-def right(
-    rewards: jax.Array, terminated: jax.Array, truncated: jax.Array, next_values: jax.Array, k: int
-) -> np.ndarray:
+def right(given: list[jax.Array], k: int) -> np.ndarray:
     """What the library says."""
+    rewards, terminated, truncated, next_values = given
     discount = GAMMA * (1.0 - terminated)
     return np.asarray(ops.n_step_returns(rewards, discount, 1.0 - (terminated | truncated), next_values, k))
 

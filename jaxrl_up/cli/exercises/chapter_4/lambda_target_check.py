@@ -1,5 +1,7 @@
 """The check of exercise 4.2, by `ops.lambda_returns`."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,7 +52,7 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
     rewards, discount, values, last = (np.array(x, float) for x in numbers)
     after = np.append(values[1:], last)
 
-    def recursion(next_values, start=last, lam=lam, discount=discount):
+    def recursion(next_values: Any, start: Any = last, lam: float = lam, discount: Any = discount) -> np.ndarray:
         later, found = start, []
         for reward, gamma, value in list(zip(rewards, discount, next_values, strict=True))[::-1]:
             later = reward + gamma * ((1.0 - lam) * value + lam * later)

@@ -1,5 +1,6 @@
 """The check of exercise 6.4, by `ops.Categorical`, `ops.kl_k1` and `ops.kl_k3`."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -41,7 +42,7 @@ def check(student: Student) -> None:
         student.expect(f"mean of {name} over the actions of old, which is KL(old || new)", mean, exact)
 
 
-def answers(name: str, old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def answers(name: str, old: jax.Array, new: jax.Array) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The right answer of a function, and what typical mistakes give, by what is said then."""
     log_old, log_new = np.asarray(old, float), np.asarray(new, float)
     p, q = np.exp(log_old), np.exp(log_new)

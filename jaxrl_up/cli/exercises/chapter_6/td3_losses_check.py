@@ -91,13 +91,13 @@ def critic_answers(noise, terminated) -> tuple[Any, dict[str, Any]]:
     usual = np.clip(SCALE * drawn, -CLIP, CLIP)
 
     def loss(
-        smoothing=usual,
+        smoothing: Any = usual,
         of=np.minimum,
         bound=1.0,
         after=next_obs,
         actor=TARGET_ACTOR,
         targets=TARGET_CRITICS,
-        gamma=GAMMA * going,
+        gamma: Any = GAMMA * going,
         taken=action,
         errors=None,
     ):

@@ -34,7 +34,13 @@ OLD = (0.5, 0.25, 0.5, 0.25, 0.5)
 def check(student: Student) -> None:
     """Advantages of both kinds, both surrogates and their gradient, the ratio of variances. Raises `Wrong`."""
     rewards, values = jnp.array(REWARDS), jnp.array(VALUES)
-    for fit, gamma, lam in ((False, 1.0, 0.5), (False, 0.5, 0.5), (True, 0.5, 0.25), (True, 0.5, 1.0), (True, 0.5, 0.0)):
+    for fit, gamma, lam in (
+        (False, 1.0, 0.5),
+        (False, 0.5, 0.5),
+        (True, 0.5, 0.25),
+        (True, 0.5, 1.0),
+        (True, 0.5, 0.0),
+    ):
         asked = f"advantages of rewards {list(REWARDS)}, values {list(VALUES)}, gamma {gamma}, lambda {lam}, fit={fit}"
         student.expect(asked, student.advantages(rewards, values, gamma, lam, fit), *advantage_answers(gamma, lam, fit))
 
@@ -106,7 +112,7 @@ def advantage_answers(gamma: float, lam: float, fit: bool) -> tuple[np.ndarray, 
 def surrogate_answers(epsilon: float | None) -> tuple[float, dict[str, float]]:
     """The right surrogate, and what typical mistakes give, by what is said then."""
     ratio, advantages, old = np.array(RATIO), np.array(ADVANTAGES), np.log(OLD)
-    given = [jnp.array(x, jnp.float32) for x in (np.log(ratio) + old, old, advantages)]
+    new_log, old_log, data = (jnp.array(x, jnp.float32) for x in (np.log(ratio) + old, old, advantages))
     plain = float(np.mean(ratio * advantages))
     general = {
         "The ratio is the wrong way round: new / old = exp(log_prob - old_log_prob).": float(
@@ -116,13 +122,13 @@ def surrogate_answers(epsilon: float | None) -> tuple[float, dict[str, float]]:
         "This is log pi times A, without the old policy.": float(np.mean((np.log(ratio) + old) * advantages)),
     }
     if epsilon is None:
-        expected = -float(ops.surrogate_loss(*given))
+        expected = -float(ops.surrogate_loss(new_log, old_log, data))
         return expected, {
             "The sign is turned: this is a loss, the surrogate is to be maximised.": -expected,
             "This is the sum over the steps: it should be the mean.": 5 * expected,
             **general,
         }
-    expected = -float(ops.clipped_surrogate_loss(*given, epsilon))
+    expected = -float(ops.clipped_surrogate_loss(new_log, old_log, data, epsilon))
     clipped = np.clip(ratio, 1 - epsilon, 1 + epsilon)
     return expected, {
         "epsilon is not read: this is TRPO's surrogate.": plain,
