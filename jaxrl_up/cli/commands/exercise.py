@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from jaxrl_up.config import did_you_mean
 DIRECTORY = Path("exercises")
 PROGRESS = ".progress.json"
 NUMBER = re.compile(r"\d+[._]\d+")
+NAMED = re.compile(r"(\d+)_(\d+)_")  # the file of an exercise
 
 
 def main(arguments: list[str]) -> int:
@@ -78,6 +80,8 @@ def _check(arguments: list[str]) -> int:
     options = parser.parse(rest)
     if options is None:
         return 0
+    if not exercise and options.file is not None and (named := NAMED.match(options.file.name)):
+        exercise = f"{named[1]}.{named[2]}"
     exercise = _known("check", exercise)
     usual = options.directory / exercise.file
     file = usual if options.file is None else options.file
@@ -166,7 +170,7 @@ def _known(action: str, number: str) -> Exercise:
 
 def _again(action: str, exercise: Exercise, directory: Path) -> str:
     """The command for the same directory."""
-    where = "" if directory == DIRECTORY else f" --directory {str(directory)!r}"
+    where = "" if directory == DIRECTORY else f" --directory {shlex.quote(str(directory))}"
     return f"jaxrl-up exercise {action} {exercise.number}{where}"
 
 

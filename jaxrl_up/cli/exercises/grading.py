@@ -76,22 +76,18 @@ def mark_apart(exercise: Exercise, path: str | os.PathLike[str], seconds: float 
     given = {"number": exercise.number, "path": os.path.abspath(path), "seconds": seconds, "paths": sys.path}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", APART, json.dumps(given)],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
+    command = [sys.executable, "-P", "-c", APART, json.dumps(given)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, start_new_session=True) as process:
         timer = threading.Timer(seconds + STARTING, _end, (process,))
         timer.daemon = True
-        timer.start()
-        verdict = process.stdout.readline()  # not to its end: what the student started may hold it open
-        timer.cancel()
-    finally:
-        _end(process)
+        try:
+            timer.start()
+            assert process.stdout is not None
+            verdict = process.stdout.readline()  # not to its end: what the student started may hold it open
+        finally:
+            timer.cancel()
+            _end(process)
     try:
         return Verdict(**json.loads(verdict))
     except ValueError:

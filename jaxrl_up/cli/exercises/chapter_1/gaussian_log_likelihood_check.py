@@ -7,7 +7,7 @@ import numpy as np
 from jaxrl_up.cli.exercises.exercise import Student, shown
 from jaxrl_up.ops import DiagonalGaussian
 
-READING = 'lesson 01_key_concepts, "Policies"; Sutton & Barto 2018, section 13.7, eq. 13.19'
+READING = "lesson 01_key_concepts, on policies; Sutton & Barto 2018, section 13.7, eq. 13.19"
 HINTS = (
     "Begin with D = 1: the logarithm of the density of a normal number, exp(-((a - mean) / std)^2 / 2) / (std "
     "sqrt(2 pi)). Three terms: which of them depend on the action?",
@@ -17,7 +17,7 @@ HINTS = (
     "/ 2.",
 )
 CASES = {
-    "one number, at its mean": ([0.0], [0.0], [0.0]),
+    "one number, at its mean": ([0.0], [0.0], [0.5]),
     "one number, off its mean": ([1.5], [0.5], [0.7]),
     "two numbers": ([0.3, -0.2], [0.0, 0.4], [-0.5, 0.2]),
     "a batch of two actions": ([[0.3, -0.2], [1.0, 2.0]], [[0.0, 0.4], [0.5, 1.0]], [-0.5, 0.2]),
@@ -45,7 +45,7 @@ def mistakes(action: jax.Array, mean: jax.Array, log_std: jax.Array) -> dict[str
     half, constant = 0.5 * ((a - m) / np.exp(s)) ** 2, 0.5 * np.log(2 * np.pi)
     terms = -half - s - constant
     return {
-        "The sum over the numbers of an action is missing: sum over the last axis.": terms,
+        "The last axis must go: sum over the numbers of an action (axis=-1).": terms,
         "This is the sum over the batch too: sum over the last axis only (axis=-1).": terms.sum(),
         "This is the mean over the numbers of an action; independent log-densities add up.": terms.mean(-1),
         "This is summed over the batch: the numbers of an action are the last axis.": terms.sum(0),
@@ -54,7 +54,10 @@ def mistakes(action: jax.Array, mean: jax.Array, log_std: jax.Array) -> dict[str
         "The constant is log(2 pi) where it should be half of it.": (terms - constant).sum(-1),
         "The sign is turned: this is the negative log-likelihood.": -terms.sum(-1),
         "This is the density; its logarithm was asked for.": np.exp(terms.sum(-1)),
-        "log_std is a logarithm: the standard deviation is exp(log_std).": _with_std(a, m, s),
+        "log_std is a logarithm: the standard deviation is exp(log_std).": (
+            -0.5 * ((a - m) / s) ** 2 - s - constant
+        ).sum(-1),
+        "log_std is the logarithm already: this takes it for the standard deviation.": _with_std(a, m, s),
         "The distance is divided by the variance exp(2 log_std) before it is squared.": (
             -0.5 * ((a - m) / np.exp(2 * s)) ** 2 - s - constant
         ).sum(-1),
