@@ -46,7 +46,7 @@ def check(student: Student) -> None:
     }
     student.expect("row 2 terminated, where next_values is nan, k = 2", came, right(given, 2), nan)
     came = jax.jit(student.k_step_targets, static_argnums=5)(*given, GAMMA, 3)
-    student.expect("row 2 terminated, k = 3, under jit", came, right(given, 3), mistakes(*arrays, 3))
+    student.expect("row 2 terminated, k = 3, under jit", came, right(given, 3), mistakes(*arrays, k=3))
 
 
 def right(given: list[jax.Array], k: int) -> np.ndarray:
