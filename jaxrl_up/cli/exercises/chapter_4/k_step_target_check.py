@@ -7,7 +7,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = "lesson 04_value_fitting; Sutton & Barto 2018, section 7.1, eq. 7.1; Pardo et al. 2018, arXiv:1712.00378"
+READING = (
+    'lesson 04_value_fitting, "Where the bootstrap ends"; Sutton & Barto 2018, section 7.1, eq. 7.1; '
+    "Pardo et al. 2018, arXiv:1712.00378"
+)
 HINTS = (
     "Do it by hand for three rows, k = 2, where the first row ended its episode: the target of row 0 has one reward. "
     "Which of the two ends lets a V follow?",
