@@ -9,7 +9,6 @@ from jaxrl_up.cli import exercises
 from jaxrl_up.tabular import policy_gradients
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("phi", "fit"), [("reward_to_go", False), ("gae", True)])
 def test_variances_are_those_of_the_finite_mdp(phi, fit):
     check, logits, gamma, lam = exercises.check_of(exercises.find("6.3")), (0.0, 1.0), 0.9, 0.5
