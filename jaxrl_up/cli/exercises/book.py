@@ -46,6 +46,54 @@ BOOK = (
         *("3.3", "GAE at a time limit", "chapter_3.gae_time_limit"),
         about="Write the advantages where episodes end in two ways: terminated, or only cut by a time limit.",
     ),
+    Exercise(
+        *("4.1", "The k-step target at an episode's end", "chapter_4.k_step_target"),
+        about="Write the targets of k steps, which stop where an episode does, one way or the other.",
+    ),
+    Exercise(
+        *("4.2", "A bug hunt: lambda targets off by one", "chapter_4.lambda_target"),
+        about="Find why the lambda targets are not V where V is exact.",
+    ),
+    Exercise(
+        *("5.1", "Epsilon-greedy actions with ties", "chapter_5.epsilon_greedy"),
+        about="Write the probabilities of epsilon-greedy actions, where equal values share, and a draw.",
+    ),
+    Exercise(
+        *("5.2", "C51's projection", "chapter_5.categorical_projection"),
+        about="Write the projection of a distribution onto the atoms.",
+    ),
+    Exercise(
+        *("5.3", "A bug hunt: a replay across an episode's end", "chapter_5.replay_across_an_end"),
+        about="Find why the values near a time limit are wrong.",
+    ),
+    Exercise(
+        *("6.1", "TD3's losses", "chapter_6.td3_losses"),
+        about="Write the losses of TD3's critics and of its actor.",
+    ),
+    Exercise(
+        *("6.2", "The log-probability of a squashed action", "chapter_6.squashed_log_prob"),
+        about="Write SAC's sample and its log-probability, right where tanh is 1 in float32.",
+    ),
+    Exercise(
+        *("6.3", "TRPO and PPO with and without values", "chapter_6.with_and_without_values"),
+        about="Write the advantages and surrogates of both, and find what a fitted V does to the variance.",
+    ),
+    Exercise(
+        *("6.4", "A bug hunt: KL the wrong way round", "chapter_6.kl_the_wrong_way_round"),
+        about="Find why the distance to the old policy is wrong where it matters, three times.",
+    ),
+    Exercise(
+        *("7.1", "A bug hunt: the key that was rebound", "chapter_7.rebound_key"),
+        about="Find why the seeds agree so well.",
+    ),
+    Exercise(
+        *("8.1", "A bug hunt: [B] against [B, 1]", "chapter_8.silent_broadcast"),
+        about="Find why the loss goes down and nothing is learned.",
+    ),
+    Exercise(
+        *("8.2", "A bug hunt: the normaliser that moved too early", "chapter_8.normaliser_moved_too_early"),
+        about="Find why the first probability ratios are not 1.",
+    ),
 )
 
 
