@@ -25,7 +25,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 WIDTHS = {400: 800, 1280: 900}
-PICTURES = ("", "lessons/00_tour/", "algorithms/", "algorithms/ppo/", "reference/ops/", "research/")
+PICTURES = ("", "lessons/00_tour/", "lessons/01_key_concepts/", "algorithms/ppo/", "reference/ops/", "research/")
 WORD = "advantage"
 STATE = """(() => {
     const text = document.querySelector("article").cloneNode(true);

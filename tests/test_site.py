@@ -145,9 +145,11 @@ def tool(monkeypatch):
 def test_a_formula_that_cannot_be_converted_stops_the_build(tool):
     from mkdocs.exceptions import PluginError
 
-    hooks, page = tool("hooks"), SimpleNamespace(file=SimpleNamespace(src_uri="theory.md"))
+    heading = SimpleNamespace(title=r"About \(\gamma\)", children=[])
+    hooks, page = tool("hooks"), SimpleNamespace(file=SimpleNamespace(src_uri="theory.md"), toc=[heading])
     content = hooks.on_page_content(r'<span class="arithmatex">\(a &lt; \gamma\)</span>', page, None, None)
     assert content.startswith("<math")
+    assert heading.title.startswith("About <math")
     assert "γ" in content or "&#x003B3;" in content
     for wrong in (r"\nosuchcommand{x}", r"\frac{1}", r"\left( x", "x}", r"\begin{foo}x\end{foo}", "a & b"):
         with pytest.raises(PluginError, match=r"theory\.md.*cannot convert"):

@@ -20,6 +20,7 @@ PLAIN = "---\nrender_macros: false\n---\n"  # a page that is made is no template
 FOLDERS = {"docs": "index.md", "notebooks": "lessons/index.md"}
 LINK = re.compile(r"\[(?P<text>[^][]*)\]\((?![a-z]+:|[#/])(?P<target>[^()\s]+)\)")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
+TITLE = re.compile(r"\\\((.*?)\\\)")
 
 
 class PlainUnderscores(Extension):
@@ -70,7 +71,15 @@ def on_page_markdown(markdown, page, config, files):
 
 def on_page_content(content, page, config, files):
     """Formulas, marked by arithmatex, as MathML: in the text and in the table of contents."""
+    _convert_titles(page.toc, page)
     return FORMULA.sub(lambda match: _mathml(html.unescape(match[3]), match[2] == "[", page), content)
+
+
+def _convert_titles(links, page):
+    """Formulas in headings, as the table of contents has them."""
+    for link in links:
+        link.title = TITLE.sub(lambda match: _mathml(html.unescape(match[1]), False, page), link.title)
+        _convert_titles(link.children, page)
 
 
 def _mathml(latex, block, page):
