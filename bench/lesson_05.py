@@ -41,7 +41,7 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["replay", "target_network", "seed", "env_steps", "return"])
+        rows.writerow(["replay", "target_network", "seed", "env_steps", "score"])
         for replay, buffer in BUFFERS.items():
             config = DQN.Config(**COMMON, **buffer)
             _, log = sweep(DQN, env, config, {"tau": taus}, keys, num_evals=20, evaluation=Evaluation(1))

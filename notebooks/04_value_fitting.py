@@ -12,12 +12,13 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+# ---
 
 # %% [markdown]
 # # Value fitting
 #
-# After this lesson you can learn the value of a policy from what it did, say what a $k$-step target trades, and end an episode
-# without teaching the critic something false. Policies do not improve here: they are given, and judged.
+# After this lesson you can learn the value of a policy from what it did, say what a $k$-step target trades, and end an episode without
+# teaching the critic something false. Policies do not improve here: they are given, and judged.
 
 # %%
 import jax
@@ -25,7 +26,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from jaxrl_up import envs, ops, run, tabular, use_all_cores
+from jaxrl_up import VALUE_FITTING, Evaluation, envs, ops, run, sweep, tabular, use_all_cores
 from jaxrl_up.algorithms import value_fitting
 
 use_all_cores()  # one CPU device per core, before any JAX computation
@@ -39,13 +40,13 @@ def show(x, digits=2):
 # %% [markdown]
 # ## Wait for the return, or believe the next state
 #
-# A value is an expected return, $V^\pi(s) = E[G_t \mid s_t = s]$. To learn it, move $V(s_t)$ towards a **target** that can be computed from what
-# happened:
+# A value is an expected return, $V^\pi(s) = E[G_t \mid s_t = s]$. To learn it, move $V(s_t)$ towards a **target** that can be computed from
+# what happened:
 #
 # $$V(s_t) \leftarrow V(s_t) + \alpha \, (y_t - V(s_t))$$
 #
-# **Monte Carlo** waits for the end of the episode and takes the return itself. **Temporal difference** learning (TD) takes one reward, and for the
-# rest its own estimate: it **bootstraps**.
+# **Monte Carlo** waits for the end of the episode and takes the return itself. **Temporal difference** learning (TD) takes one reward, and
+# for the rest its own estimate: it **bootstraps**.
 #
 # $$y_t^{\mathrm{MC}} = r_t + \gamma r_{t+1} + \gamma^2 r_{t+2} + \dots \qquad\qquad y_t^{\mathrm{TD}} = r_t + \gamma V(s_{t+1})$$
 #
@@ -60,8 +61,8 @@ for name, value in zip(names, show(true)):
     print(f"{name:14}{value:6.1f}")
 
 # %% [markdown]
-# You have driven on four days: once from San Francisco, into the jam; three times you started in San José, and the road was clear. What is San
-# Francisco worth? Here is what every visit of those days would be moved towards.
+# You have driven on four days: once from San Francisco, into the jam; three times you started in San José, and the road was clear. What is
+# San Francisco worth? Here is what every visit of those days would be moved towards.
 
 # %%
 returns = ops.discounted_returns(days.rewards, days.discount, days.going)  # [T, N]
@@ -79,9 +80,10 @@ print("Monte Carlo", show(tabular.batch_monte_carlo(route, days).values))
 print("TD         ", show(tabular.batch_td(route, days).values))
 
 # %% [markdown]
-# Monte Carlo knows San Francisco by the one day it began there: $-13$. TD says $-10$: it lies an hour before San José, and of San José all four days
-# speak. Monte Carlo finds the values with the least squared error on the days that were seen. TD finds the values of the most likely model of those
-# days, and uses that the future depends on the state alone, however one came there (Sutton & Barto 2018, section 6.3).
+# Monte Carlo knows San Francisco by the one day it began there: $-13$. TD says $-10$: it lies an hour before San José, and of San José all
+# four days speak. Monte Carlo finds the values with the least squared error on the days that were seen. TD finds the values of the most
+# likely model of those days, and uses that the future depends on the state alone, however one came there (Sutton & Barto 2018, section
+# 6.3).
 #
 # Is that better? Take 8 days, many times over, and ask both:
 
@@ -97,8 +99,8 @@ for name, values in (("Monte Carlo", monte_carlo), ("TD", td)):
     print(f"{name:12}San Francisco: mean error {error.mean():5.2f}, standard deviation {error.std():.2f} hours, of {len(error)} repetitions")
 
 # %% [markdown]
-# Neither errs on average, and TD errs less, since it has about twice the data for what lies beyond San José. Its weakness comes next: a batch that is seen again and
-# again lets the estimates settle; a learner that is under way believes estimates that are still wrong.
+# Neither errs on average, and TD errs less, since it has about twice the data for what lies beyond San José. Its weakness comes next: a
+# batch that is seen again and again lets the estimates settle; a learner that is under way believes estimates that are still wrong.
 #
 # ## k steps
 #
@@ -121,9 +123,9 @@ for k in (1, 2, 3):
 #
 # $$E\left[(y_t - V^\pi(s))^2\right] = \underbrace{\left(E[y_t] - V^\pi(s)\right)^2}_{\text{bias}^2} + \underbrace{\mathrm{Var}[y_t]}_{\text{variance}}$$
 #
-# Bias comes from a wrong $V$ at the end of the $k$ steps, and further away it is reached less often and counts less. Variance comes from the $k$ random rewards before it. The walk
-# of Sutton & Barto's example 7.1 has 19 states in a row; each step goes left or right by a coin, and only the right end pays 1. Its values rise evenly from
-# 0.05 to 0.95.
+# Bias comes from a wrong $V$ at the end of the $k$ steps, and further away it is reached less often and counts less. Variance comes from
+# the $k$ random rewards before it. The walk of Sutton & Barto's example 7.1 has 19 states in a row; each step goes left or right by a coin,
+# and only the right end pays 1. Its values rise evenly from 0.05 to 0.95.
 
 # %%
 walk = tabular.random_walk(19)
@@ -140,10 +142,10 @@ for name, critic in (("V = 0", jnp.zeros(21)), ("V exact", true)):
         print(f"  k = {k:3d}: bias {y.mean() - true[10]:6.3f}, variance {y.var():.3f}")
 
 # %% [markdown]
-# With the exact critic no $k$ is biased, and the smallest has the least variance. A critic that knows nothing makes short targets worthless: what they
-# believe is wrong. While one learns, the critic is somewhere between, and so is the best $k$. Below, TD with $k$ steps learns from 10 episodes,
-# beginning with $V = 0$. By `vmap` 200 independent learners run side by side: their mean tells the bias, their spread the variance, both averaged over the 19
-# states.
+# With the exact critic no $k$ is biased, and the smallest has the least variance. A critic that knows nothing makes short targets
+# worthless: what they believe is wrong. While one learns, the critic is somewhere between, and so is the best $k$. Below, TD with $k$ steps
+# learns from 10 episodes, beginning with $V = 0$. By `vmap` 200 independent learners run side by side: their mean tells the bias, their
+# spread the variance, both averaged over the 19 states.
 
 # %%
 keys = jax.random.split(jax.random.key(1), 200)
@@ -180,10 +182,10 @@ for k, (bias, variance) in zip(K, learned):
     print(f"k = {k:3d}: root mean squared error {np.sqrt(bias + variance):.3f}")
 
 # %% [markdown]
-# This is a figure to remember. On the left, a single target for the middle state: short ones are surely wrong, long ones are right on average and tell little
-# each. (Their squared error is 1/4 for every $k$: a target here is 0 or 1, or nearly, and the truth is 1/2.) On the right, what ten episodes teach:
-# the best $k$ is neither TD nor Monte Carlo. Where it lies depends on the step size, on how many episodes there are, and on the critic to begin with. Try `step_size=0.05`, or 100
-# episodes.
+# This is a figure to remember. On the left, a single target for the middle state: short ones are surely wrong, long ones are right on
+# average and tell little each. (Their squared error is 1/4 for every $k$: a target here is 0 or 1, or nearly, and the truth is 1/2.) On the
+# right, what ten episodes teach: the best $k$ is neither TD nor Monte Carlo. Where it lies depends on the step size, on how many episodes
+# there are, and on the critic to begin with. Try `step_size=0.05`, or 100 episodes.
 #
 # ## All k at once: TD(lambda)
 #
@@ -191,9 +193,10 @@ for k, (bias, variance) in zip(K, learned):
 #
 # $$y_t^{\lambda} = (1 - \lambda) \sum_{k=1}^{\infty} \lambda^{k-1} y_t^{(k)} \qquad\text{or, backwards,}\qquad y_t^{\lambda} = r_t + \gamma \left((1 - \lambda) V(s_{t+1}) + \lambda y_{t+1}^{\lambda}\right)$$
 #
-# $\lambda = 0$ is TD, $\lambda = 1$ Monte Carlo. A learner need not wait for the future: each state keeps a **trace** of how lately it was visited, and every TD error
-# moves all states by their traces. That is `tabular.td_lambda`; the targets of the formula are `ops.lambda_returns`. Minus $V(s_t)$, they are the
-# advantage estimate GAE of lesson 3.
+# $\lambda = 0$ is TD, $\lambda = 1$ Monte Carlo. A learner need not wait for the future: each state keeps a **trace** of how lately it was
+# visited, and every TD error moves all states by their traces. That is `tabular.td_lambda` (with `replacing` a visit sets the trace to 1;
+# else traces add up, and in long walks make steps too large). The targets of the formula are `ops.lambda_returns`. Minus $V(s_t)$, they are
+# the advantage estimate GAE of lesson 3.
 
 # %%
 ahead = jax.tree.map(lambda x: x[:8, :1], tau)  # eight steps of one episode, and a critic that is half wrong
@@ -203,23 +206,27 @@ weights = jnp.append(0.1 * 0.9 ** jnp.arange(7), 0.9**7)
 y_lambda = ops.lambda_returns(ahead.rewards, ahead.discount, 0.9 * ahead.going, given[3])[0, 0]
 print(f"weighted sum of k-step targets {weights @ y_k:.5f}, ops.lambda_returns {y_lambda:.5f}\n")
 
-lambdas = jnp.array([0.0, 0.5, 0.8, 0.9, 0.95, 1.0])
-over_lambda = jax.vmap(jax.vmap(lambda seen, decay: tabular.td_lambda(walk, seen, decay, step_size=0.1).values, (0, None)), (None, 0))
+lambdas = jnp.array([0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0])
+over_seeds = jax.vmap(lambda seen, decay: tabular.td_lambda(walk, seen, decay, step_size=0.2, replacing=True).values, (0, None))
+over_lambda = jax.vmap(over_seeds, (None, 0))
 for decay, values in zip(lambdas, jax.jit(over_lambda)(episodes, lambdas)):
     bias, variance = bias_and_variance(values)
     print(f"lambda = {decay:.2f}: bias² {bias:.3f}, variance {variance:.3f}, root mean squared error {np.sqrt(bias + variance):.3f}")
 
 # %% [markdown]
+# As with $k$, bias goes and variance comes. The best $\lambda$ does about as well here as the best $k$, and with a discount or longer
+# episodes it lies below 1: 0.9 to 0.97 is usual.
+#
 # ## Where the bootstrap ends
 #
 # Every target above says what follows the last reward of an episode, and there are two cases:
 #
 # * it **terminated**: nothing follows, so the value after it is 0, whatever the network says;
-# * a time limit **truncated** it: the world goes on, only we stopped looking, so the target bootstraps from $V$ of the state that was really reached (not of the
-#   first state of the next episode).
+# * a time limit **truncated** it: the world goes on, only we stopped looking, so the target bootstraps from $V$ of the state that was
+#   really reached (not of the first state of the next episode).
 #
-# In `ops` these are two arrays: `discount` is $\gamma (1 - \mathrm{terminated})$ and ends the value, `trace` is $1 - \mathrm{done}$ and ends the sum. Three steps that pay 1
-# each, with $\gamma = 0.9$ and a critic that says 10, which is right if it goes on like that for ever:
+# In `ops` these are two arrays: `discount` is $\gamma (1 - \mathrm{terminated})$ and ends the value, `trace` is $1 - \mathrm{done}$ and
+# ends the sum. Three steps that pay 1 each, with $\gamma = 0.9$ and a critic that says 10, which is right if it goes on like that for ever:
 
 # %%
 reward, gamma, critic = jnp.ones(3), 0.9, jnp.full(3, 10.0)
@@ -229,8 +236,8 @@ for how, discount in (("truncated", gamma * jnp.ones(3)), ("terminated", gamma *
         print(f"{how:11}k = {k}: {show(ops.n_step_returns(reward, discount, going, critic, k))}")
 
 # %% [markdown]
-# What if a time limit is taken for an end? A machine pays 1 a step for ever, so with $\gamma = 0.95$ it is worth $1 / (1 - \gamma) = 20$; we watch it 20
-# steps at a time. TD, once right and once with the last discount of each episode set to 0:
+# What if a time limit is taken for an end? A machine pays 1 a step for ever, so with $\gamma = 0.95$ it is worth $1 / (1 - \gamma) = 20$;
+# we watch it 20 steps at a time. TD, once right and once with the last discount of each episode set to 0:
 
 # %%
 machine = tabular.mdp([[[1.0]]], reward=[1.0], discount=0.95, horizon=20)
@@ -247,14 +254,14 @@ for how, episodes_seen in (("bootstrapped", seen), ("taken for an end", wrong)):
 #
 # ## A network in place of the table
 #
-# CartPole has a continuum of states, and a table would need a row for each. So $V_\phi$ is a network, fitted by regression on the same targets, which are held while it
-# steps towards them:
+# CartPole has a continuum of states, and a table would need a row for each. So $V_\phi$ is a network, fitted by regression on the same
+# targets, which are held while it steps towards them:
 #
 # $$L(\phi) = \frac{1}{2N} \sum_t \left(y_t - V_\phi(s_t)\right)^2$$
 #
 # `value_fitting` does that for a policy that is given; here the uniform one. Its targets are what you have seen: `td`, `k_step`, `lambda`,
-# `monte_carlo`. What $V^\pi$ really is nobody wrote down for CartPole, but a step is a pure function of the state, so any state can be played on from, many
-# times. That mean of returns is our judge.
+# `monte_carlo`. What $V^\pi$ really is nobody wrote down for CartPole, but a step is a pure function of the state, so any state can be
+# played on from, many times. That mean of returns is our judge.
 
 # %%
 env, gamma = envs.make("CartPole-v1"), 0.99
@@ -281,11 +288,11 @@ def keys_for(seed, *shape):
 
 play = jax.jit(jax.vmap(push_at_random))
 _, (states, obs, going) = play(keys_for(0, 16), *jax.vmap(env.reset)(keys_for(1, 16)))
-chosen = tuple(np.argwhere(np.asarray(going))[::5].T)  # every fifth state that random pushes come through
+chosen = tuple(np.argwhere(np.asarray(going))[::8].T)  # every eighth state that random pushes come through
 states, obs = jax.tree.map(lambda x: x[chosen], (states, obs))
-returns = jax.jit(jax.vmap(lambda key: jax.vmap(push_at_random)(jax.random.split(key, len(obs)), states, obs)[0]))(keys_for(2, 300))
+returns = jax.jit(jax.vmap(lambda key: jax.vmap(push_at_random)(jax.random.split(key, len(obs)), states, obs)[0]))(keys_for(2, 200))
 judge = returns.mean(0)  # V^pi of each of those states
-print(f"{len(obs)} states, V from {judge.min():.1f} to {judge.max():.1f}, each known to about {(returns.std(0) / 300**0.5).mean():.2f}")
+print(f"{len(obs)} states, V from {judge.min():.1f} to {judge.max():.1f}, each known to about {(returns.std(0) / 200**0.5).mean():.2f}")
 
 # %%
 def error_of(learners, config):
@@ -294,15 +301,20 @@ def error_of(learners, config):
     return np.sqrt(((values - judge) ** 2).mean(1))
 
 
-for name, fields in (("k = 1", {"target": "td"}), ("k = 5", {"target": "k_step", "k": 5}), ("to the end", {"target": "monte_carlo"})):
-    fitted = run("value_fitting", env, fields | {"gamma": gamma, "total_steps": 20_000}, seeds=3, num_evals=1, num_episodes=1, progress=False)
-    error = error_of(fitted.state.learner, fitted.config)
-    print(f"{name:11}root mean squared error {error.mean():5.2f}, standard deviation over 3 seeds {error.std():.2f}")
+budget = {"gamma": gamma, "total_steps": 20_000}
+seeds = jax.vmap(jax.random.key)(jnp.arange(3))
+config = VALUE_FITTING.Config(target="lambda", **budget)
+lambdas = jnp.array([0.0, 0.5, 0.9, 1.0])  # from TD to Monte Carlo, in one program
+state, _ = sweep(VALUE_FITTING, env, config, {"td_lambda": lambdas}, seeds, num_evals=1, evaluation=Evaluation(1))
+rows = [(f"lambda = {decay:.1f}", error_of(jax.tree.map(lambda x: x[i], state.learner), config)) for i, decay in enumerate(lambdas)]
+fitted = run("value_fitting", env, budget | {"target": "k_step", "k": 5}, seeds=3, num_evals=1, num_episodes=1, progress=False)
+for name, error in [*rows, ("k = 5", error_of(fitted.state.learner, fitted.config))]:
+    print(f"{name:13}root mean squared error {error.mean():5.2f}, standard deviation over 3 seeds {error.std():.2f}")
 
 # %% [markdown]
-# After 20,000 steps, with the default step size. Here TD is the slowest: a reward of 1 a step with values near 15 has to travel back through the
-# network, one step a time, while long targets bring it at once, and episodes of 22 steps are too short for variance to hurt. With a longer run the
-# gap closes; in the walk above it was the other way around for large $k$. There is no best $k$, only a trade.
+# After 20,000 steps, with the default step size. Here TD is the slowest: a reward of 1 a step with values near 15 has to travel back
+# through the network, one step a time, while long targets bring it at once, and episodes of 22 steps are too short for variance to hurt.
+# Try `total_steps` of 80,000: the gap narrows. In the walk above very large $k$ lost. There is no best $k$, only a trade.
 #
 # ## Exercises
 #
@@ -313,7 +325,9 @@ for name, fields in (("k = 1", {"target": "td"}), ("k = 5", {"target": "k_step",
 #
 # * R. S. Sutton, 1988, *Learning to predict by the methods of temporal differences*, Machine Learning 3.
 # * R. S. Sutton, A. G. Barto, 2018, *Reinforcement Learning: An Introduction*, chapters 5 to 7, 9 and 12.
-# * J. N. Tsitsiklis, B. Van Roy, 1997, *An analysis of temporal-difference learning with function approximation*, IEEE Transactions on Automatic Control 42.
+# * J. N. Tsitsiklis, B. Van Roy, 1997, *An analysis of temporal-difference learning with function approximation*, IEEE Transactions on
+#   Automatic Control 42.
 # * M. Kearns, S. Singh, 2000, *Bias-variance error bounds for temporal difference updates*, COLT.
-# * J. Schulman, P. Moritz, S. Levine, M. Jordan, P. Abbeel, 2016, *High-dimensional continuous control using generalized advantage estimation*, arXiv:1506.02438.
+# * J. Schulman, P. Moritz, S. Levine, M. Jordan, P. Abbeel, 2016, *High-dimensional continuous control using generalized advantage
+#   estimation*, arXiv:1506.02438.
 # * F. Pardo, A. Tavakoli, V. Levdik, P. Kormushev, 2018, *Time limits in reinforcement learning*, arXiv:1712.00378.
