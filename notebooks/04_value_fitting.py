@@ -313,8 +313,8 @@ for name, error in [*rows, ("k = 5", error_of(fitted.state.learner, fitted.confi
 
 # %% [markdown]
 # After 20,000 steps, with the default step size. Here TD is the slowest: a reward of 1 a step with values near 15 has to travel back
-# through the network, one step a time, while long targets bring it at once, and episodes of 22 steps are too short for variance to hurt.
-# Try `total_steps` of 80,000: the gap narrows. In the walk above very large $k$ lost. There is no best $k$, only a trade.
+# through the network, one step a time, while long targets bring it at once, and episodes of 22 steps are too short for variance to hurt. In
+# the walk above very large $k$ lost. There is no best $k$, only a trade.
 #
 # ## Exercises
 #

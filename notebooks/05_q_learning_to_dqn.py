@@ -184,9 +184,9 @@ ax.legend();
 
 # %% [markdown]
 # With both, nine of ten seeds find the optimal way. With replay alone three do, and with the target network alone none acts optimally at
-# the end (some find a way of 15 or 17 steps); the others stand still or walk into walls until the time is up. That is one task and one
-# setting: how much each remedy matters differs between tasks, and parallel environments, whose rows are less alike, do part of what replay
-# does.
+# the end (some find a way of 15 or 17 steps); the others go in circles or against the edge until the time is up. That is one task and one
+# setting: how much each remedy matters differs between tasks, and parallel environments, whose transitions are less alike, take over part
+# of what replay does (Mnih et al. 2016).
 #
 # ## What came after
 #
@@ -232,6 +232,8 @@ axes[0].set_ylabel("probability")
 axes[2].legend(loc="upper left");
 
 # %% [markdown]
+# How far the bars miss the points is noise of the last batches: the step size does not fall.
+#
 # ## Exercises
 #
 # * **5.1** epsilon-greedy with ties: `jaxrl-up exercise start 5.1`
@@ -245,6 +247,7 @@ axes[2].legend(loc="upper left");
 #   Automatic Control 42.
 # * H. van Hasselt, 2010, *Double Q-learning*, NeurIPS.
 # * V. Mnih et al., 2015, *Human-level control through deep reinforcement learning*, Nature 518; 2013: arXiv:1312.5602.
+# * V. Mnih et al., 2016, *Asynchronous methods for deep reinforcement learning*, arXiv:1602.01783.
 # * H. van Hasselt, A. Guez, D. Silver, 2016, *Deep reinforcement learning with double Q-learning*, arXiv:1509.06461.
 # * Z. Wang et al., 2016, *Dueling network architectures for deep reinforcement learning*, arXiv:1511.06581.
 # * T. Schaul, J. Quan, I. Antonoglou, D. Silver, 2016, *Prioritized experience replay*, arXiv:1511.05952.

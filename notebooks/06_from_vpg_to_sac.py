@@ -136,8 +136,8 @@ print("gradient                 ", g)
 print("natural gradient         ", x.round(4), "= advantages, up to a constant:", (means - p @ means).round(4))
 
 # %% [markdown]
-# The gradient barely moves the two actions that are rarely taken; the natural one does not care how rare they are. And it does not depend
-# on how the policy is parametrised.
+# The gradient weighs each advantage by the probability of its action, so the third, which is the worst, moves less than the second; the
+# natural one does not care how rare they are. And it does not depend on how the policy is parametrised.
 #
 # The two approximations hold near the old policy only. So TRPO takes the longest fraction of the step for which the true KL is within
 # $\delta$ and the true surrogate improves, a **line search**:
@@ -181,9 +181,9 @@ axes[0].legend();
 #
 # A3C (Mnih et al. 2016) let many workers, each with its own environment, send gradients to one network whenever they were ready. **A2C** is
 # its synchronous heir: all environments step together, one batch, one gradient for policy, critic and entropy, and the data are thrown
-# away. Against VPG as of lesson 3: short windows (`rollout_length`) instead of whole episodes, so the critic's bootstrap matters; and one
+# away. Against VPG as of lesson 3: short windows (`rollout_length`) instead of long ones, so the critic's bootstrap matters more; and one
 # step of all parts for each of many small batches. Against PPO: no ratio and no clip, and it needs none, as each batch is used once, where
-# the ratio is 1. Written as loss, A2C is PPO with one epoch and one minibatch.
+# the ratio is 1. But for the optimiser, A2C is PPO with one epoch and one minibatch (Huang et al. 2022).
 
 # %%
 ratio_one = jnp.log(jnp.array([0.2, 0.7]))
@@ -336,6 +336,7 @@ axes[1].set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"]);
 # * J. Schulman, S. Levine, P. Moritz, M. I. Jordan, P. Abbeel, 2015, *Trust region policy optimization*, arXiv:1502.05477.
 # * V. Mnih et al., 2016, *Asynchronous methods for deep reinforcement learning*, arXiv:1602.01783.
 # * J. Schulman, F. Wolski, P. Dhariwal, A. Radford, O. Klimov, 2017, *Proximal policy optimization algorithms*, arXiv:1707.06347.
+# * S. Huang et al., 2022, *A2C is a special case of PPO*, arXiv:2205.09123.
 # * L. Engstrom et al., 2020, *Implementation matters in deep policy gradients*, arXiv:2005.12729.
 # * D. Silver et al., 2014, *Deterministic policy gradient algorithms*, ICML.
 # * T. P. Lillicrap et al., 2016, *Continuous control with deep reinforcement learning*, arXiv:1509.02971.
