@@ -7,7 +7,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = "lesson 05_q_learning_to_dqn; Bellemare, Dabney & Munos 2017, arXiv:1707.06887, eq. 7 and algorithm 1"
+READING = (
+    'lesson 05_q_learning_to_dqn, "The distribution that C51 learns"; '
+    "Bellemare, Dabney & Munos 2017, arXiv:1707.06887, eq. 7 and algorithm 1"
+)
 HINTS = (
     "Take one mass at y = 0.25 and atoms 0, 1, 2. It is nearer to 0: three quarters go there, one quarter to 1. And at "
     "y = 1, exactly an atom: which two numbers have to add up to 1 there?",

@@ -7,7 +7,7 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong, shown
 
-READING = "lesson 05_q_learning_to_dqn; Sutton & Barto 2018, section 2.2"
+READING = 'lesson 05_q_learning_to_dqn, "The table"; Sutton & Barto 2018, section 2.2'
 HINTS = (
     "Which actions are greedy is an array of booleans: the values that are equal to their maximum. How many there are "
     "is "

@@ -9,7 +9,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong
 
-READING = "lesson 05_q_learning_to_dqn; docs/environments.md; Pardo et al. 2018, arXiv:1712.00378, section 3"
+READING = (
+    'lesson 05_q_learning_to_dqn, "DQN: replay and a target network"; lesson 04_value_fitting, "Where the bootstrap '
+    'ends"; docs/environments.md; Pardo et al. 2018, arXiv:1712.00378, section 3'
+)
 HINTS = (
     "Write down by hand what belongs into the replay for a step that a time limit cut: where did it lead to, and does "
     "something come after it? Then print what `add` writes.",

@@ -7,7 +7,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = "lesson 06_from_vpg_to_sac; docs/algorithms.md, TRPO and PPO; Schulman 2020, joschu.net/blog/kl-approx.html"
+READING = (
+    'lesson 06_from_vpg_to_sac, "How long is a step?"; docs/algorithms/trpo.md and ppo.md; Schulman 2020, '
+    "joschu.net/blog/kl-approx.html"
+)
 HINTS = (
     "Take old = (1/2, 1/2) and new = (9/10, 1/10). By hand, KL(old || new) is log(5/3) = 0.511 and KL(new || old) is "
     "0.368. "

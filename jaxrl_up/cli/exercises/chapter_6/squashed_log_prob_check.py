@@ -8,7 +8,8 @@ from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong, shown
 
 READING = (
-    "lesson 06_from_vpg_to_sac; docs/algorithms.md, SAC; Haarnoja et al. 2018, arXiv:1812.05905, appendix C, eq. 26"
+    'lesson 06_from_vpg_to_sac, "SAC: pay for entropy"; docs/algorithms/sac.md; '
+    "Haarnoja et al. 2018, arXiv:1812.05905, appendix C, eq. 26"
 )
 HINTS = (
     "Three parts: u from the noise, log N(u), and the correction. (u - mean) / std is the noise itself, so log N(u) "

@@ -10,7 +10,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = "lesson 06_from_vpg_to_sac; docs/algorithms.md, TD3; Fujimoto et al. 2018, arXiv:1802.09477, eq. 10 and 14"
+READING = (
+    'lesson 06_from_vpg_to_sac, "Continuous actions: climb the critic"; docs/algorithms/td3.md; Fujimoto et al. 2018, '
+    "arXiv:1802.09477, eq. 10 and 14"
+)
 HINTS = (
     "Write it in four lines, one for each symbol: the clipped noise, the next action a', the smaller of two target "
     "values, "

@@ -10,7 +10,8 @@ from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong
 
 READING = (
-    "lesson 08_debugging; docs/design.md; Schulman et al. 2017, arXiv:1707.06347, section 3; PPO in docs/algorithms.md"
+    'lesson 08_debugging, "The columns that tell"; docs/design.md; Schulman et al. 2017, arXiv:1707.06347, section 3; '
+    "docs/algorithms/ppo.md"
 )
 HINTS = (
     "Print ratios[0] of `update`. It compares a policy with itself, so it is all 1, unless the observations that the "

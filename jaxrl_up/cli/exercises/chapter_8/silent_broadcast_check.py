@@ -7,7 +7,7 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = 'lesson 08_debugging; numpy.org, "Broadcasting"; Mnih et al. 2015, algorithm 1'
+READING = 'lesson 08_debugging, "[B] against [B, 1]"; "Broadcasting" on numpy.org; Mnih et al. 2015, algorithm 1'
 HINTS = (
     "Call it with one transition, then with two, and compute both by hand. Only one of them is right: what is it that "
     "a "
