@@ -61,8 +61,7 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
 
     return {
         "The bug is still there: row t bootstraps from V(s_t), where the step came from, and not from V(s_{t+1}), "
-        "where "
-        "it led to.": recursion(values),
+        "where it led to.": recursion(values),
         "Now row t bootstraps from V(s_{t-1}): the values have been moved the other way.": recursion(
             np.append(values[0], values[:-1])
         ),

@@ -112,12 +112,10 @@ def mistakes(walk: tuple[Row, ...]) -> dict[str, np.ndarray]:
         return reward + GAMMA * np.where(ended, 0.0, 10.0 * successor)
 
     return {
-        "A time limit counts as an end behind which nothing comes: `ended` is to say that no value follows, and "
-        "behind a "
-        "time limit one does. (What `next_obs` holds is not read then: look at it as well.)": targets(true, done),
+        "A time limit counts as an end behind which nothing comes: `ended` is to say that no value follows, and behind "
+        "a time limit one does. (What `next_obs` holds is not read then: look at it as well.)": targets(true, done),
         "The episodes are stitched together: the row of a step that a time limit cut holds the first observation of "
-        "the "
-        "next episode, and not the one that the step led to. (`ended` is right now.)": targets(seen, terminated),
+        "the next episode, and not the one that the step led to. (`ended` is right now.)": targets(seen, terminated),
         "A value follows a step that terminated, and it is that of the next episode.": targets(
             seen, np.zeros_like(done)
         ),

@@ -13,11 +13,9 @@ READING = (
 )
 HINTS = (
     "Take old = (1/2, 1/2) and new = (9/10, 1/10). By hand, KL(old || new) is log(5/3) = 0.511 and KL(new || old) is "
-    "0.368. "
-    "Which one comes? And what is the mean of k1 and of k3 over both actions, each with probability 1/2?",
+    "0.368. Which one comes? And what is the mean of k1 and of k3 over both actions, each with probability 1/2?",
     "The policy before the bars is the one that weighs: the actions are its own. In all three functions the two "
-    "policies "
-    "have changed places.",
+    "policies have changed places.",
     "exact_kl weighs old - new by exp(old); k1 is old - new; and log r, inside k3, is new - old.",
 )
 PAIRS = {  # case: probabilities of old, and of new

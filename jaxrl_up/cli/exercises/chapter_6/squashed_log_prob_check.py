@@ -13,8 +13,7 @@ READING = (
 )
 HINTS = (
     "Three parts: u from the noise, log N(u), and the correction. (u - mean) / std is the noise itself, so log N(u) "
-    "needs "
-    "no division. Densities of independent dimensions multiply.",
+    "needs no division. Densities of independent dimensions multiply.",
     "1 - tanh(u)^2 = 4 / (e^u + e^-u)^2 = 4 e^(-2u) / (1 + e^(-2u))^2 for a u of any sign; take the logarithm of that.",
     "log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)); it is subtracted, inside the sum over the last axis.",
 )

@@ -18,13 +18,11 @@ READING = (
 )
 HINTS = (
     "Both kinds of advantage are one recursion from the last row to the first: A_t = delta_t + gamma lambda A_{t+1}. "
-    "What "
-    "are V and lambda when it is the reward-to-go?",
+    "What are V and lambda when it is the reward-to-go?",
     "PPO's minimum is between rho A and clip(rho) A, after the product: for a negative A it is the larger ratio that "
     "counts. The variance is a number: squared distances to the mean, summed over the parameters, weighed by P.",
     "mean = P @ g; variance = P @ jnp.sum((g - mean) ** 2, axis=-1), with g = gradients(logits, gamma, lam, fit) once "
-    "for "
-    "fit=False and once for fit=True; the ratio is the first divided by the second.",
+    "for fit=False and once for fit=True; the ratio is the first divided by the second.",
 )
 STEPS = 4
 REWARDS, VALUES = (1.0, 2.0, 4.0), (5.0, 3.0, 2.0)
