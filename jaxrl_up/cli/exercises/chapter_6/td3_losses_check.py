@@ -16,7 +16,7 @@ READING = (
 )
 HINTS = (
     "Write it in four lines, one for each symbol: the clipped noise, the next action a', the smaller of two target "
-    "values, y. Whatever has a prime comes from `targets`. Which lines are clipped twice?",
+    "values, y. Whatever has a prime comes from `targets`. Two of them are clipped.",
     "The noise is scaled first and clipped then; their sum with mu' is clipped to [-1, 1]. Behind a terminated "
     "transition y is the reward alone. jax.lax.stop_gradient(y) says that y is data.",
     "critic: sum over both critics of jnp.mean((q(params, obs, action) - y) ** 2). Actor: -jnp.mean(q(critics[0], obs, "
