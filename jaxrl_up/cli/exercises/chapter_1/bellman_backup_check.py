@@ -8,7 +8,7 @@ from jaxrl_up import tabular
 from jaxrl_up.cli.exercises.exercise import Student
 from jaxrl_up.tabular import MDP
 
-READING = "lesson 01_key_concepts, on Bellman equations; Sutton & Barto 2018, section 4.1, eq. 4.5"
+READING = 'lesson 01_key_concepts, "Bellman equations"; Sutton & Barto 2018, section 4.1, eq. 4.5'
 HINTS = (
     "Work from the inside: first sum_s' P(s' | s, a) V(s'), an array [S, A]; then what is in the brackets; then the "
     "sum over actions.",
@@ -74,6 +74,10 @@ def mistakes(values: np.ndarray, *given: jax.Array) -> dict[str, np.ndarray]:
         "This is the sum over actions: weigh them by the policy.": alive * q.sum(1),
         "This is [S, A], the value of each action: sum over actions, weighed by the policy.": q,
         "The transition is read the wrong way round: its last axis is s'.": alive * (pi * turned).sum(1),
+        "V(s), of the state itself, stands where the expected V(s') belongs.": (
+            alive * (pi * (r + discount * v[:, None])).sum(1)
+        ),
         "The reward is left out.": alive * (pi * (q - r)).sum(1),
-        "The next values are left out: this is the expected reward.": alive * (pi * r).sum(1),
+        "The next values are left out, or each counts as that of a terminal state: this is the expected reward.": alive
+        * (pi * r).sum(1),
     }

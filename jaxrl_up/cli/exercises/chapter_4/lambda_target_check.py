@@ -9,7 +9,7 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = 'lesson 04_value_fitting, "All k at once"; Sutton & Barto 2018, section 12.1 and eq. 12.18'
+READING = 'lesson 04_value_fitting, "All k at once: TD(lambda)"; Sutton & Barto 2018, section 12.1 and eq. 12.18'
 HINTS = (
     "Choose V such that V(s_t) = r_t + gamma V(s_{t+1}) in every row. Then all targets, of whatever lambda, are V "
     "itself. Three rows with rewards of 1 and gamma 1 do: V = 3, 2, 1, and last_value 0. What do you get?",
@@ -59,6 +59,13 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
             found.append(later)
         return np.array(found[::-1])
 
+    def forwards(next_values: Any) -> np.ndarray:
+        before, found = last, []
+        for reward, gamma, value in zip(rewards, discount, next_values, strict=True):
+            before = reward + gamma * ((1.0 - lam) * value + lam * before)
+            found.append(before)
+        return np.array(found)
+
     return {
         "The bug is still there: row t bootstraps from V(s_t), where the step came from, and not from V(s_{t+1}), "
         "where "
@@ -80,6 +87,13 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
         "The discount is moved by a row: gamma_t, 0 where row t terminated, belongs to the step out of row "
         "t.": recursion(after, discount=np.append(discount[1:], discount[-1])),
         "The rows are in reverse order.": recursion(after)[::-1],
+        "Row t bootstraps from the row before it, and row 0 from last_value: that comes behind the last row.": recursion(
+            np.append(last, values[:-1])
+        ),
+        "The scan runs forwards now, and the bug is still there: G_t needs G_{t+1}, so the last row comes first.": (
+            forwards(values)
+        ),
+        "The scan runs forwards: G_t needs G_{t+1}, so the last row comes first.": forwards(after),
     }
 
 

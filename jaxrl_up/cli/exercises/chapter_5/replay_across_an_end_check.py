@@ -9,7 +9,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong
 
-READING = "lesson 05_q_learning_to_dqn; docs/environments.md; Pardo et al. 2018, arXiv:1712.00378, section 3"
+READING = (
+    'lesson 04_value_fitting, "Where the bootstrap ends"; docs/environments.md, "The contract"; '
+    "Pardo et al. 2018, arXiv:1712.00378, section 3"
+)
 HINTS = (
     "Write down by hand what belongs into the replay for a step that a time limit cut: where did it lead to, and does "
     "something come after it? Then print what `add` writes.",
@@ -122,6 +125,8 @@ def mistakes(walk: tuple[Row, ...]) -> dict[str, np.ndarray]:
         "`ended` is true where a time limit cut the episode and not where it terminated: the other way round.": targets(
             true, truncated & ~terminated
         ),
+        "`ended` is true where a time limit cut the episode, behind which a value follows: only a termination ends "
+        "it.": targets(true, truncated),
         "`ended` is true only where both ends came together.": targets(true, terminated & truncated),
         "next_obs holds the observation that the step started from.": targets(rows["obs"], terminated),
         "A step that terminated at its time limit terminated: nothing follows.": targets(true, terminated & ~truncated),
