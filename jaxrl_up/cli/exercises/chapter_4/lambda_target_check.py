@@ -87,7 +87,7 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
         "The discount is moved by a row: gamma_t, 0 where row t terminated, belongs to the step out of row "
         "t.": recursion(after, discount=np.append(discount[1:], discount[-1])),
         "The rows are in reverse order.": recursion(after)[::-1],
-        "Row t bootstraps from the row before it, and row 0 from last_value: that comes behind the last row.": recursion(
+        "Row t bootstraps from the row before it, row 0 from last_value: that belongs behind the last row.": recursion(
             np.append(last, values[:-1])
         ),
         "The scan runs forwards now, and the bug is still there: G_t needs G_{t+1}, so the last row comes first.": (
