@@ -150,7 +150,7 @@ for name, critic in (("V = 0", jnp.zeros(21)), ("V exact", true)):
 
 # %%
 keys = jax.random.split(jax.random.key(1), 200)
-episodes = jax.vmap(lambda key: tabular.sample_trajectories(walk, blind, key, number=10, steps=300))(keys)
+episodes = jax.jit(jax.vmap(lambda key: tabular.sample_trajectories(walk, blind, key, number=10, steps=300)))(keys)
 
 
 def learn(k, step_size=0.2):
