@@ -151,10 +151,11 @@ print(f"action {action}: log-likelihood {gaussian.log_prob(action):.4f}, by hand
 # %% [markdown]
 # Networks give $\log \sigma$ and not $\sigma$, because it may be any real number. It comes in two kinds:
 #
-# - **a parameter**: $D$ numbers that do not depend on the state (VPG, TRPO and PPO, by default);
+# - **a parameter**: $D$ numbers that do not depend on the state (so in the algorithms VPG, TRPO and PPO, which lesson 2 places);
 # - **a network output**: a function of the state, as the mean is (SAC always; `log_std="network"` for the others).
 #
-# Both as PPO has them, on two observations of the pendulum. To see the difference, the untrained slope is made a hundred times steeper:
+# Both as PPO has them, on two observations of the pendulum. A network that is not trained hardly depends on the state yet, so to see the
+# difference the weights of its last layer, `log_std_slope`, are made a hundred times larger:
 
 # %%
 two = jnp.array([[1.0, 0.0, 0.0], [0.0, 1.0, 8.0]])
@@ -211,8 +212,8 @@ machine
 # %% [markdown]
 # ## Trajectories
 #
-# A **trajectory** $\tau = (s_0, a_0, r_0, s_1, a_1, r_1, \ldots)$ is what happens; episode and rollout are other names. Its probability is the
-# product of all chances on the way:
+# A **trajectory** $\tau = (s_0, a_0, r_0, s_1, a_1, r_1, \ldots)$ is what happens; episode and rollout are other names. Of $T$ steps, its
+# probability is the product of all chances on the way:
 #
 # $$P(\tau \mid \pi) = P(s_0) \prod_{t=0}^{T-1} \pi(a_t \mid s_t)\, P(s_{t+1} \mid s_t, a_t)$$
 #
@@ -246,7 +247,7 @@ rewards = jnp.array([1.0, 0.0, 0.0, 5.0])
 going = jnp.array([1.0, 1.0, 1.0, 0.0])  # the fourth step terminates
 for gamma in (1.0, 0.9):
     print(f"gamma {gamma}: reward-to-go", ops.discounted_returns(rewards, gamma * going, going), end="; ")
-    print("return", ops.trajectory_returns(rewards, gamma * going, going))
+    print("return, at each of its steps", ops.trajectory_returns(rewards, gamma * going, going))
 print("a reward of 1 for ever:", {gamma: round(1 / (1 - gamma)) for gamma in (0.9, 0.99, 0.999)})
 
 # %% [markdown]
@@ -293,8 +294,8 @@ print(f"Q* of a worn machine: work {q_star[1, 0]:.3f}, mend {q_star[1, 1]:.3f}")
 #
 # $$V^*(s) = \max_a \mathbb{E}_{s' \sim P}[r(s, a) + \gamma V^*(s')] \qquad Q^*(s, a) = \mathbb{E}_{s' \sim P}\left[r(s, a) + \gamma \max_{a'} Q^*(s', a')\right]$$
 #
-# The right-hand side, as a function of any values, is a **Bellman backup**. The true values are its fixed point, and every backup brings any others
-# nearer by the factor $\gamma$ at least. So one may begin with nothing and repeat; that is value iteration.
+# The right-hand side, as a function of any values, is a **Bellman backup**. The true values are its fixed point, and every backup brings any
+# others nearer: the largest error shrinks by the factor $\gamma$ at least. So one may begin with nothing and repeat; that is value iteration.
 
 # %%
 print(f"residuals: V^pi {tabular.residual(machine, v, uniform):.1e}, V* {tabular.residual(machine, v_star):.1e}")
@@ -360,7 +361,8 @@ with tempfile.TemporaryDirectory() as directory:
 #
 # **Fitting a value is regression.** Inputs are states that were visited, targets the reward-to-go that came. The least mean squared error is
 # reached by the conditional mean, and $\mathbb{E}[G_t \mid s_t]$ is $V^\pi$ by definition. Below, from 1,000 random walks, once with a column for
-# each state (the fit is then the mean of what was seen), and once with three features.
+# each state (the fit is then the mean of what was seen), and once with three features. Errors are root mean squares over the steps of the walks.
+# The distance to the returns stays large whatever one fits: it is mostly their own spread.
 
 # %%
 walks = tabular.sample_trajectories(world, random, jax.random.key(0), number=1000, steps=200)
@@ -374,7 +376,7 @@ for name, x in features.items():
     weights = jnp.linalg.lstsq(x[seen], targets)[0]
     error = jnp.sqrt(visits @ (x @ weights - truth) ** 2 / visits.sum())
     left = jnp.sqrt(jnp.mean((x[seen] @ weights - targets) ** 2))
-    print(f"{name:15}: {x.shape[1]:2d} weights, error of V {error:.3f}; the loss stays at {left:.3f}, the spread of returns")
+    print(f"{name:15}: {x.shape[1]:2d} weights, error of V {error:.3f}; distance to the returns {left:.3f}")
 
 # %% [markdown]
 # **Imitating an expert is classification.** Inputs are its states, labels its actions, and the cross-entropy is the log-likelihood from above. But
@@ -398,11 +400,11 @@ for _ in range(200):
     logits -= jax.grad(cross_entropy)(logits)
 imitator = policy_gradients.softmax_policy(logits)
 
-agree = ops.v_from_q(expert, imitator)  # how often it does what the expert would do, in each state
+agree = ops.v_from_q(expert > 0, imitator)  # how often it does what the expert might do, in each state
 where_they_are = {"the expert's": tabular.occupancy(cliff, expert), "its own": tabular.occupancy(cliff, imitator)}
 for whose, occupancy in where_they_are.items():
     share = occupancy[~cliff.terminal] / occupancy[~cliff.terminal].sum()
-    print(f"in {whose:12} states it does what the expert does {share @ agree[~cliff.terminal]:.0%} of the time")
+    print(f"in {whose:12} states it does what the expert would do {share @ agree[~cliff.terminal]:.0%} of the time")
 print(f"return: expert {tabular.expected_return(cliff, expert):.0f}, imitator {tabular.expected_return(cliff, imitator):.0f}")
 
 # %%
@@ -420,10 +422,10 @@ for ax, title, occupancy in zip(axes, titles, where_they_are.values()):
 fig.colorbar(image, ax=axes, label="visits in an episode");
 
 # %% [markdown]
-# On the edge it errs a little, and a fall costs 100; above the edge nobody showed it anything, and it acts at random. With an error of $\epsilon$
-# at each step the loss of return can grow as $\epsilon T^2$ and not as $\epsilon T$ (Ross and Bagnell 2010). The cure is data from the learner's
-# own states. DAgger asks the expert there; reinforcement learning has no expert, only the reward. In RL a moving distribution is the normal case:
-# the data are the policy's own, so every update changes where the next batch comes from.
+# On the edge it errs a little, and a fall costs 100; above the edge nobody showed it anything, and it acts at random. If it errs with probability
+# $\epsilon$ at each of $T$ steps, the loss of return can grow as $\epsilon T^2$ and not as $\epsilon T$ (Ross and Bagnell 2010). The cure is data
+# from the learner's own states. DAgger asks the expert there; reinforcement learning has no expert, only the reward. In RL a moving distribution
+# is the normal case: the data are the policy's own, so every update changes where the next batch comes from.
 #
 # ## Exercises
 #

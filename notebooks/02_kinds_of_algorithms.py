@@ -90,9 +90,10 @@ ax.axis("off");
 # ## Policy optimisation
 #
 # The policy itself is $\pi_\theta(a \mid s)$, and $\theta$ goes uphill on the expected return. It learns **on-policy**: the gradient is an
-# expectation over what the *present* policy does, so each batch is used and thrown away. A value function helps to judge actions, and is not needed
-# to act. What differs is how far a step may go: VPG and A2C follow the gradient (A2C with many environments and short windows), TRPO keeps the
-# policy within a measured divergence of the old one, PPO clips what can be gained by leaving it. Lesson 3 derives all this.
+# expectation over what the *present* policy does, so each batch is used and thrown away. A value function helps to judge actions, and is not
+# needed to act: the network of the policy is called *actor*, that of the values *critic*. What differs is how far a step may go: VPG and A2C
+# follow the gradient (A2C with many environments and short windows), TRPO keeps the policy within a measured divergence of the old one, PPO clips
+# what can be gained by leaving it. Lesson 3 derives the gradient, lesson 6 the rest.
 
 
 # %%
@@ -117,10 +118,10 @@ ppo = train("ppo", "CartPole-v1", 30_000)  # or vpg, a2c, trpo
 # ## Q-learning
 #
 # What is learned is $Q_\theta(s, a) \approx Q^*(s, a)$, by the Bellman equation, and the action is $\mathrm{arg}\max_a Q_\theta(s, a)$. The
-# equation holds for any transition, whoever made it, so it learns **off-policy**: old transitions are kept in a replay and used many times. That
-# saves data. But nothing here goes uphill on the return; it is sought by way of an equation, and with function approximation that may fail. The
-# maximum over actions also asks for few, discrete actions. C51 and QR-DQN learn the whole distribution of the return and not only its mean. Lesson
-# 5.
+# equation holds for any transition, whoever made it, so it learns **off-policy**: old transitions $(s, a, r, s')$ are kept in a *replay* and used
+# many times. That saves data. But nothing here goes uphill on the return; it is sought by way of an equation, and with function approximation that
+# may fail. The maximum over actions also asks for few, discrete actions. C51 and QR-DQN learn the whole distribution of the return and not only
+# its mean. Lesson 5.
 
 # %%
 dqn = train("dqn", "CartPole-v1", 15_000)  # or c51, qr_dqn
@@ -129,8 +130,8 @@ dqn = train("dqn", "CartPole-v1", 15_000)  # or c51, qr_dqn
 # ## Both
 #
 # Where actions are continuous, the maximum can be learned as well: a policy that climbs $Q$. DDPG has a deterministic one, TD3 mends its
-# overestimation with two critics, SAC's is stochastic and is paid for its entropy. They learn off-policy, as Q-learning does, and act by a policy.
-# Lesson 6.
+# overestimation with two critics, SAC's is stochastic and is paid for its entropy, which measures how random it is. They learn off-policy, as
+# Q-learning does, and act by a policy. Lesson 6.
 
 # %%
 sac = train("sac", "Pendulum-v1", 5_000)  # or ddpg, td3
@@ -149,8 +150,8 @@ print(f"{solved.iterations} sweeps; the start is worth {float(tabular.expected_r
 
 # %% [markdown]
 # Where states are too many, one plans from the present one only. **Shooting** draws action sequences at random, simulates each, makes the first
-# action of the best, and plans again at the next step. It learns nothing: the pendulum below swings up and stands in its first episode. The price
-# is paid at each decision, here 64 x 32 simulated steps.
+# action of the best, and plans again at the next step. It learns nothing: the pendulum below swings up in its first episode (random torques earn
+# about -1,250). The price is paid at each decision, here 64 x 32 simulated steps.
 
 # %%
 pendulum = envs.with_simulator("Pendulum-v1")  # shows its state, from which one can simulate
@@ -188,7 +189,7 @@ print(f"shooting: mean return of 8 episodes {shot.mean():.0f}, nothing learned; 
 STEPS = 4000
 keys = jax.random.split(jax.random.key(0), 10)
 fig, ax = plt.subplots()
-for number, colour in ((50, "C0"), (5, "C2"), (0, "C1")):
+for number, colour in ((5, "C0"), (0, "C1")):
     learned = jax.jit(jax.vmap(lambda key, n=number: tabular.dyna_q(maze, key, STEPS, planning_steps=n)))(keys)
     reached = jnp.cumsum(learned.ended, axis=1)
     name = f"Dyna-Q, {number} planned updates a step" if number else "Q-learning"
@@ -200,22 +201,21 @@ ax.set(xlabel="environment steps", ylabel="times at the goal", title="A model sa
 ax.legend();
 
 # %% [markdown]
-# The first goal is found by chance, by all three alike, and that is most of what sets runs apart. After it, a few planned updates spread what was found
-# over the maze; fifty do little more than five. (`tabular.prioritized_sweeping` plans
-# those first that change most.)
+# The first goal is found by chance, by both alike, and that is most of what sets runs apart. After it, a few planned updates spread what was
+# found over the maze. (`tabular.prioritized_sweeping` plans those first that change most.)
 #
 # A learned model has a danger of its own: where it errs, planning finds the error and makes use of it. A policy that is excellent in a wrong model
 # may be poor in the world. Beyond tables that is what model-based RL works on (Dreamer: Hafner et al. 2020).
 #
 # ## Trade-offs
 #
-# | family | learns | data | actions | steps are | strong at | weak at |
+# | family | learns | data | actions | an update goes | strong at | weak at |
 # |---|---|---|---|---|---|---|
 # | policy optimisation | $\pi$, with $V$ | on-policy, used once | any | uphill on the return itself | stability, simplicity, many parallel environments | steps in the world |
 # | both | $Q$ and $\pi$ | off-policy, replayed | continuous (SAC also discrete) | towards a Bellman equation, and uphill on $Q$ | few steps, continuous control | time for each step; more to tune |
 # | Q-learning | $Q^*$ | off-policy, replayed | discrete | towards a Bellman equation | few steps, discrete actions | may diverge; one number too high draws others up |
-# | model given | nothing, or $V$ | none | backups, or search | exact in tables; no trial | needs the model; time at each decision |
-# | model learned | $P$, $r$, and what plans | either | fit, then plan | fewest steps | errors of the model |
+# | model given | nothing, or $V$ | none | any | by backups, or searches | exact in tables; no trial | needs the model; time at each decision |
+# | model learned | $P$, $r$, and what plans | either | any | first the model, then a plan | fewest steps | errors of the model |
 #
 # Two of these one can read off the runs above: how many steps in the world each made, and how long a step took. (All three seeds of a run together,
 # on the machine that ran this; without compiling.)
@@ -238,12 +238,12 @@ for result in (ppo, dqn, sac):
 # | DQN, C51, QR-DQN | $Q^*$, or the distribution of returns | $\epsilon$-greedy | 5 |
 # | DDPG, TD3 | $Q$, deterministic $\mu$ | $\mu$ plus noise | 6 |
 # | SAC | soft $Q$, stochastic $\pi$ | samples | 6 |
-# | value iteration, Dyna-Q | $V^*$; $Q^*$ and a model | greedy; $\epsilon$-greedy | `docs/theory.md` |
+# | value iteration, Dyna-Q | $V^*$; $Q^*$ and a model | greedy; $\epsilon$-greedy | [docs/theory.md](../docs/theory.md) |
 #
 # ## Exercises
 #
 # This chapter has no graded ones. To try: change `"ppo"` to `"trpo"`, `"dqn"` to `"c51"`, `"sac"` to `"td3"`; give shooting a `HORIZON` of 8 (does
-# it still stand?); and 500 planned updates a step in Dyna-Q: what do they gain, what do they cost?
+# it still swing up?); and 50 planned updates a step in Dyna-Q: what do they gain, what do they cost?
 #
 # ## Further reading
 #

@@ -33,6 +33,7 @@ from jaxrl_up.algorithms import c51
 
 use_all_cores()  # one CPU device per core, before any JAX computation
 plt.style.use("lessons.mplstyle")
+np.set_printoptions(precision=3, suppress=True)
 
 # %% [markdown]
 # ## The table
@@ -49,11 +50,11 @@ plt.style.use("lessons.mplstyle")
 # often enough: Q-learning is **off-policy**. SARSA puts what is really done next into the target, $r + \gamma Q(s', a')$, and learns the
 # values of the policy that explores: it is **on-policy**.
 #
-# To explore, act **epsilon-greedily**: with probability $\varepsilon$ any action, else a best one. Equal ones are tied at random, which
+# To explore, act **epsilon-greedily**: with probability $\varepsilon$ any action, else a best one. Between equal ones chance decides, which
 # matters at first, when all are equal.
 
 # %%
-print(ops.EpsilonGreedy(jnp.array([1.0, 3.0, 3.0, 0.0]), epsilon=0.2).probs().round(3))
+print(ops.EpsilonGreedy(jnp.array([1.0, 3.0, 3.0, 0.0]), epsilon=0.2).probs())
 print(ops.q_learning_target(jnp.array(-1.0), jnp.array(1.0), next_q_values=jnp.array([-5.0, -3.0])))
 print(ops.td_target(jnp.array(-1.0), jnp.array(1.0), next_value=jnp.array(-5.0)))  # SARSA, if the worse action comes next
 
@@ -86,8 +87,9 @@ for name, learned in runs.items():
 # ## The maximum of estimates is too large
 #
 # $\max_b Q(s', b)$ picks what *looks* best, and of ten noisy estimates the largest is probably one that noise lifted:
-# $E[\max_b \hat Q(b)] \geq \max_b E[\hat Q(b)]$. In **double Q-learning** one table chooses and another one, learned from other data, says
-# what the choice is worth. In example 6.7 going left loses 0.1 on average, with a spread of 1:
+# $E[\max_b \hat Q(b)] \geq \max_b E[\hat Q(b)]$. In **double Q-learning** one table chooses and another one, learned from other data, says what the choice is
+# worth. In example 6.7 the first choice is between right, which ends with 0, and left, to a state of ten actions that all lose 0.1 on
+# average, with a spread of 1:
 
 # %%
 noisy = jax.random.normal(jax.random.key(0), (2, 10_000, 10))  # two estimates of ten actions that are all worth 0
@@ -97,7 +99,7 @@ print(f"{ops.double_q_target(jnp.zeros(10_000), jnp.ones(10_000), noisy[1], nois
 bias = tabular.maximization_bias()
 for name, learner in (("Q-learning", tabular.q_learning), ("double", tabular.double_q_learning)):
     learned = learn(learner, bias, 600)
-    at_first = learned.states == 0
+    at_first = learned.states == 0  # where the first five of ten actions lead left
     share = ((learned.actions < 5) & at_first).sum(axis=1) / at_first.sum(axis=1)
     print(f"{name:11}goes left {100 * share.mean():.0f}% of the time (± {100 * share.std():.0f} over runs); 5% is what exploring costs")
 
@@ -108,10 +110,10 @@ for name, learner in (("Q-learning", tabular.q_learning), ("double", tabular.dou
 #
 # $$\theta \leftarrow \theta + \alpha \left(r + \gamma \max_b Q_\theta(s', b) - Q_\theta(s, a)\right) \nabla_\theta Q_\theta(s, a)$$
 #
-# In a table this converges. With a function it need not, and the smallest example has two states and one parameter (Tsitsiklis & Van Roy
-# 1996; Sutton & Barto 2018, section 11.2): the first state has the value $w$, the second $2w$; one leads to the other, the other ends, and no reward is ever paid, so $w = 0$
-# is right. Three ingredients, the **deadly triad**: function approximation, bootstrapping, and off-policy data (here: only the first step
-# is learned from). Leave out one, and it converges.
+# In a table this converges, if step sizes fall. With a function it need not, and the smallest example has two states and one parameter
+# (Tsitsiklis & Van Roy 1996; Sutton & Barto 2018, section 11.2): the first state has the value $w$, the second $2w$; one leads to the other, the other ends, and no reward is
+# ever paid, so $w = 0$ is right. Three ingredients, the **deadly triad**: function approximation, bootstrapping, and off-policy data (here:
+# only the first step is learned from). Leave out one, and it converges.
 
 # %%
 features = jnp.array([1.0, 2.0])  # V(s) = w * feature
@@ -152,8 +154,9 @@ print(f"a table           V = {w_after(table=True):8.2f}")
 # $$L(\theta) = \frac12 \, E_{\text{replay}}\left[\left(r + \gamma \max_b Q_{\theta^-}(s', b) - Q_\theta(s, a)\right)^2\right]$$
 #
 # Both are fields of the config. `buffer_size` as small as the batch switches replay off; `target_every=1` with `tau=1` makes the target
-# network the online one. Since `tau` is traced, both settings of it are one program. The task is the cliff again, as an environment, now
-# with a network in place of the table. Its best return is exactly $-13$; who does not find the way within 100 steps gets $-100$ or less.
+# network the online one. `tau` is a number that the compiled program is given, so both settings of it are one program. The task is the cliff
+# again, as an environment, now with a network in place of the table. Its best return is exactly $-13$; who does not find the way within 100
+# steps gets $-100$ or less.
 
 # %%
 env = tabular.as_env(tabular.cliff_walking(horizon=100))
@@ -166,7 +169,8 @@ for name, returns, errors in zip(("target network", "none"), log.returns, log.le
 
 # %% [markdown]
 # (An average error says how far targets and estimates are apart, while training.) Three seeds are too few to compare. Here are ten seeds of
-# 20,000 steps, each remedy switched off in turn; `python bench/lesson_05.py` made the numbers.
+# 20,000 steps, each remedy switched off in turn (IQM, the interquartile mean, is that of the middle half of the seeds); `python
+# bench/lesson_05.py` made the numbers.
 
 # %%
 rows = np.genfromtxt(Path("data/05_switched_off.csv"), delimiter=",", names=True)
@@ -195,14 +199,14 @@ ax.legend();
 # * **Double** (`double=True`; van Hasselt et al. 2016): the online network chooses, the target network values.
 # * **Dueling** (`dueling=True`; Wang et al. 2016): two streams, $Q(s, a) = V(s) + A(s, a) - \frac1{|\mathcal A|} \sum_b A(s, b)$, so that
 #   what all actions share is learned once.
-# * **n-step** (`n_step=3`): several rewards before the bootstrap, as in lesson 4; rewards of older policies are let pass.
+# * **n-step** (`n_step=3`): several rewards before the bootstrap, as in lesson 4; that an older policy earned them is ignored.
 # * **Prioritised replay** (`prioritized=True`; Schaul et al. 2016): draw in proportion to a power of the TD error, and weight to make up
 #   for it.
 # * **Distributional** (`c51`, `qr_dqn`; Bellemare et al. 2017, Dabney et al. 2018): learn the distribution of the return and not only its
 #   mean.
 
 # %%
-print("double  ", ops.double_q_target(jnp.array(0.0), jnp.array(1.0), jnp.array([1.0, 5.0]), jnp.array([3.0, 2.0])), "and not", 5.0)
+print("double  ", ops.double_q_target(jnp.array(0.0), jnp.array(1.0), jnp.array([1.0, 5.0]), selector_q_values=jnp.array([3.0, 2.0])), "and not", 5.0)
 print("dueling ", ops.dueling_q_values(jnp.array(10.0), jnp.array([1.0, 3.0])))
 print("C51     ", ops.categorical_target(jnp.array(0.5), jnp.array(1.0), jnp.array([0.0, 1.0, 0.0]), jnp.array([0.0, 1.0, 2.0])))
 
@@ -210,8 +214,7 @@ print("C51     ", ops.categorical_target(jnp.array(0.5), jnp.array(1.0), jnp.arr
 # ### The distribution that C51 learns
 #
 # On the route of lesson 4 the return from San José is $-8$ three times of four, else $-12$: its mean $-9$ never happens. C51 keeps
-# probabilities on fixed places; the target $r + \gamma z$ is moved between them, and its mass shared by the two neighbours
-# (`ops.categorical_projection`).
+# probabilities on fixed places; a target $r + \gamma z$ falls between two of them, which share its mass (`ops.categorical_projection`).
 
 # %%
 config = {"total_steps": 6_000, "gamma": 1.0, "v_min": -16.0, "v_max": 0.0, "num_atoms": 17, "target_every": 20, "learning_rate": 2e-3, "num_envs": 8}

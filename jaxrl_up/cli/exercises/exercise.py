@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ MEANINGS = {  # of JAX's exceptions, by the name of their type
     "NonConcreteBooleanIndexError": "under jit a shape cannot depend on values, as that of x[mask] does: use "
     "jnp.where(mask, x, other)",
 }
+MANY = "`if`, `not`, `and`, `or` want one truth value, and this is an array of several: use jnp.where, ~, &, |"
 
 
 class Exercise(NamedTuple):
@@ -76,7 +78,7 @@ class Student:
             except Wrong:
                 raise
             except (Exception, SystemExit) as error:
-                raise Wrong(explain(error, self._path, f"`{name}`")) from None
+                raise Wrong(explain(error, self._path, f"`{name}`") + shapes(found, arguments, error)) from None
             if result is None:
                 raise Wrong(f"`{name}` returned None: did you forget `return`?")
             return result
@@ -147,6 +149,24 @@ def shown(x: Any) -> str:
     return text.replace("\n", "\n            ")
 
 
+def message(error: BaseException) -> str:
+    """The first line of an exception's message, and the next one where that ends with a colon."""
+    lines = [line.strip(" *") for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])[:LONGEST]
+
+
+def shapes(function: Callable[..., Any], arguments: tuple[Any, ...], error: BaseException) -> str:
+    """The shapes of the arrays that a function was given, where an exception is about shapes; else nothing."""
+    if type(error).__name__ in MEANINGS or not any(word in str(error) for word in ("shape", "dimension")):
+        return ""
+    try:
+        given = inspect.signature(function).bind(*arguments).arguments
+    except (TypeError, ValueError):
+        return ""
+    arrays = [f"{name} {list(x.shape)}" for name, x in given.items() if getattr(x, "shape", ())]
+    return f" It was called with {', '.join(arrays)}." if arrays else ""
+
+
 def explain(error: BaseException, path: str, what: str) -> str:
     """An exception in the student's file as one line: the line of the file, and what was raised there."""
     if isinstance(error, SyntaxError) and error.filename == path:
@@ -162,6 +182,10 @@ def explain(error: BaseException, path: str, what: str) -> str:
     kind = type(error).__name__
     if kind in MEANINGS:
         return f"{place}: {MEANINGS[kind]}."
-    first = (str(error).strip().splitlines() or [""])[0][:LONGEST]
+    first = message(error)
+    if isinstance(error, ValueError) and "truth value of an array" in first:
+        return f"{place}: {MANY}."
+    if isinstance(error, NameError) and error.name == "np":
+        first += "; use jnp, which runs under jit too"
     keep = "" if frames or not isinstance(error, TypeError) else " Keep the arguments as the task has them."
     return f"{place}: {kind}{': ' if first else ''}{first.rstrip('.')}.{keep}"

@@ -146,6 +146,18 @@ FILES = {
     "sys.exit": (body("    raise SystemExit(0)"), "this ends the program. Take it out"),
     "sys.exit at the top": ("import sys\nsys.exit()\n", "Line 2, `sys.exit()`: this ends the program"),
     "an import of nothing": ("import jaxx\n", "Line 1, `import jaxx`: ModuleNotFoundError: No module named 'jaxx'"),
+    "np without its import": (body("    return np.sum(action)"), "use jnp, which runs under jit too"),
+    "not of an array": (body("    return action * (not (jnp.ones(3) > 0))"), "use jnp.where, ~, &, |"),
+    "a shape that does not fit": (
+        body("    return action + jnp.ones(7) + jnp.ones(2)"),
+        "It was called with action [1], mean [1]",
+    ),
+    "a carry of another shape": (
+        body("    return jax.lax.scan(lambda c, x: (c + mean, x), 0.0, action)[0]").replace(
+            "import jax.numpy", "import jax\nimport jax.numpy"
+        ),
+        "but they differ: The input carry c has type float32[]",
+    ),
     "in place": (body("    action[0] = 1.0"), "JAX arrays are immutable"),
     "without an end by recursion": (body("    return log_likelihood(action, mean, log_std)"), "RecursionError"),
     "a branch on a value": (

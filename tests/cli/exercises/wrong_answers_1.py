@@ -13,6 +13,12 @@ WRONG = {
         "half of it": ("0.5 * jnp.log(2.0", "jnp.log(2.0"),
         "negative log-likelihood": ("return jnp", "return -jnp"),
         "This is the density": ("jnp.sum(terms, axis=-1)", "jnp.exp(jnp.sum(terms, axis=-1))"),
+        "The term -log_std is -exp(log_std)": ("- log_std -", "- jnp.exp(log_std) -"),
+        "square their quotient": ("distance**2", "distance / jnp.exp(log_std)"),
+        "log_std is summed over the batch too": (
+            "jnp.sum(terms, axis=-1)",
+            "jnp.sum(terms + log_std, axis=-1) - jnp.sum(log_std)",
+        ),
         "log_std is a logarithm": ("jnp.exp(log_std)", "log_std"),
     },
     "1.2": {
@@ -37,6 +43,8 @@ WRONG = {
         "The first reward is discounted already": ("jnp.arange(len(rewards))", "jnp.arange(1, len(rewards) + 1)"),
         "The discount runs backwards": ("jnp.arange(len(rewards))", "jnp.arange(len(rewards))[::-1]"),
         "no discount in this": ("gamma ** jnp", "1.0 ** jnp"),
+        "the second has its weight": ("rewards, axes", "jnp.roll(rewards, -1, 0).at[-1].set(0.0), axes"),
+        "The first reward is missing: the sum begins with t = 0, of": ("rewards, axes", "rewards.at[0].set(0.0), axes"),
         "The weights are gamma t": ("gamma ** jnp", "gamma * jnp"),
         "The trajectories are added up": ("weights, rewards, axes=1)", "weights, rewards, axes=1).sum()"),
         "add them up over time": ("jnp.tensordot(weights, rewards, axes=1)", "weights * rewards"),
@@ -48,6 +56,7 @@ WRONG = {
         "The reward is discounted too": ("reward + discount * next_values", "discount * (reward + next_values)"),
         "which is exercise 1.5": ("jnp.sum(policy * q_values, axis=1)", "jnp.max(q_values, axis=1)"),
         "This is the mean over actions": ("jnp.sum(policy * q_values, axis=1)", "jnp.mean(q_values, axis=1)"),
+        "of the state itself": ("transition @ (alive * values)", "(alive * values)[:, None]"),
         "the wrong way round": ("transition @ (alive * values)", 'jnp.einsum("tas,t->sa", transition, alive * values)'),
     },
     "1.5": {
@@ -67,6 +76,12 @@ WRONG = {
             "jnp.max(jnp.where(transition > 0, values, -jnp.inf), axis=-1)",
         ),
         "the actions of the largest reward": ("jnp.argmax(q_values", "jnp.argmax(reward"),
+        "have changed places": (
+            "return jnp.max(q_values, axis=1), jnp.argmax(q_values, axis=1)",
+            "return jnp.argmax(q_values, axis=1), jnp.max(q_values, axis=1)",
+        ),
+        "of the state itself": ("(transition @ values)", "values[:, None]"),
+        "step returned one array": (", jnp.argmax(q_values, axis=1)", ""),
         "These are the worst actions": ("jnp.argmax", "jnp.argmin"),
         "These are the values again": ("jnp.argmax", "jnp.max"),
         "This is the policy as [S, A]": (

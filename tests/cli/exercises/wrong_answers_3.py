@@ -8,6 +8,7 @@ WRONG = {
         "no discount in this": ("reward + gamma *", "reward +"),
         "loses its own reward": ("= reward + gamma", "= reward * (1.0 - last) + gamma"),
         "adds up what came before": (", reverse=True", ""),
+        "order of time is turned round": ("reverse=True)[1]", "reverse=True)[1][::-1]"),
         "of the step itself is left out": ("reverse=True)[1]", "reverse=True)[1] - rewards"),
     },
     "3.2": {
@@ -33,6 +34,8 @@ WRONG = {
             "bootstrap * next_values",
             "bootstrap * jnp.concatenate([values[1:], next_values[-1:]])",
         ),
+        "gamma is left out of the sum": ("gamma * lam *", "lam *"),
+        "terminated + truncated is 2": ("jnp.maximum(terminated, truncated)", "terminated + truncated"),
         "lambda is left out": ("gamma * lam *", "gamma *"),
         "This is A + V": ("reverse=True)[1]", "reverse=True)[1] + values"),
         "The sum runs forwards": (", reverse=True", ""),

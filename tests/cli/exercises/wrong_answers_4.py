@@ -13,6 +13,11 @@ WRONG = {
         "Behind a time limit the sum runs on": ("done = terminated | truncated", "done = terminated"),
         "0 * nan is nan": ("jnp.where(terminated, 0.0, next_values)", "(1.0 - terminated) * next_values"),
         "These are the targets of k + 1 steps": ("range(k - 1)", "range(k)"),
+        "V is that of one state too far": (
+            "0.0, next_values)",
+            "0.0, jnp.append(next_values[1:], next_values[-1]))",
+        ),
+        "the last row was read again": ("future[-1:]]", "targets[-1:]]"),
         "The first rows come in again": ("jnp.concatenate([targets[1:], future[-1:]])", "jnp.roll(targets, -1)"),
         "V is not discounted": (
             "    return targets",
@@ -28,6 +33,8 @@ WRONG = {
         "jnp.roll turns around": (MOVED, "jnp.roll(values, -1)"),
         "The last row bootstraps from 0": (MOVED, "jnp.append(values[1:], 0.0)"),
         "its own V(s_t)": (MOVED, "jnp.append(values[1:], values[-1])"),
+        "from the row before it": (MOVED, "jnp.append(last_value, values[:-1])"),
+        "The scan runs forwards: G_t": (", reverse=True", ""),
         "The recursion begins with 0": ("scan(step, last_value", "scan(step, jnp.zeros_like(last_value)"),
         "have changed places": ("((1.0 - lam) * value + lam * later)", "(lam * value + (1.0 - lam) * later)"),
         "These are advantages": ("reverse=True)[1]", "reverse=True)[1] - values"),

@@ -13,6 +13,14 @@ WRONG = {
         "Each of the best actions has all of 1 - epsilon": (SHARE, "greedy"),
         "epsilon / A is missing": ("epsilon / q_values.shape[-1] + (1.0", "(1.0"),
         "epsilon is not divided": ("epsilon / q_values.shape[-1]", "epsilon"),
+        "maximum is that of the whole batch": (
+            "q_values == jnp.max(q_values, axis=-1, keepdims=True)",
+            "1.0 * (q_values == jnp.max(q_values))",
+        ),
+        "Where values tie all actions share alike": (
+            SHARE,
+            "jnp.where(jnp.sum(greedy, axis=-1, keepdims=True) > 1, 1.0 / q_values.shape[-1], greedy)",
+        ),
         "of the whole batch only": (SHARE, "(q_values == q_values.max()) / jnp.sum(q_values == q_values.max())"),
         "wants the logarithms": (LOGITS, "action_probabilities(q_values, epsilon)"),
         "draws from softmax(q_values)": (LOGITS, "q_values"),
@@ -38,6 +46,10 @@ WRONG = {
             "    return",
             "    probs = jnp.where((places < atoms[0]) | (places > atoms[-1]), 0.0, probs)\n    return",
         ),
+        "clip the places to the atoms first": (
+            "jnp.clip((places - atoms[0]) / (atoms[1] - atoms[0]), 0.0, last)",
+            "(places - atoms[0]) / (atoms[1] - atoms[0])",
+        ),
         "divide by the step": ("(places - atoms[0]) / (atoms[1] - atoms[0])", "places - atoms[0]"),
         "z_0 is not taken off": ("(places - atoms[0]) /", "places /"),
     },
@@ -46,6 +58,7 @@ WRONG = {
         "The episodes are stitched together": ("next_obs = step.next_obs", "next_obs = step.obs"),
         "`ended` is to be true there": ("ended = step.terminated", "ended = False"),
         "the other way round": ("ended = step.terminated", "ended = step.truncated & ~step.terminated"),
+        "only a termination ends it": ("ended = step.terminated", "ended = step.truncated"),
         "only where both ends came together": ("ended = step.terminated", "ended = step.terminated & step.truncated"),
         "holds the observation that the step started from": ("next_obs = step.next_obs", "next_obs = obs"),
         "terminated at its time limit terminated": (

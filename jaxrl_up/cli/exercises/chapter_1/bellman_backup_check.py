@@ -74,6 +74,10 @@ def mistakes(values: np.ndarray, *given: jax.Array) -> dict[str, np.ndarray]:
         "This is the sum over actions: weigh them by the policy.": alive * q.sum(1),
         "This is [S, A], the value of each action: sum over actions, weighed by the policy.": q,
         "The transition is read the wrong way round: its last axis is s'.": alive * (pi * turned).sum(1),
+        "V(s), of the state itself, stands where the expected V(s') belongs.": (
+            alive * (pi * (r + discount * v[:, None])).sum(1)
+        ),
         "The reward is left out.": alive * (pi * (q - r)).sum(1),
-        "The next values are left out: this is the expected reward.": alive * (pi * r).sum(1),
+        "The next values are left out, or each counts as that of a terminal state: this is the expected reward.": alive
+        * (pi * r).sum(1),
     }

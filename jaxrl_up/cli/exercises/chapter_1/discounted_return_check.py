@@ -15,8 +15,8 @@ HINTS = (
     "reward to the first, total = reward + gamma * total, is as good.",
 )
 CASES = (
-    ([2.0], 0.5),
     ([1.0, 3.0, 2.0], 0.5),
+    ([2.0], 0.5),
     ([1.0, 3.0, 2.0], 0.0),
     ([1.0, 3.0, 2.0], 1.0),
     ([[1.0, 3.0], [2.0, -1.0], [4.0, 0.0]], 0.5),
@@ -50,6 +50,10 @@ def mistakes(rewards: jax.Array, gamma: float) -> dict[str, np.ndarray]:
         "The discount runs backwards: the last reward has the weight 1, it should be the first.": (
             gamma ** column[::-1] * r
         ).sum(0),
+        "The first reward is missing: the sum begins with t = 0, of weight 1.": weighted[1:].sum(0),
+        "The first reward is missing, and the second has its weight: the sum begins with t = 0.": to_go(r, gamma)[
+            1:2
+        ].sum(0),
         "There is no discount in this: every reward has the weight 1.": r.sum(0),
         "The weights are gamma t: gamma to the power t was asked for.": (gamma * column * r).sum(0),
         "Every reward but the first is multiplied with gamma once: the powers grow with time.": (

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up.cli.exercises.exercise import Student, shown
+from jaxrl_up.cli.exercises.exercise import Student
 from jaxrl_up.ops import DiagonalGaussian
 
 READING = (
@@ -33,8 +33,8 @@ def check(student: Student) -> None:
         action, mean, log_std = (jnp.array(x) for x in arrays)
         got = student.log_likelihood(action, mean, log_std)
         expected = DiagonalGaussian(mean, log_std).log_prob(action)
-        asked = f"action {shown(action)}, mean {shown(mean)}, log_std {shown(log_std)}" if mean.ndim == 1 else ""
-        student.expect(f"{case}{': ' * bool(asked)}{asked}", got, expected, mistakes(action, mean, log_std))
+        asked = ", ".join(f"{name} {x}" for name, x in zip(("action", "mean", "log_std"), arrays, strict=True))
+        student.expect(f"{case}: {asked}", got, expected, mistakes(action, mean, log_std))
     together = jax.jit(jax.vmap(student.log_likelihood, in_axes=(0, 0, None)))(action, mean, log_std[0])
     expected = DiagonalGaussian(mean, log_std[0]).log_prob(action)
     student.expect("the batch by jit and vmap", together, expected, mistakes(action, mean, log_std[0]))
@@ -43,7 +43,7 @@ def check(student: Student) -> None:
 def mistakes(action: jax.Array, mean: jax.Array, log_std: jax.Array) -> dict[str, np.ndarray]:
     """What typical mistakes give, by what is said then."""
     a, m, s = (np.asarray(x, float) for x in (action, mean, log_std))
-    s = np.broadcast_to(s, m.shape)
+    given, s = s, np.broadcast_to(s, m.shape)
     half, constant = 0.5 * ((a - m) / np.exp(s)) ** 2, 0.5 * np.log(2 * np.pi)
     terms = -half - s - constant
     return {
@@ -60,6 +60,15 @@ def mistakes(action: jax.Array, mean: jax.Array, log_std: jax.Array) -> dict[str
             -0.5 * ((a - m) / s) ** 2 - s - constant
         ).sum(-1),
         "log_std is the logarithm already: this takes it for the standard deviation.": _with_std(a, m, s),
+        "The term -log_std is -exp(log_std) in this: the normalisation needs the logarithm.": (
+            -half - np.exp(s) - constant
+        ).sum(-1),
+        "Only the deviation exp(log_std) is squared, or only the distance: square their quotient.": (
+            -0.5 * (a - m) / np.exp(2 * s) - s - constant
+        ).sum(-1),
+        "log_std is summed over the batch too: its numbers are the last axis (axis=-1).": (
+            (-half - constant).sum(-1) - given.sum()
+        ),
         "The distance is divided by the variance exp(2 log_std) before it is squared.": (
             -0.5 * ((a - m) / np.exp(2 * s)) ** 2 - s - constant
         ).sum(-1),

@@ -6,9 +6,9 @@ The mean is a network of the observation, two hidden layers of HIDDEN numbers wi
 without. The logarithms of the standard deviations are parameters of their own, params["log_std"] `[D]`, and do not
 depend on the observation; they begin at -0.5. How the dict holds the layers is for you to choose.
 
-    mean = W3 tanh(W2 tanh(W1 o + b1) + b2) + b3,    a = mean + exp(log_std) * z,    z ~ N(0, I)
+    mean = tanh(tanh(o W1 + b1) W2 + b2) W3 + b3,    a = mean + exp(log_std) * z,    z ~ N(0, I)
 
-All functions take one observation `[O]` or a batch `[B, O]`, and run under jit.
+All functions take one observation `[O]` or a batch `[B, O]`, and run under jit: so o stands left of W1 `[O, HIDDEN]`.
 """
 
 import jax

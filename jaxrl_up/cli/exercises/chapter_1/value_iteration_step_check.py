@@ -10,7 +10,9 @@ from jaxrl_up import tabular
 from jaxrl_up.cli.exercises.exercise import Student, Wrong
 from jaxrl_up.tabular import MDP
 
-READING = 'lesson 01_key_concepts, "The optimal policy"; Sutton & Barto 2018, section 4.4, eq. 4.10'
+READING = (
+    'lesson 01_key_concepts, "Bellman equations" and "The optimal policy"; Sutton & Barto 2018, section 4.4, eq. 4.10'
+)
 HINTS = (
     "Everything comes from one array Q [S, A]. Which axis is the maximum over?",
     "transition @ values is [S, A]: the expected value of the next state. With reward and discount it becomes Q.",
@@ -62,7 +64,8 @@ def _compare(student: Student, world: MDP, values: jax.Array) -> None:
 
 def _pair(result: Any) -> tuple[Any, Any]:
     if not isinstance(result, tuple | list) or len(result) != 2:
-        raise Wrong(f"step returned a {type(result).__name__}, expected the pair (values, actions).")
+        kind = "one array" if isinstance(result, jax.Array) else f"a {type(result).__name__}"
+        raise Wrong(f"step returned {kind}; it is to return two, `return values, actions`.")
     return result[0], result[1]
 
 
@@ -86,6 +89,8 @@ def mistakes(v: np.ndarray, p: np.ndarray, r: np.ndarray, discount: float) -> di
         "The reward is discounted too: gamma belongs to the next value only.": (discount * (r + p @ v)).max(1),
         "The axes are exchanged: this is the maximum over states.": q.max(0),
         "This is Q [S, A]: take the maximum over actions.": q,
+        "Values and actions have changed places: `return values, actions`.": q.argmax(1),
+        "V(s), of the state itself, stands where the expected V(s') belongs.": (r + discount * v[:, None]).max(1),
         "The transition is read the wrong way round: its last axis is s'.": (
             r + discount * np.einsum("tas,t->sa", p, v)
         ).max(1),

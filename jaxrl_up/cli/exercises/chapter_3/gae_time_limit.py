@@ -20,8 +20,8 @@ def advantages(rewards, values, next_values, terminated, truncated, gamma, lam):
       rewards: r_t, `[T, ...]`.
       values: V(s_t), `[T, ...]`.
       next_values: V(s'_t), `[T, ...]`.
-      terminated: 0 or 1, `[T, ...]`.
-      truncated: 0 or 1, `[T, ...]`.
+      terminated: 0.0 or 1.0, `[T, ...]`.
+      truncated: 0.0 or 1.0, `[T, ...]`.
       gamma: the discount, a number.
       lam: lambda, a number. At the end of the window the sum stops too.
     """

@@ -10,8 +10,8 @@ from jaxrl_up.cli.exercises.exercise import Student
 from jaxrl_up.ops import gae
 
 READING = (
-    'lesson 03_policy_optimisation, "The forms of Phi_t"; Schulman et al. 2016 (arXiv 1506.02438), eq. 16; '
-    "Pardo et al. 2018 (arXiv 1712.00378) on time limits"
+    'lesson 03_policy_optimisation, "The forms of Phi_t"; lesson 04_value_fitting, "Where the bootstrap ends"; '
+    "Schulman et al. 2016, arXiv:1506.02438, eq. 16; Pardo et al. 2018, arXiv:1712.00378"
 )
 HINTS = (
     "Two questions for each step, with two answers: does V(s'_t) count, and does A_{t+1} belong to this episode?",
@@ -20,6 +20,7 @@ HINTS = (
     "(1 - done) * A, by jax.lax.scan with reverse=True.",
 )
 REWARDS, VALUES, NEXT = [1.0, 2.0, 3.0, 4.0], [0.5, 1.0, 2.0, 3.0], [1.0, 2.5, 3.0, 5.0]
+GAMMA, LAM = 0.5, 0.8
 ENDS = {  # terminated, truncated
     "no end": ([0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]),
     "step 1 terminated": ([0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]),
@@ -32,27 +33,27 @@ ENDS = {  # terminated, truncated
 def check(student: Student) -> None:
     """Every kind of end, two environments side by side, and jit. Raises `Wrong`."""
     arrays = [jnp.array(x) for x in (REWARDS, VALUES, NEXT)]
-    about = f"rewards {REWARDS}, values {VALUES}, next_values {NEXT}, gamma 0.5, lam 0.5"
+    about = f"rewards {REWARDS}, values {VALUES}, next_values {NEXT}, gamma {GAMMA}, lam {LAM}"
     for case, ends in ENDS.items():
         terminated, truncated = (jnp.array(x) for x in ends)
-        got = student.advantages(*arrays, terminated, truncated, 0.5, 0.5)
+        got = student.advantages(*arrays, terminated, truncated, GAMMA, LAM)
         student.expect(f"{case}; {about}", got, right(*arrays, terminated, truncated), mistakes(*arrays, *ends))
     wide = [jnp.stack([x, 2 * x], axis=1) for x in arrays]
     ends = [jnp.array(x).T for x in zip(ENDS["step 1 terminated"], ENDS["no end"], strict=True)]
-    got = jax.jit(student.advantages)(*wide, *ends, 0.5, 0.5)
+    got = jax.jit(student.advantages)(*wide, *ends, GAMMA, LAM)
     student.expect("two environments side by side [T, 2], by jit", got, right(*wide, *ends), mistakes(*wide, *ends))
 
 
 def right(*arrays: jax.Array) -> jax.Array:
-    """The library's answer with gamma = lambda = 0.5."""
+    """The library's answer ."""
     rewards, values, next_values, terminated, truncated = arrays
-    trace = 0.5 * (1 - jnp.maximum(terminated, truncated))
-    return gae(rewards, 0.5 * (1 - terminated), trace, values, next_values)
+    trace = LAM * (1 - jnp.maximum(terminated, truncated))
+    return gae(rewards, GAMMA * (1 - terminated), trace, values, next_values)
 
 
 def mistakes(*arrays: Any) -> dict[str, np.ndarray]:
     """What typical mistakes give, by what is said then."""
-    gamma = lam = 0.5
+    gamma, lam = GAMMA, LAM
     r, v, n, term, trunc = (np.asarray(x, float) for x in arrays)
     done = np.maximum(term, trunc)
     shifted = np.concatenate([v[1:], n[-1:]])
@@ -70,6 +71,9 @@ def mistakes(*arrays: Any) -> dict[str, np.ndarray]:
         ),
         "V(s'_t) is counted after a termination: nothing is paid there any more.": (
             backwards(r + gamma * n - v, gamma * lam * (1 - done))
+        ),
+        "Where both are 1, terminated + truncated is 2: use jnp.maximum.": backwards(
+            deltas, gamma * lam * (1 - term - trunc)
         ),
         "V(s_{t+1}) is taken for V(s'_t): after an end that is the first state of the next episode.": (
             backwards(r + gamma * (1 - term) * shifted - v, gamma * lam * (1 - done))

@@ -8,8 +8,8 @@ from jaxrl_up.cli.exercises.exercise import Student, shown
 from jaxrl_up.ops import discounted_returns
 
 READING = (
-    'lesson 03_policy_optimisation, "Don\'t let the past distract you"; '
-    "Schulman et al. 2016 (arXiv 1506.02438), eq. 1, item 2"
+    'lesson 03_policy_optimisation, "Don\'t let the past distract you"; Schulman et al. 2016 (arXiv 1506.02438), '
+    "eq. 1, item 2"
 )
 HINTS = (
     "Begin at the end of the window, where G is the last reward, and go backwards. What does an episode's last step "
@@ -70,6 +70,7 @@ def mistakes(rewards: jax.Array, done: jax.Array, gamma: float) -> dict[str, np.
         "The discount counts from the beginning of the episode: it counts from step t, and G_t begins with r_t.": (
             power * right
         ),
+        "The order of time is turned round: G_0 comes first.": right[::-1],
         "The step's own reward is discounted: G_t begins with r_t, not gamma r_t.": gamma * right,
     }
 

@@ -14,7 +14,7 @@ After m <= k steps V counts gamma^m. No reward of the next episode may enter. Wh
 `next_values`, V of the state that each step really led to; in terminated rows it means nothing and may be nan, so
 select with `jnp.where`: 0 * nan is nan.
 
-Write `k_step_targets`. Read: lesson 4; Sutton & Barto 2018, eq. 7.1.
+Write `k_step_targets`. Read: lesson 4, "Where the bootstrap ends"; Sutton & Barto 2018, eq. 7.1.
 """
 
 import jax

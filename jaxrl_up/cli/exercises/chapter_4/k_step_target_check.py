@@ -103,24 +103,43 @@ def mistakes(
         "At the end of the window V of the last state is missing.": loop(
             *given, stop=done, zero=terminated, edge=False
         ),
+        "V is that of one state too far: s_{t+m} is what step t + m - 1 led to, next_values[t + m - 1].": loop(
+            *given, stop=done, zero=terminated, further=1
+        ),
+        "Behind the window's end the last row was read again: an index that is too large reads the last entry.": loop(
+            *given, stop=done, zero=terminated, again=True
+        ),
         "The first rows come in again behind the last one: jnp.roll turns around, and the window ends there.": loop(
             *given, stop=done, zero=terminated, around=True
         ),
     }
 
 
-def loop(rewards, next_values, k, *, stop, zero, power=lambda m: m, discounted=True, edge=True, around=False):
+def loop(
+    rewards,
+    next_values,
+    k,
+    *,
+    stop,
+    zero,
+    power=lambda m: m,
+    discounted=True,
+    edge=True,
+    around=False,
+    again=False,
+    further=0,
+):
     """The targets in plain loops: sums end behind `stop`, no V follows `zero`."""
     rows, found = len(rewards), []
     for start in range(rows):
         total, m = 0.0, 0
         while True:
-            row = (start + m) % rows
+            row = min(start + m, rows - 1) if again else (start + m) % rows
             total += rewards[row] * (GAMMA**m if discounted else 1.0)
             m += 1
-            at_edge = row == rows - 1 and not around
+            at_edge = row == rows - 1 and not (around or again)
             if m == k or stop[row] or at_edge:
                 break
         missing = zero[row] or (at_edge and m < k and not stop[row] and not edge)
-        found.append(total + (0.0 if missing else GAMMA ** power(m) * next_values[row]))
+        found.append(total + (0.0 if missing else GAMMA ** power(m) * next_values[min(row + further, rows - 1)]))
     return np.array(found)

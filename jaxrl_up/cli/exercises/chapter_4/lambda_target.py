@@ -11,7 +11,7 @@ slowly, and to wrong values. Find the bug and mend it.
 
 Write a test before you look for it: which numbers can the targets only be, if V is exactly right?
 
-Read: lesson 4; Sutton & Barto 2018, eq. 12.18.
+Read: lesson 4, "All k at once"; Sutton & Barto 2018, eq. 12.18.
 """
 
 import jax

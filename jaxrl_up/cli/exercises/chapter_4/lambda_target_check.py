@@ -59,6 +59,13 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
             found.append(later)
         return np.array(found[::-1])
 
+    def forwards(next_values: Any) -> np.ndarray:
+        before, found = last, []
+        for reward, gamma, value in zip(rewards, discount, next_values, strict=True):
+            before = reward + gamma * ((1.0 - lam) * value + lam * before)
+            found.append(before)
+        return np.array(found)
+
     return {
         "The bug is still there: row t bootstraps from V(s_t), where the step came from, and not from V(s_{t+1}), "
         "where it led to.": recursion(values),
@@ -79,6 +86,13 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
         "The discount is moved by a row: gamma_t, 0 where row t terminated, belongs to the step out of row "
         "t.": recursion(after, discount=np.append(discount[1:], discount[-1])),
         "The rows are in reverse order.": recursion(after)[::-1],
+        "Row t bootstraps from the row before it, row 0 from last_value: that belongs behind the last row.": recursion(
+            np.append(last, values[:-1])
+        ),
+        "The scan runs forwards now, and the bug is still there: G_t needs G_{t+1}, so the last row comes first.": (
+            forwards(values)
+        ),
+        "The scan runs forwards: G_t needs G_{t+1}, so the last row comes first.": forwards(after),
     }
 
 

@@ -12,7 +12,8 @@ to 1 as before, and the mean is kept as long as nothing was clipped.
 
 Write `project` for one distribution; a batch is `jax.vmap(project, in_axes=(0, 0, None))`, so no Python `if` on values.
 
-Read: lesson 5; Bellemare, Dabney & Munos 2017, arXiv:1707.06887, eq. 7 and algorithm 1.
+Read: lesson 5, "The distribution that C51 learns"; Bellemare, Dabney & Munos 2017, arXiv:1707.06887, eq. 7 and
+algorithm 1.
 """
 
 import jax

@@ -8,15 +8,15 @@ from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
 READING = (
-    'lesson 05_q_learning_to_dqn, "The distribution that C51 learns"; '
-    "Bellemare, Dabney & Munos 2017, arXiv:1707.06887, eq. 7 and algorithm 1"
+    'lesson 05_q_learning_to_dqn, "The distribution that C51 learns"; Bellemare, Dabney & Munos 2017, '
+    "arXiv:1707.06887, eq. 7 and algorithm 1"
 )
 HINTS = (
     "Take one mass at y = 0.25 and atoms 0, 1, 2. It is nearer to 0: three quarters go there, one quarter to 1. And at "
     "y = 1, exactly an atom: which two numbers have to add up to 1 there?",
     "below = floor(b) and above = below + 1 always have shares 1 - (b - below) and b - below, also where b is whole. "
-    "Only at the last atom is there nothing above, and its share is 0. Several masses may go to one atom: add, do not "
-    "set.",
+    "Only at "
+    "the last atom is there nothing above, and its share is 0. Several masses may go to one atom: add, do not set.",
     "jnp.zeros_like(atoms).at[below].add((1 - share) * probs).at[above].add(share * probs), with share = b - below, "
     "and below as int32, above = jnp.minimum(below + 1, Z - 1).",
 )
@@ -61,8 +61,8 @@ def mistakes(places: np.ndarray, probs: np.ndarray, atoms: np.ndarray) -> dict[s
     unscaled = np.clip(places - atoms[0], 0, last)
     unmoved = np.clip(places / step, 0, last)
     return {
-        "Mass is lost where a place is exactly an atom: there floor and ceil are the same, and both shares, above - b "
-        "and b - below, are 0.": lost,
+        "Mass is lost where a place is exactly an atom: there floor and ceil are the same. Shares above - b and b - "
+        "below are both 0; and .set in the place of .add writes the second, 0, over the first.": lost,
         "Mass is lost at atoms and made up for by dividing by the sum: the shape of the distribution is another one.": (
             lost / max(lost.sum(), 1e-9)
         ),
@@ -91,6 +91,7 @@ def mistakes(places: np.ndarray, probs: np.ndarray, atoms: np.ndarray) -> dict[s
         "The places are not clipped to the atoms: beyond the ends shares are negative or larger than 1.": spread(
             last, (below, (1 - free + below) * probs), (upper, (free - below) * probs)
         ),
+        "Beyond the ends mass goes astray: clip the places to the atoms first.": unclipped(last, free, probs),
         "The places are not counted in atoms: divide by the step between two atoms.": spread(
             last, *_split(unscaled, probs)
         ),
@@ -109,6 +110,13 @@ def spread(last: int, *parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     for index, mass in parts:
         np.add.at(found, np.minimum(index, last + 1).astype(int), mass)
     return found[: last + 1]
+
+
+def unclipped(last: int, free: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Masses at places as they are, where JAX counts a negative index from the end and drops one that is too large."""
+    below = np.floor(free)
+    found = jnp.zeros(last + 1).at[below.astype(int)].add((1 - free + below) * probs)
+    return np.asarray(found.at[np.ceil(free).astype(int)].add((free - below) * probs))
 
 
 def put(last: int, *parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -10,7 +10,7 @@ explore nothing but action 0.
 
 Write the probabilities, then a draw from them. Both must work under `jax.jit` and `jax.vmap`: no Python `if` on values.
 
-Read: lesson 5; Sutton & Barto 2018, section 2.2.
+Read: lesson 5, "The table"; Sutton & Barto 2018, section 2.2.
 """
 
 import jax

@@ -63,8 +63,7 @@ def check_draws(student: Student) -> None:
     if np.array_equal(actions, student.sample_action(jax.random.key(4), many, 0.4)):
         raise Wrong(
             f"sample_action: two keys gave the same {DRAWS} actions, {shown(np.asarray(actions)[:6])} and so on. Draw "
-            f"with "
-            "the key that is given; a key made inside, or argmax alone, gives the same at every step."
+            "with the key that is given; a key made inside, or argmax alone, gives the same at every step."
         )
     if len(np.unique(actions)) == 1:
         raise Wrong(
@@ -110,11 +109,17 @@ def mistakes(q: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
         "Only the first of the best actions has the greedy part, as argmax chooses: equal ones share it.": _mixed(
             first, epsilon
         ),
+        "The maximum is that of the whole batch: it is to be taken over the last axis, of each row.": _mixed(
+            _over_all(q), epsilon
+        ),
         "Each of the best actions has all of 1 - epsilon, so that the sum is more than 1: they share it.": _mixed(
             greedy, epsilon
         ),
         "The greedy part is there for the best action of the whole batch only: the maximum is over the last axis.": (
             _mixed((q == q.max()).astype(float) / (q == q.max()).sum(), epsilon)
+        ),
+        "Where values tie all actions share alike: only the best ones share the greedy part.": np.where(
+            greedy.sum(-1, keepdims=True) > 1, 1.0 / number, _mixed(first, epsilon)
         ),
         "epsilon is shared by the other A - 1 actions: here the greedy one is among those drawn at random too.": (
             (1.0 - epsilon) * first + epsilon * (1.0 - first) / max(number - 1, 1)
@@ -132,6 +137,12 @@ def mistakes(q: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
 
 def _mixed(greedy: np.ndarray, epsilon: float) -> np.ndarray:
     return epsilon / greedy.shape[-1] + (1.0 - epsilon) * greedy
+
+
+def _over_all(q: np.ndarray) -> np.ndarray:
+    best = (q == q.max()).astype(float)
+    with np.errstate(invalid="ignore"):
+        return best / best.sum(-1, keepdims=True)
 
 
 def _soft(x: np.ndarray) -> np.ndarray:

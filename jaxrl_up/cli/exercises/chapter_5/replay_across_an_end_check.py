@@ -123,6 +123,8 @@ def mistakes(walk: tuple[Row, ...]) -> dict[str, np.ndarray]:
         "`ended` is true where a time limit cut the episode and not where it terminated: the other way round.": targets(
             true, truncated & ~terminated
         ),
+        "`ended` is true where a time limit cut the episode, behind which a value follows: only a termination ends "
+        "it.": targets(true, truncated),
         "`ended` is true only where both ends came together.": targets(true, terminated & truncated),
         "next_obs holds the observation that the step started from.": targets(rows["obs"], terminated),
         "A step that terminated at its time limit terminated: nothing follows.": targets(true, terminated & ~truncated),
