@@ -35,6 +35,11 @@ TINY = {
     "prioritized": True,
     "candidates": 5,
     "horizon": 3,
+    "samples": 5,
+    "elites": 2,
+    "iterations": 2,
+    "members": 2,
+    "particles": 2,
     "hidden": (8,),
     "initializer": "flax",
 }

@@ -1,0 +1,58 @@
+"""Plans tried in a model: what they would earn, and what a policy would plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_up.envs import Model
+from jaxrl_up.types import Array, Key, PyTree
+
+
+def imagined_return(
+    model: Model,
+    params: PyTree,
+    state: PyTree,
+    plan: PyTree,
+    keys: Array,
+    discount: Array | float = 1.0,
+    value: Callable[[PyTree], Array] | None = None,
+) -> Array:
+    """What a plan earns from a state: sum_t discount^t r_t over H steps, and discount^H V(s_H) where V is given.
+
+    `plan [H, ...]` are actions as the model takes them, `keys [H]` the chances of its steps. After a termination
+    nothing more is earned, and nothing is bootstrapped. Returns float32 `[]`.
+    """
+
+    def step(carry: tuple[PyTree, Array], given: tuple[PyTree, Array]) -> tuple[tuple[PyTree, Array], tuple]:
+        (state, weight), (action, key) = carry, given
+        state, obs, reward, terminated = model.step(params, key, state, action)
+        earned = jnp.where(weight > 0.0, weight * reward, 0.0)
+        weight = jnp.where(terminated, 0.0, weight * discount)
+        return (state, weight), (earned, obs if value is not None else ())
+
+    (_, weight), (earned, obs) = jax.lax.scan(step, (state, jnp.float32(1.0)), (plan, keys))
+    total = jnp.sum(earned)
+    if value is None:
+        return total
+    last = value(jax.tree.map(lambda x: x[-1], obs))
+    return total + jnp.where(weight > 0.0, weight * last, 0.0)
+
+
+def policy_plan(
+    model: Model, params: PyTree, state: PyTree, obs: PyTree, policy: Callable[[PyTree, Key], PyTree], keys: Array
+) -> PyTree:
+    """The actions `[H, ...]` of `policy(obs, key)` from a state, each for what the model shows after those before it.
+
+    "Candidate actions sampled from the current policy", as proposals for a search. `keys [H]`.
+    """
+
+    def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], PyTree]:
+        (state, obs), (act_key, step_key) = carry, jax.random.split(key)
+        action = policy(obs, act_key)
+        state, obs, _, _ = model.step(params, step_key, state, action)
+        return (state, obs), action
+
+    return jax.lax.scan(step, (state, obs), keys)[1]
