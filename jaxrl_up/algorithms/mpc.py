@@ -71,16 +71,20 @@ def terminal_value(config: Config, env: Env) -> Callable[[PyTree], Array] | None
 def plan(config: Config, env: Env, obs: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
     """The first action of the plan found from what is shown, and the memory with the plan one step on."""
     model, state = model_of(env), simulator_of(env, obs)
-    key, search_key, chance_key = jax.random.split(memory["key"], 3)
-    chances = jax.random.split(chance_key, config.horizon)  # the same for all candidates
+    key, search_key = jax.random.split(memory["key"])
 
     value = terminal_value(config, env)
 
-    def earned(plan: PyTree) -> Array:
-        actions = from_unit(plan, env.action_space)
-        return planning.imagined_return(model, env.params, state, actions, chances, config.gamma, value)
+    def earned(plans: PyTree, key: Key) -> Array:
+        chances = jax.random.split(key, config.horizon)  # the same for all candidates
 
-    found = planning.search(config, memory["proposal"], search_key, jax.vmap(earned))
+        def of_one(plan: PyTree) -> Array:
+            actions = from_unit(plan, env.action_space)
+            return planning.imagined_return(model, env.params, state, actions, chances, config.gamma, value)
+
+        return jax.vmap(of_one)(plans)
+
+    found = planning.search(config, memory["proposal"], search_key, earned)
     proposal = found.proposal.shifted(config, planning.initial_proposal(config, env))
     return from_unit(found.plan[0], env.action_space), {"proposal": proposal, "key": key}
 

@@ -17,7 +17,7 @@ Time limits: a truncation is no end to the model, which learns from the true las
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +30,10 @@ from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
-class Config(planning.SearchFields, off_policy.Fields):
+class Config(planning.SearchFields, off_policy.ReplayFields):
     """Fields of PETS. Numbers marked `traced` can be swept without recompiling."""
+
+    n_step: ClassVar[int] = 1  # what a model is of
 
     total_steps: int = static(2_000, low=1)
     """environment steps per seed"""
@@ -51,8 +53,6 @@ class Config(planning.SearchFields, off_policy.Fields):
     """environment steps before the first gradient step"""
     random_steps: int = static(200, low=0)
     """environment steps with uniformly random actions at first"""
-    n_step: int = static(1, choices=(1,))
-    """models are of one step"""
     learning_rate: float = traced(1e-3, 0.0)
     """Adam step size"""
     hidden: tuple[int, ...] = static((64, 64))
@@ -108,8 +108,11 @@ def dynamics(config: Config, env: Env) -> models.Dynamics:
             raise ValueError(f"{name}={shown(given)}: choose 'learned', or give a function (obs, action, next_obs)")
     if config.particles % config.members and config.particles > config.members:
         raise ValueError(f"particles={config.particles} must be a multiple of members={config.members}, or fewer")
-    names = ("members", "hidden", "activation", "initializer", "probabilistic")
-    return models.dynamics_of(env, **{name: getattr(config, name) for name in names})
+    if config.network not in ("auto", "mlp", "linear"):
+        raise ValueError(f"network={shown(config.network)}: models are mlp, as auto, or linear")
+    names = ("members", "activation", "initializer", "probabilistic")
+    hidden = () if config.network == "linear" else config.hidden
+    return models.dynamics_of(env, hidden=hidden, **{name: getattr(config, name) for name in names})
 
 
 def model(config: Config, env: Env) -> Model:
@@ -138,11 +141,11 @@ def plan(config: Config, env: Env, params: PyTree, obs: Array, memory: PyTree) -
     ensemble, member_model = dynamics(config, env), model(config, env)
     members = min(config.particles, config.members)
     params = {**params, **{k: jax.tree.map(lambda x: x[:members], params[k]) for k in ("networks", "bounds")}}
-    key, search_key, chance_key = jax.random.split(memory["key"], 3)
-    chances = jax.random.split(chance_key, (members, config.particles // members, config.horizon))
+    key, search_key = jax.random.split(memory["key"])
 
-    def earned(plans: PyTree) -> Array:
+    def earned(plans: PyTree, key: Key) -> Array:
         """Means over the particles, of plans `[N, H, ...]`; all candidates meet the same chances."""
+        chances = jax.random.split(key, (members, config.particles // members, config.horizon))
 
         def one(member: PyTree, keys: Array, plan: PyTree) -> Array:
             return planning.imagined_return(member_model, member, obs, plan, keys, config.gamma)

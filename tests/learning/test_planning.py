@@ -126,7 +126,7 @@ def test_proposals_fit_the_actions():
 
 
 def best_is(target):
-    return lambda plans: -jnp.sum(jnp.square(plans - target[None]), axis=(1, 2))
+    return lambda plans, key: -jnp.sum(jnp.square(plans - target[None]), axis=(1, 2))
 
 
 @pytest.mark.parametrize("method", ["cem", "mppi"])
@@ -144,8 +144,9 @@ def test_random_shooting_returns_the_best_of_all_that_it_drew():
     proposal = planning.Gaussian(jnp.zeros((2, 1)), jnp.ones((2, 1)))
     settings = config(method="random_shooting", samples=50, iterations=3)
     found = planning.search(settings, proposal, jax.random.key(3), best_is(target))
-    drawn = jnp.concatenate([proposal.any(key, 50) for key in jax.random.split(jax.random.key(3), 3)])
-    values = best_is(target)(drawn)
+    keys = [jax.random.split(key)[0] for key in jax.random.split(jax.random.key(3), 3)]
+    drawn = jnp.concatenate([proposal.any(key, 50) for key in keys])
+    values = best_is(target)(drawn, None)
     np.testing.assert_array_equal(found.plan, drawn[jnp.argmax(values)])
     assert found.value == jnp.max(values)
 
@@ -154,7 +155,10 @@ def test_discrete_plans_are_found():
     target = jnp.array([2, 0, 1, 1])
     proposal = planning.Categorical(jnp.full((4, 3), 1 / 3))
     found = planning.search(
-        config(), proposal, jax.random.key(0), lambda plans: jnp.sum(plans == target[None], axis=1).astype(jnp.float32)
+        config(),
+        proposal,
+        jax.random.key(0),
+        lambda plans, key: jnp.sum(plans == target[None], axis=1).astype(jnp.float32),
     )
     np.testing.assert_array_equal(found.plan, target)
 
@@ -177,7 +181,7 @@ def test_the_plan_of_the_step_before_is_a_candidate():
 def test_a_plan_that_breaks_the_model_is_never_chosen():
     proposal = planning.Gaussian(jnp.zeros((2, 1)), jnp.ones((2, 1)))
 
-    def evaluate(plans):
+    def evaluate(plans, key):
         return jnp.where(plans[:, 0, 0] > 0.0, jnp.nan, plans[:, 0, 0])
 
     found = planning.search(config(act_on="best"), proposal, jax.random.key(0), evaluate)

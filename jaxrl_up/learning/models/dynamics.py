@@ -180,9 +180,10 @@ class Dynamics(NamedTuple):
         """
         if self.members == 1:
             return jnp.ones((1, *index.shape), jnp.float32)
-        pair = index[None].astype(jnp.uint32) * self.members + jnp.arange(self.members, dtype=jnp.uint32)[:, None]
-        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(pair.reshape(-1))
-        uniform = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32))(keys).reshape(pair.shape)
+        bits = index[None].astype(jnp.uint32) * self.members + jnp.arange(self.members, dtype=jnp.uint32)[:, None]
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):  # mixed as MurmurHash3 ends (Appleby 2011)
+            bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
+        uniform = (bits ^ (bits >> 16)).astype(jnp.float32) / 2.0**32
         below = jnp.exp(-1.0) * jnp.cumsum(1.0 / jnp.asarray([1.0, 1.0, 2.0, 6.0, 24.0, 120.0]))
         return jnp.sum(uniform[..., None] > below[None, None], axis=-1).astype(jnp.float32)
 

@@ -56,29 +56,31 @@ class Found(NamedTuple):
 
 
 def search(
-    config: Any, proposal: Any, key: Key, evaluate: Callable[[PyTree], Array], extra: PyTree | None = None
+    config: Any, proposal: Any, key: Key, evaluate: Callable[[PyTree, Key], Array], extra: PyTree | None = None
 ) -> Found:
     """Improve a proposal for `iterations` rounds and choose a plan.
 
-    `evaluate` takes plans `[N, H, ...]` in unit actions to what they earn `[N]`, in which what is not finite counts
-    as the worst. The mode of the proposal, as the plan of the step before, is always a candidate; so are the `extra`
-    plans `[M, H, ...]`, for instance a policy's. Raises `ValueError` for more elites than candidates.
+    `evaluate(plans, key)` takes plans `[N, H, ...]` in unit actions to what they earn `[N]`, in which what is not
+    finite counts as the worst; the key is for the chances of the model, which all candidates had better share. The mode
+    of the proposal, as the plan of the step before, is always a candidate; so are the `extra` plans `[M, H, ...]`, for
+    instance a policy's. Raises `ValueError` for more elites than candidates.
     """
     if config.elites > config.samples:
         raise ValueError(f"elites={config.elites} must be at most samples={config.samples}")
 
     def iteration(carry: tuple[Any, PyTree, Array], key: Key) -> tuple[tuple[Any, PyTree, Array], None]:
         proposal, plan, value = carry
+        draw_key, chance_key = jax.random.split(key)
         # draw N candidates around the plan so far
         if config.method == "random_shooting":
-            plans = proposal.any(key, config.samples)
+            plans = proposal.any(draw_key, config.samples)
         else:
-            plans = proposal.draw(config, key, config.samples).at[0].set(proposal.mode())
+            plans = proposal.draw(config, draw_key, config.samples).at[0].set(proposal.mode())
         if extra is not None:
             plans = jnp.concatenate([plans, extra])
 
         # what each earns in the model
-        values = evaluate(plans)
+        values = evaluate(plans, chance_key)
         values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
 
         # refit to the better ones
