@@ -72,15 +72,14 @@ def plan(config: Config, env: Env, obs: PyTree, memory: PyTree) -> tuple[PyTree,
     """The first action of the plan found from what is shown, and the memory with the plan one step on."""
     model, state = model_of(env), simulator_of(env, obs)
     key, search_key = jax.random.split(memory["key"])
-
     value = terminal_value(config, env)
 
     def earned(plans: PyTree, key: Key) -> Array:
-        chances = jax.random.split(key, config.horizon)  # the same for all candidates
+        """Of plans `[N, H, ...]`; all candidates meet the same chances."""
 
         def of_one(plan: PyTree) -> Array:
             actions = from_unit(plan, env.action_space)
-            return planning.imagined_return(model, env.params, state, actions, chances, config.gamma, value)
+            return planning.imagined_return(model, env.params, state, actions, key, config.gamma, value)
 
         return jax.vmap(of_one)(plans)
 

@@ -140,18 +140,18 @@ def plan(config: Config, env: Env, params: PyTree, obs: Array, memory: PyTree) -
     """The first unit action of the plan found for one observation, and the memory with the plan one step on."""
     ensemble, member_model = dynamics(config, env), model(config, env)
     members = min(config.particles, config.members)
-    params = {**params, **{k: jax.tree.map(lambda x: x[:members], params[k]) for k in ("networks", "bounds")}}
+    params = {**params, "networks": jax.tree.map(lambda x: x[:members], params["networks"])}
     key, search_key = jax.random.split(memory["key"])
 
     def earned(plans: PyTree, key: Key) -> Array:
         """Means over the particles, of plans `[N, H, ...]`; all candidates meet the same chances."""
-        chances = jax.random.split(key, (members, config.particles // members, config.horizon))
+        chances = jax.random.split(key, (members, config.particles // members))
 
-        def one(member: PyTree, keys: Array, plan: PyTree) -> Array:
-            return planning.imagined_return(member_model, member, obs, plan, keys, config.gamma)
+        def one(member: PyTree, key: Key, plan: PyTree) -> Array:
+            return planning.imagined_return(member_model, member, obs, plan, key, config.gamma)
 
         def of_member(member: PyTree, chances: Array) -> Array:
-            return jax.vmap(lambda keys: jax.vmap(partial(one, member, keys))(plans))(chances)
+            return jax.vmap(lambda key: jax.vmap(partial(one, member, key))(plans))(chances)
 
         return jnp.mean(ensemble.each(of_member, params, chances), axis=(0, 1))
 

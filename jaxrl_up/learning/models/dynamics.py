@@ -65,8 +65,8 @@ class _Network(nn.Module):
 class Dynamics(NamedTuple):
     """An ensemble of E networks over the observations and unit actions of an environment, as pure functions.
 
-    Parameters are `{"networks": stacked [E, ...], "bounds": ..., "inputs": ..., "outputs": ...}`: the last two are
-    statistics, which no gradient moves (see `observe`). Those of one member have no axis of members (`member`).
+    Parameters are `{"networks": stacked [E, ...], "bounds": [K] of log-variances, "inputs": ..., "outputs": ...}`: the
+    last two are statistics, which no gradient moves (see `observe`). In those of one member `networks` are its own.
     """
 
     size: int  # D
@@ -90,7 +90,7 @@ class Dynamics(NamedTuple):
     def init(self, key: Key) -> PyTree:
         """Random members, the widest bounds, and statistics of nothing."""
         width = self.size + action_dims(self.space)
-        low, high = (jnp.full((self.members, self.size + 1), x, jnp.float32) for x in LOG_VARIANCE)
+        low, high = (jnp.full(self.size + 1, x, jnp.float32) for x in LOG_VARIANCE)
         init = jax.vmap(lambda key: self.network.init(key, jnp.zeros((1, width), jnp.float32)))
         return {
             "networks": init(jax.random.split(key, self.members)),
@@ -117,18 +117,17 @@ class Dynamics(NamedTuple):
         if not self.probabilistic:
             return Prediction(mean, raw, termination)
         # soft bounds, which are learned (Chua et al. 2018, appendix A.1)
-        low, high = (jnp.broadcast_to(member["bounds"][k], raw.shape) for k in ("low", "high"))
+        low, high = (jnp.broadcast_to(member["bounds"][k][None], raw.shape) for k in ("low", "high"))
         raw = high - jax.nn.softplus(high - raw)
         return Prediction(mean, low + jax.nn.softplus(raw - low), termination)
 
     def member(self, params: PyTree, index: Array | int) -> PyTree:
         """The parameters of one member."""
-        own = {name: jax.tree.map(lambda x: x[index], params[name]) for name in ("networks", "bounds")}
-        return {**own, "inputs": params["inputs"], "outputs": params["outputs"]}
+        return {**params, "networks": jax.tree.map(lambda x: x[index], params["networks"])}
 
     def each(self, function: Any, params: PyTree, *arguments: Any) -> Any:
         """`function(member, *arguments)` of all members: results `[E, ...]`; arguments have that axis too."""
-        axes = {"networks": 0, "bounds": 0, "inputs": None, "outputs": None}
+        axes = {"networks": 0, "bounds": None, "inputs": None, "outputs": None}
         return jax.vmap(function, in_axes=(axes, *(0 for _ in arguments)))(params, *arguments)
 
     def step(self, member: PyTree, key: Key, obs: Array, action: PyTree) -> tuple[Array, Array, Array]:

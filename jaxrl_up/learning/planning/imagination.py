@@ -16,24 +16,27 @@ def imagined_return(
     params: PyTree,
     state: PyTree,
     plan: PyTree,
-    keys: Array,
+    key: Key,
     discount: Array | float = 1.0,
     value: Callable[[PyTree], Array] | None = None,
 ) -> Array:
     """What a plan earns from a state: sum_t discount^t r_t over H steps, and discount^H V(s_H) where V is given.
 
-    `plan [H, ...]` are actions as the model takes them, `keys [H]` the chances of its steps. After a termination
+    `plan [H, ...]` are actions as the model takes them, `key` is for the chances of its steps. After a termination
     nothing more is earned, and nothing is bootstrapped. Returns float32 `[]`.
     """
 
-    def step(carry: tuple[PyTree, Array], given: tuple[PyTree, Array]) -> tuple[tuple[PyTree, Array], tuple]:
-        (state, weight), (action, key) = carry, given
-        state, obs, reward, terminated = model.step(params, key, state, action)
+    def step(
+        carry: tuple[PyTree, Array, Key], action: PyTree
+    ) -> tuple[tuple[PyTree, Array, Key], tuple[Array, PyTree]]:
+        state, weight, key = carry
+        key, step_key = jax.random.split(key)
+        state, obs, reward, terminated = model.step(params, step_key, state, action)
         earned = jnp.where(weight > 0.0, weight * reward, 0.0)
         weight = jnp.where(terminated, 0.0, weight * discount)
-        return (state, weight), (earned, obs if value is not None else ())
+        return (state, weight, key), (earned, obs if value is not None else ())
 
-    (_, weight), (earned, obs) = jax.lax.scan(step, (state, jnp.float32(1.0)), (plan, keys))
+    (_, weight, _), (earned, obs) = jax.lax.scan(step, (state, jnp.float32(1.0), key), plan)
     total = jnp.sum(earned)
     if value is None:
         return total
@@ -42,17 +45,24 @@ def imagined_return(
 
 
 def policy_plan(
-    model: Model, params: PyTree, state: PyTree, obs: PyTree, policy: Callable[[PyTree, Key], PyTree], keys: Array
+    model: Model,
+    params: PyTree,
+    state: PyTree,
+    obs: PyTree,
+    policy: Callable[[PyTree, Key], PyTree],
+    key: Key,
+    horizon: int,
 ) -> PyTree:
-    """The actions `[H, ...]` of `policy(obs, key)` from a state, each for what the model shows after those before it.
+    """What `policy(obs, key)` does from a state, actions `[horizon, ...]`, each for what the model shows then.
 
-    "Candidate actions sampled from the current policy", as proposals for a search. `keys [H]`.
+    "Candidate actions sampled from the current policy", as proposals for a search.
     """
 
-    def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], PyTree]:
-        (state, obs), (act_key, step_key) = carry, jax.random.split(key)
+    def step(carry: tuple[PyTree, PyTree, Key], _: None) -> tuple[tuple[PyTree, PyTree, Key], PyTree]:
+        state, obs, key = carry
+        key, act_key, step_key = jax.random.split(key, 3)
         action = policy(obs, act_key)
         state, obs, _, _ = model.step(params, step_key, state, action)
-        return (state, obs), action
+        return (state, obs, key), action
 
-    return jax.lax.scan(step, (state, obs), keys)[1]
+    return jax.lax.scan(step, (state, obs, key), length=horizon)[1]

@@ -68,9 +68,9 @@ def search(
     if config.elites > config.samples:
         raise ValueError(f"elites={config.elites} must be at most samples={config.samples}")
 
-    def iteration(carry: tuple[Any, PyTree, Array], key: Key) -> tuple[tuple[Any, PyTree, Array], None]:
-        proposal, plan, value = carry
-        draw_key, chance_key = jax.random.split(key)
+    def iteration(carry: tuple[Any, PyTree, Array, Key], _: None) -> tuple[tuple[Any, PyTree, Array, Key], None]:
+        proposal, plan, value, key = carry
+        key, draw_key, chance_key = jax.random.split(key, 3)
         # draw N candidates around the plan so far
         if config.method == "random_shooting":
             plans = proposal.any(draw_key, config.samples)
@@ -88,10 +88,10 @@ def search(
         if config.method != "random_shooting":
             proposal = proposal.refit(config, plans, weigh(config, values))
         better = values[best] > value
-        return (proposal, jnp.where(better, plans[best], plan), jnp.maximum(values[best], value)), None
+        return (proposal, jnp.where(better, plans[best], plan), jnp.maximum(values[best], value), key), None
 
-    carry = (proposal, proposal.mode(), jnp.float32(-jnp.inf))
-    (proposal, plan, value), _ = jax.lax.scan(iteration, carry, jax.random.split(key, config.iterations))
+    carry = (proposal, proposal.mode(), jnp.float32(-jnp.inf), key)
+    (proposal, plan, value, _), _ = jax.lax.scan(iteration, carry, length=config.iterations)
     if config.act_on == "mean" and config.method != "random_shooting":
         plan = proposal.mode()
     return Found(proposal, plan, value)
