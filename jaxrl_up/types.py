@@ -16,8 +16,11 @@ from flax import struct
 from jax.core import Tracer
 
 Array = jax.Array
+"""A JAX array."""
 Key = jax.Array
+"""One random key, as of `jax.random.key`; keys are a batch of them."""
 PyTree = Any
+"""Arrays in nested tuples, lists, dicts and dataclasses."""
 
 
 class TimeStep(NamedTuple):

@@ -25,7 +25,7 @@ def test_stored_with_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_same_as_its_script(path):
-    """To mend: `jupytext --update --to ipynb --execute notebooks/NAME.py`."""
+    """To mend: `jupytext --to ipynb --execute notebooks/NAME.py`."""
     stored, script = nbformat.read(path, as_version=4), jupytext.read(path.with_suffix(".py"))
     assert [(cell.cell_type, cell.source) for cell in script.cells] == [
         (cell.cell_type, cell.source) for cell in stored.cells

@@ -52,6 +52,7 @@ ALGORITHMS = {
     algo.name: name_unknown_fields(algo)
     for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE, VALUE_FITTING, MPC, PETS)
 }
+"""Every algorithm by its name."""
 
 
 def find_algorithm(algo: Algorithm | str) -> Algorithm:

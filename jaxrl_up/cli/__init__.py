@@ -4,6 +4,7 @@ Parses, checks, calls the public functions and prints; holds nothing that Python
 file in `commands/` with a `main(arguments) -> exit code`, and a line in `main.COMMANDS`.
 """
 
+from jaxrl_up.cli import exercises as exercises
 from jaxrl_up.cli.commands import evaluate as evaluate
 from jaxrl_up.cli.commands import watch as watch
 from jaxrl_up.cli.main import COMMANDS as COMMANDS

@@ -34,6 +34,7 @@ COMMANDS = {
     "recipes": "list the recipes, with the scores they reach",
     "report": "write the report of a run again: one page with all that it says",
     "eject": "write an algorithm as a script of your own",
+    "exercise": "exercises of the lessons, which mark themselves",
     "export": "write a trained policy as one file for deployment",
 }
 

@@ -198,7 +198,12 @@ def _extreme(space: Leaf, high: Array, sample: Array) -> Array:
 def _same(space: Space, a: PyTree, b: PyTree) -> Array:
     pairs = zip(parts(space, a).items(), parts(space, b).values(), strict=True)
     kept = leaves(space)
-    return jnp.all(jnp.stack([(x == y).all() for (path, x), y in pairs if stored(path, kept[path])]))
+    return jnp.all(jnp.stack([_close(x, y).all() for (path, x), y in pairs if stored(path, kept[path])]))
+
+
+def _close(x: Array, y: Array) -> Array:
+    """Equal, floats up to rounding: XLA may compute one number twice, and round it in two ways."""
+    return jnp.isclose(x, y, rtol=1e-5, atol=1e-6) if jnp.issubdtype(x.dtype, jnp.floating) else x == y
 
 
 def _finite(space: Space, obs: PyTree) -> Array:

@@ -152,3 +152,4 @@ class Guard:
 
 
 GUARD = Guard()
+"""The guard of this process."""

@@ -29,6 +29,7 @@ MOST_BYTES = 2**30
 JAXLIB = metadata.version("jaxlib")
 ENTRY, USED, LOCK = "-cache", "-atime", ".lockfile"  # JAX's names
 REFUSED = f"refused-by-jaxlib-{JAXLIB}"
+"""The file in a cache directory that says that this jaxlib could not use it."""
 TROUBLE = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(.*?)': (.*)", re.DOTALL)
 
 

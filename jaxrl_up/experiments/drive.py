@@ -23,6 +23,7 @@ from jaxrl_up.types import Algorithm, Array, PyTree
 
 Start = list[Snapshot]  # where a run was, or nothing
 STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+"""Signals that stop a run in order, and what they are called."""
 
 
 class Job(NamedTuple):

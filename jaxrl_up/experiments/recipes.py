@@ -34,8 +34,10 @@ from jaxrl_up.ops import Score
 from jaxrl_up.records import EnvironmentSource, Source, expand, from_toml, read_text
 from jaxrl_up.types import Algorithm, PyTree
 
-FOLDER = Path(__file__).parents[1] / "configs"  # in a checkout a link to the repository's
+FOLDER = Path(__file__).parents[1] / "configs"
+"""Where the recipes are; in a checkout a link to the repository's `configs`."""
 SEEDS = 10
+"""Seeds of a recipe that names none."""
 
 KEYS = {
     "algorithm": str,

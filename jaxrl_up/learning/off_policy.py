@@ -87,9 +87,9 @@ class Learner(NamedTuple):
         return self.params["actor"]
 
 
-# (config, env, params, target_params, batch, noise) -> a number, and what else comes of it: what is reported, by name,
-# and of Q-learning with it the errors [N] for priorities
 Loss = tuple[Array, Any]
+"""What a loss of (config, env, params, target_params, batch, noise) gives: a number, and what else comes of it: what is
+reported, by name, and of Q-learning with it the errors [N] for priorities."""
 # after a gradient step: losses, a `Mean` where one is not of every step, and errors [N] for priorities
 Learned = tuple[Any, dict[str, Array | Mean], Array | None]
 

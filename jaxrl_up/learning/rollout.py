@@ -248,6 +248,7 @@ class Episodes(NamedTuple):
 
 
 DEFAULT_STEP_CAP = 10_000
+"""Steps after which an episode of evaluation is cut, in an environment without a time limit."""
 
 
 def play(

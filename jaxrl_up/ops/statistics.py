@@ -23,6 +23,7 @@ from jaxrl_up.ops.arithmetic import centred
 from jaxrl_up.types import Array
 
 WINDOW = 2**22
+"""Where the count of samples stops: 2^22."""
 
 
 class RunningStatistics(NamedTuple):

@@ -47,6 +47,7 @@ COLUMNS = (
     "train_episodes",
     "failed_at",
 )
+"""The columns of progress.csv that every run has, in order."""
 
 
 class Timing(NamedTuple):

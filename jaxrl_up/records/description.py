@@ -14,7 +14,8 @@ from jaxrl_up._version import __version__
 from jaxrl_up.envs import Env, libraries
 from jaxrl_up.types import Algorithm, PyTree
 
-EVALUATED = "evaluation_environment"  # the table of an environment to evaluate in, where that is another
+EVALUATED = "evaluation_environment"
+"""The table of config.toml for an environment to evaluate in, where that is another."""
 
 
 def describe(

@@ -19,7 +19,8 @@ except ImportError:  # Windows
     fcntl = None
 
 FILES = ("config.toml", "progress.csv", "timing.csv", "curve.png", "report.html", checkpoint.FOLDER)
-RUNS = Path("runs")  # where a run or a sweep goes that is given no directory
+RUNS = Path("runs")
+"""Where a run or a sweep goes that is given no directory."""
 SWEEP = "sweep.toml"  # the sign of a sweep
 SINKS = ("tensorboard", "wandb")  # folders of sinks: replaced with a run, but no sign of one
 

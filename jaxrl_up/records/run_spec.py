@@ -275,4 +275,5 @@ def _with_six_digits(wrapper: str) -> str:
     return re.sub(r"-?\d+\.\d+(e[-+]\d+)?", lambda number: f"{float(number[0]):g}", wrapper)
 
 
-LIMITS = ("max_steps_in_episode",)  # gymnax's names for the time limit
+LIMITS = ("max_steps_in_episode",)
+"""gymnax's names for the time limit."""

@@ -9,6 +9,7 @@ from jaxrl_up.config import flag, seconds_or_none, whole, whole_or_none
 from jaxrl_up.training import Evaluation
 
 CHECKPOINT_SECONDS = 120.0
+"""Seconds between checkpoints, unless told otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,7 @@ class RunSettings:
 
 
 RECORDED = ("num_evals", "num_episodes", "deterministic", "max_eval_steps", "stages", "preset")
+"""Settings that config.toml keeps."""
 
 
 def check_settings(settings: Any) -> Any:

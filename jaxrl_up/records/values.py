@@ -99,9 +99,11 @@ def _imported(table: Mapping[str, Any], what: str) -> Any:
     return found(**fields)
 
 
-DIGITS = 6  # of a number drawn at random
+DIGITS = 6
+"""Significant digits of a number drawn at random."""
 
 Point = dict[str, Any]
+"""A point of a sweep: values by field or parameter."""
 
 
 def short(value: Any) -> str:

@@ -58,6 +58,26 @@ def limitless(terminated_at=None):
 
 def test_the_good_environment_passes():
     envs.check(build())
+
+
+def showing(factor):
+    """An environment whose observation to act on is so many times the one that was reached."""
+
+    def restart(params, key, state, action):
+        state, obs, *rest = build().spec.step(params, key, state, action)
+        return state, obs * factor, obs, *rest
+
+    return raw(restart=restart)
+
+
+def test_an_observation_that_jumps_within_an_episode_is_found():
+    with pytest.raises(ValueError, match="obs differs from next_obs at step 0"):
+        envs.check(showing(0.999))
+
+
+def test_rounding_is_no_jump():
+    """XLA may compute one number twice, for obs and for next_obs, and round it in two ways."""
+    envs.check(showing(1 - 2.0**-23))
     envs.check(build(), key=jax.random.key(5), num_steps=3)
 
 

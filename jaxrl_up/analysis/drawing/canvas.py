@@ -13,11 +13,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-WIDTH, HEIGHT, HEADER = 560, 420, 70  # pixels
+WIDTH = 560
+"""Pixels across a frame."""
+HEIGHT = 420
+"""Pixels of a frame from top to bottom."""
+HEADER = 70
+"""Pixels of the text at its top."""
 SMOOTH = 3  # drawn so many times larger, then averaged
-BLUE, VERMILLION, GREEN, BLACK, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#000000", "#999999", "#DDDDDD"
-# Okabe and Ito's palette with two more, told apart with every common colour blindness
+BLUE = "#0072B2"
+"""The first colour."""
+VERMILLION = "#D55E00"
+"""The second colour."""
+GREEN, BLACK, GREY, PALE = "#009E73", "#000000", "#999999", "#DDDDDD"
 COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", BLACK, "#F0E442", "#9933FF", "#663300")
+"""Okabe and Ito's palette with two more, told apart with every common colour blindness."""
 
 
 class Canvas:

@@ -22,6 +22,7 @@ ACTIONS = {
     "Seaquest-MinAtar": MOVES,
     "Catch-bsuite": ("left", "none", "right"),
 }
+"""What the actions of an environment are called, by its name."""
 CHANNELS = {
     "Asterix-MinAtar": ("player", "enemy", "trail", "gold"),
     "Breakout-MinAtar": ("paddle", "ball", "trail", "brick"),
@@ -33,6 +34,7 @@ CHANNELS = {
     "Catch-bsuite": ("ball, paddle",),
     "DeepSea-bsuite": ("agent",),
 }  # fmt: skip
+"""What the channels of an image observation hold, by the name of the environment."""
 
 
 class Episode(NamedTuple):

@@ -20,7 +20,9 @@ from jaxrl_up.records import expand, write_atomically
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_FRAMES, MAX_FPS = 600, 30
+MAX_FRAMES = 600
+"""Frames of a GIF at most."""
+MAX_FPS = 30
 
 STEPS_PER_SECOND = {
     "CartPole-v1": 50,

@@ -241,3 +241,4 @@ SCENES: dict[str, Scene] = {
     "MountainCar-v0": _mountain_car,
     "MountainCarContinuous-v0": _mountain_car,
 }
+"""How a state is drawn, by the name of its environment."""

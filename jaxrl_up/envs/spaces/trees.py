@@ -46,7 +46,9 @@ class Simulator:
 
 
 Leaf = Box | Discrete | MultiDiscrete | Mask | Simulator
+"""A space without parts."""
 LEAVES = (Box, Discrete, MultiDiscrete, Mask, Simulator)
+"""The classes of spaces without parts."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -140,7 +142,9 @@ class Tuple:
 
 
 Space = Leaf | Dict | Tuple
+"""Any space."""
 SPACES = (*LEAVES, Dict, Tuple)
+"""The classes of spaces."""
 
 
 def _require_space(where: str, space: Any) -> None:

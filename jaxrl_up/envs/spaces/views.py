@@ -12,7 +12,8 @@ from jaxrl_up.envs.spaces.trees import Leaf, Simulator, Space, leaves, pick, sam
 from jaxrl_up.ops import action_from_noise
 from jaxrl_up.types import Array, Key, PyTree
 
-CRITIC_ONLY = "critic_only"  # a name in a Dict: what lies under it the critic sees and the actor does not
+CRITIC_ONLY = "critic_only"
+"""A name in a Dict: what lies under it the critic sees and the actor does not."""
 
 
 def stored(path: str, leaf: Leaf) -> bool:

@@ -56,8 +56,10 @@ from jaxrl_up.training import evaluation_ends
 from jaxrl_up.types import Algorithm
 
 FILE = "sweep.toml"
+"""The file that says what a sweep is."""
 CELLS = "cells"
 FILES = (FILE, CELLS, "results.csv", "ranking.csv", "sweep.png", "best.toml")
+"""What a sweep writes into its directory."""
 
 
 class Cell(NamedTuple):

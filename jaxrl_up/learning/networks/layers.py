@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxrl_up.types import Array, Key
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "elu": nn.elu, "gelu": nn.gelu, "silu": nn.silu}
+"""Activation functions by the names that configs use."""
 INITIALIZERS = ("orthogonal", "torch", "flax")
 
 
