@@ -108,8 +108,8 @@ def amplifies(algo):
 
 @pytest.fixture(scope="session")
 def updates(algo):
-    """Trust-region steps, and plans in what is learned, amplify rounding: equal after one update, others after four."""
-    return 1 if amplifies(algo) else 4
+    """Trust-region steps, and plans in what is learned, amplify rounding: equal after the first that learns, not four."""
+    return 4 if not amplifies(algo) else 2 if "learning_starts" in field_names(algo) else 1
 
 
 @pytest.fixture(scope="session")
@@ -201,7 +201,7 @@ def test_jit_equals_no_jit(name):
 def test_vmapped_seeds_equal_the_seeds_alone(algo, long_config, begun, whole, alone, updates):
     """Lanes of two devices, two on each, against a program of one seed."""
     progress, log = whole if updates == 4 else go_on(algo, task(algo), long_config, begun, updates)
-    tolerance = {"rtol": 1e-4, "atol": 1e-4} if updates == 1 else {}
+    tolerance = {1: {"rtol": 1e-4, "atol": 1e-4}, 2: {"rtol": 1e-3, "atol": 2e-3}}.get(updates, {})
     for i, seed in enumerate(PADDED):
         state, single = alone(seed)
         assert_close(result_of(algo, lane(progress.state, i)), result_of(algo, state), **tolerance)
