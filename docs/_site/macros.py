@@ -45,7 +45,10 @@ FAMILIES = {  # by the fields that its Config is built on, the first that fits: 
     on_policy.Fields: ("policy gradient with a critic", "on-policy: from its own last rollout, which is then dropped"),
     q_learning.Fields: ("Q-learning", "off-policy: from a replay of what any earlier policy did"),
     actor_critic.Fields: ("actor and critics", "off-policy: from a replay of what any earlier policy did"),
-    off_policy.ReplayFields: ("planning in a learned model", "a model, and no policy: from a replay of all that was done"),
+    off_policy.ReplayFields: (
+        "planning in a learned model",
+        "a model, and no policy: from a replay of all that was done",
+    ),
     planning.SearchFields: ("planning in the true model", "nothing: the environment's simulator is the model"),
 }
 EVALUATION = ("evaluation of a given policy", "on-policy: from rollouts of the policy that is given")
@@ -153,8 +156,8 @@ def fields(name: str) -> str:
     """All fields of the algorithm's Config: its own, then, folded, those of its family."""
     config = find_algorithm(name).Config
     known, kinds = declarations(config), {field.name: field for field in dataclasses.fields(config)}
-    own = [field for field in known if field in config.__annotations__]
-    inherited = [field for field in known if field not in own]
+    own = [field for field in known if field in config.__annotations__ and field in kinds]
+    inherited = [field for field in known if field not in config.__annotations__]
     head = ("field", "default", "allowed", "kind", "what it is")
     tables = [_table(head, [_field(kinds[field], known[field].doc) for field in names]) for names in (own, inherited)]
     folded = textwrap.indent(tables[1], "    ")

@@ -112,4 +112,3 @@ MPC = Algorithm(
     initial_memory=initial_memory,
     learns=False,
 )
-"""Acts by planning in the true model."""

@@ -38,7 +38,8 @@ from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 class Config(planning.SearchFields, off_policy.ReplayFields):
     """Fields of PETS. Numbers marked `traced` can be swept without recompiling."""
 
-    n_step: ClassVar[int] = 1  # what a model is of
+    n_step: ClassVar[int] = 1
+    """steps of a transition, as a model has them"""
 
     total_steps: int = static(2_000, low=1)
     """environment steps per seed"""
@@ -233,4 +234,3 @@ PETS = Algorithm(
     off_policy.steps_per_update,
     initial_memory=initial_memory,
 )
-"""Learns a model and plans in it."""

@@ -121,7 +121,9 @@ def _shown(time, params):
 
 
 def _rollouts():
-    return [(algo, n) for algo in ALGORITHMS.values() for n in ((SHORT, LONG) if on_policy(algo) else (LONG,))]
+    """Of those that learn values."""
+    learners = [algo for algo in ALGORITHMS.values() if not plans(algo)]
+    return [(algo, n) for algo in learners for n in ((SHORT, LONG) if on_policy(algo) else (LONG,))]
 
 
 @pytest.fixture(params=_rollouts(), ids=lambda given: f"{given[0].name}-{given[1]}", scope="module")
