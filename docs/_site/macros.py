@@ -116,8 +116,8 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "sac": "alpha log pi(a|s) - min Q(s, a), mean over the batch",
         "sac_discrete": "the same in expectation over actions: sum pi (alpha log pi - min Q), mean over the batch",
     },
-    "model_loss": "the model's negative log-likelihood, nats for each number that is predicted, of whitened changes and "
-    "rewards: about 1/2 before anything is known, and negative where predictions are sharp",
+    "model_loss": "the model's negative log-likelihood, nats a predicted number, of whitened changes and rewards: "
+    "about 1/2 before anything is known, and negative where predictions are sharp",
     "model_error": "mean square of what the model's means miss, in whitened units: 1 for a model that says the mean",
     "ending_loss": "cross-entropy of whether a step ends the episode, nats: log 2 before anything is known",
     "alpha": "the temperature: what a nat of entropy is worth, in units of reward",

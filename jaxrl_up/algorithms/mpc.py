@@ -7,8 +7,8 @@ environment's own simulator, so wrap it in `envs.with_simulator`. The plan is ke
 next step, one action on. V is `terminal_value`; without it what comes after the horizon counts as nothing.
 
 Where the environment draws, all candidates of an iteration meet the same chances, from a key of the planner's own: it
-knows what may happen and not what will. A plan is a sequence of actions and not a policy, which in such an environment is
-worth less than a plan that reacts.
+knows what may happen and not what will. A plan is a sequence of actions and not a policy, which in such an environment
+is worth less than a plan that reacts.
 
 Time limits: the simulator knows them, so nothing is earned beyond.
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import field_names, image, seen_by, space_for, tiny
+from tiny import field_names, image, predictable, seen_by, space_for, tiny
 
 from jaxrl_up import ALGORITHMS, PPO, run
 from jaxrl_up.config import canonical
@@ -41,11 +41,6 @@ def shows(space, action_space, max_steps=4):
         return time + 1, space.sample(key), 1.0, jnp.bool_(False), jnp.bool_(False)
 
     return from_functions(lambda key: (jnp.int32(0), space.sample(key)), step, space, action_space, max_steps)
-
-
-def predictable(space):
-    """Whether a learned model can say what is shown next."""
-    return isinstance(space, Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, assert_close, assert_equal, cartpole, task, tiny
+from tiny import EVALUATION, assert_close, assert_equal, cartpole, seen_by, task, tiny
 
 from jaxrl_up import (
     ALGORITHMS,

@@ -144,7 +144,7 @@ class Dynamics(NamedTuple):
             drawn = drawn + jnp.exp(0.5 * said.log_variance) * jax.random.normal(normal_key, drawn.shape, jnp.float32)
             ends = jax.random.bernoulli(end_key, jax.nn.sigmoid(said.termination))
         change = ops.denormalize(member["outputs"], drawn)
-        return obs + change[:-1], change[-1], ends
+        return (obs + change[:-1]).astype(obs.dtype), change[-1], ends
 
     def loss(self, params: PyTree, rows: Targets, counts: Array) -> tuple[Array, dict[str, Array]]:
         """Mean negative log-likelihood of rows `[N]`, in nats a number; each counts `[E, N]` times for a member.

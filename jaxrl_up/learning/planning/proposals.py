@@ -87,8 +87,8 @@ class Categorical(NamedTuple):
 def initial_proposal(config: Any, env: Env) -> Gaussian | Categorical:
     """What plans are drawn from where nothing is known: around the middle of the bounds, or all alike.
 
-    Raises `ValueError` for an action space that is neither a bounded Box nor Discrete, and for one with a mask: what is allowed
-    later on a plan would have to be known before.
+    Raises `ValueError` for an action space that is neither a bounded Box nor Discrete, and for one with a mask: what is
+    allowed later on a plan would have to be known before.
     """
     space = unit_space(env.action_space)
     if mask_space(env.observation_space) is not None:
