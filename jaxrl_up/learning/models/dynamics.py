@@ -115,7 +115,8 @@ class Dynamics(NamedTuple):
     def predict(self, member: PyTree, obs: Array, action: PyTree) -> Prediction:
         """What one member says of `obs [N, D]` and actions."""
         x = ops.normalize(jax.lax.stop_gradient(member["inputs"]), self.inputs(obs, action))
-        mean, raw, termination = self.network.apply(member["networks"], x)  # type: ignore[misc]
+        said: Any = self.network.apply(member["networks"], x)
+        mean, raw, termination = said
         if not self.probabilistic:
             return Prediction(mean, raw, termination)
         # soft bounds, which are learned (Chua et al. 2018, appendix A.1)
