@@ -70,6 +70,16 @@ def seen_by(algo, env):
     return env if algo.learns else envs.with_simulator(env)
 
 
+def plans(algo):
+    """Whether it acts by searching for plans, and so learns neither a policy nor values."""
+    return "samples" in field_names(algo)
+
+
+def predictable(space):
+    """Whether a learned model can say what is shown next: a vector of floats."""
+    return isinstance(space, Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating)
+
+
 def draws(algo):
     """Whether what it does without exploring needs chance: a random key in its memory."""
     memory = jax.eval_shape(lambda key: algo.initial_memory(tiny(algo), task(algo), key), jax.random.key(0))

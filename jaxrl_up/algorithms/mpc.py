@@ -6,15 +6,18 @@ by random shooting, the cross-entropy method or MPPI (see `learning.planning`). 
 environment's own simulator, so wrap it in `envs.with_simulator`. The plan is kept in memory and gone on with at the
 next step, one action on. V is `terminal_value`; without it what comes after the horizon counts as nothing.
 
-Where the environment draws, all candidates of a search meet the same chances, from a key of the planner's own: it knows
-what may happen and not what will. A plan is a sequence of actions and not a policy, which in such an environment is
-worth less than a plan that reacts.
+Where the environment draws, all candidates of an iteration meet the same chances, from a key of the planner's own: it
+knows what may happen and not what will. A plan is a sequence of actions and not a policy, which in such an environment
+is worth less than a plan that reacts.
 
 Time limits: the simulator knows them, so nothing is earned beyond.
 
-Deviations from PETS' controller (Chua et al. 2018, arXiv:1805.12114, appendix A): candidates are clipped to the bounds
-and not drawn from a truncated normal distribution, and their spread at first does not depend on the bounds' distance
-from the mean.
+Deviations: candidates are clipped to the bounds, where PETS' controller (Chua et al. 2018, arXiv:1805.12114, and their
+code) truncates them at two standard deviations, which near a bound are at most its distance; they vary smoothly over
+time (`plan_noise`); the mean of the plan so far is one of them; `smoothing` is of the standard deviation and not of the
+variance; 64 candidates and not 400; 6 elites and not 40; 3 rounds and not 5; plans of 20 steps and not 25; a first
+standard deviation of half the range and not a quarter. MPPI (Williams et al. 2017) weighs by what plans earn alone,
+without a cost of control, and 0.1 of the old mean stays.
 """
 
 from __future__ import annotations
@@ -109,4 +112,3 @@ MPC = Algorithm(
     initial_memory=initial_memory,
     learns=False,
 )
-"""Acts by planning in the true model."""

@@ -8,8 +8,13 @@ plan (TS-infinity, section 5.1). The reward and the termination are learned too,
 No policy is learned: acting is planning, in evaluation too.
 
 Deviations: a transition counts Poisson(1) times for each member, in place of copies of the data; learning goes on every
-`train_every` steps and does not wait for the end of a trial; candidates are clipped to the bounds and vary smoothly
-over time (`plan_noise`), and not drawn independently from a truncated normal distribution.
+`train_every` steps and does not wait for the end of a trial; reward and termination are learned, where theirs are
+given; candidates are clipped to the bounds and vary smoothly over time (`plan_noise`), and not drawn independently from
+a truncated normal distribution; the mean of the plan so far is one of them; `smoothing` is of the standard deviation
+and not of the variance; two hidden layers of 64 units and not three of 500, and no weight decay; batches of 64 and not
+32; 5 particles and not 20; 64 candidates and not 400; 6 elites and not 40; 3 rounds and not 5; plans of 20 steps and
+not 25; a first standard deviation of half the range and not a quarter. Their numbers are those of their code for its
+CartPole.
 
 Time limits: a truncation is no end to the model, which learns from the true last observation.
 """
@@ -33,7 +38,8 @@ from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 class Config(planning.SearchFields, off_policy.ReplayFields):
     """Fields of PETS. Numbers marked `traced` can be swept without recompiling."""
 
-    n_step: ClassVar[int] = 1  # what a model is of
+    n_step: ClassVar[int] = 1
+    """steps of a transition, as a model has them"""
 
     total_steps: int = static(2_000, low=1)
     """environment steps per seed"""
@@ -228,4 +234,3 @@ PETS = Algorithm(
     off_policy.steps_per_update,
     initial_memory=initial_memory,
 )
-"""Learns a model and plans in it."""

@@ -106,14 +106,17 @@ class Dynamics(NamedTuple):
         return {**params, "inputs": inputs, "outputs": _of_rows(params["outputs"], _changes(rows), counts)}
 
     def inputs(self, obs: Array, action: PyTree) -> Array:
-        """Observation and action as one vector `[..., D + A]`, a Discrete one one-hot."""
-        numbers = jax.nn.one_hot(action, self.space.n) if isinstance(self.space, Discrete) else action
-        return jnp.concatenate([obs, numbers], axis=-1)
+        """Observation and action as one vector, float32 `[..., D + A]`, a Discrete one one-hot."""
+        numbers = (
+            jax.nn.one_hot(action, self.space.n, dtype=jnp.float32) if isinstance(self.space, Discrete) else action
+        )
+        return jnp.concatenate([obs, numbers], axis=-1).astype(jnp.float32)
 
     def predict(self, member: PyTree, obs: Array, action: PyTree) -> Prediction:
         """What one member says of `obs [N, D]` and actions."""
         x = ops.normalize(jax.lax.stop_gradient(member["inputs"]), self.inputs(obs, action))
-        mean, raw, termination = self.network.apply(member["networks"], x)  # type: ignore[misc]
+        said: Any = self.network.apply(member["networks"], x)
+        mean, raw, termination = said
         if not self.probabilistic:
             return Prediction(mean, raw, termination)
         # soft bounds, which are learned (Chua et al. 2018, appendix A.1)
@@ -142,7 +145,7 @@ class Dynamics(NamedTuple):
             drawn = drawn + jnp.exp(0.5 * said.log_variance) * jax.random.normal(normal_key, drawn.shape, jnp.float32)
             ends = jax.random.bernoulli(end_key, jax.nn.sigmoid(said.termination))
         change = ops.denormalize(member["outputs"], drawn)
-        return obs + change[:-1], change[-1], ends
+        return (obs + change[:-1]).astype(obs.dtype), change[-1], ends
 
     def loss(self, params: PyTree, rows: Targets, counts: Array) -> tuple[Array, dict[str, Array]]:
         """Mean negative log-likelihood of rows `[N]`, in nats a number; each counts `[E, N]` times for a member.
@@ -193,6 +196,8 @@ def dynamics_of(env: Env, **fields: Any) -> Dynamics:
     space, actions = env.observation_space, unit_space(env.action_space)
     if not isinstance(space, Box) or len(space.shape) != 1 or not jnp.issubdtype(space.dtype, jnp.floating):
         raise ValueError(f"a model predicts vectors of floats, {env.name} shows {space}: flatten it, or show numbers")
+    if not math.prod(space.shape):
+        raise ValueError(f"the observation space {space} holds no number: there is nothing that a model could predict")
     if not isinstance(actions, Box | Discrete):
         raise ValueError(f"a model takes actions in a Box or a Discrete, {env.name} has {env.action_space}")
     return Dynamics(math.prod(space.shape), actions, **fields)
@@ -201,7 +206,7 @@ def dynamics_of(env: Env, **fields: Any) -> Dynamics:
 def _changes(rows: Targets) -> Array:
     """[delta, r] `[N, K]`; zeros for the delta of what terminated, where what follows is not read."""
     delta = jnp.where(rows.terminated[..., None], 0.0, rows.next_obs - rows.obs)
-    return jnp.concatenate([delta, rows.reward[..., None]], axis=-1)
+    return jnp.concatenate([delta, rows.reward[..., None]], axis=-1).astype(jnp.float32)
 
 
 def _of_rows(statistics: ops.RunningStatistics, x: Array, counts: Array) -> ops.RunningStatistics:

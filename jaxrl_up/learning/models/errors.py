@@ -44,8 +44,10 @@ def horizon_errors(
             predicted, earned, _ = each(predicted, jax.tree.map(lambda x: x[now], action))
             number = jnp.sum(counts, dtype=jnp.int32)
             square = jnp.mean(jnp.square((predicted - next_obs[now]) / scale[None, None]), axis=-1)
-            squares = (jnp.sum(jnp.where(counts, x, 0.0)) / number for x in (square, jnp.square(earned - reward[now])))
-            return (predicted, counts & ~done[now]), (*squares, number)
+            obs_error, reward_error = (
+                jnp.sum(jnp.where(counts, x, 0.0)) / number for x in (square, jnp.square(earned - reward[now]))
+            )
+            return (predicted, counts & ~done[now]), (obs_error, reward_error, number)
 
         return jax.lax.scan(ahead, (obs, jnp.ones((length, batch), bool)), jnp.arange(horizon))[1]
 

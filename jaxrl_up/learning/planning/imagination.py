@@ -62,7 +62,7 @@ def policy_plan(
         state, obs, key = carry
         key, act_key, step_key = jax.random.split(key, 3)
         action = policy(obs, act_key)
-        state, obs, _, _ = model.step(params, step_key, state, action)
+        state, obs = model.step(params, step_key, state, action)[:2]
         return (state, obs, key), action
 
     return jax.lax.scan(step, (state, obs, key), length=horizon)[1]

@@ -87,14 +87,19 @@ class Categorical(NamedTuple):
 def initial_proposal(config: Any, env: Env) -> Gaussian | Categorical:
     """What plans are drawn from where nothing is known: around the middle of the bounds, or all alike.
 
-    Raises `ValueError` for an action space that is neither a Box nor Discrete, and for one with a mask: what is allowed
-    later on a plan would have to be known before.
+    Raises `ValueError` for an action space that is neither a bounded Box nor Discrete, and for one with a mask: what is
+    allowed later on a plan would have to be known before.
     """
     space = unit_space(env.action_space)
     if mask_space(env.observation_space) is not None:
         raise ValueError(f"plans may hold any action, {env.name} has a mask of those that are allowed")
     if isinstance(space, Discrete):
         return Categorical(jnp.full((config.horizon, space.n), 1.0 / space.n, jnp.float32))
+    if isinstance(space, Box) and not space.bounded:
+        raise ValueError(
+            f"{env.name} has the action space {env.action_space}: give every dimension finite bounds, "
+            "which plans are drawn within"
+        )
     if not isinstance(space, Box):
         raise ValueError(f"plans are made of Discrete or Box actions, {env.name} has the action space {space}")
     shape = (config.horizon, math.prod(space.shape))
