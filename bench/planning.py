@@ -59,7 +59,7 @@ class Optimum:
         """The value between the points of the grid."""
         x = (angle + jnp.pi) % (2 * jnp.pi) / (2 * jnp.pi) * (len(self.angle) - 1)
         y = (speed + SPEED) / (2 * SPEED) * (len(self.speed) - 1)
-        return jax.scipy.ndimage.map_coordinates(values, [x, y], order=1)
+        return jax.scipy.ndimage.map_coordinates(values, [x, y], order=1, mode="nearest")
 
     def solve(self) -> Array:
         """V `[STEPS + 1, angles, speeds]`."""

@@ -42,7 +42,9 @@ plt.style.use("lessons.mplstyle")
 # $\theta \leftarrow \theta + \alpha \nabla_\theta J(\pi_\theta)$, where $J(\pi_\theta) = \mathbb{E}_{\tau \sim \pi_\theta}[R(\tau)]$. The trouble:
 # $\theta$ is in the *distribution* of trajectories, and the environment, whose formula we do not have, is in it too. Four steps take care of both.
 #
-# **1. The probability of a trajectory** is $P(\tau \mid \theta) = P(s_0) \prod_{t=0}^{T-1} \pi_\theta(a_t \mid s_t)\, P(s_{t+1} \mid s_t, a_t)$.
+# **1. The probability of a trajectory** is
+#
+# $$P(\tau \mid \theta) = P(s_0) \prod_{t=0}^{T-1} \pi_\theta(a_t \mid s_t)\, P(s_{t+1} \mid s_t, a_t)$$
 #
 # **2. The log-derivative trick.** Since $\nabla \log x = \nabla x / x$,
 #

@@ -109,7 +109,7 @@ for name, learner in (("Q-learning", tabular.q_learning), ("double", tabular.dou
 # $$\theta \leftarrow \theta + \alpha \left(r + \gamma \max_b Q_\theta(s', b) - Q_\theta(s, a)\right) \nabla_\theta Q_\theta(s, a)$$
 #
 # In a table this converges. With a function it need not, and the smallest example has two states and one parameter (Tsitsiklis & Van Roy
-# 1997): the first state has the value $w$, the second $2w$; one leads to the other, the other ends, and no reward is ever paid, so $w = 0$
+# 1996; Sutton & Barto 2018, section 11.2): the first state has the value $w$, the second $2w$; one leads to the other, the other ends, and no reward is ever paid, so $w = 0$
 # is right. Three ingredients, the **deadly triad**: function approximation, bootstrapping, and off-policy data (here: only the first step
 # is learned from). Leave out one, and it converges.
 
@@ -243,6 +243,7 @@ axes[2].legend(loc="upper left");
 # ## Further reading
 #
 # * C. J. C. H. Watkins, P. Dayan, 1992, *Q-learning*, Machine Learning 8.
+# * J. N. Tsitsiklis, B. Van Roy, 1996, *Feature-based methods for large scale dynamic programming*, Machine Learning 22.
 # * J. N. Tsitsiklis, B. Van Roy, 1997, *An analysis of temporal-difference learning with function approximation*, IEEE Transactions on
 #   Automatic Control 42.
 # * H. van Hasselt, 2010, *Double Q-learning*, NeurIPS.

@@ -115,7 +115,7 @@ for name, step, sizes in (("step size", plain_step, (0.1, 1.0, 10.0, 100.0)), ("
 # $$\max_\theta \; E\left[\frac{\pi_\theta(a|s)}{\pi_{\text{old}}(a|s)} A(s, a)\right] \qquad \text{subject to} \qquad E\left[KL(\pi_{\text{old}}(\cdot|s) \,\|\, \pi_\theta(\cdot|s))\right] \leq \delta$$
 #
 # Near the old parameters the first is linear in the step $d$, and the KL quadratic: $g^T d$ and $\frac12 d^T F d$, with the Fisher matrix
-# $F$. The best step is along the **natural gradient** $F^{-1} g$ (Kakade 2001), and its length follows from $\delta$:
+# $F = E[\nabla_\theta \log \pi_\theta (\nabla_\theta \log \pi_\theta)^T]$. The best step is along the **natural gradient** $F^{-1} g$ (Kakade 2001), and its length follows from $\delta$:
 #
 # $$d = \sqrt{\frac{2 \delta}{x^T F x}} \; x, \qquad x = F^{-1} g$$
 #
@@ -137,7 +137,8 @@ print("natural gradient         ", x.round(4), "= advantages, up to a constant:"
 
 # %% [markdown]
 # The gradient weighs each advantage by the probability of its action, so the third, which is the worst, moves less than the second; the
-# natural one does not care how rare they are. And it does not depend on how the policy is parametrised.
+# natural one does not care how rare they are. And the policy that it leads to does not depend, to first order, on how the policy is
+# parametrised.
 #
 # The two approximations hold near the old policy only. So TRPO takes the longest fraction of the step for which the true KL is within
 # $\delta$ and the true surrogate improves, a **line search**:
@@ -152,6 +153,9 @@ for delta in (0.001, 0.01, 0.1, 1.0):
     print(f"delta {delta:<6} KL of the full step {kl(logits + full):.4f}, taken {found.fraction:.2f} of it, KL {kl(found.params):.4f}, surrogate {surrogate(found.params):.3f}")
 
 # %% [markdown]
+# The larger $\delta$ is, the worse the quadratic approximation. A full step whose KL is over $\delta$ by a hair, as in the first rows, is
+# shortened too.
+#
 # ## PPO: the same wish, by clipping
 #
 # TRPO needs second derivatives and takes one step for each batch. PPO (Schulman et al. 2017) takes many ordinary gradient steps on the same
@@ -175,7 +179,8 @@ axes[0].legend();
 # %% [markdown]
 # Where the line is flat there is no gradient: nothing is gained by making a good action more than 20% likelier, or a bad one more than 20%
 # rarer. The other two sides are **not** clipped: if a ratio went the wrong way, the gradient brings it back. It is a wish, no bound: one
-# sample's step moves the others' ratios, so the KL is to be watched (`target_kl`).
+# sample's step moves the others' ratios, so the KL is to be watched (`target_kl`). It can be estimated from the actions that were taken:
+# exercise 6.4.
 #
 # ## A2C between them
 #
@@ -183,7 +188,8 @@ axes[0].legend();
 # its synchronous heir: all environments step together, one batch, one gradient for policy, critic and entropy, and the data are thrown
 # away. Against VPG as of lesson 3: short windows (`rollout_length`) instead of long ones, so the critic's bootstrap matters more; and one
 # step of all parts for each of many small batches. Against PPO: no ratio and no clip, and it needs none, as each batch is used once, where
-# the ratio is 1. But for the optimiser, A2C is PPO with one epoch and one minibatch (Huang et al. 2022).
+# the ratio is 1. But for the optimiser and what PPO adds beside the clip (normalised advantages above all), A2C is PPO with one epoch and
+# one minibatch (Huang et al. 2022).
 
 # %%
 ratio_one = jnp.log(jnp.array([0.2, 0.7]))
@@ -202,6 +208,9 @@ for name in ("vpg", "a2c", "trpo", "ppo"):
     print(f"{name:5}", *(f"{value:4.0f}" for value in result.returns[:, -1]), losses or "")
 
 # %% [markdown]
+# (`kl` is the mean KL between old and new policy in the second half of training, which only these two log: TRPO's stays below its $\delta$
+# of 0.01; PPO's is taken before each gradient step, also before the first one, where it is 0.)
+#
 # A sketch, with three seeds: A2C, whose batches are small and used once, is the slowest. Ten seeds and longer runs come at the end.
 #
 # ## Continuous actions: climb the critic
@@ -212,7 +221,7 @@ for name in ("vpg", "a2c", "trpo", "ppo"):
 #
 # $$\nabla_\theta J \approx E_{s \sim \text{replay}}\left[\nabla_a Q(s, a) \big|_{a = \mu_\theta(s)} \nabla_\theta \mu_\theta(s)\right], \qquad y = r + \gamma \, Q'(s', \mu'(s'))$$
 #
-# Replay and target networks are DQN's; to explore, noise is added to the action. It inherits DQN's fault as well: the actor climbs to where
+# (After a terminal step $y = r$, here and below.) Replay and target networks are DQN's; to explore, noise is added to the action. It inherits DQN's fault as well: the actor climbs to where
 # the critic is *too high*. TD3 (Fujimoto et al. 2018) learns two critics and believes the lower one, $y = r + \gamma \min(Q_1', Q_2')$.
 # Critics of a value 0 everywhere, with independent errors of 1 at 20 actions:
 
@@ -256,7 +265,7 @@ for name in ("ddpg", "td3"):
 # ## SAC: pay for entropy
 #
 # A deterministic actor needs noise to explore, and how much is for the user to say. SAC (Haarnoja et al. 2018) makes randomness part of the
-# aim: each step pays $\alpha$ for each nat of entropy,
+# aim: each step pays $\alpha$ for each nat of entropy $H(\pi) = -E_{a \sim \pi}[\log \pi(a|s)]$,
 #
 # $$J(\pi) = E\left[\sum_t \gamma^t \left(r_t + \alpha H(\pi(\cdot|s_t))\right)\right], \qquad V(s) = E_{a \sim \pi}\left[Q(s, a) - \alpha \log \pi(a|s)\right]$$
 #
@@ -285,6 +294,12 @@ args = jnp.array(1.0), jnp.array(0.9), jnp.array(5.0), jnp.array(6.0)
 print(f"TD3 {ops.clipped_double_q_target(*args):.2f}, SAC {ops.soft_target(*args, jnp.array(-2.0), 0.2):.2f}")
 
 # %% [markdown]
+# Actions are bounded and a Gaussian is not, so SAC acts $a = \tanh(u)$ with $u$ from a Gaussian whose mean and deviation are functions of the
+# state. That is differentiable in both, so the actor climbs the critic as DDPG's does, through the action; and the density is corrected
+# for what tanh stretches (`ops.TanhGaussian`, exercise 6.2):
+#
+# $$\log \pi(a|s) = \log N(u; s) - \sum_i \log\left(1 - \tanh^2 u_i\right)$$
+#
 # ## Ten seeds
 #
 # Curves of the recipes in `configs/`, made by `python bench/scores.py`; lines are interquartile means of ten seeds, bands their 95%

@@ -99,8 +99,8 @@ timed("other size of the network", env, other_shape, keys)
 print("the same again gave the same bits:", bool((returns == again).all()))
 
 # %% [markdown]
-# The three equal calls differ by the noise of this machine (the seconds stored here are of a busy one): take no
-# difference of that size for an effect. What compiling costs is the first call minus those. It is paid once for each
+# The three equal calls differ by the noise of this machine (the seconds stored here are of a busy one; the first call is
+# about twelve seconds of one processor): take no difference of that size for an effect. What compiling costs is the first call minus those. It is paid once for each
 # shape, so a program that trains 64 seeds pays it once and a loop over 64 processes 64 times. A field is **traced** if
 # a new value is free and **static** if it compiles again; `PPO.Config` says which is which, and a sweep groups by it.
 #

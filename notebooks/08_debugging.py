@@ -51,8 +51,9 @@ plt.style.use("lessons.mplstyle")
 # | `key` | the key is rebound, so that all seeds are one |
 # | `shape` | values `[B]` meet targets `[B, 1]` |
 #
-# Which bug it has is a number, and `jnp.where` chooses: so seven programs with three seeds each are one sweep. Each use
-# of `bug(...)` below has the wrong line first and the right one second.
+# Which bug it has is a number, and `jnp.where` chooses: so seven programs with three seeds each are one sweep. What an
+# `Algorithm` is made of (`init`, `update`, a config of traced and static fields) is the matter of lesson 9; to follow
+# this one, look at each use of `bug(...)` below: it has the wrong line first and the right one second.
 
 # %%
 BUGS = ("healthy", "sign", "trace", "terminal", "normaliser", "key", "shape")
@@ -390,7 +391,7 @@ for name, program in (
 # 5. **Explained variance** and the value loss: above 0 before the policy can learn much. Values within their bounds.
 # 6. **Training returns beside evaluation returns**: the policy that samples and the one that acts by the mode are two;
 #    if only one learns, look at how each acts.
-# 7. **Seeds**: they differ, and `failed_at` is -1 in all. `jax.config.update("jax_debug_nans", True)` names the line
+# 7. **Seeds**: they differ, and `failed_at`, the update at which something was not finite, is -1 in all. `jax.config.update("jax_debug_nans", True)` names the line
 #    where a NaN comes from.
 # 8. **One gradient step by hand**: the loss of three rows, computed in NumPy, against yours. It finds what no curve
 #    shows.

@@ -122,6 +122,7 @@ broken("narrow", space=envs.Box(-1.0, 1.0, (2,)))
 #
 # $$g = \frac{1}{N} \sum_t \nabla_\theta \log \pi_\theta(a_t \mid s_t)\,(G_t - b), \qquad b \leftarrow b + \beta\,(\bar G - b)$$
 #
+# Here $t$ runs over the $N$ steps of a window, $G_t$ is the reward-to-go, and $\bar G$ its mean.
 # Since $E[\nabla_\theta \log \pi_\theta(a \mid s)] = 0$, any $b$ that does not depend on the action leaves the
 # expectation of $g$ as it is; it changes the variance. With $\beta = 0$ there is no baseline.
 #
@@ -363,8 +364,8 @@ for ax, policy, name in (
 #
 # Often one line is to change, not all. The off-policy algorithms are records of functions too: `explore` says how to
 # act while learning. DQN takes a random action with probability $\epsilon$; Boltzmann exploration takes $a$ with
-# probability $\propto e^{Q(s, a) / \tau}$, here by the Gumbel-max trick, $\arg\max_a (Q(s, a) / \tau + g_a)$. Replay,
-# targets, schedules stay DQN's.
+# probability $\propto e^{Q(s, a) / \tau}$, here by the Gumbel-max trick, $\arg\max_a (Q(s, a) / \tau + g_a)$ with
+# independent $g_a$ of a Gumbel distribution. Replay, targets, schedules stay DQN's.
 
 
 # %%

@@ -16,7 +16,7 @@ LESSONS = {  # the notebook of each lesson that has exercises
 BOOK = (
     Exercise(
         *("1.1", "The log-likelihood of a Gaussian", "chapter_1.gaussian_log_likelihood"),
-        about="Write log pi(a | s) of a diagonal Gaussian, for one action and for batches of them.",
+        about="Write the log-likelihood of an action under a diagonal Gaussian, and of batches of actions.",
     ),
     Exercise(
         *("1.2", "The policy network", "chapter_1.policy_network"),

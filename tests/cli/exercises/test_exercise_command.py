@@ -255,6 +255,7 @@ def test_the_page_lists_the_exercises():
     page = (ROOT / "docs" / "exercises.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d\.\d) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
     assert rows == [(exercise.number, exercise.title, exercise.about) for exercise in exercises.BOOK]
+    assert "|" not in "".join(cell for row in rows for cell in row)  # it would begin another cell
 
 
 def test_the_book_is_in_order_and_its_files_are_distinct():

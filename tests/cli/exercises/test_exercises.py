@@ -1,10 +1,14 @@
 """The exercises: solutions are right, typical mistakes are recognised, and bad-tempered files get one clear message."""
 
 import importlib
+import re
+from pathlib import Path
 
 import pytest
 
 from jaxrl_up.cli import exercises
+
+NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 
 WRONG = {
     number: wrong
@@ -46,3 +50,12 @@ def test_a_typical_mistake_is_recognised(number, phrase, old, new, tmp_path):
 def test_every_exercise_has_three_wrong_answers_or_more():
     assert {exercise.number for exercise in exercises.BOOK} == set(WRONG)
     assert min(map(len, WRONG.values())) >= 3
+
+
+@pytest.mark.parametrize("exercise", exercises.BOOK, ids=lambda exercise: exercise.number)
+def test_what_to_read_names_sections_of_lessons(exercise):
+    named = re.findall(r'lesson (\w+), "([^"]+)"', exercises.check_of(exercise).READING)
+    assert exercises.LESSONS[exercise.lesson] in [lesson for lesson, _ in named]
+    for lesson, section in named:
+        script = re.sub(r"[`$\\]", "", (NOTEBOOKS / f"{lesson}.py").read_text(encoding="utf-8"))
+        assert section in re.findall(r"^# ##+ (.+)$", script, re.MULTILINE)

@@ -51,6 +51,10 @@ WRONG = {
         "divided by that without": (VARIANCES, "return variance(True) / variance(False)"),
         "ratio of standard deviations": (VARIANCES, "return jnp.sqrt(variance(False) / variance(True))"),
         "The mean is not taken off": ("(estimates - probability @ estimates)", "estimates"),
+        "the mean that is taken off is not": (
+            "(estimates - probability @ estimates)",
+            "(estimates - estimates.mean(0))",
+        ),
         "not weighed by their probability": (
             "probability, _, _ = episodes(logits)",
             "probability = jnp.full(2**STEPS, 1.0 / 2**STEPS)",

@@ -8,7 +8,7 @@ from jaxrl_up import tabular
 from jaxrl_up.cli.exercises.exercise import Student
 from jaxrl_up.tabular import MDP
 
-READING = "lesson 01_key_concepts, on Bellman equations; Sutton & Barto 2018, section 4.1, eq. 4.5"
+READING = 'lesson 01_key_concepts, "Bellman equations"; Sutton & Barto 2018, section 4.1, eq. 4.5'
 HINTS = (
     "Work from the inside: first sum_s' P(s' | s, a) V(s'), an array [S, A]; then what is in the brackets; then the "
     "sum over actions.",

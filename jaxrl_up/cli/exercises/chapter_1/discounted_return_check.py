@@ -7,7 +7,7 @@ import numpy as np
 from jaxrl_up.cli.exercises.exercise import Student, shown
 from jaxrl_up.ops import discounted_returns
 
-READING = "lesson 01_key_concepts, on returns; Sutton & Barto 2018, section 3.3, eq. 3.8"
+READING = 'lesson 01_key_concepts, "Return"; Sutton & Barto 2018, section 3.3, eq. 3.8'
 HINTS = (
     "Write the sum out for three rewards. Which power of gamma does the first reward have?",
     "gamma ** jnp.arange(T) are the weights. For rewards [T, B] they have to be multiplied along the first axis.",

@@ -7,7 +7,9 @@ import numpy as np
 from jaxrl_up.cli.exercises.exercise import Student, shown
 from jaxrl_up.ops import DiagonalGaussian
 
-READING = "lesson 01_key_concepts, on policies; Sutton & Barto 2018, section 13.7, eq. 13.19"
+READING = (
+    'lesson 01_key_concepts, "Diagonal Gaussian: continuous actions"; Sutton & Barto 2018, section 13.7, eq. 13.19'
+)
 HINTS = (
     "Begin with D = 1: the logarithm of the density of a normal number, exp(-((a - mean) / std)^2 / 2) / (std "
     "sqrt(2 pi)). Three terms: which of them depend on the action?",

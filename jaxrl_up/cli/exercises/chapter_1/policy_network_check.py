@@ -11,7 +11,7 @@ from jaxrl_up.cli.exercises.exercise import Student, Wrong, close, shown
 from jaxrl_up.ops import DiagonalGaussian
 from jaxrl_up.types import Array
 
-READING = "lesson 01_key_concepts, on policies; docs/networks.md"
+READING = 'lesson 01_key_concepts, "Policies"; docs/networks.md'
 HINTS = (
     "Begin with init: jax.random.split gives a key to each layer. A layer is weights [inputs, outputs] and a bias "
     "[outputs]; observation @ weights + bias takes one observation and batches alike.",

@@ -10,7 +10,7 @@ from jaxrl_up import tabular
 from jaxrl_up.cli.exercises.exercise import Student, Wrong
 from jaxrl_up.tabular import MDP
 
-READING = "lesson 01_key_concepts, on optimal values; Sutton & Barto 2018, section 4.4, eq. 4.10"
+READING = 'lesson 01_key_concepts, "The optimal policy"; Sutton & Barto 2018, section 4.4, eq. 4.10'
 HINTS = (
     "Everything comes from one array Q [S, A]. Which axis is the maximum over?",
     "transition @ values is [S, A]: the expected value of the next state. With reward and discount it becomes Q.",

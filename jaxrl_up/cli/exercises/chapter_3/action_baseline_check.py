@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxrl_up.cli.exercises.exercise import Student, Wrong, close
 
-READING = "lesson 03_policy_optimisation, on baselines; Tucker et al. 2018 (arXiv 1802.10031), section 3"
+READING = 'lesson 03_policy_optimisation, "Baselines"; Tucker et al. 2018 (arXiv 1802.10031), section 3'
 HINTS = (
     "Compute the mean of the estimator by hand: the sum over actions of pi(a) times the estimate for a. Which term is "
     "left beside the gradient, and does it depend on which action was drawn?",

@@ -10,8 +10,8 @@ from jaxrl_up.cli.exercises.exercise import Student
 from jaxrl_up.ops import gae
 
 READING = (
-    "lesson 03_policy_optimisation, on GAE; Schulman et al. 2016 (arXiv 1506.02438), eq. 16; Pardo et al. 2018 (arXiv "
-    "1712.00378) on time limits"
+    'lesson 03_policy_optimisation, "The forms of Phi_t"; Schulman et al. 2016 (arXiv 1506.02438), eq. 16; '
+    "Pardo et al. 2018 (arXiv 1712.00378) on time limits"
 )
 HINTS = (
     "Two questions for each step, with two answers: does V(s'_t) count, and does A_{t+1} belong to this episode?",

@@ -7,7 +7,10 @@ import numpy as np
 from jaxrl_up.cli.exercises.exercise import Student, shown
 from jaxrl_up.ops import discounted_returns
 
-READING = "lesson 03_policy_optimisation, on reward-to-go; Schulman et al. 2016 (arXiv 1506.02438), eq. 1, item 2"
+READING = (
+    'lesson 03_policy_optimisation, "Don\'t let the past distract you"; '
+    "Schulman et al. 2016 (arXiv 1506.02438), eq. 1, item 2"
+)
 HINTS = (
     "Begin at the end of the window, where G is the last reward, and go backwards. What does an episode's last step "
     "know of the step behind it?",

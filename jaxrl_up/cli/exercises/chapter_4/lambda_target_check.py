@@ -9,7 +9,7 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = 'lesson 04_value_fitting, "All k at once"; Sutton & Barto 2018, section 12.1 and eq. 12.18'
+READING = 'lesson 04_value_fitting, "All k at once: TD(lambda)"; Sutton & Barto 2018, section 12.1 and eq. 12.18'
 HINTS = (
     "Choose V such that V(s_t) = r_t + gamma V(s_{t+1}) in every row. Then all targets, of whatever lambda, are V "
     "itself. Three rows with rewards of 1 and gamma 1 do: V = 3, 2, 1, and last_value 0. What do you get?",
@@ -61,8 +61,7 @@ def mistakes(numbers: tuple, lam: float) -> dict[str, np.ndarray]:
 
     return {
         "The bug is still there: row t bootstraps from V(s_t), where the step came from, and not from V(s_{t+1}), "
-        "where "
-        "it led to.": recursion(values),
+        "where it led to.": recursion(values),
         "Now row t bootstraps from V(s_{t-1}): the values have been moved the other way.": recursion(
             np.append(values[0], values[:-1])
         ),

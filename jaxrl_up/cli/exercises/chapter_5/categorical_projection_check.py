@@ -7,16 +7,18 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = "lesson 05_q_learning_to_dqn; Bellemare, Dabney & Munos 2017, arXiv:1707.06887, eq. 7 and algorithm 1"
+READING = (
+    'lesson 05_q_learning_to_dqn, "The distribution that C51 learns"; '
+    "Bellemare, Dabney & Munos 2017, arXiv:1707.06887, eq. 7 and algorithm 1"
+)
 HINTS = (
     "Take one mass at y = 0.25 and atoms 0, 1, 2. It is nearer to 0: three quarters go there, one quarter to 1. And at "
     "y = 1, exactly an atom: which two numbers have to add up to 1 there?",
     "below = floor(b) and above = below + 1 always have shares 1 - (b - below) and b - below, also where b is whole. "
-    "Only "
-    "at the last atom is there nothing above, and its share is 0. Several masses may go to one atom: add, do not set.",
+    "Only at the last atom is there nothing above, and its share is 0. Several masses may go to one atom: add, do not "
+    "set.",
     "jnp.zeros_like(atoms).at[below].add((1 - share) * probs).at[above].add(share * probs), with share = b - below, "
-    "and "
-    "below as int32, above = jnp.minimum(below + 1, Z - 1).",
+    "and below as int32, above = jnp.minimum(below + 1, Z - 1).",
 )
 ATOMS, WIDE = (0.0, 1.0, 2.0, 3.0), (-2.0, -1.5, -1.0, -0.5)
 CASES = {
@@ -60,8 +62,7 @@ def mistakes(places: np.ndarray, probs: np.ndarray, atoms: np.ndarray) -> dict[s
     unmoved = np.clip(places / step, 0, last)
     return {
         "Mass is lost where a place is exactly an atom: there floor and ceil are the same, and both shares, above - b "
-        "and "
-        "b - below, are 0.": lost,
+        "and b - below, are 0.": lost,
         "Mass is lost at atoms and made up for by dividing by the sum: the shape of the distribution is another one.": (
             lost / max(lost.sum(), 1e-9)
         ),

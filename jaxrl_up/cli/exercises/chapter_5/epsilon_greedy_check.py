@@ -7,11 +7,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong, shown
 
-READING = "lesson 05_q_learning_to_dqn; Sutton & Barto 2018, section 2.2"
+READING = 'lesson 05_q_learning_to_dqn, "The table"; Sutton & Barto 2018, section 2.2'
 HINTS = (
     "Which actions are greedy is an array of booleans: the values that are equal to their maximum. How many there are "
-    "is "
-    "its sum, over the last axis, with keepdims=True so that it divides each row.",
+    "is its sum, over the last axis, with keepdims=True so that it divides each row.",
     "Two terms: epsilon / A for every action, the greedy ones too, and (1 - epsilon) * greedy / number of greedy ones.",
     "For the draw, jax.random.categorical(key, logits, axis=-1) wants logarithms of probabilities; log 0 = -inf is "
     "fine.",

@@ -9,8 +9,8 @@ an episode the two are the same. `targets` learns from what `add` wrote:
 A pole that is held up for all of its 500 steps earns on, if only one could see it; but the values learned from this
 replay fall to 1 towards the time limit. There are two bugs, both in `add`, and one hides the other.
 
-Read: lesson 5; docs/environments.md, time limits; Pardo et al. 2018, "Time limits in reinforcement learning",
-arXiv:1712.00378.
+Read: lessons 4 and 5; docs/environments.md, time limits; Pardo et al. 2018, "Time limits in reinforcement
+learning", arXiv:1712.00378.
 """
 
 from collections.abc import Callable

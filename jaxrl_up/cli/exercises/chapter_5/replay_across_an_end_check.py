@@ -9,7 +9,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong
 
-READING = "lesson 05_q_learning_to_dqn; docs/environments.md; Pardo et al. 2018, arXiv:1712.00378, section 3"
+READING = (
+    'lesson 05_q_learning_to_dqn, "DQN: replay and a target network"; lesson 04_value_fitting, "Where the bootstrap '
+    'ends"; docs/environments.md; Pardo et al. 2018, arXiv:1712.00378, section 3'
+)
 HINTS = (
     "Write down by hand what belongs into the replay for a step that a time limit cut: where did it lead to, and does "
     "something come after it? Then print what `add` writes.",
@@ -109,12 +112,10 @@ def mistakes(walk: tuple[Row, ...]) -> dict[str, np.ndarray]:
         return reward + GAMMA * np.where(ended, 0.0, 10.0 * successor)
 
     return {
-        "A time limit counts as an end behind which nothing comes: `ended` is to say that no value follows, and "
-        "behind a "
-        "time limit one does. (What `next_obs` holds is not read then: look at it as well.)": targets(true, done),
+        "A time limit counts as an end behind which nothing comes: `ended` is to say that no value follows, and behind "
+        "a time limit one does. (What `next_obs` holds is not read then: look at it as well.)": targets(true, done),
         "The episodes are stitched together: the row of a step that a time limit cut holds the first observation of "
-        "the "
-        "next episode, and not the one that the step led to. (`ended` is right now.)": targets(seen, terminated),
+        "the next episode, and not the one that the step led to. (`ended` is right now.)": targets(seen, terminated),
         "A value follows a step that terminated, and it is that of the next episode.": targets(
             seen, np.zeros_like(done)
         ),

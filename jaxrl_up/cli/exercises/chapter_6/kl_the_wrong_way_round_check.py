@@ -7,14 +7,15 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = "lesson 06_from_vpg_to_sac; docs/algorithms.md, TRPO and PPO; Schulman 2020, joschu.net/blog/kl-approx.html"
+READING = (
+    'lesson 06_from_vpg_to_sac, "How long is a step?"; docs/algorithms/trpo.md and ppo.md; Schulman 2020, '
+    "joschu.net/blog/kl-approx.html"
+)
 HINTS = (
     "Take old = (1/2, 1/2) and new = (9/10, 1/10). By hand, KL(old || new) is log(5/3) = 0.511 and KL(new || old) is "
-    "0.368. "
-    "Which one comes? And what is the mean of k1 and of k3 over both actions, each with probability 1/2?",
+    "0.368. Which one comes? And what is the mean of k1 and of k3 over both actions, each with probability 1/2?",
     "The policy before the bars is the one that weighs: the actions are its own. In all three functions the two "
-    "policies "
-    "have changed places.",
+    "policies have changed places.",
     "exact_kl weighs old - new by exp(old); k1 is old - new; and log r, inside k3, is new - old.",
 )
 PAIRS = {  # case: probabilities of old, and of new

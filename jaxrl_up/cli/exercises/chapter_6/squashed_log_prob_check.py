@@ -8,12 +8,12 @@ from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong, shown
 
 READING = (
-    "lesson 06_from_vpg_to_sac; docs/algorithms.md, SAC; Haarnoja et al. 2018, arXiv:1812.05905, appendix C, eq. 26"
+    'lesson 06_from_vpg_to_sac, "SAC: pay for entropy"; docs/algorithms/sac.md; '
+    "Haarnoja et al. 2018, arXiv:1812.05905, appendix C, eq. 26"
 )
 HINTS = (
     "Three parts: u from the noise, log N(u), and the correction. (u - mean) / std is the noise itself, so log N(u) "
-    "needs "
-    "no division. Densities of independent dimensions multiply.",
+    "needs no division. Densities of independent dimensions multiply.",
     "1 - tanh(u)^2 = 4 / (e^u + e^-u)^2 = 4 e^(-2u) / (1 + e^(-2u))^2 for a u of any sign; take the logarithm of that.",
     "log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)); it is subtracted, inside the sum over the last axis.",
 )

@@ -10,14 +10,15 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = "lesson 06_from_vpg_to_sac; docs/algorithms.md, TD3; Fujimoto et al. 2018, arXiv:1802.09477, eq. 10 and 14"
+READING = (
+    'lesson 06_from_vpg_to_sac, "Continuous actions: climb the critic"; docs/algorithms/td3.md; Fujimoto et al. 2018, '
+    "arXiv:1802.09477, eq. 10 and 14"
+)
 HINTS = (
     "Write it in four lines, one for each symbol: the clipped noise, the next action a', the smaller of two target "
-    "values, "
-    "y. Whatever has a prime comes from `targets`. Which lines are clipped twice?",
+    "values, y. Whatever has a prime comes from `targets`. Two of them are clipped.",
     "The noise is scaled first and clipped then; their sum with mu' is clipped to [-1, 1]. Behind a terminated "
-    "transition "
-    "y is the reward alone. jax.lax.stop_gradient(y) says that y is data.",
+    "transition y is the reward alone. jax.lax.stop_gradient(y) says that y is data.",
     "critic: sum over both critics of jnp.mean((q(params, obs, action) - y) ** 2). Actor: -jnp.mean(q(critics[0], obs, "
     "mu(actor, obs))), with nothing stopped: the gradient reaches the actor through the action.",
 )

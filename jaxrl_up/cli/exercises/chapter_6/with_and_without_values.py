@@ -19,7 +19,7 @@ estimate is a sum over episodes with their probabilities P:
 Write the three gaps. Before you run this file: how many times larger is the variance without V? Guess, write your guess
 down, then look, and change the reward that every step pays.
 
-Read: lesson 6; Schulman et al. 2016, arXiv:1506.02438, eq. 1 and 16; docs/theory.md, policy gradients.
+Read: lessons 3 and 6; Schulman et al. 2016, arXiv:1506.02438, eq. 1 and 16; docs/theory.md, policy gradients.
 """
 
 import itertools

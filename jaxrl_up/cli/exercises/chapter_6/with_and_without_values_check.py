@@ -11,19 +11,18 @@ from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
 READING = (
-    "lesson 06_from_vpg_to_sac; docs/theory.md, policy gradients; Schulman et al. 2016, arXiv:1506.02438, eq. 1 and "
-    "16; "
-    "Schulman et al. 2017, arXiv:1707.06347, eq. 7"
+    'lesson 06_from_vpg_to_sac, "PPO: the same wish, by clipping"; '
+    'lesson 03_policy_optimisation, "The forms of Phi_t"; '
+    "docs/theory.md, policy gradients; Schulman et al. 2016, arXiv:1506.02438, eq. 1 and 16; Schulman et al. 2017, "
+    "arXiv:1707.06347, eq. 7"
 )
 HINTS = (
     "Both kinds of advantage are one recursion from the last row to the first: A_t = delta_t + gamma lambda A_{t+1}. "
-    "What "
-    "are V and lambda when it is the reward-to-go?",
+    "What are V and lambda when it is the reward-to-go?",
     "PPO's minimum is between rho A and clip(rho) A, after the product: for a negative A it is the larger ratio that "
     "counts. The variance is a number: squared distances to the mean, summed over the parameters, weighed by P.",
     "mean = P @ g; variance = P @ jnp.sum((g - mean) ** 2, axis=-1), with g = gradients(logits, gamma, lam, fit) once "
-    "for "
-    "fit=False and once for fit=True; the ratio is the first divided by the second.",
+    "for fit=False and once for fit=True; the ratio is the first divided by the second.",
 )
 STEPS = 4
 REWARDS, VALUES = (1.0, 2.0, 4.0), (5.0, 3.0, 2.0)
@@ -163,6 +162,9 @@ def ratio_answers(step_logits: tuple[float, float], gamma: float, lam: float) ->
         "The episodes are not weighed by their probability: they are not all as likely under these logits.": (
             variance(alike, without) / variance(alike, fitted)
         ),
+        "The squares are weighed by P, and the mean that is taken off is not: it is sum_j P_j g_j.": (
+            off_the_plain_mean(probability, without) / off_the_plain_mean(probability, fitted)
+        ),
         "Both variances are of the same estimates: one is with fit=False, the other one with fit=True.": 1.0,
         "This is the variance without value fitting, not yet divided by that with it.": variances[0],
         "This is the variance with value fitting; that without is to be divided by it.": variances[1],
@@ -189,3 +191,8 @@ def estimates(step_logits: tuple[float, float], gamma: float, lam: float, fit: b
 def variance(probability: np.ndarray, estimates: np.ndarray) -> float:
     """E |g - E g|^2."""
     return float(probability @ np.sum((estimates - probability @ estimates) ** 2, axis=-1))
+
+
+def off_the_plain_mean(probability: np.ndarray, estimates: np.ndarray) -> float:
+    """E |g - m|^2 where m is the mean over the episodes, each as likely."""
+    return float(probability @ np.sum((estimates - estimates.mean(axis=0)) ** 2, axis=-1))

@@ -10,9 +10,8 @@ HINTS = (
     "Print what comes for two seeds, three steps and size 2, and look for numbers that are there twice: between seeds, "
     "between steps, between weights and noise. `with jax.debug_key_reuse(True):` around a call finds the rest.",
     "Three questions. Which key does `one_seed` get in `many_seeds`? Which key are the weights drawn with, and the "
-    "first "
-    "noise? After `key, noise_key = jax.random.split(key)`, which of the two is to be drawn from, and which one goes "
-    "on?",
+    "first noise? After `key, noise_key = jax.random.split(key)`, which of the two is to be drawn from, and which one "
+    "goes on?",
     "In `many_seeds` the function under vmap takes the key: lambda key: one_seed(key, ...). In `one_seed` split first: "
     "weights_key, key = jax.random.split(key). In the loop split first as well, and draw with noise_key.",
 )

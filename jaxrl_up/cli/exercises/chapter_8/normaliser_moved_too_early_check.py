@@ -10,15 +10,14 @@ from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student, Wrong
 
 READING = (
-    "lesson 08_debugging; docs/design.md; Schulman et al. 2017, arXiv:1707.06347, section 3; PPO in docs/algorithms.md"
+    'lesson 08_debugging, "The columns that tell"; docs/design.md; Schulman et al. 2017, arXiv:1707.06347, section 3; '
+    "docs/algorithms/ppo.md"
 )
 HINTS = (
     "Print ratios[0] of `update`. It compares a policy with itself, so it is all 1, unless the observations that the "
-    "two "
-    "saw were not the same numbers. What do they depend on?",
+    "two saw were not the same numbers. What do they depend on?",
     "Follow the statistics through `update`: batch.log_prob was written down with those that came in. When do they "
-    "change, "
-    "and what is `x` computed with?",
+    "change, and what is `x` computed with?",
     "Two lines change places: first x = normalise(statistics, batch.obs), with the statistics that came in, then "
     "statistics = extended(statistics, batch.obs), for the policy of the next batch.",
 )
@@ -123,9 +122,8 @@ def answers(steps: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {
         "The bug is still there: the learner sees the batch through statistics that the batch has moved already, and "
         "compares with what was written down before.": path(fresh(), stale(), steps),
-        "The ratios are 1, but of another policy: log_prob was computed anew, through the moved statistics. What "
-        "acted is "
-        "in batch.log_prob, and the learner is to see what it saw.": path(fresh(), fresh(), steps),
+        "The ratios are 1, but of another policy: log_prob was computed anew, through the moved statistics. What acted "
+        "is in batch.log_prob, and the learner is to see what it saw.": path(fresh(), fresh(), steps),
         "The learner sees observations as they are, without normalising them.": path(unseen, stale(), steps),
         "The learner sees the batch through the statistics of the batch alone.": path(alone, stale(), steps),
         "The weights have moved the wrong way: the loss goes up.": path(stale(), stale(), steps, -1.0),

@@ -7,11 +7,10 @@ import numpy as np
 from jaxrl_up import ops
 from jaxrl_up.cli.exercises.exercise import Student
 
-READING = 'lesson 08_debugging; numpy.org, "Broadcasting"; Mnih et al. 2015, algorithm 1'
+READING = 'lesson 08_debugging, "[B] against [B, 1]"; "Broadcasting" on numpy.org; Mnih et al. 2015, algorithm 1'
 HINTS = (
     "Call it with one transition, then with two, and compute both by hand. Only one of them is right: what is it that "
-    "a "
-    "batch of one cannot show?",
+    "a batch of one cannot show?",
     "Print chosen.shape, target.shape and (chosen - target).shape. How many errors does a batch of B have?",
     "take_along_axis keeps the axis: [B, 1] against [B] makes [B, B]. Take the axis off, [:, 0]. And "
     "`assert chosen.shape == target.shape`, or chex.assert_equal_shape, would have said so at once.",
