@@ -773,8 +773,8 @@ MUTATIONS = (
     mutation(
         "a plan that is not moved on",
         PROPOSED,
-        "jnp.concatenate([self.mean[1:], fresh.mean[-1:]])",
-        "self.mean",
+        "jnp.concatenate([plan[1:], fresh.mean[-1:]])",
+        "plan",
         f"{PLANS}::test_a_plan_moves_on_by_a_step",
     ),
     mutation(

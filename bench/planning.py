@@ -155,10 +155,16 @@ def main() -> None:
     for name, fields in {
         "random shooting": {"method": "random_shooting", "samples": 192},
         "cem": {},
-        "mppi": {"method": "mppi", "samples": 192, "iterations": 1},
+        "mppi": {"method": "mppi", "samples": 192, "iterations": 1, "act_on": "mean"},
         "cem, horizon 40": {"horizon": 40},
         "cem, coarse grid": {"terminal_value": coarse},
-        "mppi, coarse grid": {"method": "mppi", "samples": 192, "iterations": 1, "terminal_value": coarse},
+        "mppi, coarse grid": {
+            "method": "mppi",
+            "samples": 192,
+            "iterations": 1,
+            "act_on": "mean",
+            "terminal_value": coarse,
+        },
         "cem, critics": {"terminal_value": value, "gamma": 0.99},
         "mppi, critics": {
             "method": "mppi",

@@ -87,7 +87,7 @@ def plan(config: Config, env: Env, obs: PyTree, memory: PyTree) -> tuple[PyTree,
         return jax.vmap(of_one)(plans)
 
     found = planning.search(config, memory["proposal"], search_key, earned)
-    proposal = found.proposal.shifted(config, planning.initial_proposal(config, env))
+    proposal = found.proposal.shifted(config, planning.initial_proposal(config, env), found.plan)
     return from_unit(found.plan[0], env.action_space), {"proposal": proposal, "key": key}
 
 
@@ -108,7 +108,10 @@ MPC = Algorithm(
     update,
     act,
     rollout.steps_per_update,
-    {"mppi": {"method": "mppi", "iterations": 1, "samples": 256}, "random_shooting": {"method": "random_shooting"}},
+    {
+        "mppi": {"method": "mppi", "iterations": 1, "samples": 256, "act_on": "mean"},
+        "random_shooting": {"method": "random_shooting"},
+    },
     initial_memory=initial_memory,
     learns=False,
 )

@@ -7,7 +7,8 @@ What a plan earns is the mean over P particles, each of which goes through one m
 plan (TS-infinity, section 5.1). The reward and the termination are learned too, unless functions of them are given.
 No policy is learned: acting is planning, in evaluation too.
 
-Deviations: a transition counts Poisson(1) times for each member, in place of copies of the data; learning goes on every
+Deviations: the likelihood's gradient is followed times sigma (beta-NLL, Seitzer et al. 2022, arXiv:2203.09168); a
+transition counts Poisson(1) times for each member, in place of copies of the data; learning goes on every
 `train_every` steps and does not wait for the end of a trial; reward and termination are learned, where theirs are
 given; candidates are clipped to the bounds and vary smoothly over time (`plan_noise`), and not drawn independently from
 a truncated normal distribution; the mean of the plan so far is one of them; `smoothing` is of the standard deviation
@@ -162,7 +163,7 @@ def plan(config: Config, env: Env, params: PyTree, obs: Array, memory: PyTree) -
         return jnp.mean(ensemble.each(of_member, params, chances), axis=(0, 1))
 
     found = planning.search(config, memory["proposal"], search_key, earned)
-    proposal = found.proposal.shifted(config, planning.initial_proposal(config, env))
+    proposal = found.proposal.shifted(config, planning.initial_proposal(config, env), found.plan)
     return found.plan[0], {"proposal": proposal, "key": key}
 
 

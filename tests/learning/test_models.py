@@ -75,7 +75,27 @@ def test_the_loss_is_that_of_a_loop(probabilistic, rows):
     np.testing.assert_allclose(losses["model_error"], np.mean(squares), rtol=1e-4)
     np.testing.assert_allclose(losses["ending_loss"], np.mean(endings), rtol=1e-4)
     width = 0.01 * 10.5 if probabilistic else 0.0
-    np.testing.assert_allclose(found, np.mean(fits) + np.mean(endings) + width, rtol=1e-4)
+    plain, _ = dynamics._replace(beta=0.0).loss(params, rows, COUNTS)
+    np.testing.assert_allclose(plain, np.mean(fits) + np.mean(endings) + width, rtol=1e-4)
+    assert (found != plain) == probabilistic
+
+
+def test_rows_taken_for_noise_are_followed_too(rows):
+    """With beta 1 the gradient of the means is that of the squared error, whatever the variances."""
+    dynamics, params = begun(True, rows)
+
+    def at_the_means(gradient):
+        return jax.tree.leaves(gradient["networks"]["params"]["mean"])
+
+    def gradient(dynamics, scale):
+        def loss(params):
+            return scale * dynamics.loss(params, rows, COUNTS)[0]
+
+        return at_the_means(jax.grad(loss)(params))
+
+    squares = gradient(dynamics.by_means, 0.5)
+    for one, other in zip(gradient(dynamics._replace(beta=1.0), 1.0), squares, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_what_follows_an_ending_is_not_read(rows):

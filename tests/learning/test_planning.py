@@ -92,12 +92,29 @@ def test_choices_are_refitted_to_weighted_plans():
 
 def test_a_plan_moves_on_by_a_step():
     fresh = planning.Gaussian(jnp.zeros((3, 1)), jnp.ones((3, 1)))
-    moved = planning.Gaussian(jnp.array([[1.0], [2.0], [3.0]]), jnp.full((3, 1), 0.1)).shifted(config(), fresh)
+    plan = jnp.array([[1.0], [2.0], [3.0]])
+    moved = planning.Gaussian(jnp.full((3, 1), 9.0), jnp.full((3, 1), 0.1)).shifted(config(), fresh, plan)
     np.testing.assert_array_equal(moved.mean[:, 0], [2, 3, 0])
     np.testing.assert_array_equal(moved.std, fresh.std)
     even = planning.Categorical(jnp.full((2, 2), 0.5))
-    moved = planning.Categorical(jnp.array([[0.9, 0.1], [1.0, 0.0]])).shifted(config(), even)
+    known = planning.Categorical(jnp.array([[0.9, 0.1], [1.0, 0.0]]))
+    moved = known.shifted(config(act_on="mean"), even, jnp.array([0, 0]))
     np.testing.assert_allclose(moved.probs, [[0.75, 0.25], [0.5, 0.5]])
+    moved = known.shifted(config(act_on="best"), even, jnp.array([0, 1]))
+    np.testing.assert_allclose(moved.probs, [[0.25, 0.75], [0.5, 0.5]])
+
+
+def test_between_two_good_plans_the_best_is_acted_on_and_not_their_mean():
+    """Left and right are worth the same, straight on nothing."""
+    proposal = planning.Gaussian(jnp.zeros((4, 1)), jnp.ones((4, 1)))
+
+    def evaluate(plans, key):
+        return jnp.mean(jnp.abs(plans), axis=(1, 2)) - jnp.abs(jnp.mean(jnp.sign(plans), axis=(1, 2)) ** 2 - 1)
+
+    found = planning.search(config(act_on="best", iterations=1), proposal, jax.random.key(0), evaluate)
+    middle = planning.search(config(act_on="mean", iterations=1), proposal, jax.random.key(0), evaluate)
+    assert evaluate(found.plan[None], None) > evaluate(middle.plan[None], None) + 0.2
+    np.testing.assert_array_equal(found.proposal.shifted(config(), proposal, found.plan).mean[:-1], found.plan[1:])
 
 
 @pytest.mark.parametrize(("colour", "correlation"), [("white", 0.0), ("ou", np.exp(-1 / 7)), ("pink", None)])

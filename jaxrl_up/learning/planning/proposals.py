@@ -49,9 +49,9 @@ class Gaussian(NamedTuple):
             keep * self.std + (1.0 - keep) * std if config.method == "cem" else self.std,
         )
 
-    def shifted(self, config: Any, fresh: Gaussian) -> Gaussian:
-        """What to begin with at the next step: the plan one step on, the last action of a fresh one, fresh spread."""
-        return Gaussian(jnp.concatenate([self.mean[1:], fresh.mean[-1:]]), fresh.std)
+    def shifted(self, config: Any, fresh: Gaussian, plan: Array) -> Gaussian:
+        """What to begin with at the next step: the plan acted on `[H, D]` one step on, and spread afresh."""
+        return Gaussian(jnp.concatenate([plan[1:], fresh.mean[-1:]]), fresh.std)
 
 
 class Categorical(NamedTuple):
@@ -78,9 +78,11 @@ class Categorical(NamedTuple):
         keep = config.smoothing
         return Categorical(keep * self.probs + (1.0 - keep) * jnp.einsum("n,nha->ha", weight, chosen))
 
-    def shifted(self, config: Any, fresh: Categorical) -> Categorical:
-        """The plan one step on, mixed half and half with a fresh one, so that no action is left out for good."""
-        ahead = jnp.concatenate([self.probs[1:], fresh.probs[-1:]])
+    def shifted(self, config: Any, fresh: Categorical, plan: Array) -> Categorical:
+        """What to begin with at the next step: half a fresh one, so that no action is left out for good, and half what
+        was acted on one step on, the plan `[H]` or, for the mean, the probabilities."""
+        known = self.probs if config.act_on == "mean" else jax.nn.one_hot(plan, self.probs.shape[1], dtype=jnp.float32)
+        ahead = jnp.concatenate([known[1:], fresh.probs[-1:]])
         return Categorical(0.5 * ahead + 0.5 * fresh.probs)
 
 

@@ -43,8 +43,9 @@ class SearchFields(RolloutFields):
     """how much of the old mean and spread stays at each refit"""
     plan_noise: str = static("white", choices=tuple(COLOURS))
     """how candidates vary over time: white, ou (7 steps) or pink, as for long plans of small effect"""
-    act_on: str = static("mean", choices=("mean", "best"))
-    """the plan whose first action is taken: the mean of the last refit, or the best candidate"""
+    act_on: str = static("best", choices=("best", "mean"))
+    """the plan that is acted on and gone on with: the best candidate, or the mean of the last refit, which between two
+    good plans may be a bad one, and is what mppi acts on"""
 
 
 class Found(NamedTuple):
