@@ -49,6 +49,9 @@ SCORES = "tabular/test_exact_policy_gradients.py"
 MUJOCO, GYMNASIUM = "envs/suites/mujoco.py", "envs/test_gymnasium.py"
 RANDOMIZE, DRAWN = "envs/wrappers/randomize.py", "envs/test_randomize.py"
 ELSEWHERE = "training/test_evaluation_env.py"
+IMAGINED, PROPOSED, SEARCHED = (f"learning/planning/{name}.py" for name in ("imagination", "proposals", "search"))
+DYNAMICS, ERRORS, PETS = "learning/models/dynamics.py", "learning/models/errors.py", "algorithms/pets.py"
+PLANS, MODELS = "learning/test_planning.py", "learning/test_models.py"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 
@@ -724,6 +727,97 @@ MUTATIONS = (
         "            state, obs = where(terminated | truncated, fresh, (reached, next_obs))\n",
         "            state, obs = reached, where(terminated | truncated, fresh[1], next_obs)\n",
         "envs/test_restart.py::test_what_a_wrapper_keeps_begins_anew",
+    ),
+    mutation(
+        "the actions of the other steps fed to the model",
+        ERRORS,
+        "jax.tree.map(lambda x: x[now], action)",
+        "jax.tree.map(lambda x: x[jnp.roll(now, 1)], action)",
+        f"{MODELS}::test_errors_over_a_horizon_are_those_of_a_loop",
+    ),
+    mutation(
+        "plans fed to the model backwards",
+        IMAGINED,
+        "(state, jnp.float32(1.0), key), plan)",
+        "(state, jnp.float32(1.0), key), plan[::-1])",
+        f"{PLANS}::test_imagined_returns_are_those_of_a_loop",
+    ),
+    mutation(
+        "termination ignored in imagination",
+        IMAGINED,
+        "jnp.where(terminated, 0.0, weight * discount)",
+        "weight * discount",
+        f"{PLANS}::test_imagined_returns_are_those_of_a_loop",
+    ),
+    mutation(
+        "a plan bootstraps at a terminal state",
+        IMAGINED,
+        "jnp.where(weight > 0.0, weight * last, 0.0)",
+        "discount ** len(earned) * last",
+        f"{PLANS}::test_imagined_returns_are_those_of_a_loop",
+    ),
+    mutation(
+        "elites from the wrong end",
+        SEARCHED,
+        "(values >= jax.lax.top_k(values, config.elites)[0][-1])",
+        "(values <= -jax.lax.top_k(-values, config.elites)[0][-1])",
+        f"{PLANS}::test_elites_share_alike_and_ties_are_elites_too",
+    ),
+    mutation(
+        "mppi's temperature upside down",
+        SEARCHED,
+        "gap / config.temperature",
+        "gap * config.temperature",
+        f"{PLANS}::test_mppi_weighs_by_the_exponential_of_what_is_earned",
+    ),
+    mutation(
+        "a plan that is not moved on",
+        PROPOSED,
+        "jnp.concatenate([plan[1:], fresh.mean[-1:]])",
+        "plan",
+        f"{PLANS}::test_a_plan_moves_on_by_a_step",
+    ),
+    mutation(
+        "changes as targets without their normaliser",
+        DYNAMICS,
+        'jax.lax.stop_gradient(ops.normalize(params["outputs"], _changes(rows)))',
+        "_changes(rows)",
+        f"{MODELS}::test_the_loss_is_that_of_a_loop",
+    ),
+    mutation(
+        "a step in whitened units",
+        DYNAMICS,
+        'change = ops.denormalize(member["outputs"], drawn)',
+        "change = drawn",
+        f"{MODELS}::test_a_change_of_units_is_undone_by_the_statistics",
+    ),
+    mutation(
+        "what follows an ending is learned",
+        DYNAMICS,
+        "known = (rows.weight > 0.0)[:, None] & ~(is_change & rows.terminated[:, None])",
+        "known = jnp.broadcast_to((rows.weight > 0.0)[:, None], target.shape)",
+        f"{MODELS}::test_the_loss_is_that_of_a_loop",
+    ),
+    mutation(
+        "the next observation of another episode in the statistics",
+        DYNAMICS,
+        "counts = (rows.weight > 0.0) & ~rows.terminated",
+        "counts = rows.weight > 0.0",
+        f"{MODELS}::test_statistics_are_of_inputs_and_changes",
+    ),
+    mutation(
+        "log-variances taken for standard deviations",
+        DYNAMICS,
+        "jnp.exp(0.5 * said.log_variance)",
+        "jnp.exp(said.log_variance)",
+        f"{MODELS}::test_steps_are_drawn_from_what_is_predicted",
+    ),
+    mutation(
+        "one bootstrap for all members",
+        DYNAMICS,
+        "* self.members + jnp.arange(self.members, dtype=jnp.uint32)[:, None]",
+        "* self.members + jnp.zeros(self.members, jnp.uint32)[:, None]",
+        f"{MODELS}::test_each_member_has_a_bootstrap_of_its_own",
     ),
 )
 

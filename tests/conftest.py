@@ -31,7 +31,7 @@ EVERY_ALGORITHM = (  # here plain `pytest` tries some algorithms only
     ),
     *("tests/algorithms/test_variants.py", "tests/envs/test_observations.py", "tests/training/test_modes.py"),
 )
-STAND_FOR_OTHERS = {"ppo", "dqn", "sac"}
+STAND_FOR_OTHERS = {"ppo", "dqn", "sac", "mpc"}
 LONGEST_LEARNING = 3600  # seconds
 PROGRAMS = pytest.StashKey[str]()  # where compiled programs are shared, if it is to be removed
 QUICK_COMPILE = "--xla_backend_optimization_level=0"

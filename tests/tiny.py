@@ -35,6 +35,11 @@ TINY = {
     "prioritized": True,
     "candidates": 5,
     "horizon": 3,
+    "samples": 5,
+    "elites": 2,
+    "iterations": 2,
+    "members": 2,
+    "particles": 2,
     "hidden": (8,),
     "initializer": "flax",
 }
@@ -55,13 +60,24 @@ def cartpole():
 
 
 def task(algo):
-    """A short episode of something the algorithm can act in."""
-    return seen_by(algo, cartpole() if "Discrete" in algo.action_spaces else envs.make("Pendulum-v1", max_steps=12))
+    """A short episode of something the algorithm can act in; for plans in what is learned one without ties."""
+    discrete = "Discrete" in algo.action_spaces and "members" not in field_names(algo)
+    return seen_by(algo, cartpole() if discrete else envs.make("Pendulum-v1", max_steps=12))
 
 
 def seen_by(algo, env):
     """An environment as an algorithm has to see it: one that learns nothing plans."""
     return env if algo.learns else envs.with_simulator(env)
+
+
+def plans(algo):
+    """Whether it acts by searching for plans, and so learns neither a policy nor values."""
+    return "samples" in field_names(algo)
+
+
+def predictable(space):
+    """Whether a learned model can say what is shown next: a vector of floats."""
+    return isinstance(space, Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating)
 
 
 def draws(algo):

@@ -34,17 +34,22 @@ import jaxrl_up
 from jaxrl_up import envs, make_config
 from jaxrl_up.algorithms import ALGORITHMS, find_algorithm
 from jaxrl_up.config import declarations
-from jaxrl_up.learning import actor_critic, on_policy, q_learning
+from jaxrl_up.learning import actor_critic, off_policy, on_policy, planning, q_learning
 from jaxrl_up.records import read_progress
 from jaxrl_up.types import Algorithm
 
 ROOT = Path(__file__).resolve().parents[2]
 UP = "../../"  # from a page in docs/algorithms to the root
 
-FAMILIES = {  # by the fields that its Config is built on: the family, and what it learns from
+FAMILIES = {  # by the fields that its Config is built on, the first that fits: the family, and what it learns from
     on_policy.Fields: ("policy gradient with a critic", "on-policy: from its own last rollout, which is then dropped"),
     q_learning.Fields: ("Q-learning", "off-policy: from a replay of what any earlier policy did"),
     actor_critic.Fields: ("actor and critics", "off-policy: from a replay of what any earlier policy did"),
+    off_policy.ReplayFields: (
+        "planning in a learned model",
+        "a model, and no policy: from a replay of all that was done",
+    ),
+    planning.SearchFields: ("planning in the true model", "nothing: the environment's simulator is the model"),
 }
 EVALUATION = ("evaluation of a given policy", "on-policy: from rollouts of the policy that is given")
 SPACES = {
@@ -64,6 +69,8 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "qr_dqn": "the quantile Huber loss against all quantiles of the target",
         "td3": "what must stay finite: `critic_loss` and, on average, one actor's loss a step",
         "value_fitting": "half the squared error to the targets, in units of V's scale, mean over the update's steps",
+        "mpc": "0: nothing is learned",
+        "pets": "what must stay finite: `model_loss` + `ending_loss`",
     },
     "policy_loss": {
         "": "the surrogate that the policy descends, in units of the weights: normalised ones unless told otherwise",
@@ -109,6 +116,10 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "sac": "alpha log pi(a|s) - min Q(s, a), mean over the batch",
         "sac_discrete": "the same in expectation over actions: sum pi (alpha log pi - min Q), mean over the batch",
     },
+    "model_loss": "the model's negative log-likelihood, nats a predicted number, of whitened changes and rewards: "
+    "about 1/2 before anything is known, and negative where predictions are sharp",
+    "model_error": "mean square of what the model's means miss, in whitened units: 1 for a model that says the mean",
+    "ending_loss": "cross-entropy of whether a step ends the episode, nats: log 2 before anything is known",
     "alpha": "the temperature: what a nat of entropy is worth, in units of reward",
 }
 
@@ -126,7 +137,7 @@ def facts(name: str) -> str:
     config, file = make_config(algo), _file(_module(name))
     update = f"{config.rollout_length:,} steps of {config.num_envs} environment{'s' * (config.num_envs > 1)}"
     presets = [f"`{preset}`" for preset in ("default", *algo.presets)]
-    recipes = [f"`{_recipe(path)}`" for path in _recipes(name)]
+    recipes = [f"`{_recipe(path)}`" for path in _recipes(name)] or ["none yet"]
     return _table(
         ("name", f"`{name}`"),
         [
@@ -145,8 +156,8 @@ def fields(name: str) -> str:
     """All fields of the algorithm's Config: its own, then, folded, those of its family."""
     config = find_algorithm(name).Config
     known, kinds = declarations(config), {field.name: field for field in dataclasses.fields(config)}
-    own = [field for field in known if field in config.__annotations__]
-    inherited = [field for field in known if field not in own]
+    own = [field for field in known if field in config.__annotations__ and field in kinds]
+    inherited = [field for field in known if field not in config.__annotations__]
     head = ("field", "default", "allowed", "kind", "what it is")
     tables = [_table(head, [_field(kinds[field], known[field].doc) for field in names]) for names in (own, inherited)]
     folded = textwrap.indent(tables[1], "    ")
@@ -174,6 +185,8 @@ def scores(name: str) -> str:
                 f"`{recipe}`, {expected['seeds']} seeds: evaluations of each while it trains, IQM and 95% interval"
             )
             pictures.append(f"{picture}\n\n*{caption}.*")
+    if not rows:
+        return f"There is no recipe of `{name}` yet, so no measured score."
     head = ("settings", "environment", "steps", "IQM", "95% interval", "worst seed", "seeds")
     measured = "Final policies, every seed counted, by\n\n```bash\n" + "\n".join(commands) + "\n```"
     table = f'<div class="scores" markdown>\n\n{_table(head, rows)}\n\n</div>'
@@ -224,6 +237,7 @@ def logged(name: str) -> list[str]:
     """What the algorithm logs of its learning, by name; with every switch that is off by default on."""
     algo = find_algorithm(name)
     env = envs.make("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
+    env = env if algo.learns else envs.with_simulator(env)
     off = [f.name for f in dataclasses.fields(algo.Config) if f.metadata.get("pytree_node", True) and f.default is None]
     config = make_config(algo, **dict.fromkeys(off, 0.1))
     state = jax.eval_shape(lambda key: algo.init(config, env, key), jax.random.key(0))

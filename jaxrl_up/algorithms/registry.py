@@ -17,6 +17,8 @@ from jaxrl_up.algorithms.a2c import A2C
 from jaxrl_up.algorithms.c51 import C51
 from jaxrl_up.algorithms.ddpg import DDPG
 from jaxrl_up.algorithms.dqn import DQN
+from jaxrl_up.algorithms.mpc import MPC
+from jaxrl_up.algorithms.pets import PETS
 from jaxrl_up.algorithms.ppo import PPO
 from jaxrl_up.algorithms.qr_dqn import QR_DQN
 from jaxrl_up.algorithms.sac import SAC
@@ -48,7 +50,7 @@ def name_unknown_fields(algo: Algorithm) -> Algorithm:
 
 ALGORITHMS = {
     algo.name: name_unknown_fields(algo)
-    for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE, VALUE_FITTING)
+    for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE, VALUE_FITTING, MPC, PETS)
 }
 """Every algorithm by its name."""
 

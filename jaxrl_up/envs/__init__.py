@@ -28,6 +28,7 @@ from jaxrl_up.envs.simulator import model_of as model_of
 from jaxrl_up.envs.simulator import simulate as simulate
 from jaxrl_up.envs.simulator import simulator_of as simulator_of
 from jaxrl_up.envs.simulator import with_simulator as with_simulator
+from jaxrl_up.envs.simulator import without_simulator as without_simulator
 from jaxrl_up.envs.spaces import CRITIC_ONLY as CRITIC_ONLY
 from jaxrl_up.envs.spaces import LEAVES as LEAVES
 from jaxrl_up.envs.spaces import SPACES as SPACES

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxrl_up.config import as_key
 from jaxrl_up.envs.core import Env, Spec, around, as_action, require_same_structure
-from jaxrl_up.envs.spaces import Leaf, Simulator, leaves, only, parts, pick
+from jaxrl_up.envs.spaces import Dict, Leaf, Simulator, leaves, only, parts, pick
 from jaxrl_up.envs.wrappers.base import wrapper
 from jaxrl_up.envs.wrappers.history import joined, joined_space
 from jaxrl_up.types import Array, Key, PyTree
@@ -155,6 +155,15 @@ def simulator_of(env: Env, obs: PyTree) -> Simulated:
         return path == shown[0]
 
     return parts(only(env.observation_space, keep), pick(env.observation_space, keep, obs))[shown[0]]
+
+
+def without_simulator(env: Env, obs: PyTree) -> PyTree:
+    """What the environment under `with_simulator` shows, of what `simulate` returns."""
+    inner = env.spec.simulated
+    if inner is None or not isinstance(obs, dict):
+        return obs
+    rest = {name: x for name, x in obs.items() if name != SIMULATOR}
+    return rest if isinstance(inner.observation_space, Dict) else rest["obs"]
 
 
 def model_of(env: Env) -> Model:

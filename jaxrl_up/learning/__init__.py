@@ -9,6 +9,7 @@ clock, no host.
 from jaxrl_up.learning import actor_critic as actor_critic
 from jaxrl_up.learning import exploration as exploration
 from jaxrl_up.learning import given_policy as given_policy
+from jaxrl_up.learning import models as models
 from jaxrl_up.learning import networks as networks
 from jaxrl_up.learning import normalisation as normalisation
 from jaxrl_up.learning import off_policy as off_policy

@@ -41,7 +41,7 @@ from jaxrl_up.types import Array, Counters, Key, Mean, Metrics, PyTree, means, s
 
 
 @dataclasses.dataclass(frozen=True)
-class Fields(NetworkFields):
+class ReplayFields(NetworkFields):
     """How often is learned, and from what."""
 
     rollout_length: int = static(64, low=1)
@@ -58,14 +58,20 @@ class Fields(NetworkFields):
     """environment steps before the first gradient step"""
     gamma: float = traced(0.99, 0.0, 1.0)
     """discount per step"""
-    n_step: int = static(1, low=1)
-    """rewards summed before bootstrapping"""
     max_grad_norm: float | None = traced(None, 0.0)
     """clip the norm of each network's gradient to this"""
     activation: str = static("relu", choices=("tanh", "relu", "elu", "gelu", "silu"))
     """nonlinearity"""
     initializer: str = static("torch", choices=("orthogonal", "torch", "flax"))
     """initial weights"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields(ReplayFields):
+    """With what is summed up for targets."""
+
+    n_step: int = static(1, low=1)
+    """rewards summed before bootstrapping"""
 
 
 class Learner(NamedTuple):

@@ -78,6 +78,7 @@ from jaxrl_up.ops.scores import score as score
 from jaxrl_up.ops.scores import steps_to_threshold as steps_to_threshold
 from jaxrl_up.ops.statistics import WINDOW as WINDOW
 from jaxrl_up.ops.statistics import RunningStatistics as RunningStatistics
+from jaxrl_up.ops.statistics import denormalize as denormalize
 from jaxrl_up.ops.statistics import init_statistics as init_statistics
 from jaxrl_up.ops.statistics import merge_statistics as merge_statistics
 from jaxrl_up.ops.statistics import normalize as normalize

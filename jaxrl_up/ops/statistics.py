@@ -119,3 +119,28 @@ def normalize(stats: RunningStatistics, x: Array, clip: float = 10.0, epsilon: f
     variance = jnp.broadcast_to(stats.m2, x.shape) / jnp.maximum(stats.count, 1.0)
     normalized = jnp.clip((x - mean) / jnp.sqrt(variance + epsilon), -clip, clip)
     return jnp.where(stats.count > 0, normalized, x)
+
+
+def denormalize(stats: RunningStatistics, x: Array, epsilon: float = 1e-8) -> Array:
+    """The inverse of `normalize`, but for its clipping: mean + x sqrt(m2 / count + epsilon); x while count is 0.
+
+    Args:
+      stats: statistics of samples of shape `[*shape]`.
+      x: `[..., *shape]`, in standard deviations from the running mean.
+      epsilon: >= 0, as `normalize` was given it.
+
+    Returns:
+      float32, of the shape of `x`.
+
+    Raises:
+      AssertionError: the last axes of `x` are not `shape`.
+
+    >>> stats = update_statistics(init_statistics(), jnp.array([1.0, 3.0]))
+    >>> denormalize(stats, jnp.array([1.0, 10.0])).tolist()
+    [3.0, 12.0]
+    """
+    x = jnp.asarray(x).astype(jnp.float32)
+    chex.assert_shape(x, (..., *stats.mean.shape))
+    mean = jnp.broadcast_to(stats.mean, x.shape)
+    variance = jnp.broadcast_to(stats.m2, x.shape) / jnp.maximum(stats.count, 1.0)
+    return jnp.where(stats.count > 0, mean + x * jnp.sqrt(variance + epsilon), x)

@@ -7,7 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, TINY, assert_close, cartpole, chain, field_names, image, remembered, tiny
+from tiny import (
+    EVALUATION,
+    TINY,
+    assert_close,
+    cartpole,
+    chain,
+    field_names,
+    image,
+    plans,
+    predictable,
+    remembered,
+    seen_by,
+    tiny,
+)
 
 from jaxrl_up import ALGORITHMS, C51, envs, make_config, run, train
 from jaxrl_up.config import canonical
@@ -82,7 +95,7 @@ def test_what_is_the_same_but_for_the_loss(name):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_spaces_and_networks(algo, name):
     make, fields = VARIANTS[name]
-    env = make()
+    env = seen_by(algo, make())
     if algo.name in SAME_BUT_FOR_THE_LOSS and name.startswith("pixels"):
         pytest.skip(f"as {SAME_BUT_FOR_THE_LOSS[algo.name]}")
     if type(env.action_space).__name__ not in algo.action_spaces:
@@ -90,6 +103,10 @@ def test_spaces_and_networks(algo, name):
             train(algo, env, tiny(algo), jax.random.key(0))
         return
     config = tiny(algo, initial_log_std=-0.5, **fields)
+    if "members" in field_names(algo) and not predictable(env.observation_space):
+        with pytest.raises(ValueError, match=r"network=|a model predicts vectors of floats"):
+            train(algo, env, config, jax.random.key(0))
+        return
 
     @jax.jit
     def train_and_act(train_key, key):
@@ -97,7 +114,7 @@ def test_spaces_and_networks(algo, name):
         obs = jax.vmap(env.reset)(jax.random.split(key, 7))[1]
         memory = remembered(algo, config, env, 7)
         calm = memory if algo.greedy_memory else ()
-        given = (obs[0], jax.tree.map(lambda x: x[0], calm), None), (obs, calm, None), (obs, memory, key)
+        given = (*jax.tree.map(lambda x: x[0], (obs, calm)), None), (obs, calm, None), (obs, memory, key)
         return log, [algo.act(config, env, state.policy, *x)[0] for x in given]
 
     log, (one, greedy, drawn) = train_and_act(jax.random.key(1), jax.random.key(2))
@@ -108,7 +125,7 @@ def test_spaces_and_networks(algo, name):
         assert actions.shape == (7, *env.action_space.shape)
         assert np.all(jax.vmap(env.action_space.contains)(actions))
     assert_close(one, greedy[0])
-    assert not np.array_equal(drawn, greedy)
+    assert np.array_equal(drawn, greedy) == plans(algo)  # which draws from the keys of its memories
 
 
 @pytest.mark.parametrize("name", ["initial_log_std"])
@@ -132,10 +149,11 @@ def test_actions_of_every_shape(algo, shape):
     def step(key, time, action):
         return time, jax.random.uniform(key, (3,)), jnp.sum(action), jnp.bool_(True), jnp.bool_(False)
 
-    env = from_functions(_two_reset, step, Box(-1, 1, (3,)), Box(4, 7, shape), name="matrix")
+    env = seen_by(algo, from_functions(_two_reset, step, Box(-1, 1, (3,)), Box(4, 7, shape), name="matrix"))
     state, log = jax.jit(lambda key: train(algo, env, tiny(algo), key, 1, EVALUATION))(jax.random.key(0))
     calm = remembered(algo, tiny(algo), env, 5) if algo.greedy_memory else ()
-    actions, _ = algo.act(canonical(tiny(algo)), env, state.policy, jnp.zeros((5, 3)), calm)
+    obs = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 5))[1]
+    actions, _ = algo.act(canonical(tiny(algo)), env, state.policy, obs, calm)
     assert actions.shape == (5, *shape) and np.all((actions >= 4) & (actions <= 7)) and np.all(np.isfinite(log.returns))
 
 
@@ -143,9 +161,11 @@ def test_dimensions_without_bounds_keep_their_units(algo):
     if "Box" not in algo.action_spaces:
         pytest.skip("discrete actions only")
     space = Box([0.0, -np.inf, 0.0], [10.0, np.inf, np.inf], (3,))
-    env = from_functions(_two_reset, _two_step, Box(-1, 1, (3,)), space, 5, name="unbounded")
+    env = seen_by(algo, from_functions(_two_reset, _two_step, Box(-1, 1, (3,)), space, 5, name="unbounded"))
     config = canonical(tiny(algo))
-    if "tau" in field_names(algo):  # a deterministic or squashed policy has to know where it may go
+    if "tau" in field_names(algo) or plans(
+        algo
+    ):  # a deterministic or squashed policy, or a plan, has to know its bounds
         with pytest.raises(ValueError, match="finite bounds"):
             train(algo, env, tiny(algo), jax.random.key(0))
         return
@@ -177,7 +197,7 @@ def test_presets_run(algo, preset):
     config = make_config(algo, preset, **kept)
     for name, value in algo.presets[preset].items():
         assert name in kept or getattr(config, name) == value
-    env = envs.make("Pendulum-v1", max_steps=5) if "Box" in algo.action_spaces else cartpole()
+    env = seen_by(algo, envs.make("Pendulum-v1", max_steps=5) if "Box" in algo.action_spaces else cartpole())
     state, log = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
     assert int(log.failed_at[-1]) == -1
     assert int(state.counters.env_steps) == config.total_steps

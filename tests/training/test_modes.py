@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, assert_close, assert_equal, cartpole, task, tiny
+from tiny import EVALUATION, assert_close, assert_equal, cartpole, seen_by, task, tiny
 
 from jaxrl_up import (
     ALGORITHMS,
@@ -81,9 +81,13 @@ def test_64_bits_change_no_type(name):
 def test_environments_of_64_bits_are_learned_from(name):
     algo = ALGORITHMS[name]
     with jax.enable_x64(True):
-        env = precise(Discrete(2) if "Discrete" in algo.action_spaces else Box(-1, 1, (2,)))
+        env = seen_by(algo, precise(Discrete(2) if "Discrete" in algo.action_spaces else Box(-1, 1, (2,))))
         state, log = jax.eval_shape(lambda key: train(algo, env, tiny(algo), key, 1, EVALUATION), jax.random.key(0))
-    assert state.interaction.obs.dtype == jax.tree.leaves(state.interaction.env_state)[0].dtype == np.float64
+    assert (
+        jax.tree.leaves(state.interaction.obs)[0].dtype
+        == jax.tree.leaves(state.interaction.env_state)[0].dtype
+        == np.float64
+    )
     types = {x.dtype for x in jax.tree.leaves((state.learner, log)) if jnp.issubdtype(x.dtype, jnp.floating)}
     assert types == {np.dtype(np.float32)}
     assert not [x for x in jax.tree.leaves((state.learner, state.counters, log)) if x.dtype == np.int64]

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env, Simulator, leaves, parts
+from jaxrl_up.envs import Env, Simulator, leaves, parts, pick
 from jaxrl_up.learning.rollout import Interaction, acting_space, start, steps_per_update, unroll
 from jaxrl_up.types import Counters, Key, Metrics, PyTree, means
 
@@ -83,6 +83,7 @@ def one_by_one(env: Env, function: Callable[..., PyTree], obs: PyTree, *more: Py
     `more`, as a memory `[..., *]`, has the same leading axes: so an `act` is written for one.
     """
     space = acting_space(env)
+    obs = pick(space, lambda path, leaf: True, obs)  # no part that who acts does not see
     found = parts(space, obs)
     path, leaf = next((path, leaf) for path, leaf in leaves(space).items() if not isinstance(leaf, Simulator))
     for _ in range(jnp.ndim(found[path]) - len(leaf.shape)):

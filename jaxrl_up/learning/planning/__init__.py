@@ -1,0 +1,19 @@
+"""Planning: acting by trying plans in a model, exact or learned.
+
+`search` improves a distribution over plans, `proposals` has the distributions, `imagination` tries plans in a
+`Model`, `acting` is what algorithms that learn nothing share. A planner draws with keys of its own.
+"""
+
+from jaxrl_up.learning.planning.acting import Learner as Learner
+from jaxrl_up.learning.planning.acting import Planner as Planner
+from jaxrl_up.learning.planning.acting import State as State
+from jaxrl_up.learning.planning.acting import one_by_one as one_by_one
+from jaxrl_up.learning.planning.imagination import imagined_return as imagined_return
+from jaxrl_up.learning.planning.imagination import policy_plan as policy_plan
+from jaxrl_up.learning.planning.proposals import Categorical as Categorical
+from jaxrl_up.learning.planning.proposals import Gaussian as Gaussian
+from jaxrl_up.learning.planning.proposals import initial_proposal as initial_proposal
+from jaxrl_up.learning.planning.search import Found as Found
+from jaxrl_up.learning.planning.search import SearchFields as SearchFields
+from jaxrl_up.learning.planning.search import search as search
+from jaxrl_up.learning.planning.search import weigh as weigh
