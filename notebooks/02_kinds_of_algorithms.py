@@ -26,8 +26,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from jaxrl_up import envs, run, tabular, use_all_cores
-from jaxrl_up.learning import play
+from jaxrl_up import envs, evaluate, run, tabular, use_all_cores
 
 use_all_cores()  # one CPU device per core, before any JAX computation
 plt.style.use("lessons.mplstyle")
@@ -44,8 +43,8 @@ FAMILIES = (  # branch, family, what is learned, algorithms that run here, other
     ("model-free", "policy optimisation", r"a policy $\pi_\theta$, with $V$ to help", ("VPG", "A2C", "TRPO", "PPO"), ()),
     ("model-free", "both", r"$Q$ and a policy that climbs it", ("DDPG", "TD3", "SAC"), ()),
     ("model-free", "Q-learning", r"$Q^*$; acts greedily in it", ("DQN", "C51", "QR-DQN"), ()),
-    ("model-based", "the model is given", "nothing, or $V$; plans", ("value iteration", "shooting"), ("AlphaZero",)),
-    ("model-based", "the model is learned", r"$P$ and $r$; plans in them", ("Dyna-Q", "prioritised sweeping"), ("Dreamer",)),
+    ("model-based", "the model is given", "nothing, or $V$; plans", ("value iteration", "MPC"), ("AlphaZero",)),
+    ("model-based", "the model is learned", r"$P$ and $r$; plans in them", ("Dyna-Q", "PETS"), ("Dreamer",)),
 )
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#A8487E", "#8F6A00")
 
@@ -84,7 +83,7 @@ ax.set(xlim=(-0.3, 11.6), ylim=(-0.6, 4.4))
 ax.axis("off");
 
 # %% [markdown]
-# Coloured outlines run, by this library or (shooting) by a cell below; grey ones are named for orientation. A tree is a simplification: most good
+# Coloured outlines run in this library; grey ones are named for orientation. A tree is a simplification: most good
 # algorithms borrow from a neighbour.
 #
 # ## Policy optimisation
@@ -149,35 +148,14 @@ print(tabular.grid_text(maze, policy=solved.policy))
 print(f"{solved.iterations} sweeps; the start is worth {float(tabular.expected_return(maze, solved.policy)):.4f} = 0.95^13: 14 steps to the goal")
 
 # %% [markdown]
-# Where states are too many, one plans from the present one only. **Shooting** draws action sequences at random, simulates each, makes the first
-# action of the best, and plans again at the next step. It learns nothing: the pendulum below swings up in its first episode (random torques earn
-# about -1,250). The price is paid at each decision, here 64 x 32 simulated steps.
+# Where states are too many, one plans from the present one only: **model predictive control** (MPC). Draw action sequences, simulate each, draw
+# others around the best, and so on; then make the first action of the best, and plan again at the next step. It learns nothing: the pendulum below
+# swings up in its first episode (random torques earn about -1,250). The price is paid at each decision, here three times 64 x 20 simulated steps.
 
 # %%
 pendulum = envs.with_simulator("Pendulum-v1")  # shows its state, from which one can simulate
-CANDIDATES, HORIZON = 64, 32
-
-
-def shoot(obs, key):
-    plan_key, world_key = jax.random.split(key)
-    plans = jax.random.uniform(plan_key, (CANDIDATES, HORIZON // 4, 1), minval=-2, maxval=2).repeat(4, axis=1)  # each torque held for 4 steps
-
-    def total(actions):
-        def step(state, given):
-            state, _, reward, _ = envs.simulate(pendulum, given[0], state, given[1])
-            return state, reward
-
-        return jax.lax.scan(step, envs.simulator_of(pendulum, obs), (jax.random.split(world_key, HORIZON), actions))[1].sum()
-
-    return plans[jnp.argmax(jax.vmap(total)(plans))][0]
-
-
-def act(obs, memory, key):
-    return jax.vmap(shoot)(obs, jax.random.split(key, 8)), memory
-
-
-shot = jax.jit(lambda key: play(pendulum, act, key, 8))(jax.random.key(0)).returns
-print(f"shooting: mean return of 8 episodes {shot.mean():.0f}, nothing learned; SAC after 5,000 steps: {sac.returns[:, -1].mean():.0f}")
+planned = evaluate("mpc", pendulum, {"samples": 64, "horizon": 20, "iterations": 3}, (), jax.random.key(0), 8)
+print(f"MPC: mean return of 8 episodes {planned.mean():.0f}, nothing learned; SAC after 5,000 steps: {sac.returns[:, -1].mean():.0f}")
 
 # %% [markdown]
 # ## The model is learned: Dyna
@@ -202,10 +180,11 @@ ax.legend();
 
 # %% [markdown]
 # The first goal is found by chance, by both alike, and that is most of what sets runs apart. After it, a few planned updates spread what was
-# found over the maze. (`tabular.prioritized_sweeping` plans those first that change most.)
+# found over the maze. (`tabular.prioritized_sweeping` plans those first that change most.) Beyond tables, `pets` learns an ensemble of networks that
+# say what comes next, and plans in it as MPC does: it swings the pendulum up after 400 steps in the world, where SAC wants thousands.
 #
 # A learned model has a danger of its own: where it errs, planning finds the error and makes use of it. A policy that is excellent in a wrong model
-# may be poor in the world. Beyond tables that is what model-based RL works on (Dreamer: Hafner et al. 2020).
+# may be poor in the world. An ensemble whose members disagree says where it errs; more in Chua et al. (2018), and Dreamer (Hafner et al. 2020).
 #
 # ## Trade-offs
 #
@@ -238,11 +217,12 @@ for result in (ppo, dqn, sac):
 # | DQN, C51, QR-DQN | $Q^*$, or the distribution of returns | $\epsilon$-greedy | 5 |
 # | DDPG, TD3 | $Q$, deterministic $\mu$ | $\mu$ plus noise | 6 |
 # | SAC | soft $Q$, stochastic $\pi$ | samples | 6 |
+# | MPC, PETS | nothing; a model | the first action of a plan | [docs/algorithms/mpc.md](../docs/algorithms/mpc.md), [pets.md](../docs/algorithms/pets.md) |
 # | value iteration, Dyna-Q | $V^*$; $Q^*$ and a model | greedy; $\epsilon$-greedy | [docs/theory.md](../docs/theory.md) |
 #
 # ## Exercises
 #
-# This chapter has no graded ones. To try: change `"ppo"` to `"trpo"`, `"dqn"` to `"c51"`, `"sac"` to `"td3"`; give shooting a `HORIZON` of 8 (does
+# This chapter has no graded ones. To try: change `"ppo"` to `"trpo"`, `"dqn"` to `"c51"`, `"sac"` to `"td3"`; give MPC a `horizon` of 8 (does
 # it still swing up?); and 50 planned updates a step in Dyna-Q: what do they gain, what do they cost?
 #
 # ## Further reading
@@ -253,5 +233,6 @@ for result in (ppo, dqn, sac):
 # - V. Mnih et al. (2013), "Playing Atari with deep reinforcement learning", arXiv:1312.5602 (DQN).
 # - M. Bellemare, W. Dabney and R. Munos (2017), "A distributional perspective on reinforcement learning", arXiv:1707.06887 (C51); W. Dabney et al. (2018), arXiv:1710.10044 (QR-DQN).
 # - T. Lillicrap et al. (2016), "Continuous control with deep reinforcement learning", arXiv:1509.02971 (DDPG); S. Fujimoto, H. van Hoof and D. Meger (2018), arXiv:1802.09477 (TD3); T. Haarnoja et al. (2018), arXiv:1801.01290 (SAC).
+# - K. Chua, R. Calandra, R. McAllister and S. Levine (2018), "Deep reinforcement learning in a handful of trials using probabilistic dynamics models", arXiv:1805.12114 (PETS).
 # - D. Silver et al. (2017), "Mastering chess and shogi by self-play with a general reinforcement learning algorithm", arXiv:1712.01815 (AlphaZero); D. Hafner et al. (2020), "Dream to control", arXiv:1912.01603 (Dreamer).
 # - J. Achiam (2018), *Spinning Up in Deep RL*, part 2.

@@ -27,7 +27,9 @@ OWN = {
     "qr_dqn": Q_LEARNING | {"num_quantiles": 16},
     "sac_discrete": REPLAY | {"learn_alpha": False, "alpha": ALPHA},
 }
-DISCRETE = [name for name, algo in ALGORITHMS.items() if "Discrete" in algo.action_spaces and algo.learns_to_act]
+PLANNERS = {"mpc", "pets"}  # whose plans are sequences, blind to where they slip; and models are of vectors
+ACTING = {name for name, algo in ALGORITHMS.items() if "Discrete" in algo.action_spaces and algo.learns_to_act}
+DISCRETE = [name for name in ALGORITHMS if name in ACTING - PLANNERS]
 
 
 def test_the_world_has_the_values_of_the_book():
