@@ -125,6 +125,12 @@ def _import(lines: list[str], tree: ast.Module, needed: dict[str, set[str]]) -> 
                 f"from {node.module} import {', '.join(sorted(names, key=_rank))}"
             ]
     standard = [node for node in found[1:] if _is_standard(node)]  # after `from __future__`
+    own = next(
+        node for node in found if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxrl_up")
+    )
+    if "jaxrl_up" in needed:  # of which the file has nothing yet
+        names = sorted(needed.pop("jaxrl_up"), key=_rank)
+        lines.insert(own.lineno - 1, f"from jaxrl_up import {', '.join(names)}")
     rest = [f"from {module} import {', '.join(names)}" for module, names in needed.items()]
     start, end = found[1].lineno - 1, standard[-1].end_lineno if standard else found[1].lineno - 1
     lines[end:end] = rest if standard else [*rest, ""]

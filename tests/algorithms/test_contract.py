@@ -225,8 +225,8 @@ def test_seeds_differ_in_every_kernel(algo, begun, whole):
     if not algo.learns:
         state = whole[0].state
         assert to_host(state.learner) == to_host(begun.state.learner) == []
-        plans = np.asarray(jax.tree.leaves(state.interaction.memory["proposal"])[0])
-        assert len(np.unique(plans[: len(PADDED)], axis=0)) == len(PADDED)
+        drawn_with = jax.random.key_data(state.interaction.memory["key"])
+        assert len(np.unique(np.asarray(drawn_with)[: len(PADDED)], axis=0)) == len(PADDED)
         return
     for progress in (begun, whole[0]):
         kernels = [x for x in to_host(progress.state.learner) if x.ndim > 2]
