@@ -7,6 +7,7 @@ from jaxrl_up.experiments import read_recipe, recipe_names
 
 PENDULUM = {"num_envs": 16, "gamma": 0.95}
 BATCH = {**PENDULUM, "rollout_length": 128}
+MPPI = {"method": "mppi", "samples": 128, "horizon": 40, "iterations": 1, "act_on": "mean"}
 
 # (algorithm, environment): fields, and the interquartile mean of returns that is asked for. A random policy earns 22
 # on CartPole (at most 500) and -1220 on Pendulum (about -150 at best).
@@ -26,10 +27,12 @@ TASKS = {
     ("a2c", "Pendulum-v1"): ({"total_steps": 300_000, "gamma": 0.95}, -700),
     ("ppo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "num_epochs": 10, "num_minibatches": 16}, -250),
     ("trpo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "value_steps": 40}, -400),
+    ("mpc", "CartPole-v1"): ({"total_steps": 50, **MPPI}, 450),
+    ("mpc", "Pendulum-v1"): ({"total_steps": 50}, -250),
 }
 LISTED = {name for name, _ in TASKS}
 for recipe in map(read_recipe, recipe_names()):  # of algorithms that are not listed
-    plain = not {"preset", "parameters"} & recipe.keys() and recipe.get("wrappers", []) in ([], ["with_simulator"])
+    plain = not {"preset", "parameters", "wrappers"} & recipe.keys()
     if recipe["algorithm"] not in LISTED and "bar" in recipe and plain:
         TASKS[recipe["algorithm"], recipe["environment"]] = (recipe.get("config", {}), recipe["bar"])
 
