@@ -45,12 +45,6 @@ class Config(planning.SearchFields):
     """environments stepped together"""
     rollout_length: int = static(50, low=1)
     """steps per environment and update"""
-    elites: int = static(6, low=1)
-    """K: cem refits to the candidates that earn no less than the best K; at most samples"""
-    spread: float = traced(1.0, 0.0)
-    """standard deviation of the first candidates, where actions span [-1, 1]; Discrete actions begin all alike"""
-    plan_noise: str = static("ou", choices=("white", "ou", "pink"))
-    """how candidates vary over time: white, ou (7 steps) or pink, as for long plans of small effect"""
     gamma: float = traced(1.0, 0.0, 1.0)
     """discount per step of a plan"""
     terminal_value: Any = static("none")

@@ -74,12 +74,6 @@ class Config(planning.SearchFields, off_policy.ReplayFields):
     """P, for each candidate; a multiple of members, or fewer"""
     gamma: float = traced(1.0, 0.01, 1.0)
     """discount per step of a plan"""
-    elites: int = static(6, low=1)
-    """K: cem refits to the candidates that earn no less than the best K; at most samples"""
-    spread: float = traced(1.0, 0.0)
-    """standard deviation of the first candidates, where actions span [-1, 1]; Discrete actions begin all alike"""
-    plan_noise: str = static("ou", choices=tuple(exploration.COLOURS))
-    """how candidates vary over time: white, ou (7 steps) or pink, as for long plans of small effect"""
     reward: Any = static("learned")
     """learned, or the true one: a function (obs, action, next_obs) -> reward of one step"""
     termination: Any = static("learned")

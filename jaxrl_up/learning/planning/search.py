@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.learning.exploration import COLOURS
 from jaxrl_up.learning.rollout import RolloutFields
 from jaxrl_up.types import Array, Key, PyTree, static, traced
 
@@ -33,15 +32,15 @@ class SearchFields(RolloutFields):
     """H, steps of a plan"""
     iterations: int = static(3, low=1)
     """times that candidates are drawn and what they are drawn from is refitted"""
-    elites: int = static(8, low=1)
+    elites: int = static(6, low=1)
     """K: cem refits to the candidates that earn no less than the best K; at most samples"""
     temperature: float = traced(1.0, 1e-6)
     """of mppi, in units of the return: low, the best plan decides; high, all count alike"""
-    spread: float = traced(0.5, 0.0)
+    spread: float = traced(1.0, 0.0)
     """standard deviation of the first candidates, where actions span [-1, 1]; Discrete actions begin all alike"""
     smoothing: float = traced(0.1, 0.0, 1.0)
     """how much of the old mean and spread stays at each refit"""
-    plan_noise: str = static("white", choices=tuple(COLOURS))
+    plan_noise: str = static("ou", choices=("white", "ou", "pink"))
     """how candidates vary over time: white, ou (7 steps) or pink, as for long plans of small effect"""
     act_on: str = static("best", choices=("best", "mean"))
     """the plan that is acted on and gone on with: the best candidate, or the mean of the last refit, which between two
