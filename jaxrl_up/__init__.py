@@ -24,6 +24,8 @@ from jaxrl_up.algorithms import ALGORITHMS as ALGORITHMS
 from jaxrl_up.algorithms import C51 as C51
 from jaxrl_up.algorithms import DDPG as DDPG
 from jaxrl_up.algorithms import DQN as DQN
+from jaxrl_up.algorithms import MBPO as MBPO
+from jaxrl_up.algorithms import MBVE as MBVE
 from jaxrl_up.algorithms import MPC as MPC
 from jaxrl_up.algorithms import PETS as PETS
 from jaxrl_up.algorithms import PPO as PPO

@@ -40,6 +40,11 @@ TINY = {
     "iterations": 2,
     "members": 2,
     "particles": 2,
+    "model_hidden": (8,),
+    "model_every": 2,
+    "branch_length": 2,
+    "branch_every": 2,
+    "imagined_size": 200,
     "hidden": (8,),
     "initializer": "flax",
 }

@@ -13,6 +13,8 @@ from jaxrl_up.algorithms.a2c import A2C as A2C
 from jaxrl_up.algorithms.c51 import C51 as C51
 from jaxrl_up.algorithms.ddpg import DDPG as DDPG
 from jaxrl_up.algorithms.dqn import DQN as DQN
+from jaxrl_up.algorithms.mbpo import MBPO as MBPO
+from jaxrl_up.algorithms.mbve import MBVE as MBVE
 from jaxrl_up.algorithms.mpc import MPC as MPC
 from jaxrl_up.algorithms.pets import PETS as PETS
 from jaxrl_up.algorithms.ppo import PPO as PPO

@@ -64,7 +64,7 @@ def explore(
     return exploration.random_first(config, env_steps, uniform, action), memory
 
 
-def critic_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
+def critic_loss(config: Any, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Loss:
     """Mean squared error to y (algorithm 1)."""
     net = network(config, env)
     next_action = policy(config, env, targets["actor"], batch.next_obs)
@@ -81,7 +81,15 @@ def actor_loss(config: Any, env: Env, params: PyTree, targets: PyTree, batch: Tr
     return loss, {"actor_loss": loss}
 
 
-def learn(config: Config, env: Env, learner: Any, batch: Transitions, noise: Any, step: Array) -> off_policy.Learned:
+def learn(
+    config: Any,
+    env: Env,
+    learner: Any,
+    batch: Transitions,
+    noise: Any,
+    step: Array,
+    critic_loss: Any = critic_loss,
+) -> off_policy.Learned:
     """One gradient step on a random minibatch of transitions from the replay."""
     critic_rate, actor_rate = actor_critic.critic_rate(config), config.learning_rate
     # update the critic by minimising (y - Q(s, a))^2

@@ -36,7 +36,7 @@ from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 
 
 @struct.dataclass(frozen=True)
-class Config(planning.SearchFields, off_policy.ReplayFields):
+class Config(models.ModelFields, planning.SearchFields, off_policy.ReplayFields):
     """Fields of PETS. Numbers marked `traced` can be swept without recompiling."""
 
     n_step: ClassVar[int] = 1
@@ -66,18 +66,10 @@ class Config(planning.SearchFields, off_policy.ReplayFields):
     """units of the hidden layers of each member"""
     activation: str = static("silu", choices=("tanh", "relu", "elu", "gelu", "silu"))
     """nonlinearity"""
-    members: int = static(5, low=1)
-    """E, networks of the ensemble"""
-    probabilistic: bool = static(True)
-    """whether members predict variances too"""
     particles: int = static(5, low=1)
     """P, for each candidate; a multiple of members, or fewer"""
     gamma: float = traced(1.0, 0.01, 1.0)
     """discount per step of a plan"""
-    reward: Any = static("learned")
-    """learned, or the true one: a function (obs, action, next_obs) -> reward of one step"""
-    termination: Any = static("learned")
-    """learned, or the true one: a function (obs, action, next_obs) -> whether the step ends the episode"""
 
 
 class Learner(off_policy.Learner):
@@ -89,47 +81,24 @@ class Learner(off_policy.Learner):
         return self.params["model"]
 
 
-class Network:
-    """What `off_policy` begins with: the ensemble's parameters, as the part "model"."""
-
-    def __init__(self, config: Config, env: Env) -> None:
-        self.dynamics = dynamics(config, env)
-
-    def init(self, key: Key) -> PyTree:
-        """Random members."""
-        return {"model": self.dynamics.init(key)}
-
-
 def dynamics(config: Config, env: Env) -> models.Dynamics:
-    """The ensemble of a config. Raises `ValueError` for particles that it cannot be shared out to, and for a reward or
-    a termination that is no function."""
-    for name in ("reward", "termination"):
-        given = getattr(config, name)
-        if given != "learned" and not callable(given):
-            raise ValueError(f"{name}={shown(given)}: choose 'learned', or give a function (obs, action, next_obs)")
+    """The ensemble of a config. Raises `ValueError` for particles that it cannot be shared out to."""
     if config.particles % config.members and config.particles > config.members:
         raise ValueError(f"particles={config.particles} must be a multiple of members={config.members}, or fewer")
     if config.network not in ("auto", "mlp", "linear"):
         raise ValueError(f"network={shown(config.network)}: models are mlp, as auto, or linear")
-    names = ("members", "activation", "initializer", "probabilistic")
     hidden = () if config.network == "linear" else config.hidden
-    return models.dynamics_of(env, hidden=hidden, **{name: getattr(config, name) for name in names})
+    return models.ensemble(config, env, hidden=hidden, activation=config.activation, initializer=config.initializer)
+
+
+def network(config: Config, env: Env) -> models.Ensemble:
+    """The ensemble's parameters, as the part "model"."""
+    return models.Ensemble(dynamics(config, env))
 
 
 def model(config: Config, env: Env) -> Model:
     """One member as a model whose states are observations and whose params are the member's."""
-    ensemble = dynamics(config, env)
-
-    def step(member: PyTree, key: Key, obs: Array, action: PyTree) -> tuple[Array, Array, Array, Array]:
-        next_obs, reward, terminated = ensemble.step(member, key, obs, action)
-        did = obs, from_unit(action, env.action_space), next_obs
-        if config.reward != "learned":
-            reward = config.reward(*did)
-        if config.termination != "learned":
-            terminated = config.termination(*did)
-        return next_obs, next_obs, reward, terminated
-
-    return Model(lambda member, key: env.reset(key)[1], step)
+    return models.member_model(config, env, dynamics(config, env))
 
 
 def initial_memory(config: Config, env: Env, key: Key) -> PyTree:
@@ -181,23 +150,9 @@ def acting_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -> 
     return jax.random.uniform(key, (*shape, exploration.action_dims(env.action_space)), jnp.float32, -1.0, 1.0)
 
 
-def loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Any) -> Any:
-    """The ensemble's negative log-likelihood, of each member on its bootstrap of the transitions."""
-    ensemble = dynamics(config, env)
-    return ensemble.loss(params["model"], rows(batch), ensemble.bootstrap(batch.index))
-
-
-def rows(batch: Transitions) -> models.Targets:
-    """Transitions as models learn them."""
-    terminated = batch.discount == 0.0
-    return models.Targets(batch.obs, batch.action, batch.reward, terminated, batch.next_obs, batch.weight)
-
-
 def learn(config: Config, env: Env, learner: Any, batch: Transitions, noise: Any, step: Array) -> off_policy.Learned:
     """One gradient step of all members on a minibatch of the data."""
-    known = dynamics(config, env).observe(learner.params["model"], rows(batch))
-    learner = learner._replace(params={"model": known})
-    learner, losses = off_policy.descend("model", loss, config.learning_rate, config, env, learner, batch, noise)
+    learner, losses = models.fit(dynamics(config, env), config.learning_rate, config, env, learner, batch)
     return learner, {"loss": losses["model_loss"] + losses["ending_loss"], **losses}, None
 
 
@@ -210,7 +165,7 @@ def act(
 
 
 BROUGHT = off_policy.OffPolicy(
-    networks=(Network,),
+    networks=(network,),
     targets=(),
     learn=learn,
     explore=explore,

@@ -17,6 +17,8 @@ from jaxrl_up.algorithms.a2c import A2C
 from jaxrl_up.algorithms.c51 import C51
 from jaxrl_up.algorithms.ddpg import DDPG
 from jaxrl_up.algorithms.dqn import DQN
+from jaxrl_up.algorithms.mbpo import MBPO
+from jaxrl_up.algorithms.mbve import MBVE
 from jaxrl_up.algorithms.mpc import MPC
 from jaxrl_up.algorithms.pets import PETS
 from jaxrl_up.algorithms.ppo import PPO
@@ -50,7 +52,24 @@ def name_unknown_fields(algo: Algorithm) -> Algorithm:
 
 ALGORITHMS = {
     algo.name: name_unknown_fields(algo)
-    for algo in (VPG, A2C, PPO, TRPO, DQN, C51, QR_DQN, DDPG, TD3, SAC, SAC_DISCRETE, VALUE_FITTING, MPC, PETS)
+    for algo in (
+        VPG,
+        A2C,
+        PPO,
+        TRPO,
+        DQN,
+        C51,
+        QR_DQN,
+        DDPG,
+        TD3,
+        SAC,
+        SAC_DISCRETE,
+        VALUE_FITTING,
+        MPC,
+        PETS,
+        MBPO,
+        MBVE,
+    )
 }
 """Every algorithm by its name."""
 

@@ -53,22 +53,35 @@ SPINUP = ddpg.SPINUP | {
 policy, explore, actor_loss, act = ddpg.policy, ddpg.explore, ddpg.actor_loss, ddpg.act
 
 
-def network(config: Config, env: Env) -> networks.ActorCritics:
+def network(config: Any, env: Env) -> networks.ActorCritics:
     """The actor's output is squashed by tanh in `policy`; two critics."""
     return networks.actor_critic_network(config, env, ("action",), 2)
 
 
-def critic_loss(config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Array) -> Loss:
+def smoothed(config: Any, action: Array, noise: Array) -> Array:
+    """The target policy's `action [N, D]`, moved by clipped noise (eq. 14), from standard normal `noise [N, D]`."""
+    smoothing = jnp.clip(config.target_noise * noise, -config.target_noise_clip, config.target_noise_clip)
+    return jnp.clip(action + smoothing, -1.0, 1.0)
+
+
+def critic_loss(config: Any, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: Array) -> Loss:
     """Mean squared error of both critics to y, from standard normal `noise [N, D]`."""
     net = network(config, env)
-    smoothing = jnp.clip(config.target_noise * noise, -config.target_noise_clip, config.target_noise_clip)
-    next_action = jnp.clip(policy(config, env, targets["actor"], batch.next_obs) + smoothing, -1.0, 1.0)
+    next_action = smoothed(config, policy(config, env, targets["actor"], batch.next_obs), noise)
     next_q1, next_q2 = net.critics(targets["critic"], batch.next_obs, next_action)
     target = ops.clipped_double_q_target(batch.reward, batch.discount, next_q1, next_q2)
     return actor_critic.critics_loss(net.critics(params["critic"], batch.obs, batch.action), target, batch.weight)
 
 
-def learn(config: Config, env: Env, learner: Any, batch: Transitions, noise: Array, step: Array) -> off_policy.Learned:
+def learn(
+    config: Any,
+    env: Env,
+    learner: Any,
+    batch: Transitions,
+    noise: Array,
+    step: Array,
+    critic_loss: Any = critic_loss,
+) -> off_policy.Learned:
     """One iteration of algorithm 1 on a mini-batch of N transitions."""
     critic_rate, actor_rate = actor_critic.critic_rate(config), config.learning_rate
     # update the critics by minimising (y - Q_i(s, a))^2

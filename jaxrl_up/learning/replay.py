@@ -155,13 +155,13 @@ def sample(env: Env, replay: Replay, time: Array, bits: Array, gamma: Array | fl
     needs truncations at other times than the time limit, has weight 0.
     """
     rows, num_envs = replay.outcome.shape[:2]
-    drawn = _below(bits, jnp.uint32(num_valid(replay, time, n_step) * num_envs))
+    drawn = below(bits, jnp.uint32(num_valid(replay, time, n_step) * num_envs))
     oldest = jnp.maximum(time - rows, 0)
     start = (oldest + (drawn // num_envs).astype(jnp.int32)) % rows
     return at(env, replay, start * num_envs + (drawn % num_envs).astype(jnp.int32), gamma, n_step)
 
 
-def _below(bits: Array, number: Array) -> Array:
+def below(bits: Array, number: Array) -> Array:
     """floor(bits * number / 2^32): random bits as whole numbers below `number`, without a division (Lemire 2019)."""
     high, low = bits >> 16, bits & 0xFFFF
     top, bottom = number >> 16, number & 0xFFFF

@@ -66,6 +66,7 @@ from jaxrl_up.ops.returns import gae as gae
 from jaxrl_up.ops.returns import lambda_returns as lambda_returns
 from jaxrl_up.ops.returns import n_step_returns as n_step_returns
 from jaxrl_up.ops.returns import trajectory_returns as trajectory_returns
+from jaxrl_up.ops.returns import value_expansion as value_expansion
 from jaxrl_up.ops.returns import vtrace as vtrace
 from jaxrl_up.ops.scores import Efficiency as Efficiency
 from jaxrl_up.ops.scores import Score as Score

@@ -111,6 +111,32 @@ def n_step_returns(rewards: Array, discount: Array, trace: Array, next_values: A
     return jax.lax.fori_loop(1, min(n, len(rewards)), lengthen, rewards + weighted(discount, next_values))
 
 
+def value_expansion(rewards: Array, discount: Array, last_value: Array) -> Array:
+    """Targets along an imagined path: the rewards that follow, then one bootstrap at its end.
+
+    y_t = r_t + discount_t y_{t+1},  y_{H+1} = V(s_{H+1}): where nothing terminates, sum_{k=t}^H gamma^{k-t} r_k +
+    gamma^{H+1-t} V(s_{H+1}). Behind a discount of 0 nothing is read. Row 0 is most often a real step and the H that
+    follow are a model's, so with H = 0 it is `td_target`. Reference: Feinberg et al. 2018, arXiv:1803.00101, section 3.
+
+    Args:
+      rewards: `[H + 1, ...]`, per step.
+      discount: `[H + 1, ...]`, gamma * (1 - terminated), in [0, 1].
+      last_value: `[...]`, what is to be had from where the last step leads.
+
+    Returns:
+      targets `[H + 1, ...]`.
+
+    Raises:
+      AssertionError: the shapes differ.
+
+    >>> value_expansion(jnp.array([1.0, 2.0]), discount=jnp.array([0.5, 0.5]), last_value=jnp.array(8.0)).tolist()
+    [4.0, 6.0]
+    """
+    chex.assert_equal_shape([rewards, discount])
+    chex.assert_equal_shape([rewards[0], last_value])
+    return _backward_sum(rewards, discount, last_value)
+
+
 def lambda_returns(rewards: Array, discount: Array, trace: Array, next_values: Array) -> Array:
     """TD(lambda) returns.
 

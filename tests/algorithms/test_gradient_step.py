@@ -51,6 +51,8 @@ def setting(name, **fields):
     config = canonical(tiny(algo, **{**FIELDS, **fields}))
     fresh = algo.init(config, env, jax.random.key(0)).learner
     learner = fresh._replace(params=shaken(fresh.params, 0), target_params=shaken(fresh.target_params, 1))
+    if "model" in fresh.params:  # whose statistics are no weights
+        learner.params["model"] = fresh.params["model"]
     noise = module.BROUGHT.learning_noise(config, env, jax.random.key(3), (ROWS,))
     learn = jax.jit(functools.partial(module.BROUGHT.learn, config, env))
     return module, config, env, learner, batch_for(env, config.n_step), noise, learn

@@ -134,19 +134,24 @@ class Dynamics(NamedTuple):
         axes = {"networks": 0, "bounds": None, "inputs": None, "outputs": None}
         return jax.vmap(function, in_axes=(axes, *(0 for _ in arguments)))(params, *arguments)
 
-    def step(self, member: PyTree, key: Key, obs: Array, action: PyTree) -> tuple[Array, Array, Array]:
-        """A draw of what follows one observation `[D]`: (next obs `[D]`, reward `[]`, terminated bool `[]`).
+    def steps(self, member: PyTree, key: Key, obs: Array, action: PyTree) -> tuple[Array, Array, Array]:
+        """A draw of what follows `obs [N, D]` and actions: (next obs `[N, D]`, reward `[N]`, terminated bool `[N]`).
 
         Deterministic networks give their means, and end where an ending is likelier than not.
         """
-        said = jax.tree.map(lambda x: x[0], self.predict(member, obs[None], jax.tree.map(lambda x: x[None], action)))
+        said = self.predict(member, obs, action)
         drawn, ends = said.mean, said.termination > 0.0
         if self.probabilistic:
             normal_key, end_key = jax.random.split(key)
             drawn = drawn + jnp.exp(0.5 * said.log_variance) * jax.random.normal(normal_key, drawn.shape, jnp.float32)
             ends = jax.random.bernoulli(end_key, jax.nn.sigmoid(said.termination))
         change = ops.denormalize(member["outputs"], drawn)
-        return (obs + change[:-1]).astype(obs.dtype), change[-1], ends
+        return (obs + change[..., :-1]).astype(obs.dtype), change[..., -1], ends
+
+    def step(self, member: PyTree, key: Key, obs: Array, action: PyTree) -> tuple[Array, Array, Array]:
+        """`steps` of one observation `[D]`: (next obs `[D]`, reward `[]`, terminated bool `[]`)."""
+        one = jax.tree.map(lambda x: jnp.asarray(x)[None], (obs, action))
+        return jax.tree.map(lambda x: x[0], self.steps(member, key, *one))
 
     def loss(self, params: PyTree, rows: Targets, counts: Array) -> tuple[Array, dict[str, Array]]:
         """Mean negative log-likelihood of rows `[N]`, in nats a number; each counts `[E, N]` times for a member.
