@@ -40,6 +40,7 @@ TINY = {
     "iterations": 2,
     "members": 2,
     "particles": 2,
+    "base": "td3",
     "model_hidden": (8,),
     "model_every": 2,
     "branch_length": 2,

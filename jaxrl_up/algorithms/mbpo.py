@@ -101,10 +101,10 @@ def init(config: Config, env: Env, key: Key) -> off_policy.State:
 
 
 def learn(
-    config: Config, env: Env, learner: Any, batch: Transitions, noise: tuple[Any, Array, Key], step: Array
+    config: Config, env: Env, learner: Any, batch: Transitions, noise: tuple[Any, Array, Array], step: Array
 ) -> off_policy.Learned:
     """One gradient step of SAC, and of the model, on a minibatch of N transitions; from time to time N branches."""
-    sac_noise, bits, key = noise
+    sac_noise, bits, seed = noise
     # train the model on D_env
     learner, fit = models.fit_sometimes(config, env, learner, batch, step)
 
@@ -113,7 +113,7 @@ def learn(
     times = learner.imagined.reward.shape[0] // number
 
     def imagine() -> models.Branches:
-        steps = branch(config, env, learner.params, batch.obs, key)
+        steps = branch(config, env, learner.params, batch.obs, jax.random.key(seed))
         place = time % times * number
 
         def write(kept: Array, new: Array) -> Array:
@@ -148,11 +148,11 @@ def mix(config: Config, batch: Transitions, steps: models.Branches) -> Transitio
     )
 
 
-def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Any, Array, Key]:
-    """What SAC's losses draw, bits `[*shape]` to draw imagined steps by, and a key for the chances of branches."""
+def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Any, Array, Array]:
+    """What SAC's losses draw, bits `[*shape]` to draw imagined steps by, and a seed for the chances of branches."""
     sac_key, bits_key, branch_key = jax.random.split(key, 3)
     sac_noise = sac.learning_noise(config, env, sac_key, shape)
-    return sac_noise, jax.random.bits(bits_key, shape, jnp.uint32), jax.random.split(branch_key, shape[:-1])
+    return sac_noise, jax.random.bits(bits_key, shape, jnp.uint32), jax.random.bits(branch_key, shape[:-1], jnp.uint32)
 
 
 BROUGHT = sac.BROUGHT._replace(

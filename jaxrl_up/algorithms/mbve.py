@@ -65,10 +65,10 @@ def last_value(config: Config, env: Env, targets: PyTree, obs: Array, noise: Arr
 
 
 def expand(
-    config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: tuple[Array, Key]
+    config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: tuple[Array, Array]
 ) -> tuple[models.Branches, Array, Array]:
     """The steps tau_0 ... tau_H `[H + 1, N, ...]` from a batch of real ones, their targets y and whether they count."""
-    smoothing, key = noise
+    smoothing, seed = noise
     real = models.Branches(batch.obs, batch.action, batch.reward, batch.discount == 0.0, batch.next_obs)
     steps = jax.tree.map(lambda x: x[None], real)
     if config.horizon:
@@ -80,7 +80,9 @@ def expand(
         ensemble = models.ensemble_beside(config, env)
         read = ((batch.discount != 0.0) & (batch.weight != 0.0))[:, None]
         begun = jnp.where(read, batch.next_obs, batch.obs)  # where a step ended, what follows is of another episode
-        ahead = models.branch(config, env, ensemble, params["model"], policy, begun, key, config.horizon)
+        ahead = models.branch(
+            config, env, ensemble, params["model"], policy, begun, jax.random.key(seed), config.horizon
+        )
         steps = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), steps, ahead)
 
     # the H-step expansion of each
@@ -92,7 +94,7 @@ def expand(
 
 
 def critic_loss(
-    config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: tuple[Array, Key]
+    config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: tuple[Array, Array]
 ) -> Loss:
     """Mean squared error to the targets of the real step and, by the TD-k trick, of those imagined."""
     steps, target, weight = jax.lax.stop_gradient(expand(config, env, params, targets, batch, noise))
@@ -103,7 +105,7 @@ def critic_loss(
 
 
 def learn(
-    config: Config, env: Env, learner: Any, batch: Transitions, noise: tuple[Array, Key], step: Array
+    config: Config, env: Env, learner: Any, batch: Transitions, noise: tuple[Array, Array], step: Array
 ) -> off_policy.Learned:
     """One iteration of algorithm 1 on a minibatch of N transitions."""
     # fit the dynamics
@@ -113,10 +115,11 @@ def learn(
     return learner, {**losses, **fit}, None
 
 
-def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Key]:
-    """The noise that smooths TD3's target `[*shape, D]`, and a key for the chances of imagined steps."""
+def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """The noise that smooths TD3's target `[*shape, D]`, and a seed for the chances of imagined steps."""
     smoothing_key, model_key = jax.random.split(key)
-    return exploration.normal_noise(config, env, smoothing_key, shape), jax.random.split(model_key, shape[:-1])
+    smoothing = exploration.normal_noise(config, env, smoothing_key, shape)
+    return smoothing, jax.random.bits(model_key, shape[:-1], jnp.uint32)
 
 
 BROUGHT = ddpg.BROUGHT._replace(networks=(network, models.beside_network), learn=learn, learning_noise=learning_noise)

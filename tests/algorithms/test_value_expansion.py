@@ -78,6 +78,7 @@ def test_the_critics_step_against_a_loop(base, td_k):
     assert_unread(learn, learner, batch, noise)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def errors(horizon, transition, number=256):
     """Mean square error of targets of states drawn, where V is wrong by noise and the true one is known: a walk to the
     left for ever, which earns -x and is shown as it is, by a policy that always does the same."""
@@ -96,13 +97,16 @@ def errors(horizon, transition, number=256):
     )  # fmt: skip
     noise = MBVE_NOISE(config, env, jax.random.key(1), (number,))
     _, target, _ = mbve.expand(config, env, learner.params, learner.target_params, rows, noise)
+
     # the true return, by following the policy for as long as it counts
-    total, state, weight = rows.reward, step, 0.9
-    for _ in range(200):
+    def follow(carry, _):
+        total, state, weight = carry
         action = mbve.ddpg.policy(config, env, learner.target_params["actor"], state)
         after = jax.vmap(true_transition)(state, action)
-        total, state, weight = total + weight * jax.vmap(earns)(state, action, after), after, weight * 0.9
-    return float(jnp.mean(jnp.square(target[0] - total)))
+        return (total + weight * jax.vmap(earns)(state, action, after), after, weight * 0.9), None
+
+    total = jax.lax.scan(follow, (rows.reward, step, jnp.float32(0.9)), length=200)[0][0]
+    return jnp.mean(jnp.square(target[0] - total))
 
 
 MBVE_NOISE = mbve.BROUGHT.learning_noise
@@ -137,10 +141,10 @@ def never(obs, action, next_obs):
 
 def test_the_error_of_a_target_falls_with_the_horizon_in_the_true_model_and_not_in_a_wrong_one():
     """Theorem 3.1 of Feinberg et al. 2018: by gamma^2 a step, where critics know nothing of the values."""
-    true = [errors(h, true_transition) for h in (0, 1, 3, 6)]
+    true = [float(errors(h, true_transition)) for h in (0, 1, 3, 6)]
     steps = (1, 2, 3)
     assert all(after < 0.95 ** (2 * h) * before for before, after, h in zip(true, true[1:], steps, strict=False))
-    wrong = [errors(h, wrong_transition) for h in (1, 6)]
+    wrong = [float(errors(h, wrong_transition)) for h in (1, 6)]
     assert wrong[0] > true[1] and wrong[1] > 2 * true[3]
 
 

@@ -393,3 +393,32 @@ def test_agreement_with_rlax():
     ours = FUNCTIONS["vtrace"](w)
     np.testing.assert_allclose(ours[:, 0] - w["values"], other.errors, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(ours[:, 1], other.pg_advantage, rtol=1e-5, atol=1e-5)
+
+
+def test_value_expansion_golden():
+    """2 + 0.5 * 8 = 6, then 1 + 0.5 * 6 = 4, with an end before it 3, behind which nothing is read."""
+    rewards, discount = jnp.array([3.0, 1.0, 2.0]), jnp.array([0.0, 0.5, 0.5])
+    np.testing.assert_array_equal(ops.value_expansion(rewards, discount, jnp.array(8.0)), [3.0, 4.0, 6.0])
+    unread = ops.value_expansion(rewards, jnp.array([0.5, 0.5, 0.0]), jnp.array(jnp.nan))
+    np.testing.assert_array_equal(unread, [4.0, 2.0, 2.0])
+
+
+def test_value_expansion_is_a_sum_over_the_steps_that_follow():
+    w = window()
+    last = w["next_values"][-1]
+
+    def by_hand(column, t):
+        total, weight = 0.0, 1.0
+        for k in range(t, len(column["rewards"])):
+            total, weight = total + weight * column["rewards"][k], weight * column["discount"][k]
+        return total + weight * column["next_values"][-1]
+
+    np.testing.assert_allclose(
+        ops.value_expansion(w["rewards"], w["discount"], last), per_column(by_hand, w), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_value_expansion_of_one_step_is_the_td_target_bit_for_bit():
+    w = window(length=1)
+    one = ops.value_expansion(w["rewards"], w["discount"], w["next_values"][0])[0]
+    np.testing.assert_array_equal(one, ops.td_target(w["rewards"][0], w["discount"][0], w["next_values"][0]))
