@@ -52,6 +52,9 @@ ELSEWHERE = "training/test_evaluation_env.py"
 IMAGINED, PROPOSED, SEARCHED = (f"learning/planning/{name}.py" for name in ("imagination", "proposals", "search"))
 DYNAMICS, ERRORS, PETS = "learning/models/dynamics.py", "learning/models/errors.py", "algorithms/pets.py"
 PLANS, MODELS = "learning/test_planning.py", "learning/test_models.py"
+BRANCHES, MBVE, MBPO = "learning/models/branches.py", "algorithms/mbve.py", "algorithms/mbpo.py"
+EXPANDED, IN_MODEL = "algorithms/test_value_expansion.py", "algorithms/test_policy_optimisation_in_a_model.py"
+LOOP, RING = f"{EXPANDED}::test_the_critics_step_against_a_loop[ddpg-True]", f"{IN_MODEL}::test_branches_begin_in_real"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 
@@ -818,6 +821,105 @@ MUTATIONS = (
         "* self.members + jnp.arange(self.members, dtype=jnp.uint32)[:, None]",
         "* self.members + jnp.zeros(self.members, jnp.uint32)[:, None]",
         f"{MODELS}::test_each_member_has_a_bootstrap_of_its_own",
+    ),
+    # models beside a policy
+    mutation(
+        "the action of where a branch began",
+        BRANCHES,
+        "action = policy(obs, act_key)",
+        "action = policy(begun, act_key)",
+        LOOP,
+    ),
+    mutation(
+        "a branch that goes on behind its end",
+        BRANCHES,
+        "jnp.where(terminated[:, None], begun, next_obs)",
+        "next_obs",
+        f"{EXPANDED}::test_a_branch_that_ends_begins_anew_where_it_began",
+    ),
+    mutation(
+        "one member for all of a branch",
+        BRANCHES,
+        "jnp.roll(x, 1, axis=0)",
+        "x",
+        f"{EXPANDED}::test_branches_are_dealt_out_to_all_members_and_change_hands",
+    ),
+    mutation(
+        "targets that do not see an imagined end",
+        MBVE,
+        "jnp.where(steps.terminated[1:], 0.0, config.gamma)",
+        "jnp.full_like(steps.reward[1:], config.gamma)",
+        LOOP,
+    ),
+    mutation(
+        "values of what never happened, behind an end",
+        MBVE,
+        "jnp.cumprod(1.0 - steps.terminated[:-1].astype(jnp.float32), axis=0)",
+        "jnp.ones_like(target[1:])",
+        LOOP,
+    ),
+    mutation(
+        "imagined steps by the policy that learns and not by the target's",
+        MBVE,
+        """            return policy(config, env, targets["actor"], obs)""",
+        """            return policy(config, env, params["actor"], obs)""",
+        LOOP,
+    ),
+    mutation(
+        "an expansion that begins at the episode behind an end",
+        MBVE,
+        "jnp.where(read, batch.next_obs, batch.obs)",
+        "batch.next_obs",
+        LOOP,
+    ),
+    mutation(
+        "a bootstrap one step too early",
+        MBVE,
+        "steps.next_obs[-1], smoothing",
+        "steps.obs[-1], smoothing",
+        LOOP,
+    ),
+    mutation(
+        "bootstrapping where an imagined step ends",
+        MBPO,
+        "jnp.where(steps.terminated, 0.0, config.gamma)",
+        "jnp.full_like(steps.reward, config.gamma)",
+        f"{IN_MODEL}::test_a_batch_is_real_first_and_imagined_steps_bootstrap_unless_they_end",
+    ),
+    mutation(
+        "drawing what was never imagined",
+        MBPO,
+        "jnp.minimum(time + 1, times) * number",
+        "times * number",
+        f"{IN_MODEL}::test_only_what_was_imagined_is_drawn",
+    ),
+    mutation(
+        "imagined steps written over the newest",
+        MBPO,
+        "time % times * number",
+        "0 * time",
+        f"{RING}_states_and_fill_a_ring",
+    ),
+    mutation(
+        "branches from where real steps led",
+        MBPO,
+        "learner.params, batch.obs, jax",
+        "learner.params, batch.next_obs, jax",
+        f"{RING}_states_and_fill_a_ring",
+    ),
+    mutation(
+        "a mode in place of draws in branches",
+        MBPO,
+        ".sample_with(normal)",
+        ".mode()",
+        f"{IN_MODEL}::test_the_policy_of_the_moment_acts_in_branches",
+    ),
+    mutation(
+        "a bootstrap without its discount",
+        "ops/returns.py",
+        "return _backward_sum(rewards, discount, last_value)",
+        "return _backward_sum(rewards, discount) + last_value",
+        "ops/test_returns.py::test_value_expansion_golden",
     ),
 )
 

@@ -58,6 +58,9 @@ class Config(models.BesideFields, sac.Config):
     """of a batch, how much really happened"""
 
 
+policy, explore, act = sac.policy, sac.explore, sac.act
+
+
 class Learner(NamedTuple):
     """What is learned, and what was imagined to learn from: see `off_policy.Learner`."""
 
@@ -75,12 +78,12 @@ class Learner(NamedTuple):
 def branch(config: Config, env: Env, params: PyTree, obs: Array, key: Key) -> models.Branches:
     """k steps of the current policy in the ensemble from `obs [N, D]`, `[k * N, ...]`."""
 
-    def policy(obs: Array, key: Key) -> Array:
+    def acted(obs: Array, key: Key) -> Array:
         normal = exploration.normal_noise(config, env, key, obs.shape[:1])
-        return sac.policy(config, env, params["actor"], obs).sample_with(normal)
+        return policy(config, env, params["actor"], obs).sample_with(normal)
 
     ensemble = models.ensemble_beside(config, env)
-    steps = models.branch(config, env, ensemble, params["model"], policy, obs, key, config.branch_length)
+    steps = models.branch(config, env, ensemble, params["model"], acted, obs, key, config.branch_length)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
 
 
@@ -126,14 +129,15 @@ def learn(
 
     # update the policy on data of the model
     drawn = replay.below(bits, jnp.uint32(jnp.minimum(time + 1, times) * number))
-    mixed = mix(config, batch, jax.tree.map(lambda x: x[drawn], imagined))
+    fraction = jnp.where(step < config.model_first, 1.0, config.real_fraction)
+    mixed = mix(config, batch, jax.tree.map(lambda x: x[drawn], imagined), fraction)
     learner, losses, _ = sac.learn(config, env, learner, mixed, sac_noise, step)
     return learner, {**losses, **fit}, None
 
 
-def mix(config: Config, batch: Transitions, steps: models.Branches) -> Transitions:
-    """The first `real_fraction` of a batch, and imagined steps `[N]` for the rest."""
-    real = jnp.arange(config.batch_size) < config.real_fraction * config.batch_size
+def mix(config: Config, batch: Transitions, steps: models.Branches, fraction: Array | float) -> Transitions:
+    """The first `fraction` of a batch, and imagined steps `[N]` for the rest."""
+    real = jnp.arange(config.batch_size) < fraction * config.batch_size
 
     def choose(x: Array, y: Array) -> Array:
         return jnp.where(real.reshape(-1, *[1] * (x.ndim - 1)), x, y.astype(x.dtype))
@@ -158,7 +162,7 @@ def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -
 BROUGHT = sac.BROUGHT._replace(
     networks=(sac.network, models.beside_network), learn=learn, learning_noise=learning_noise
 )
-update, act = BROUGHT.update, sac.act
+update = BROUGHT.update
 
 MBPO = Algorithm(
     "mbpo",

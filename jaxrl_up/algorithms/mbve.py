@@ -8,7 +8,8 @@ where the model f, an ensemble, is learned from the same replay. So H steps of a
 is H steps further off. With `horizon` 0 targets and gradient steps are the base's, bit for bit.
 The actor learns as the base's does, from real states. Nothing is earned behind an imagined termination.
 
-Deviations: an ensemble with members dealt out to the branches, where the paper has one network; rewards and endings are
+Deviations: imagined states have targets of their own only by `td_k`, which on small tasks held the actor at a bound: the
+critic then mostly sees the policy's own actions, and so does not know how others differ; an ensemble with members dealt out to the branches, where the paper has one network; rewards and endings are
 learned too, where the paper's tasks give theirs; one gradient step of the model for each of the critic, and not epochs
 between; with TD3 as base the noise that smooths its target is on the last action alone. What DDPG and TD3 differ in
 from their papers holds: see there.
@@ -18,6 +19,8 @@ Time limits: a truncation is no end to the model, and targets go on from the tru
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -42,12 +45,13 @@ class Config(models.BesideFields, td3.Config):
     """what is built on: ddpg, which has no use for target_noise, target_noise_clip and policy_delay, or td3"""
     horizon: int = static(3, low=0)
     """H, imagined steps of a target"""
-    td_k: bool = static(True)
-    """whether the critic learns the targets of imagined states too, and not the real one's alone"""
+    td_k: bool = static(False)
+    """whether the critic learns the targets of imagined states too (the TD-k trick), and not the real one's alone"""
     probabilistic: bool = static(False)
     """whether members predict variances too, and imagined steps are drawn"""
 
 
+policy, explore, act = ddpg.policy, ddpg.explore, ddpg.act
 BASES: dict[str, Any] = {"ddpg": ddpg, "td3": td3}
 
 
@@ -58,7 +62,7 @@ def network(config: Config, env: Env) -> networks.ActorCritics:
 
 def last_value(config: Config, env: Env, targets: PyTree, obs: Array, noise: Array) -> Array:
     """What the base bootstraps from at `obs [N, D]`: Q', or the smaller of two at an action that noise moved."""
-    action = ddpg.policy(config, env, targets["actor"], obs)
+    action = policy(config, env, targets["actor"], obs)
     if config.base == "td3":
         action = td3.smoothed(config, action, noise)
     return jnp.min(network(config, env).critics(targets["critic"], obs, action), axis=0)
@@ -74,14 +78,14 @@ def expand(
     if config.horizon:
         # imagine future transitions by the target policy
 
-        def policy(obs: Array, key: Key) -> Array:
-            return ddpg.policy(config, env, targets["actor"], obs)
+        def acted(obs: Array, key: Key) -> Array:
+            return policy(config, env, targets["actor"], obs)
 
         ensemble = models.ensemble_beside(config, env)
         read = ((batch.discount != 0.0) & (batch.weight != 0.0))[:, None]
         begun = jnp.where(read, batch.next_obs, batch.obs)  # where a step ended, what follows is of another episode
         ahead = models.branch(
-            config, env, ensemble, params["model"], policy, begun, jax.random.key(seed), config.horizon
+            config, env, ensemble, params["model"], acted, begun, jax.random.key(seed), config.horizon
         )
         steps = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), steps, ahead)
 
@@ -94,10 +98,23 @@ def expand(
 
 
 def critic_loss(
-    config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: tuple[Array, Array]
+    trusts: Array,
+    config: Config,
+    env: Env,
+    params: PyTree,
+    targets: PyTree,
+    batch: Transitions,
+    noise: tuple[Array, Array],
 ) -> Loss:
-    """Mean squared error to the targets of the real step and, by the TD-k trick, of those imagined."""
+    """Mean squared error to the targets of the real step and, by the TD-k trick, of those imagined.
+
+    Where the model is not trusted yet, to the base's target of the real step alone.
+    """
     steps, target, weight = jax.lax.stop_gradient(expand(config, env, params, targets, batch, noise))
+    if config.horizon and config.model_first:
+        _, alone, _ = expand(dataclasses.replace(config, horizon=0), env, params, targets, batch, noise)
+        target = target.at[0].set(jnp.where(trusts, target[0], alone[0]))
+        weight = weight.at[1:].set(jnp.where(trusts, weight[1:], 0.0))
     learned = config.horizon + 1 if config.td_k else 1
     rows = jax.tree.map(lambda x: x[:learned].reshape(-1, *x.shape[2:]), (steps.obs, steps.action, target, weight))
     obs, action, target, weight = rows
@@ -111,7 +128,8 @@ def learn(
     # fit the dynamics
     learner, fit = models.fit_sometimes(config, env, learner, batch, step)
     # update actor, critics on expanded targets, and targets, as the base does
-    learner, losses, _ = BASES[config.base].learn(config, env, learner, batch, noise, step, critic_loss)
+    expanded = partial(critic_loss, step >= config.model_first)
+    learner, losses, _ = BASES[config.base].learn(config, env, learner, batch, noise, step, expanded)
     return learner, {**losses, **fit}, None
 
 
@@ -123,7 +141,7 @@ def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -
 
 
 BROUGHT = ddpg.BROUGHT._replace(networks=(network, models.beside_network), learn=learn, learning_noise=learning_noise)
-init, update, act = BROUGHT.init, BROUGHT.update, ddpg.act
+init, update = BROUGHT.init, BROUGHT.update
 
 MBVE = Algorithm(
     "mbve",

@@ -5,6 +5,7 @@ Seeds are pooled within one environment only: raw returns of different environme
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -239,7 +240,7 @@ def _physics(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _result_settings(run: RunResult) -> dict[str, Any]:
-    config = {name: getattr(run.config, name) for name in run.config.__dataclass_fields__}
+    config = {field.name: getattr(run.config, field.name) for field in dataclasses.fields(run.config)}
     params = run.env.params if isinstance(run.env.params, dict) else {}
     physics = {f"env.{name}": np.asarray(value).tolist() for name, value in params.items()}
     if run.evaluation_env is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ def describe(
     evaluated = {} if evaluation_env is None else {EVALUATED: describe_environment(evaluation_env)["environment"]}
     return {
         "run": {"algorithm": algo.name, "seeds": list(seeds), **(settings or {})},
-        "config": {name: getattr(config, name) for name in config.__dataclass_fields__},
+        "config": {field.name: getattr(config, field.name) for field in dataclasses.fields(config)},
         **describe_environment(env),
         **evaluated,
         "versions": versions(env, evaluation_env),

@@ -69,11 +69,11 @@ def test_only_what_was_imagined_is_drawn():
 
 
 def test_a_batch_is_real_first_and_imagined_steps_bootstrap_unless_they_end():
-    config = canonical(tiny(MBPO, batch_size=ROWS, gamma=GAMMA, real_fraction=0.5))
+    config = canonical(tiny(MBPO, batch_size=ROWS, gamma=GAMMA))
     _, _, _, _, batch, _, _ = given()
     ends = jnp.array([False, True] * 3)
     steps = models.Branches(batch.obs + 9, batch.action + 9, batch.reward + 9, ends, batch.next_obs + 9)
-    mixed = mbpo.mix(config, batch, steps)
+    mixed = mbpo.mix(config, batch, steps, 0.5)
     for name in ("obs", "action", "reward", "next_obs"):
         real, both = np.asarray(getattr(batch, name)), np.asarray(getattr(mixed, name))
         np.testing.assert_array_equal(both[:3], real[:3])

@@ -53,6 +53,8 @@ class BesideFields(ModelFields):
     """Adam step size of the model"""
     model_every: int = static(1, low=1)
     """gradient steps of the critics for one of the model"""
+    model_first: int = static(1_000, low=0)
+    """gradient steps of the critics before they learn from what the model says"""
 
 
 class Ensemble(NamedTuple):
