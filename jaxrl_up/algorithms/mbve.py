@@ -9,9 +9,9 @@ is H steps further off. With `horizon` 0 targets and gradient steps are the base
 The actor learns as the base's does, from real states. Nothing is earned behind an imagined termination.
 
 Deviations: an ensemble with members dealt out to the branches, where the paper has one network; rewards and endings are
-learned too, where the paper's tasks give theirs; one gradient step of the model for each of the critic, and not epochs
-between; with TD3 as base the noise that smooths its target is on the last action alone. What DDPG and TD3 differ in
-from their papers holds: see there.
+learned too, where the paper's tasks give theirs; one gradient step of the model for each of the critic, where algorithm
+1 fits it first; with TD3 as base the noise that smooths its target is on the last action alone. What DDPG and TD3
+differ in from their papers holds: see there.
 
 Time limits: a truncation is no end to the model, and targets go on from the true last observation.
 """
