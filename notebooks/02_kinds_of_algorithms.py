@@ -44,7 +44,7 @@ FAMILIES = (  # branch, family, what is learned, algorithms that run here, other
     ("model-free", "both", r"$Q$ and a policy that climbs it", ("DDPG", "TD3", "SAC"), ()),
     ("model-free", "Q-learning", r"$Q^*$; acts greedily in it", ("DQN", "C51", "QR-DQN"), ()),
     ("model-based", "the model is given", "nothing, or $V$; plans", ("value iteration", "MPC"), ("AlphaZero",)),
-    ("model-based", "the model is learned", r"$P$ and $r$; plans in them", ("Dyna-Q", "PETS"), ("Dreamer",)),
+    ("model-based", "the model is learned", r"$P$ and $r$; plans or learns in them", ("Dyna-Q", "PETS", "MBPO"), ("Dreamer",)),
 )
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#A8487E", "#8F6A00")
 
@@ -181,10 +181,13 @@ ax.legend();
 # %% [markdown]
 # The first goal is found by chance, by both alike, and that is most of what sets runs apart. After it, a few planned updates spread what was
 # found over the maze. (`tabular.prioritized_sweeping` plans those first that change most.) Beyond tables, `pets` learns an ensemble of networks that
-# say what comes next, and plans in it as MPC does: it swings the pendulum up after 400 steps in the world, where SAC wants thousands.
+# say what comes next, and plans in it as MPC does: it swings the pendulum up after 400 steps in the world, where SAC wants thousands. Two more keep
+# SAC's kind of learning and let a model help it: `mbpo` is Dyna with networks, SAC on a few imagined steps from states that were really seen, and
+# `mbve` puts a few imagined rewards into the target of a critic.
 #
 # A learned model has a danger of its own: where it errs, planning finds the error and makes use of it. A policy that is excellent in a wrong model
-# may be poor in the world. An ensemble whose members disagree says where it errs; more in Chua et al. (2018), and Dreamer (Hafner et al. 2020).
+# may be poor in the world. An ensemble whose members disagree says where it errs, and short imagination gives errors no room to grow; more in Chua
+# et al. (2018), Janner et al. (2019), and Dreamer (Hafner et al. 2020).
 #
 # ## Trade-offs
 #
@@ -218,6 +221,7 @@ for result in (ppo, dqn, sac):
 # | DDPG, TD3 | $Q$, deterministic $\mu$ | $\mu$ plus noise | 6 |
 # | SAC | soft $Q$, stochastic $\pi$ | samples | 6 |
 # | MPC, PETS | nothing; a model | the first action of a plan | [docs/algorithms/mpc.md](../docs/algorithms/mpc.md), [pets.md](../docs/algorithms/pets.md) |
+# | MBPO, MBVE | a model, and what SAC or DDPG learns | SAC's or DDPG's | [docs/algorithms/mbpo.md](../docs/algorithms/mbpo.md), [mbve.md](../docs/algorithms/mbve.md) |
 # | value iteration, Dyna-Q | $V^*$; $Q^*$ and a model | greedy; $\epsilon$-greedy | [docs/theory.md](../docs/theory.md) |
 #
 # ## Exercises
@@ -234,5 +238,6 @@ for result in (ppo, dqn, sac):
 # - M. Bellemare, W. Dabney and R. Munos (2017), "A distributional perspective on reinforcement learning", arXiv:1707.06887 (C51); W. Dabney et al. (2018), arXiv:1710.10044 (QR-DQN).
 # - T. Lillicrap et al. (2016), "Continuous control with deep reinforcement learning", arXiv:1509.02971 (DDPG); S. Fujimoto, H. van Hoof and D. Meger (2018), arXiv:1802.09477 (TD3); T. Haarnoja et al. (2018), arXiv:1801.01290 (SAC).
 # - K. Chua, R. Calandra, R. McAllister and S. Levine (2018), "Deep reinforcement learning in a handful of trials using probabilistic dynamics models", arXiv:1805.12114 (PETS).
+# - M. Janner, J. Fu, M. Zhang and S. Levine (2019), "When to trust your model: model-based policy optimization", arXiv:1906.08253 (MBPO); V. Feinberg et al. (2018), arXiv:1803.00101 (MBVE).
 # - D. Silver et al. (2017), "Mastering chess and shogi by self-play with a general reinforcement learning algorithm", arXiv:1712.01815 (AlphaZero); D. Hafner et al. (2020), "Dream to control", arXiv:1912.01603 (Dreamer).
 # - J. Achiam (2018), *Spinning Up in Deep RL*, part 2.

@@ -8,9 +8,9 @@
     {{ source("ppo", "loss") }}                                 a function of its file
     {{ source("ppo", "update", "# run pi_old", "# optimise") }} some lines of it
 
-A name is an algorithm's; `source` takes modules of `jaxrl_up.learning` and `ops` as well. Each macro gives Markdown and
-raises `ValueError` for what it does not find, so a page that no longer fits the code fails the build. Links lead from
-`docs/algorithms` to files of the repository.
+A name is an algorithm's; `source` takes modules of `jaxrl_up.learning`, as "models", and `ops` as well. Each macro
+gives Markdown and raises `ValueError` for what it does not find, so a page that no longer fits the code fails the
+build. Links lead from `docs/algorithms` to files of the repository.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import jaxrl_up
 from jaxrl_up import envs, make_config
 from jaxrl_up.algorithms import ALGORITHMS, find_algorithm
 from jaxrl_up.config import declarations
-from jaxrl_up.learning import actor_critic, off_policy, on_policy, planning, q_learning
+from jaxrl_up.learning import actor_critic, models, off_policy, on_policy, planning, q_learning
 from jaxrl_up.records import read_progress
 from jaxrl_up.types import Algorithm
 
@@ -42,6 +42,10 @@ ROOT = Path(__file__).resolve().parents[2]
 UP = "../../"  # from a page in docs/algorithms to the root
 
 FAMILIES = {  # by the fields that its Config is built on, the first that fits: the family, and what it learns from
+    models.BesideFields: (
+        "actor and critics, with a learned model beside them",
+        "off-policy: from a replay of what any earlier policy did, and from what the model makes of it",
+    ),
     on_policy.Fields: ("policy gradient with a critic", "on-policy: from its own last rollout, which is then dropped"),
     q_learning.Fields: ("Q-learning", "off-policy: from a replay of what any earlier policy did"),
     actor_critic.Fields: ("actor and critics", "off-policy: from a replay of what any earlier policy did"),
@@ -71,6 +75,8 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "value_fitting": "half the squared error to the targets, in units of V's scale, mean over the update's steps",
         "mpc": "0: nothing is learned",
         "pets": "what must stay finite: `model_loss` + `ending_loss`",
+        "mbpo": "what must stay finite of SAC's: `critic_loss` + `actor_loss`",
+        "mbve": "what must stay finite of the base's: `critic_loss` + `actor_loss`; with TD3 on average over its steps",
     },
     "policy_loss": {
         "": "the surrogate that the policy descends, in units of the weights: normalised ones unless told otherwise",
@@ -86,6 +92,7 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "": "mean entropy of the policy, nats; of continuous actions that span [-1, 1], so it may be negative",
         "sac": "mean of -log pi(a|s) over the batch, nats, of actions that span [-1, 1]: it may be negative",
         "sac_discrete": "mean entropy of the policy over the batch, nats; log A is the uniform policy",
+        "mbpo": "mean of -log pi(a|s) over the batch, nats, of actions that span [-1, 1]: it may be negative",
     },
     "kl": {
         "": "mean KL(old || new) in nats",
@@ -101,6 +108,8 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "td3": "mean value that both critics give the actions in the batch, in units of the discounted return",
         "sac": "mean value that both critics give the actions in the batch: returns with their entropies",
         "sac_discrete": "mean value that both critics give the actions in the batch: returns with their entropies",
+        "mbpo": "mean value that both critics give the actions in the batch, imagined ones too: returns with entropies",
+        "mbve": "mean value that the critics give real actions and, with `td_k`, imagined ones; in units of the return",
     },
     "td_error": {
         "": "mean absolute error of the value, in units of the return",
@@ -110,11 +119,13 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
     "critic_loss": {
         "": "squared error to the target, summed over the critics, in squared units of the return",
         "ddpg": "squared error of the critic to its target, in squared units of the return",
+        "mbve": "squared error to the targets of H + 1 states (one without `td_k`), mean over them, sum over critics",
     },
     "actor_loss": {
         "": "-Q(s, mu(s)) of the first critic, mean over the batch",
         "sac": "alpha log pi(a|s) - min Q(s, a), mean over the batch",
         "sac_discrete": "the same in expectation over actions: sum pi (alpha log pi - min Q), mean over the batch",
+        "mbpo": "alpha log pi(a|s) - min Q(s, a), mean over the batch, most of it imagined",
     },
     "model_loss": "the model's negative log-likelihood, nats a predicted number, of whitened changes and rewards: "
     "about 1/2 before anything is known, and negative where predictions are sharp",

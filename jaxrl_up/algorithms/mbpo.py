@@ -9,10 +9,15 @@ is short, the model has no room to stray. `gradient_steps` and `train_every` set
 of D_env, as in the authors' code.
 
 Deviations: the model takes a gradient step every `model_every` of SAC's, and not epochs until a held-out loss stops
-falling; all members are used, and not the best of them; each counts transitions Poisson(1) times; the likelihood's
-gradient is followed times sigma (beta-NLL, Seitzer et al. 2022, arXiv:2203.09168); at each step branches are dealt out
-to the members, and not one drawn for each; a branch that ends begins anew where it began; k does not grow during the
-run; endings are learned, where the authors give them. What SAC here differs in from its paper holds: see there.
+falling, and SAC learns from it from its `model_first`-th on; 5 members, all of them used, and not the best 5 of 7; two
+hidden layers of 64 units and not four of 200, and no weight decay; each member counts transitions Poisson(1) times;
+the likelihood's gradient is followed times sigma (beta-NLL, Seitzer et al. 2022, arXiv:2203.09168); `batch_size`
+branches every `branch_every` gradient steps, 256 an environment step and not 400; the last 50,000 imagined steps are
+kept, and not 400,000 k; k is 3 throughout, where theirs is set by task, from 1 to 25, and may grow during the run; at
+each step branches are dealt out to the members, and not one drawn for each; a branch that ends begins anew where it
+began; endings are learned, where the authors give them; the first 200 actions are random and not 5,000; the entropy
+aimed at is SAC's, and not set by task. Their numbers are those of their code. What SAC here differs in from its paper
+holds: see there.
 
 Time limits: a truncation is no end to the model, and branches know none.
 """
@@ -97,7 +102,7 @@ def init(config: Config, env: Env, key: Key) -> off_policy.State:
     if config.imagined_size < number:
         raise ValueError(f"imagined_size={config.imagined_size} must be at least batch_size * branch_length = {number}")
     obs = jnp.zeros((config.batch_size, models.ensemble_beside(config, env).size), jnp.float32)
-    steps = jax.eval_shape(lambda: branch(config, env, state.learner.params, obs, key))
+    steps = jax.eval_shape(lambda: branch(config, env, state.learner.params, obs, jax.random.key(0)))
     times = config.imagined_size // number
     empty = jax.tree.map(lambda x: jnp.zeros((times * number, *x.shape[1:]), x.dtype), steps)
     return state._replace(learner=Learner(*state.learner, empty))

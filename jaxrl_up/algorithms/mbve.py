@@ -8,11 +8,12 @@ where the model f, an ensemble, is learned from the same replay. So H steps of a
 is H steps further off. With `horizon` 0 targets and gradient steps are the base's, bit for bit.
 The actor learns as the base's does, from real states. Nothing is earned behind an imagined termination.
 
-Deviations: imagined states have targets of their own only by `td_k`, which on small tasks held the actor at a bound: the
-critic then mostly sees the policy's own actions, and so does not know how others differ; an ensemble with members dealt out to the branches, where the paper has one network; rewards and endings are
-learned too, where the paper's tasks give theirs; one gradient step of the model for each of the critic, and not epochs
-between; with TD3 as base the noise that smooths its target is on the last action alone. What DDPG and TD3 differ in
-from their papers holds: see there.
+Deviations: imagined states have targets of their own only with `td_k`, by which actors here were held at a bound, as
+the critic then sees mostly the target policy's own actions; an ensemble with members dealt out to the branches, where
+the paper has one network; rewards and endings are learned too, where the paper's tasks give theirs; one gradient step
+of the model for each of the critic, where algorithm 1 fits it first, and expanded targets from the `model_first`-th
+on; with TD3 as base the noise that smooths its target is on the last action alone. What DDPG and TD3 differ in from
+their papers holds: see there.
 
 Time limits: a truncation is no end to the model, and targets go on from the true last observation.
 """

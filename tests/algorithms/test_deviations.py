@@ -167,6 +167,33 @@ DEVIATIONS = {
         "trials": "does not wait for the end of a trial",
         "bounds": "candidates are clipped to the bounds",
     },
+    "mbpo": {
+        "model_every": ("epochs", 2, "the model takes a gradient step every `model_every` of SAC's"),
+        "model_first": ("fitted first", 1_000, "SAC learns from it from its `model_first`-th on"),
+        "members": (7, 5, "5 members, all of them used, and not the best 5 of 7"),
+        "model_hidden": ((200, 200, 200, 200), (64, 64), "two hidden layers of 64 units and not four of 200"),
+        "imagined_size": ("400,000 k", 50_000, "the last 50,000 imagined steps are kept, and not 400,000 k"),
+        "branch_length": ("by task", 3, "k is 3 throughout, where theirs is set by task, from 1 to 25"),
+        "termination": ("given", "learned", "endings are learned, where the authors give them"),
+        "random_steps": (5_000, 200, "the first 200 actions are random and not 5,000"),
+        "target_entropy": ("by task", None, "the entropy aimed at is SAC's, and not set by task"),
+        "weight decay": "no weight decay",
+        "number of branches": "256 an environment step and not 400",
+        "bootstraps": "each member counts transitions Poisson(1) times",
+        "likelihood": "the likelihood's gradient is followed times sigma",
+        "members of branches": "branches are dealt out to the members, and not one drawn for each",
+        "ends of branches": "a branch that ends begins anew where it began",
+        "temperature": "What SAC here differs in from its paper holds: see there",
+    },
+    "mbve": {
+        "td_k": (True, False, "imagined states have targets of their own only with `td_k`"),
+        "model_first": ("fitted first", 1_000, "expanded targets from the `model_first`-th on"),
+        "members": (1, 5, "an ensemble with members dealt out to the branches, where the paper has one network"),
+        "reward": ("given", "learned", "rewards and endings are learned too, where the paper's tasks give theirs"),
+        "model_every": ("fitted first", 1, "one gradient step of the model for each of the critic"),
+        "td3": "with TD3 as base the noise that smooths its target is on the last action alone",
+        "bases": "What DDPG and TD3 differ in from their papers holds: see there",
+    },
 }
 ROWS = [(name, what, said) for name, row in DEVIATIONS.items() for what, said in row.items()]
 
@@ -227,3 +254,9 @@ def test_presets_say_in_which_units_their_noise_is(name):
 def test_one_gradient_step_of_dqn_is_for_as_many_steps_as_it_says():
     config = make_config("dqn")
     assert (config.num_envs * config.train_every, config.gradient_steps) == (8, 1)
+
+
+def test_branches_of_mbpo_are_as_many_as_it_says():
+    config = make_config("mbpo")
+    times = config.gradient_steps / (config.train_every * config.num_envs * config.branch_every)
+    assert times * config.batch_size == 256

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, STEPS, at, make_env, make_log, make_result
+from tiny import task, tiny
 
-from jaxrl_up import PPO, envs
+from jaxrl_up import ALGORITHMS, PPO, envs, make_config, resume, run
 from jaxrl_up.analysis import gather
 from jaxrl_up.experiments import draw
 from jaxrl_up.records import (
@@ -19,6 +20,7 @@ from jaxrl_up.records import (
     check_directory,
     create,
     describe,
+    load_run,
     number,
     read_config,
     read_progress,
@@ -355,3 +357,21 @@ def test_a_place_of_its_own(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot write a run"):
         reserve(tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_run_is_described_by_the_fields_of_its_config(name, tmp_path):
+    """By those that `make_config` takes again, and nothing else."""
+    config = tiny(ALGORITHMS[name])
+    table = describe(ALGORITHMS[name], make_env(), config, SEEDS)["config"]
+    assert make_config(name, **table) == config
+
+
+@pytest.mark.parametrize("name", ["pets", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("mbpo", "mbve"))])
+def test_a_kept_run_of_what_learns_a_model_is_read_and_goes_on(name, tmp_path):
+    algo = ALGORITHMS[name]
+    config, settings = tiny(algo, total_steps=32), {"num_evals": 2, "num_episodes": 1, "progress": False}
+    kept = run(algo, task(algo), config, seeds=1, directory=tmp_path / "run", **settings)
+    assert load_run(tmp_path / "run").config == config
+    longer = resume(tmp_path / "run", total_steps=48, progress=False)
+    assert longer.env_steps[-1] == 48 > kept.env_steps[-1]
