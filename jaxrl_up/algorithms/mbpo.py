@@ -63,7 +63,7 @@ class Config(models.BesideFields, sac.Config):
     """of a batch, how much really happened"""
 
 
-policy, explore, act = sac.policy, sac.explore, sac.act
+network, policy, explore, act = sac.network, sac.policy, sac.explore, sac.act
 
 
 class Learner(NamedTuple):
@@ -165,7 +165,7 @@ def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -
 
 
 BROUGHT = sac.BROUGHT._replace(
-    networks=(sac.network, models.beside_network), learn=learn, learning_noise=learning_noise
+    networks=(network, models.beside_network), learn=learn, learning_noise=learning_noise
 )
 update = BROUGHT.update
 

@@ -54,6 +54,8 @@ LEARN_OFF_POLICY = {
     "max_grad_norm": None,
     "initializer": "torch",  # with no biases, ReLU units that see 0 are dead
     "hidden": (32, 32),
+    "horizon": 0,  # of a model that is learned beside a policy: what really happened is looked at here
+    "real_fraction": 1.0,
 }
 
 
