@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from jaxrl_up import envs, make_config, ops, run, use_all_cores
@@ -31,7 +32,8 @@ class Learner(NamedTuple):
 
 
 TASKS = {"pendulum": ("Pendulum-v1", None, -200.0), "cartpole": ("CartPole-v1", 200, 195.0)}
-EARLY = {"learning_starts": 200, "random_steps": 200, "total_steps": 4_000}
+EARLY = {"learning_starts": 200, "random_steps": 200, "total_steps": 2_000}
+SOON = {**EARLY, "gradient_steps": 5, "total_steps": 4_000}
 LEARNERS = {
     "ppo": Learner("pendulum", "ppo", {"total_steps": 100_000, "gamma": 0.95, "num_envs": 16, "rollout_length": 128,
                                        "num_epochs": 10, "num_minibatches": 16}),
@@ -39,14 +41,19 @@ LEARNERS = {
     "sac, 20 gradient steps": Learner("pendulum", "sac", {**EARLY, "gradient_steps": 20}),
     "mbpo, k = 1": Learner("pendulum", "mbpo", {**EARLY, "branch_length": 1}),
     "mbpo": Learner("pendulum", "mbpo", EARLY),
-    "ddpg": Learner("pendulum", "ddpg", {**EARLY, "gradient_steps": 5}),
-    "mbve, H = 1": Learner("pendulum", "mbve", {**EARLY, "gradient_steps": 5, "horizon": 1}),
-    "mbve, H = 3": Learner("pendulum", "mbve", {**EARLY, "gradient_steps": 5, "horizon": 3}),
-    "mbve, H = 10": Learner("pendulum", "mbve", {**EARLY, "gradient_steps": 5, "horizon": 10}),
-    "td3": Learner("pendulum", "td3", {**EARLY, "gradient_steps": 5}),
-    "mbve on td3, H = 3": Learner("pendulum", "mbve", {**EARLY, "gradient_steps": 5, "horizon": 3, "base": "td3"}),
+    "ddpg": Learner("pendulum", "ddpg", SOON),
+    "mbve, H = 1": Learner("pendulum", "mbve", {**SOON, "horizon": 1}),
+    "mbve, H = 3": Learner("pendulum", "mbve", {**SOON, "horizon": 3}),
+    "mbve, H = 10": Learner("pendulum", "mbve", {**SOON, "horizon": 10}),
+    "td3": Learner("pendulum", "td3", SOON),
+    "mbve on td3, H = 3": Learner("pendulum", "mbve", {**SOON, "horizon": 3, "base": "td3"}),
     "pets": Learner("pendulum", "pets", {"total_steps": 1_000, "rollout_length": 100}, 4),
+    "dqn, cartpole": Learner("cartpole", "dqn", {"total_steps": 60_000}),
+    "ppo, cartpole": Learner("cartpole", "ppo", {"total_steps": 60_000}),
 }  # fmt: skip
+
+
+DRAWN = ("ppo", "sac", "sac, 20 gradient steps", "mbpo", "ddpg", "mbve, H = 3", "pets")
 
 
 def measure(learner: Learner, seeds: int) -> dict[str, Any]:
@@ -54,7 +61,7 @@ def measure(learner: Learner, seeds: int) -> dict[str, Any]:
     name, limit, threshold = TASKS[learner.task]
     env = envs.make(name) if limit is None else envs.make(name, max_steps=limit)
     config = make_config(learner.algorithm, **learner.fields)
-    every = max(100, 2_048 if learner.algorithm == "ppo" else 100)
+    every = max(100, config.total_steps // 40)
     number = max(config.total_steps // every, 1)
     result = run(
         learner.algorithm, env, config, seeds=seeds, num_evals=number, num_episodes=learner.episodes, progress=False
@@ -78,6 +85,26 @@ def measure(learner: Learner, seeds: int) -> dict[str, Any]:
         "curves": np.round(returns, 2).tolist(),
         "failed": result.failed,
     }
+
+
+def draw(rows: dict[str, Any], path: Path) -> None:
+    """Returns over environment steps and over seconds, IQM over seeds."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
+    for name in DRAWN:
+        if name in rows:
+            row = rows[name]
+            steps, middle = np.asarray(row["curve_steps"]), ops.iqm(np.asarray(row["curves"]), axis=0)
+            seconds = row["train_seconds"] * steps / steps[-1]
+            for ax, x in zip(axes, (steps, seconds), strict=True):
+                ax.plot(x, middle, label=name)
+    for ax, label in zip(axes, ("environment steps of a seed", "seconds, all seeds together"), strict=True):
+        ax.set(xlabel=label, xscale="log")
+        ax.axhline(TASKS["pendulum"][2], color="0.7", linewidth=1, zorder=0)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("return, IQM over seeds")
+    axes[1].legend(frameon=False, loc="lower right")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
 
 
 def main() -> None:
@@ -104,6 +131,7 @@ def main() -> None:
         if options.out:
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps({"cores": os.cpu_count(), "rows": rows}, indent=1) + "\n")
+            draw(rows, options.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

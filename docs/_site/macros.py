@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import json
 import math
 import re
 import sys
@@ -241,7 +242,22 @@ def source(name: str, function: str, start: str | None = None, end: str | None =
     return f'<div class="ours" markdown>\n\n```python\n{code}\n```\n\n{where}\n\n</div>'
 
 
-MACROS = (facts, fields, scores, columns, deviations, source)
+def efficiency() -> str:
+    """When seeds of each learner first reached a return: bench/results/model_pays.json, by its bench."""
+    path = ROOT / "bench" / "results" / "model_pays.json"
+    rows = []
+    for name, row in json.loads(path.read_text(encoding="utf-8"))["rows"].items():
+        middle, low, high = row["iqm"]
+        seconds = row["seconds_of_the_middle"]
+        late = f"{middle:,.0f}" if not row["never"] else f"at least {middle:,.0f}"
+        reached = f"{row['seeds'] - row['never']} of {row['seeds']}"
+        taken = "" if seconds is None else f"{seconds:,.0f}"
+        rows.append((name, reached, late, f"{low:,.0f} to {high:,.0f}", taken, f"{row['compile_seconds']:,.0f}"))
+    head = ("learner", "seeds that did", "environment steps", "95% interval", "seconds", "compiling")
+    return f'<div class="scores" markdown>\n\n{_table(head, rows)}\n\n</div>\n\n{_link(path, "All curves as numbers")}.'
+
+
+MACROS = (facts, fields, scores, columns, deviations, source, efficiency)
 
 
 def logged(name: str) -> list[str]:

@@ -27,6 +27,8 @@ TASKS = {
     ("a2c", "Pendulum-v1"): ({"total_steps": 300_000, "gamma": 0.95}, -700),
     ("ppo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "num_epochs": 10, "num_minibatches": 16}, -250),
     ("trpo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "value_steps": 40}, -400),
+    ("mbpo", "Pendulum-v1"): ({"total_steps": 1_500, "gradient_steps": 10}, -250),
+    ("mbve", "Pendulum-v1"): ({"total_steps": 8_000}, -250),
     ("mpc", "CartPole-v1"): ({"total_steps": 50, **MPPI}, 450),
     ("mpc", "Pendulum-v1"): ({"total_steps": 50}, -250),
 }
