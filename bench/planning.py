@@ -1,6 +1,6 @@
 """How far planners stay below the optimum, from the same starts, played for real.
 
-    PYTHONPATH=. python bench/planning.py --out bench/results/planning.json [--episodes 100] [--only mpc,sac]
+    python bench/planning.py --out bench/results/planning.json [--episodes 100] [--seeds 3]
 
 Pendulum's optimum is dynamic programming on a fine grid of its two dimensions, backwards over the 200 steps of an
 episode, by bilinear interpolation; its policy looks one step ahead with the values of the grid. All play from the

@@ -12,7 +12,7 @@ from jaxrl_up import PETS, Evaluation, envs, run, train
 from jaxrl_up.algorithms import pets
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import probes
-from jaxrl_up.learning import planning
+from jaxrl_up.learning import Transitions, planning
 
 BEST = 3.5
 
@@ -173,3 +173,48 @@ def test_it_learns_what_pays(env, worst):
     _, log = train(PETS, env, config, jax.random.key(0), 1, Evaluation(num_episodes=16, max_steps=2))
     assert int(log.failed_at[-1]) == -1
     assert float(log.returns[-1]) > worst
+
+
+GOAL = 0.5
+
+
+def pushed():
+    """Moves a number by the action; nothing is paid, since what pays is given."""
+
+    def reset(key):
+        x = jax.random.uniform(key, (1,), minval=-0.5, maxval=0.5)
+        return x, x
+
+    def step(key, x, action):
+        return x + action, x + action, 0.0, jnp.bool_(False), jnp.bool_(False)
+
+    return envs.from_functions(reset, step, envs.Box(-9, 9, (1,)), envs.Box(-2.0, 2.0, (1,)), 1, name="pushed")
+
+
+def test_a_model_of_shuffled_actions_plans_no_better_than_any_action():
+    """The same transitions, learned from with their actions and with those of one another, which then mean nothing."""
+    env = pushed()
+    config = canonical(
+        tiny(PETS, horizon=1, samples=64, elites=6, iterations=3, hidden=(16,), learning_rate=1e-2,
+             reward=lambda obs, action, after: -jnp.sum(jnp.square(after - GOAL)), termination=over)
+    )  # fmt: skip
+    obs_key, action_key, order_key, init_key, memory_key = jax.random.split(jax.random.key(0), 5)
+    obs = jax.random.uniform(obs_key, (128, 1), minval=-0.5, maxval=0.5)
+    action = jax.random.uniform(action_key, (128, 1), minval=-1.0, maxval=1.0)  # unit actions
+    ones, index = jnp.ones(128), jnp.arange(128, dtype=jnp.int32)
+
+    @jax.jit
+    def missed(taken):
+        """How far from the goal the plan leads in the true world, of a model that learned these actions."""
+        batch = Transitions(obs, taken, 0.0 * ones, ones, obs + 2.0 * action, ones, index, obs[:0], ones[:0])
+
+        def fit(i, learner):
+            return pets.BROUGHT.learn(config, env, learner, batch, (), i)[0]
+
+        learner = jax.lax.fori_loop(0, 300, fit, PETS.init(config, env, init_key).learner)
+        memory = jax.vmap(lambda key: PETS.initial_memory(config, env, key))(jax.random.split(memory_key, 32))
+        did, _ = PETS.act(config, env, learner.acting, obs[:32], memory)
+        return jnp.mean(jnp.abs(obs[:32] + did - GOAL))
+
+    assert missed(action) < 0.1
+    assert missed(jax.random.permutation(order_key, action)) > 0.5
