@@ -12,6 +12,7 @@ LESSONS = {  # the notebook of each lesson that has exercises
     6: "06_from_vpg_to_sac",
     7: "07_many_seeds",
     8: "08_debugging",
+    11: "11_planning_and_models",
 }
 BOOK = (
     Exercise(
@@ -93,6 +94,22 @@ BOOK = (
     Exercise(
         *("8.2", "A bug hunt: the normaliser that moved too early", "chapter_8.normaliser_moved_too_early"),
         about="Find why the first probability ratios are not 1.",
+    ),
+    Exercise(
+        *("11.1", "The elites of the cross-entropy method", "chapter_11.elites"),
+        about="Write one refit: mean and spread of the plans that earned most.",
+    ),
+    Exercise(
+        *("11.2", "A likelihood with a learned variance", "chapter_11.learned_variance"),
+        about="Write the loss of a model that says how sure it is.",
+    ),
+    Exercise(
+        *("11.3", "Trajectory sampling", "chapter_11.trajectory_sampling"),
+        about="Write what a plan is worth in an ensemble, where each particle goes through members of its own.",
+    ),
+    Exercise(
+        *("11.4", "The target of value expansion", "chapter_11.value_expansion"),
+        about="Write a critic's target that looks H imagined steps ahead before it asks the critic.",
     ),
 )
 
