@@ -180,13 +180,14 @@ def swept_whole(algo, grid):
 # -- one program, many ways to run it
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.thorough) if name == "sac" else name for name in ALGORITHMS]
-)  # one after another, so that they share what single operations compile
+@pytest.mark.thorough("dqn", "sac", "mpc")
+@pytest.mark.exhaustive("vpg", "a2c", "c51", "qr_dqn", "ddpg", "td3")  # each operation by itself takes long to compile
+@pytest.mark.parametrize("name", ALGORITHMS)  # one after another, so that they share what operations compile
 def test_jit_equals_no_jit(name):
     algo = ALGORITHMS[name]
     env = bandit(algo)  # a large epsilon, as Adam turns the rounding of a gradient near 0 into a step
-    config = canonical(tiny(algo, rollout_length=2, learning_starts=2, adam_epsilon=0.1, epsilon=0.1))
+    small = {"rollout_length": 2, "horizon": 2, "samples": 4, "gradient_steps": 2}
+    config = canonical(tiny(algo, **small, learning_starts=2, adam_epsilon=0.1, epsilon=0.1))
 
     @jax.jit
     def quick(key):
