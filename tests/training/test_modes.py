@@ -204,6 +204,6 @@ def test_a_kept_run_puts_out_no_nan_and_no_infinity(tmp_path):
 @pytest.mark.thorough("dqn")
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_no_tracer_leaks(algo):
-    config = tiny(algo, hidden=(9,))  # which no other test has traced
+    env, config = task(algo), tiny(algo, hidden=(9,))  # which no other test has traced
     with jax.checking_leaks():
-        jax.eval_shape(lambda key: train(algo, task(algo), config, key, 1, EVALUATION), jax.random.key(0))
+        jax.eval_shape(lambda key: train(algo, env, config, key, 1, EVALUATION), jax.random.key(0))
