@@ -3,7 +3,9 @@
 Compiling is most of the time here, so programs are compiled with little optimisation, and what one worker has compiled
 the others take from a cache of this session (or, to keep it, one that `JAX_COMPILATION_CACHE_DIR` names). Learning
 tests run long enough to want the real thing: `pytest -m learning`; plain `pytest` leaves them out. It tries what holds
-for every algorithm with one of each family, and `pytest -m thorough` with the rest.
+for every algorithm with one of each family, and `pytest -m thorough` with the rest, but for what repeats at a high
+price what another test of these sees: that is `exhaustive`, and tried before a release. `@pytest.mark.thorough("sac")`,
+and the same of `exhaustive`, means the parameters of that name alone.
 
 Checks that are on: arrays of different rank do not broadcast (`jax_numpy_rank_promotion`), except where gymnax is
 stepped for its own sake (its Swimmer broadcasts). `jax_debug_key_reuse` cannot be on for everything, because gymnax
@@ -11,6 +13,7 @@ environments reuse keys; the contract suite traces every algorithm with it on a 
 """
 
 import gc
+import itertools
 import os
 import shutil
 import tempfile
@@ -22,7 +25,7 @@ import jaxrl_up
 
 MAY_BROADCAST = ("tests/envs/test_gymnax.py", "tests/cli/test_cli.py")
 MOST_MAPPINGS = 12_000
-LEFT_OUT = ("learning", "thorough", "lessons", "site")  # by plain `pytest`
+LEFT_OUT = ("learning", "thorough", "exhaustive", "lessons", "site")  # by plain `pytest`
 EVERY_ALGORITHM = (  # here plain `pytest` tries some algorithms only
     *(
         "tests/algorithms/test_contract.py",
@@ -36,7 +39,7 @@ LONGEST_LEARNING = 3600  # seconds
 PROGRAMS = pytest.StashKey[str]()  # where compiled programs are shared, if it is to be removed
 QUICK_COMPILE = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 11):  # which refuses to start with a flag it does not know
-    QUICK_COMPILE += " --xla_cpu_use_fusion_emitters=false"
+    QUICK_COMPILE += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 
 def pytest_configure(config):
@@ -75,16 +78,34 @@ def pytest_unconfigure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    by_name = any("::" in arg for arg in config.args)
+    _take_marks_from_other_parameters(items, whole=not by_name)
     for item in items:
         if item.get_closest_marker("learning"):
             item.add_marker(pytest.mark.timeout(LONGEST_LEARNING))
         if _is_thorough(item):
             item.add_marker(pytest.mark.thorough)
-    if config.option.markexpr or any("::" in arg for arg in config.args):  # a test asked for by name always runs
+    if by_name:  # a test asked for by name always runs
         return
-    left_out = [item for item in items if any(map(item.get_closest_marker, LEFT_OUT))]
+    asked_for = config.option.markexpr
+    names = LEFT_OUT if not asked_for else () if "exhaustive" in asked_for else ("exhaustive",)
+    left_out = [item for item in items if any(map(item.get_closest_marker, names))]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def _take_marks_from_other_parameters(items, whole):
+    """Marks that name parameters, by their id or by a part of it, stay on those alone; `whole` if all are there."""
+    named = {}
+    for item in items:
+        for mark in [mark for mark in item.own_markers if mark.name in ("thorough", "exhaustive") and mark.args]:
+            fits = set(mark.args) & {item.callspec.id, *item.callspec.id.split("-")}
+            named.setdefault((item.location[0], item.originalname, mark.args), set()).update(fits)
+            if not fits:
+                item.own_markers.remove(mark)
+    for (file, test, names), found in named.items():
+        if whole and set(names) != found:
+            raise pytest.UsageError(f"{file}: {test} has no parameter {sorted(set(names) - found)} for its mark")
 
 
 def _is_thorough(item):
@@ -92,8 +113,8 @@ def _is_thorough(item):
     given = getattr(item, "callspec", None)
     if given is None:
         return False
-    if item.nodeid.startswith("tests/test_readme.py") and "code" in given.params:
-        return not given.id.startswith("README.md")
+    if "documents" in given.params:
+        return given.id != "README.md"
     if not item.nodeid.startswith(EVERY_ALGORITHM):
         return False
     found = jax.tree.leaves(list(given.params.values()), is_leaf=lambda x: isinstance(x, jaxrl_up.Algorithm))
@@ -106,14 +127,17 @@ def pytest_runtest_setup(item):
     jax.config.update("jax_numpy_rank_promotion", "allow" if item.nodeid.startswith(MAY_BROADCAST) else "raise")
 
 
+tests_run = itertools.count(1)
+
+
 @pytest.fixture(autouse=True)
 def _forget_programs():
     """Compiled programs are not kept for ever: they add up to gigabytes, and to more mappings than Linux allows.
 
-    A process may have 65,530; past that, compiling aborts. With 12,000 it takes some 3 GB.
+    A process may have 65,530; past that, compiling aborts. With 12,000 it takes some 3 GB. To count them takes a while.
     """
     yield
-    if _mappings() > MOST_MAPPINGS:
+    if next(tests_run) % 8 == 0 and _mappings() > MOST_MAPPINGS:
         jax.clear_caches()
 
 

@@ -45,6 +45,8 @@ def illegal(returns, penalty):
     return np.ceil(-np.asarray(returns, np.float64) / penalty).clip(0).sum()
 
 
+@pytest.mark.thorough("ppo-from 5", "dqn-from 5")
+@pytest.mark.exhaustive("vpg-two", "trpo-two", "value_fitting-from 5", "value_fitting-two")
 @pytest.mark.parametrize(("name", "space"), COUNTED, ids=lambda x: x)
 def test_no_forbidden_action_is_taken(name, space):
     """In training, greedy and sampled evaluation; a tenth of the states allows one action, ends allow none."""
@@ -217,6 +219,7 @@ def flat(places):
     return jax.tree.leaves(places, is_leaf=lambda x: x is None)
 
 
+@pytest.mark.exhaustive("vpg-2", "a2c-2", "trpo-2")
 @both_kinds
 def test_outputs_of_forbidden_actions_are_never_read(name, groups):
     """With biases of nan for them whole updates, losses and actions are the same to the last bit.
@@ -253,6 +256,8 @@ def test_outputs_of_forbidden_actions_are_never_read(name, groups):
             assert not np.array_equal(old[..., allowed], new[..., allowed])
 
 
+@pytest.mark.thorough("ppo-1")
+@pytest.mark.exhaustive("vpg", "a2c-1", "trpo-2", "qr_dqn")
 @both_kinds
 def test_a_masked_problem_is_learned_as_the_one_without_its_forbidden_actions(name, groups, monkeypatch):
     """Whole updates from restricted parameters, with the noise of the allowed actions."""

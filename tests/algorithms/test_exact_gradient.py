@@ -104,6 +104,7 @@ def weights_by_hand(phi, reward, discount, going, value, next_value, gae_lambda)
     return weights
 
 
+@pytest.mark.thorough("reward_to_go", "q")
 @pytest.mark.parametrize("phi", PHI)
 def test_one_update_is_the_estimator_row_by_row(phi):
     mdp, env, params, policy_of, _ = learner("any")

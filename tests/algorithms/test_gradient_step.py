@@ -117,6 +117,7 @@ def quantile_huber(quantiles, targets):
     return total
 
 
+@pytest.mark.exhaustive("dqn-huber-False", "c51-None-False", "qr_dqn-None-False")
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize(("name", "loss"), [("dqn", "squared"), ("dqn", "huber"), ("c51", None), ("qr_dqn", None)])
 def test_q_learning(name, loss, double):
@@ -205,6 +206,7 @@ def test_deterministic_policy_gradient(name):
         assert_tracks(learned, learner, "actor")
 
 
+@pytest.mark.thorough("sac--5.0-1", "sac_discrete-5.0-3")
 @pytest.mark.parametrize(("target_entropy", "n_step"), [(-5.0, 1), (5.0, 3)])  # too much entropy, and too little
 @pytest.mark.parametrize("name", ["sac", "sac_discrete"])
 def test_soft_actor_critic(name, target_entropy, n_step):
@@ -261,6 +263,7 @@ def test_soft_actor_critic(name, target_entropy, n_step):
     assert_tracks(learned, learner, "critic")
 
 
+@pytest.mark.thorough("td3", "sac_discrete")
 @pytest.mark.parametrize("name", ["ddpg", "td3", "sac", "sac_discrete"])
 def test_random_first_steps_are_a_branch_under_vmap(name):
     """The policy is not computed while steps are random: no branch is chosen seed by seed."""

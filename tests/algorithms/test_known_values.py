@@ -123,9 +123,12 @@ def _shown(time, params):
 
 
 def _rollouts():
-    """Of those that learn values."""
+    """Of those that learn values. Rollouts are gathered alike by all that are on-policy: PPO stands for them."""
+    marks = {("ppo", SHORT): [pytest.mark.thorough]}
+    marks |= {(name, LONG): [pytest.mark.exhaustive] for name in ("vpg", "a2c", "trpo")}
     learners = [algo for algo in ALGORITHMS.values() if not plans(algo)]
-    return [(algo, n) for algo in learners for n in ((SHORT, LONG) if on_policy(algo) else (LONG,))]
+    rollouts = [(algo, n) for algo in learners for n in ((SHORT, LONG) if on_policy(algo) else (LONG,))]
+    return [pytest.param((algo, n), marks=marks.get((algo.name, n), ())) for algo, n in rollouts]
 
 
 @pytest.fixture(params=_rollouts(), ids=lambda given: f"{given[0].name}-{given[1]}", scope="module")

@@ -41,6 +41,7 @@ def updated(algo, config, seed=0):
     return before, after, {name: float(x.value) for name, x in losses.items()}
 
 
+@pytest.mark.thorough("vpg-mixture", "a2c-beta")
 @pytest.mark.parametrize(
     ("algo", "fields"),
     [

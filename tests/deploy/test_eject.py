@@ -90,6 +90,7 @@ def test_it_imports_and_has_the_same_config(algo, scripts):
     assert ejected.Config.__module__ == path.stem
 
 
+@pytest.mark.thorough("dqn")
 @pytest.mark.parametrize("name", ["ppo", "dqn"])
 def test_it_gives_the_same_numbers(name, scripts):
     algo, env = ALGORITHMS[name], task(ALGORITHMS[name])
@@ -107,6 +108,7 @@ COMPOSED = {  # what they act in, and how: masks of whole numbers, and noise tha
 }
 
 
+@pytest.mark.thorough("ddpg")
 @pytest.mark.parametrize("name", COMPOSED)
 def test_it_learns_from_trees_and_masks_and_remembers(name, scripts):
     algo, (actions, fields) = ALGORITHMS[name], COMPOSED[name]

@@ -107,6 +107,7 @@ def exported(path, algo=VPG, env=None, seed=0, **fields):
     return save_policy(path, algo, env, config, policy, {"seed": seed}, overwrite=True)
 
 
+@pytest.mark.exhaustive("c51-dueling", "qr_dqn-dueling", "vpg-continuous", "a2c-continuous")
 @pytest.mark.parametrize("name", CASES)
 def test_both_loaders_equal_the_live_policy(name, tmp_path):
     algo, env, fields = CASES[name]

@@ -61,11 +61,10 @@ def assert_as_gymnasium_steps(env, theirs, steps, episodes=3):
 
 
 @every(MUJOCO, DEFAULT)
-def test_mujoco_steps_as_gymnasium_does(name, request):
-    steps = 1000 if request.node.get_closest_marker("thorough") else 400
+def test_mujoco_steps_as_gymnasium_does(name):
     env = envs.make(name, max_steps=90)
     assert not env.spec.tokens
-    assert_as_gymnasium_steps(env, gymnasium.make(name.partition("/")[2], max_episode_steps=90), steps)
+    assert_as_gymnasium_steps(env, gymnasium.make(name.partition("/")[2], max_episode_steps=90), 400)
 
 
 @every(MUJOCO, DEFAULT)

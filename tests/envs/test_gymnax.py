@@ -15,6 +15,7 @@ from jaxrl_up import envs
 NAMES = [name for name in envs.names() if "/" not in name]  # others are of other suites
 
 
+@pytest.mark.thorough("Seaquest-MinAtar", "Freeway-MinAtar", "Asterix-MinAtar")  # the dearest to compile
 @pytest.mark.parametrize("name", NAMES)
 def test_every_environment_passes_the_conformance_check(name):
     envs.check(envs.make(name))

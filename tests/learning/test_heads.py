@@ -114,6 +114,7 @@ def test_the_beta_head_has_concentrations_above_1():
 # -- any distribution
 
 
+@pytest.mark.thorough("beta", "of_betas")
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_are_those_of_a_loop_over_distrax(kind):
     """In any number of leading axes, jitted, also where distrax's own objects do not pass through vmap."""
@@ -148,6 +149,7 @@ def test_densities_on_minus_1_to_1_integrate_to_1(kind):
     np.testing.assert_allclose(jnp.mean(jnp.exp(jax.jit(DistraxPolicy.log_prob)(one, grid))) * 4, 1.0, rtol=1e-3)
 
 
+@pytest.mark.thorough("of_betas")
 @pytest.mark.parametrize("kind", ["mixture", "squashed", "of_betas"])
 def test_an_entropy_that_distrax_lacks_is_minus_the_mean_log_density(kind):
     """Over many observations, each with a key of its own, against another sample."""

@@ -299,6 +299,7 @@ def learned_in(algo, world):
     return jax.tree.leaves(state.learner), metrics, evaluate(algo, env, config, state.policy, KEY, 4)
 
 
+@pytest.mark.thorough("ppo-offset", "dqn-parts")
 @pytest.mark.parametrize("world", ["parts", "offset"])
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_a_run_learns_what_it_does_of_the_same_numbers(algo, world):
@@ -333,6 +334,7 @@ ACTION_SPACES = [
 ]
 
 
+@pytest.mark.exhaustive("trpo-axes", "trpo-dict", "trpo-tuple")
 @pytest.mark.parametrize("space", ACTION_SPACES, ids=["multi", "axes", "dict", "tuple"])
 @pytest.mark.parametrize(
     "algo", [PPO, pytest.param(ALGORITHMS["trpo"], marks=pytest.mark.thorough)], ids=lambda algo: algo.name
@@ -367,6 +369,7 @@ def test_an_algorithm_says_what_it_cannot_act_in_and_who_can():
         check_support(PPO, acts(Dict(a=Box(0, 3, (2,), np.int32))))
 
 
+@pytest.mark.thorough("dqn")
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_a_run_on_a_tree_is_kept_and_played(algo, tmp_path):
     config = tiny(algo, total_steps=32, normalize_observations=True)

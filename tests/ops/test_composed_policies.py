@@ -84,6 +84,7 @@ def test_it_is_one_categorical_after_the_other(name, masked):
     assert policy.components().logits.shape == (ROWS, len(sizes), max(sizes))
 
 
+@pytest.mark.exhaustive("equal-False", "single-True")
 @every
 def test_gradients_are_those_of_the_components(name, masked):
     sizes, logits, mask = case(name, masked)

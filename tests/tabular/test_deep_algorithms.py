@@ -40,6 +40,7 @@ def test_the_world_has_the_values_of_the_book():
 
 
 @pytest.mark.learning
+@pytest.mark.exhaustive("vpg", "a2c", "trpo")  # which learn two tasks in tests/algorithms/test_learning.py
 @pytest.mark.parametrize("name", DISCRETE)
 def test_the_policy_is_worth_the_optimum(name):
     """Within 2% of J*, or where entropy is paid for of its soft counterpart, for each of five seeds."""
