@@ -32,7 +32,7 @@ from jaxrl_up import PETS, Evaluation, envs, load_recipe, ops, train, use_all_co
 from jaxrl_up.algorithms import pets
 from jaxrl_up.config import canonical
 from jaxrl_up.learning import memory_of, off_policy, play, training_env
-from jaxrl_up.learning.replay import Replay, sample
+from jaxrl_up.learning import replay as replay_buffer
 from jaxrl_up.types import Array, Key, PyTree
 
 TRIAL = 200  # steps that a trial of CartPole may have
@@ -86,7 +86,7 @@ def _used() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def refitted(config: Any, env: envs.Env, replay: Replay, order: Array, key: Key) -> PyTree:
+def refitted(config: Any, env: envs.Env, replay: replay_buffer.Replay, order: Array, key: Key) -> PyTree:
     """A policy of new networks, after the gradient steps that the run made, on what it saw by the end, with the actions
     in some `order [T]`."""
     world, steps = training_env(env), jnp.int32(config.total_steps)
@@ -95,7 +95,7 @@ def refitted(config: Any, env: envs.Env, replay: Replay, order: Array, key: Key)
 
     def step(i: Array, learner: PyTree) -> PyTree:
         bits = jax.random.bits(jax.random.fold_in(draw_key, i), (config.batch_size,), jnp.uint32)
-        batch = sample(world, replay._replace(outcome=outcome), steps, bits, config.gamma)
+        batch = replay_buffer.sample(world, replay._replace(outcome=outcome), steps, bits, config.gamma)
         return pets.BROUGHT.learn(config, env, learner, batch, (), i)[0]
 
     made = off_policy.gradient_steps_done(config, steps)
@@ -128,7 +128,7 @@ def measured(config: Any, env: envs.Env, policies: PyTree, episodes: int) -> tup
 Row = tuple[str, np.ndarray, dict[str, Any]]  # its name, returns [S, episodes], and what else there is to say
 
 
-def control(config: Any, env: envs.Env, replay: Replay, keys: Key, episodes: int) -> Iterator[Row]:
+def control(config: Any, env: envs.Env, replay: replay_buffer.Replay, keys: Key, episodes: int) -> Iterator[Row]:
     """Learned from what the first seeds saw, with the actions as they were and in another order."""
     taken = jnp.arange(config.total_steps)
     orders = jnp.stack([taken, jax.random.permutation(jax.random.key(0), taken)])

@@ -53,6 +53,9 @@ TINY = {
 }
 
 
+OF_MODELS = {"gradient_steps": 2}  # where a model is learned: by default they are many
+
+
 def field_names(algo):
     return {field.name for field in dataclasses.fields(algo.Config)}
 
@@ -60,7 +63,8 @@ def field_names(algo):
 def tiny(algo, **fields):
     """A tiny config; fields that the algorithm does not have are left out."""
     known = field_names(algo)
-    return make_config(algo, **{name: value for name, value in {**TINY, **fields}.items() if name in known})
+    given = {**TINY, **(OF_MODELS if "members" in known else {}), **fields}
+    return make_config(algo, **{name: value for name, value in given.items() if name in known})
 
 
 def cartpole():

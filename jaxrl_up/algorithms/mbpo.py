@@ -164,9 +164,7 @@ def learning_noise(config: Config, env: Env, key: Key, shape: tuple[int, ...]) -
     return sac_noise, jax.random.bits(bits_key, shape, jnp.uint32), jax.random.bits(branch_key, shape[:-1], jnp.uint32)
 
 
-BROUGHT = sac.BROUGHT._replace(
-    networks=(network, models.beside_network), learn=learn, learning_noise=learning_noise
-)
+BROUGHT = sac.BROUGHT._replace(networks=(network, models.beside_network), learn=learn, learning_noise=learning_noise)
 update = BROUGHT.update
 
 MBPO = Algorithm(

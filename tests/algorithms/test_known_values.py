@@ -56,6 +56,7 @@ LEARN_OFF_POLICY = {
     "hidden": (32, 32),
     "horizon": 0,  # of a model that is learned beside a policy: what really happened is looked at here
     "real_fraction": 1.0,
+    "gradient_steps": 1,
 }
 
 
