@@ -184,7 +184,7 @@ ax.legend();
 # say what comes next, and plans in it as MPC does: it swings the pendulum up after 400 steps in the world, where SAC wants thousands.
 #
 # A learned model has a danger of its own: where it errs, planning finds the error and makes use of it. A policy that is excellent in a wrong model
-# may be poor in the world. An ensemble whose members disagree says where it errs; more in Chua et al. (2018), and Dreamer (Hafner et al. 2020).
+# may be poor in the world. An ensemble whose members disagree says where it errs; more in lesson 11, Chua et al. (2018), and Dreamer (Hafner et al. 2020).
 #
 # ## Trade-offs
 #
@@ -217,7 +217,7 @@ for result in (ppo, dqn, sac):
 # | DQN, C51, QR-DQN | $Q^*$, or the distribution of returns | $\epsilon$-greedy | 5 |
 # | DDPG, TD3 | $Q$, deterministic $\mu$ | $\mu$ plus noise | 6 |
 # | SAC | soft $Q$, stochastic $\pi$ | samples | 6 |
-# | MPC, PETS | nothing; a model | the first action of a plan | [docs/algorithms/mpc.md](../docs/algorithms/mpc.md), [pets.md](../docs/algorithms/pets.md) |
+# | MPC, PETS | nothing; a model | the first action of a plan | 11 |
 # | value iteration, Dyna-Q | $V^*$; $Q^*$ and a model | greedy; $\epsilon$-greedy | [docs/theory.md](../docs/theory.md) |
 #
 # ## Exercises

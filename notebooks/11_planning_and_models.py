@@ -415,13 +415,13 @@ for name in dict.fromkeys(returns["model"]):
 #
 # $$Q(s, a) \leftarrow Q(s, a) + \alpha \left(r + \gamma \max_b Q(s', b) - Q(s, a)\right) \qquad \text{for one real } (s, a, r, s') \text{ and } n \text{ imagined ones}$$
 #
-# In a table the model is what came of each action when it was last taken. In the maze of lesson 2, five runs each:
+# In a table the model is what came of each action when it was last taken. In the maze of lesson 2, ten runs each:
 
 # %%
 maze = tabular.dyna_maze()
-keys = jax.random.split(jax.random.key(0), 5)
-for planned in (0, 5, 20):
-    learn = lambda key, planned=planned: tabular.dyna_q(maze, key, 6000, planning_steps=planned).ended
+keys = jax.random.split(jax.random.key(0), 10)
+for planned in (0, 20):
+    learn = lambda key, planned=planned: tabular.dyna_q(maze, key, 8000, planning_steps=planned).ended
     ended = jnp.cumsum(jax.jit(jax.vmap(learn))(keys), axis=1)
     assert (ended[:, -1] >= 10).all()
     first, tenth = (jax.vmap(lambda row: jnp.searchsorted(row, number))(ended) for number in (1, 10))
