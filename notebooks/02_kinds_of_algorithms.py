@@ -186,7 +186,7 @@ ax.legend();
 # `mbve` puts a few imagined rewards into the target of a critic.
 #
 # A learned model has a danger of its own: where it errs, planning finds the error and makes use of it. A policy that is excellent in a wrong model
-# may be poor in the world. An ensemble whose members disagree says where it errs, and short imagination gives errors no room to grow; more in Chua
+# may be poor in the world. An ensemble whose members disagree says where it errs, and short imagination gives errors no room to grow; more in lesson 11, Chua
 # et al. (2018), Janner et al. (2019), and Dreamer (Hafner et al. 2020).
 #
 # ## Trade-offs
@@ -220,7 +220,7 @@ for result in (ppo, dqn, sac):
 # | DQN, C51, QR-DQN | $Q^*$, or the distribution of returns | $\epsilon$-greedy | 5 |
 # | DDPG, TD3 | $Q$, deterministic $\mu$ | $\mu$ plus noise | 6 |
 # | SAC | soft $Q$, stochastic $\pi$ | samples | 6 |
-# | MPC, PETS | nothing; a model | the first action of a plan | [docs/algorithms/mpc.md](../docs/algorithms/mpc.md), [pets.md](../docs/algorithms/pets.md) |
+# | MPC, PETS | nothing; a model | the first action of a plan | 11 |
 # | MBPO, MBVE | a model, and what SAC or DDPG learns | SAC's or DDPG's | [docs/algorithms/mbpo.md](../docs/algorithms/mbpo.md), [mbve.md](../docs/algorithms/mbve.md) |
 # | value iteration, Dyna-Q | $V^*$; $Q^*$ and a model | greedy; $\epsilon$-greedy | [docs/theory.md](../docs/theory.md) |
 #
