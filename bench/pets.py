@@ -31,12 +31,12 @@ from planning import STARTS, STEPS, Optimum, planned, returns
 from jaxrl_up import PETS, Evaluation, envs, load_recipe, ops, train, use_all_cores
 from jaxrl_up.algorithms import pets
 from jaxrl_up.config import canonical
-from jaxrl_up.learning import memory_of, off_policy, play, training_env
-from jaxrl_up.learning import replay as replay_buffer
+from jaxrl_up.learning import memory_of, off_policy, play, replay, training_env
 from jaxrl_up.types import Array, Key, PyTree
 
 TRIAL = 200  # steps that a trial of CartPole may have
 CONTROLS = 2  # seeds of the control
+CACHED = 20  # episodes that plan at once, whose numbers fit in the cache of a core
 UNSEEN = Evaluation(num_episodes=1, max_steps=1)  # of training, which is not what is measured here
 
 
@@ -86,16 +86,16 @@ def _used() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def refitted(config: Any, env: envs.Env, replay: replay_buffer.Replay, order: Array, key: Key) -> PyTree:
+def refitted(config: Any, env: envs.Env, kept: replay.Replay, order: Array, key: Key) -> PyTree:
     """A policy of new networks, after the gradient steps that the run made, on what it saw by the end, with the actions
     in some `order [T]`."""
     world, steps = training_env(env), jnp.int32(config.total_steps)
     init_key, draw_key = jax.random.split(key)
-    outcome = replay.outcome.at[: len(order), :, 2:].set(replay.outcome[order, :, 2:])
+    outcome = kept.outcome.at[: len(order), :, 2:].set(kept.outcome[order, :, 2:])
 
     def step(i: Array, learner: PyTree) -> PyTree:
         bits = jax.random.bits(jax.random.fold_in(draw_key, i), (config.batch_size,), jnp.uint32)
-        batch = replay_buffer.sample(world, replay._replace(outcome=outcome), steps, bits, config.gamma)
+        batch = replay.sample(world, kept._replace(outcome=outcome), steps, bits, config.gamma)
         return pets.BROUGHT.learn(config, env, learner, batch, (), i)[0]
 
     made = off_policy.gradient_steps_done(config, steps)
@@ -118,52 +118,56 @@ def measured(config: Any, env: envs.Env, policies: PyTree, episodes: int) -> tup
     memory = memory_of(PETS, env, config, True)
 
     def one(policy: PyTree) -> Array:
-        act = partial(PETS.act, config, env, policy)
-        return play(env, lambda obs, m, key: act(obs, m), jax.random.key(STARTS), episodes, None, memory).returns
+        def act(obs: Array, memory: PyTree, key: Key) -> tuple[PyTree, PyTree]:
+            plan = partial(PETS.act, config, env, policy)
+            return jax.lax.map(lambda x: plan(*x), (obs, memory), batch_size=CACHED)
 
-    found, seconds = timed(jax.vmap(one), policies)
+        return play(env, act, jax.random.key(STARTS), episodes, None, memory).returns
+
+    found, seconds = timed(partial(jax.lax.map, one), policies)
     return np.asarray(found, float), seconds
 
 
 Row = tuple[str, np.ndarray, dict[str, Any]]  # its name, returns [S, episodes], and what else there is to say
 
 
-def control(config: Any, env: envs.Env, replay: replay_buffer.Replay, keys: Key, episodes: int) -> Iterator[Row]:
+def control(config: Any, env: envs.Env, kept: replay.Replay, keys: Key, episodes: int) -> Iterator[Row]:
     """Learned from what the first seeds saw, with the actions as they were and in another order."""
     taken = jnp.arange(config.total_steps)
     orders = jnp.stack([taken, jax.random.permutation(jax.random.key(0), taken)])
     fit = jax.vmap(partial(refitted, config, env), in_axes=(0, None, 0))  # over seeds
-    replay, keys = jax.tree.map(lambda x: x[:CONTROLS], (replay, keys))
-    policies, seconds = timed(jax.vmap(fit, in_axes=(None, 0, None)), replay, orders, keys)
+    kept, keys = jax.tree.map(lambda x: x[:CONTROLS], (kept, keys))
+    policies, seconds = timed(jax.vmap(fit, in_axes=(None, 0, None)), kept, orders, keys)
     policies = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), policies)
     found, played = measured(config, env, policies, episodes)
     for name, earned in zip(("actions as taken", "actions shuffled"), found.reshape(2, CONTROLS, -1), strict=True):
         yield f"cartpole, {name}", earned, {"training": seconds, "playing": played}
 
 
-def rows_of(task: str, episodes: int, first_seed: int) -> Iterator[Row]:
+def rows_of(task: str, only: str, episodes: int, first_seed: int) -> Iterator[Row]:
     """With what is known, with all learned, and, on CartPole, the control."""
     recipe = load_recipe(f"pets/{task}")
     env, keys = recipe.env, jax.vmap(jax.random.key)(first_seed + jnp.arange(recipe.seeds))
-    state, config = None, canonical(recipe.config)
     for name, fields in (("known", KNOWN[task]), ("learned", {})):
+        if not f"{task}, {name}".startswith(only):
+            continue
         config = canonical(recipe.config.replace(**fields))
         run = partial(train, PETS, env, config, num_evals=1, evaluation=UNSEEN)
         (state, _), seconds = timed(jax.vmap(lambda key, run=run: run(key=key)), keys)
         found, played = measured(config, env, state.policy, episodes)
         more = {"trials": trials(config, state)} if task == "cartpole" else {}
         yield f"{task}, {name}", found, {"training": seconds, "playing": played} | more
-    if task == "cartpole":
-        yield from control(config, env, state.replay, keys, episodes)
+        if (task, name) == ("cartpole", "learned"):
+            yield from control(config, env, state.replay, keys, episodes)
 
 
-def pendulum_rows(episodes: int, first_seed: int) -> Iterator[Row]:
+def pendulum_rows(only: str, episodes: int, first_seed: int) -> Iterator[Row]:
     """The optimum and the planner in the true model too, each with one row of returns."""
     env, optimum = envs.make("Pendulum-v1"), Optimum()
     yield "pendulum, optimum", returns(env, optimum.act, lambda key: jnp.int32(STEPS), episodes)["returns"][None], {}
     truth = planned(episodes, env)
     yield "pendulum, true model", truth["returns"][None], {}
-    yield from rows_of("pendulum", episodes, first_seed)
+    yield from rows_of("pendulum", only, episodes, first_seed)
 
 
 def main() -> None:
@@ -171,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=100, help="of Pendulum")
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--only", choices=("cartpole", "pendulum"))
+    parser.add_argument("--only", default="", help="rows whose name begins so, as cartpole or 'pendulum, learned'")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     use_all_cores()
@@ -182,14 +186,14 @@ def main() -> None:
         if options.out:
             options.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
-    if options.only != "pendulum":
-        for name, found, more in rows_of("cartpole", 32, options.first_seed):
+    if options.only.startswith("cartpole"[: len(options.only)]):
+        for name, found, more in rows_of("cartpole", options.only, 32, options.first_seed):
             whole, score = int(np.sum(found == TRIAL)), ops.score(found.mean(axis=1))
             print(f"{name:28} {score}   {whole} of {found.size} episodes of {TRIAL} steps   {more}", flush=True)
             keep(name, found, whole=whole, **more)
     best = None
-    if options.only != "cartpole":
-        for name, found, more in pendulum_rows(options.episodes, options.first_seed):
+    if options.only.startswith("pendulum"[: len(options.only)]):
+        for name, found, more in pendulum_rows(options.only, options.episodes, options.first_seed):
             best = found if best is None else best
             score, regret = ops.score(found.mean(axis=1)), ops.score((best - found).mean(axis=1))
             print(f"{name:28} {score}   regret {regret}   {more}", flush=True)
