@@ -182,7 +182,7 @@ def swept_whole(algo, grid):
 
 
 @pytest.mark.thorough("dqn", "sac", "mpc")
-@pytest.mark.exhaustive("vpg", "a2c", "c51", "qr_dqn", "ddpg", "td3")  # each operation by itself takes long to compile
+@pytest.mark.exhaustive(*TWINS, "td3", "sac_discrete")  # each operation by itself takes long to compile
 @pytest.mark.parametrize("name", ALGORITHMS)  # one after another, so that they share what operations compile
 def test_jit_equals_no_jit(name):
     algo = ALGORITHMS[name]

@@ -173,6 +173,7 @@ def test_windows_of_three_steps_end_at_a_time_limit(name):
     np.testing.assert_allclose(learned, np.stack([known] * 2), rtol=0.02)
 
 
+@pytest.mark.exhaustive("vpg", "a2c", "c51", "qr_dqn", "ddpg")  # which learn two tasks in test_learning.py
 @pytest.mark.parametrize(
     ("make", "best", "worst_return"),
     [(probes.matched_action_reward, [0, 1], 0.99), (targets, [[1.0, -20.0], [3.0, 0.0]], -0.02)],

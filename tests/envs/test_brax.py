@@ -22,6 +22,7 @@ STAND_FOR_OTHERS = ("brax/hopper", "brax/inverted_pendulum", "brax/swimmer")  # 
 BACKENDS = [  # each backend, and the ways in which models differ; compiling takes the time
     ("brax/walker2d", "spring"),
     ("brax/ant", "positional"),
+    ("brax/inverted_pendulum", "positional"),
     ("brax/reacher", "generalized"),
     ("brax/swimmer", "generalized"),
     ("brax/inverted_pendulum", "mjx"),
@@ -159,6 +160,7 @@ def test_a_thousand_steps_are_those_of_brax(name, backend):
     np.testing.assert_allclose(sparse.next_obs, step.next_obs, rtol=5e-3, atol=5e-3)
 
 
+@pytest.mark.exhaustive("brax/ant", "brax/swimmer")
 @thorough
 @pytest.mark.parametrize(("name", "backend"), BACKENDS)
 def test_parameters_matter_on_every_backend(name, backend):
@@ -186,7 +188,7 @@ def test_ppo_starts(tmp_path):
     result = run(
         "ppo",
         "brax/inverted_pendulum",
-        {"total_steps": 8192},
+        {"total_steps": 2048},
         seeds=2,
         directory=tmp_path / "run",
         num_evals=1,

@@ -46,14 +46,10 @@ def shows(space, action_space, max_steps=4):
     return from_functions(lambda key: (jnp.int32(0), space.sample(key)), step, space, action_space, max_steps)
 
 
-KINDS = [(name, "every" if name == "ppo" else "some") for name in ALGORITHMS]
-KINDS += [(name, "every") for name in ("dqn", "sac", "pets")]
-KINDS += [
-    pytest.param(name, "every", marks=pytest.mark.exhaustive) for name in ALGORITHMS if (name, "every") not in KINDS
-]
+KINDS = [(name, kinds) for name in ALGORITHMS for kinds in ("some", "every") if (name, kinds) != ("ppo", "some")]
 
 
-@pytest.mark.thorough("dqn-every", "sac-every")
+@pytest.mark.exhaustive(*(f"{name}-every" for name in ALGORITHMS if name not in ("ppo", "pets")))
 @pytest.mark.parametrize(("name", "kinds"), KINDS)
 def test_every_algorithm_takes_observations_of_every_shape_and_kind(name, kinds):
     algo = ALGORITHMS[name]

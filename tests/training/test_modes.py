@@ -93,7 +93,8 @@ def test_environments_of_64_bits_are_learned_from(name):
     assert not [x for x in jax.tree.leaves((state.learner, state.counters, log)) if x.dtype == np.int64]
 
 
-@pytest.mark.thorough("dqn", "sac")
+@pytest.mark.thorough("dqn")
+@pytest.mark.exhaustive("sac")
 @pytest.mark.parametrize("algo", [PPO, DQN, SAC], ids=lambda algo: algo.name)
 def test_64_bits_change_no_number(algo, tmp_path):
     found = []
@@ -171,7 +172,7 @@ def test_transfers_of_our_own_are_no_offence(tmp_path):
         resume(tmp_path / "run", 12, 8, env=probes.matched_action_reward(), progress=False)
 
 
-@pytest.mark.thorough("unsafe_rbg")
+@pytest.mark.exhaustive("unsafe_rbg")
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
 def test_a_run_goes_on_with_random_keys_of_its_kind(kind, tmp_path):
     with jax.default_prng_impl(kind):
