@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,7 @@ def measure(learner: Learner, seeds: int) -> dict[str, Any]:
     config = make_config(learner.algorithm, **learner.fields)
     every = max(100, config.total_steps // 40)
     number = max(config.total_steps // every, 1)
+    used = time.process_time()
     result = run(
         learner.algorithm, env, config, seeds=seeds, num_evals=number, num_episodes=learner.episodes, progress=False
     )
@@ -81,6 +83,7 @@ def measure(learner: Learner, seeds: int) -> dict[str, Any]:
         "seconds_of_the_middle": None if np.isinf(middle) else result.train_seconds * middle / float(steps[-1]),
         "train_seconds": result.train_seconds,
         "compile_seconds": result.compile_seconds,
+        "processor_seconds": time.process_time() - used,
         "curve_steps": steps.tolist(),
         "curves": np.round(returns, 2).tolist(),
         "failed": result.failed,
