@@ -99,7 +99,8 @@ def _take_marks_from_other_parameters(items, whole):
     named = {}
     for item in items:
         for mark in [mark for mark in item.own_markers if mark.name in ("thorough", "exhaustive") and mark.args]:
-            fits = set(mark.args) & {item.callspec.id, *item.callspec.id.split("-")}
+            name = item.callspec.id if hasattr(item, "callspec") else ""
+            fits = set(mark.args) & {name, *name.split("-")}
             named.setdefault((item.location[0], item.originalname, mark.args), set()).update(fits)
             if not fits:
                 item.own_markers.remove(mark)
