@@ -2,6 +2,8 @@
 
 import logging
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -207,3 +209,20 @@ def test_no_tracer_leaks(algo):
     env, config = task(algo), tiny(algo, hidden=(9,))  # which no other test has traced
     with jax.checking_leaks():
         jax.eval_shape(lambda key: train(algo, env, config, key, 1, EVALUATION), jax.random.key(0))
+
+
+def test_an_environment_first_made_within_a_trace_leaves_no_tracer_behind():
+    """gymnax is imported there, and its modules hold arrays."""
+    program = """
+import jax
+from jaxrl_up import envs
+make = lambda key: envs.make("FrozenLake-misc").reset(key)[1]
+jax.eval_shape(make, jax.random.key(0))
+print(jax.jit(make)(jax.random.key(0)))
+import sys
+held = [x for m in list(sys.modules.values()) if m.__name__.startswith("gymnax") for x in vars(m).values()]
+print(sum(isinstance(x, jax.core.Tracer) for x in held))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "0"

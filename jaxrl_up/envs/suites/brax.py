@@ -146,7 +146,11 @@ def _spec(name: str, limit: int, fixed: tuple[tuple[str, Any], ...]) -> Spec:
 def library() -> Any:
     """`brax.envs`; raises ValueError, naming the extra, where it is not installed."""
     try:
-        with undisturbed(), contextlib.redirect_stdout(io.StringIO()):  # MJX prints that it has no Warp
+        with (
+            jax.ensure_compile_time_eval(),  # modules may hold arrays
+            undisturbed(),
+            contextlib.redirect_stdout(io.StringIO()),  # MJX prints that it has no Warp
+        ):
             envs, fluid = importlib.import_module("brax.envs"), importlib.import_module("brax.fluid")
         vars(fluid)["jp"] = _Numpy()
         return envs

@@ -233,7 +233,7 @@ def _import_gymnax() -> None:
     missing = [name for name in ("seaborn", "matplotlib.pyplot") if name not in sys.modules]
     try:
         sys.modules.update({name: _Later(name) for name in missing})
-        with narrow():
+        with jax.ensure_compile_time_eval(), narrow():  # else those arrays are tracers where this is first asked in jit
             import gymnax as gymnax
     finally:
         for name in missing:
