@@ -51,11 +51,6 @@ class Config(planning.SearchFields):
     """V, what is to be had after the horizon: none, or a function of one observation"""
 
 
-def initial_memory(config: Config, env: Env, key: Key) -> PyTree:
-    """No plan yet, and the planner's own key."""
-    return {"proposal": planning.initial_proposal(config, env), "key": key}
-
-
 def terminal_value(config: Config, env: Env) -> Callable[[PyTree], Array] | None:
     """V of what the simulator shows, if there is one. Raises `ValueError` for one that is no function."""
     if config.terminal_value == "none":
@@ -68,7 +63,6 @@ def terminal_value(config: Config, env: Env) -> Callable[[PyTree], Array] | None
 def plan(config: Config, env: Env, obs: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
     """The first action of the plan found from what is shown, and the memory with the plan one step on."""
     model, state = model_of(env), simulator_of(env, obs)
-    key, search_key = jax.random.split(memory["key"])
     value = terminal_value(config, env)
 
     def earned(plans: PyTree, key: Key) -> Array:
@@ -80,9 +74,8 @@ def plan(config: Config, env: Env, obs: PyTree, memory: PyTree) -> tuple[PyTree,
 
         return jax.vmap(of_one)(plans)
 
-    found = planning.search(config, memory["proposal"], search_key, earned)
-    proposal = found.proposal.shifted(config, planning.initial_proposal(config, env), found.plan)
-    return from_unit(found.plan[0], env.action_space), {"proposal": proposal, "key": key}
+    action, memory = planning.replan(config, env, memory, earned)
+    return from_unit(action, env.action_space), memory
 
 
 def act(
@@ -92,7 +85,7 @@ def act(
     return planning.one_by_one(env, partial(plan, config, env), obs, memory)
 
 
-BROUGHT = planning.Planner(act, initial_memory)
+BROUGHT = planning.Planner(act, planning.initial_plans)
 init, update = BROUGHT.init, BROUGHT.update
 
 MPC = Algorithm(
@@ -106,6 +99,6 @@ MPC = Algorithm(
         "mppi": {"method": "mppi", "iterations": 1, "samples": 256, "act_on": "mean"},
         "random_shooting": {"method": "random_shooting"},
     },
-    initial_memory=initial_memory,
+    initial_memory=planning.initial_plans,
     learns=False,
 )

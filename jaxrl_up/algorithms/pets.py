@@ -101,17 +101,11 @@ def model(config: Config, env: Env) -> Model:
     return models.member_model(config, env, dynamics(config, env))
 
 
-def initial_memory(config: Config, env: Env, key: Key) -> PyTree:
-    """No plan yet, and the planner's own key."""
-    return {"proposal": planning.initial_proposal(config, env), "key": key}
-
-
 def plan(config: Config, env: Env, params: PyTree, obs: Array, memory: PyTree) -> tuple[PyTree, PyTree]:
     """The first unit action of the plan found for one observation, and the memory with the plan one step on."""
     ensemble, member_model = dynamics(config, env), model(config, env)
     members = min(config.particles, config.members)
     params = {**params, "networks": jax.tree.map(lambda x: x[:members], params["networks"])}
-    key, search_key = jax.random.split(memory["key"])
 
     def earned(plans: PyTree, key: Key) -> Array:
         """Means over the particles, of plans `[N, H, ...]`; all candidates meet the same chances."""
@@ -125,9 +119,7 @@ def plan(config: Config, env: Env, params: PyTree, obs: Array, memory: PyTree) -
 
         return jnp.mean(ensemble.each(of_member, params, chances), axis=(0, 1))
 
-    found = planning.search(config, memory["proposal"], search_key, earned)
-    proposal = found.proposal.shifted(config, planning.initial_proposal(config, env), found.plan)
-    return found.plan[0], {"proposal": proposal, "key": key}
+    return planning.replan(config, env, memory, earned)
 
 
 def explore(
@@ -170,7 +162,7 @@ BROUGHT = off_policy.OffPolicy(
     learn=learn,
     explore=explore,
     acting_noise=acting_noise,
-    initial_memory=initial_memory,
+    initial_memory=planning.initial_plans,
     learner=Learner,
 )
 init, update = BROUGHT.init, BROUGHT.update
@@ -182,5 +174,5 @@ PETS = Algorithm(
     update,
     act,
     off_policy.steps_per_update,
-    initial_memory=initial_memory,
+    initial_memory=planning.initial_plans,
 )

@@ -15,5 +15,7 @@ from jaxrl_up.learning.planning.proposals import Gaussian as Gaussian
 from jaxrl_up.learning.planning.proposals import initial_proposal as initial_proposal
 from jaxrl_up.learning.planning.search import Found as Found
 from jaxrl_up.learning.planning.search import SearchFields as SearchFields
+from jaxrl_up.learning.planning.search import initial_plans as initial_plans
+from jaxrl_up.learning.planning.search import replan as replan
 from jaxrl_up.learning.planning.search import search as search
 from jaxrl_up.learning.planning.search import weigh as weigh

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl_up.envs import Env
+from jaxrl_up.learning.planning.proposals import initial_proposal
 from jaxrl_up.learning.rollout import RolloutFields
 from jaxrl_up.types import Array, Key, PyTree, static, traced
 
@@ -95,6 +97,19 @@ def search(
     if config.act_on == "mean" and config.method != "random_shooting":
         plan = proposal.mode()
     return Found(proposal, plan, value)
+
+
+def initial_plans(config: Any, env: Env, key: Key) -> PyTree:
+    """What a planner remembers at first: what plans are drawn from where nothing is known, and its own key."""
+    return {"proposal": initial_proposal(config, env), "key": key}
+
+
+def replan(config: Any, env: Env, memory: PyTree, evaluate: Callable[[PyTree, Key], Array]) -> tuple[PyTree, PyTree]:
+    """The first unit action of the plan that `search` finds, and the memory with the plan one step on."""
+    key, search_key = jax.random.split(memory["key"])
+    found = search(config, memory["proposal"], search_key, evaluate)
+    proposal = found.proposal.shifted(config, initial_proposal(config, env), found.plan)
+    return found.plan[0], {"proposal": proposal, "key": key}
 
 
 def weigh(config: Any, values: Array) -> Array:
