@@ -105,7 +105,7 @@ def draw(rows: dict[str, Any], path: Path) -> None:
         ax.axhline(TASKS["pendulum"][2], color="0.7", linewidth=1, zorder=0)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("return, IQM over seeds")
-    axes[1].legend(frameon=False, loc="lower right")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside right center")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
