@@ -243,7 +243,7 @@ def source(name: str, function: str, start: str | None = None, end: str | None =
 
 
 def efficiency() -> str:
-    """When seeds of each learner first reached a return: bench/results/model_pays.json, by its bench."""
+    """When seeds of each learner first reached a return, for a page in docs: what `bench/model_pays.py` measured."""
     path = ROOT / "bench" / "results" / "model_pays.json"
     rows = []
     for name, row in json.loads(path.read_text(encoding="utf-8"))["rows"].items():
@@ -254,7 +254,8 @@ def efficiency() -> str:
         taken = "" if seconds is None else f"{seconds:,.0f}"
         rows.append((name, reached, late, f"{low:,.0f} to {high:,.0f}", taken, f"{row['compile_seconds']:,.0f}"))
     head = ("learner", "seeds that did", "environment steps", "95% interval", "seconds", "compiling")
-    return f'<div class="scores" markdown>\n\n{_table(head, rows)}\n\n</div>\n\n{_link(path, "All curves as numbers")}.'
+    table = f'<div class="scores" markdown>\n\n{_table(head, rows)}\n\n</div>'
+    return f"{table}\n\n[All curves as numbers](../bench/results/{path.name})."
 
 
 MACROS = (facts, fields, scores, columns, deviations, source, efficiency)
