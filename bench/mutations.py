@@ -54,7 +54,8 @@ DYNAMICS, ERRORS, PETS = "learning/models/dynamics.py", "learning/models/errors.
 PLANS, MODELS = "learning/test_planning.py", "learning/test_models.py"
 BRANCHES, MBVE, MBPO = "learning/models/branches.py", "algorithms/mbve.py", "algorithms/mbpo.py"
 EXPANDED, IN_MODEL = "algorithms/test_value_expansion.py", "algorithms/test_policy_optimisation_in_a_model.py"
-LOOP, RING = f"{EXPANDED}::test_the_critics_step_against_a_loop[ddpg-True]", f"{IN_MODEL}::test_branches_begin_in_real"
+LOOP = f"{EXPANDED}::test_the_critics_step_against_a_loop[ddpg-True]"
+RING = f"{IN_MODEL}::test_branches_begin_in_real_states_and_fill_a_ring"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 
@@ -898,14 +899,14 @@ MUTATIONS = (
         MBPO,
         "time % times * number",
         "0 * time",
-        f"{RING}_states_and_fill_a_ring",
+        RING,
     ),
     mutation(
         "branches from where real steps led",
         MBPO,
         "learner.params, batch.obs, jax",
         "learner.params, batch.next_obs, jax",
-        f"{RING}_states_and_fill_a_ring",
+        RING,
     ),
     mutation(
         "a mode in place of draws in branches",

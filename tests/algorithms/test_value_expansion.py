@@ -80,8 +80,10 @@ def test_the_critics_step_against_a_loop(base, td_k):
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def errors(horizon, transition, number=256):
-    """Mean square error of targets of states drawn, where V is wrong by noise and the true one is known: a walk to the
-    left for ever, which earns -x and is shown as it is, by a policy that always does the same."""
+    """Mean square error of targets, by critics that know nothing, in a walk without an end.
+
+    The true returns are found by following the target policy.
+    """
     env = training_env(walk())
     config = canonical(tiny(MBVE, horizon=horizon, transition=transition, reward=earns, termination=never, gamma=0.9))
     learner = MBVE.init(config, env, jax.random.key(0)).learner
