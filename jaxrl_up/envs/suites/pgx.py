@@ -129,7 +129,7 @@ def _spec(name: str, fixed: tuple[tuple[str, Any], ...]) -> Spec:
         observation_space=Dict(
             {
                 "board": Box(0, 1, board.shape, board.dtype, binary=binary),
-                "mask": Mask(len(first.legal_action_mask)),
+                "mask": Mask((len(first.legal_action_mask),)),
             }
         ),
         action_space=Discrete(len(first.legal_action_mask)),
