@@ -11,7 +11,7 @@ of one player is searched and learned in the same way, with gamma and without tu
 
 `search="gumbel"` chooses and improves as Danihelka et al. (2022) do, which needs few simulations; `search="muzero"` by
 visits, as the paper does, in the form of Schrittwieser et al. (2020, appendix B). Chance in the environment is for
-`chance_outcomes` (see `learning.planning.search`).
+`chance_outcomes` (see `learning.planning.tree_search`).
 
 Time limits: the search stops at them with the value there, and so does z.
 """
@@ -155,7 +155,7 @@ def initial_memory(config: Config, env: Env, key: Key) -> PyTree:
     return {"move": jnp.int32(0), "opening": jnp.floor(jax.random.uniform(key) * (config.random_openings + 1.0))}
 
 
-def searched(config: Config, env: Env, params: PyTree, obs: PyTree, key: Key, train: bool) -> planning.TreeFound:
+def searched(config: Config, env: Env, params: PyTree, obs: PyTree, key: Key, train: bool) -> planning.Searched:
     """pi and the best action from each of `obs [N, *shape]`; with noise at the root in training."""
     net = network(config, env)
 
@@ -167,7 +167,9 @@ def searched(config: Config, env: Env, params: PyTree, obs: PyTree, key: Key, tr
     return planning.tree_search(config, env, predict, obs, key, noise if train else planning.Noise())
 
 
-def move(config: Config, env: Env, obs: PyTree, memory: PyTree, found: planning.TreeFound, key: Key) -> tuple[Array, Array]:
+def move(
+    config: Config, env: Env, obs: PyTree, memory: PyTree, found: planning.Searched, key: Key
+) -> tuple[Array, Array]:
     """A move of training for each of N games, and whether it was the search's: those of a random opening are not."""
     drawn_key, opening_key = jax.random.split(key)
     # choose a move in proportion to pi^(1 / temperature) for the first moves, and the best one later
@@ -194,7 +196,13 @@ def play(config: Config, env: Env, state: State, key: Key) -> tuple[Any, plannin
         return action, {**memory, "move": memory["move"] + 1}, (found.weights, learned)
 
     interaction, rows, episodes = rollout.unroll(
-        rollout.training_env(env), policy, state.interaction, config.rollout_length, key, None, lambda key: initial_memory(config, env, key)
+        rollout.training_env(env),
+        policy,
+        state.interaction,
+        config.rollout_length,
+        key,
+        None,
+        lambda key: initial_memory(config, env, key),
     )
     weights, learned = rows.extras
     next_value = network(config, env).value(params, rows.next_obs)

@@ -80,10 +80,16 @@ NEUTRAL = {
     "target_kl": 1e6,
     "max_grad_norm": 1e6,
     "target_entropy": -1.0,
+    "simulations": 2.0,
+    "value_bound": 5.0,
 }
 TWINS = ("vpg", "a2c", "c51", "qr_dqn", "ddpg")  # which fail as PPO, DQN and TD3 do: what stops them is not theirs
 DISCRETE_IGNORES = {"initial_log_std"}
-OF_OTHER_TASKS = {"pets": {"temperature"}, "mpc": {"temperature", "gamma", "spread"}}  # of mppi, of a Box
+OF_OTHER_TASKS = {  # of mppi, of a Box, of search by gumbel
+    "pets": {"temperature"},
+    "mpc": {"temperature", "gamma", "spread"},
+    "alphazero": {"gumbel_scale", "value_scale"},
+}
 
 
 def other(config, name):
