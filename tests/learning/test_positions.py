@@ -112,3 +112,30 @@ def test_a_ring_holds_a_rollout_at_least():
     with pytest.raises(ValueError, match="buffer_size=11 must be at least num_envs \\* rollout_length = 12"):
         planning.ring_rows(11, 3, 4)
     assert planning.ring_rows(35, 3, 4) == 8
+
+
+def test_a_turned_position_is_a_position_of_the_game_turned():
+    """A game played and the same game played turned: boards, masks and weights go together."""
+    env = envs.make("pgx/tic_tac_toe")
+    cells, actions = envs.symmetries(env)
+    moves = [0, 4, 1]
+    for g in range(len(cells)):
+        boards = []
+        for played in (moves, [int(np.flatnonzero(actions[g] == move)[0]) for move in moves]):
+            state, obs = env.reset(jax.random.key(0))
+            for move in played:
+                state, step = env.step(jax.random.key(0), state, jnp.int32(move))
+                obs = step.obs
+            boards.append((obs, jnp.zeros(9).at[played[-1]].set(1.0)))
+        (obs, weights), (other, moved) = boards
+        one = planning.Positions(jax.tree.map(lambda x: x[None], obs), weights[None], jnp.ones(1), jnp.ones(1))
+        found = planning.turned(env, one, jnp.asarray([g]))
+        np.testing.assert_array_equal(found.obs["board"][0], other["board"])
+        np.testing.assert_array_equal(found.obs["mask"][0], other["mask"])
+        np.testing.assert_array_equal(found.weights[0], moved)
+
+
+def test_what_has_no_symmetry_is_learned_as_it_is():
+    assert planning.draw_symmetries(cartpole(), jax.random.key(0), (2, 3)) is None
+    drawn = planning.draw_symmetries(envs.make("pgx/connect_four"), jax.random.key(0), (50, 3))
+    assert set(np.unique(drawn)) == {0, 1}
