@@ -41,8 +41,8 @@ class TreeFields(NetworkFields):
     """how actions are chosen in the tree: gumbel, by sequential halving, or muzero, by visits and prior (PUCT)"""
     num_simulations: int = static(32, low=0)
     """nodes that a search opens; 0: none, the network alone acts"""
-    simulations: float | None = traced(None, 1.0)
-    """how many of num_simulations are made, without recompiling, with search="muzero"; none is all"""
+    simulations: float | None = traced(None, 0.0)
+    """how many of num_simulations are made, at least one, without recompiling, with search="muzero"; none is all"""
     chance_outcomes: int = static(0, low=0)
     """what an action may come to: so many successors are drawn for each action tried, with search="muzero"; 0: one,
     which is exact where nothing is random"""
