@@ -274,7 +274,8 @@ def logged(name: str) -> list[str]:
     """What the algorithm logs of its learning, by name; with every switch that is off by default on."""
     algo = find_algorithm(name)
     env = envs.make("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
-    env = env if algo.learns else envs.with_simulator(env)
+    searches = issubclass(algo.Config, planning.TreeFields) or not algo.learns
+    env = envs.with_simulator(env) if searches else env
     off = [f.name for f in dataclasses.fields(algo.Config) if f.metadata.get("pytree_node", True) and f.default is None]
     config = make_config(algo, **dict.fromkeys(off, 0.1))
     state = jax.eval_shape(lambda key: algo.init(config, env, key), jax.random.key(0))
