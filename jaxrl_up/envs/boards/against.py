@@ -94,6 +94,29 @@ def _against(spec: Spec, opponent: Any, changed: int, depth: int | None, first: 
     )
 
 
+def game_of(env: Env) -> Env:
+    """The game of two players that an environment is, or shows one side of; raises ValueError for any other."""
+    if env.spec.players == 2:
+        return env
+    game = env.spec.origin.arguments[0] if env.spec.opponent and env.spec.origin is not None else None
+    if not isinstance(game, Spec) or game.players != 2:
+        raise ValueError(f"{env.full_name} is no game of two players, nor one side of it.")
+    return env.replace(spec=game)
+
+
+def opponent_of(env: Env) -> tuple[Act, bool | None]:
+    """What moves for the other side under `against`, of what it observes and a key, and `first` of it.
+
+    Raises ValueError for an environment that is not one side of a game.
+    """
+    game = game_of(env)
+    if game is env or env.spec.origin is None:
+        raise ValueError(f"{env.full_name} says no opponent: write {env.name}?opponent=random")
+    _, opponent, _, depth, first = env.spec.origin.arguments
+    act = _act_of(game.spec, opponent, depth)
+    return lambda obs, key: act(_shown(game.spec, obs), key), first
+
+
 def _shown(spec: Spec, obs: PyTree) -> PyTree:
     """What an opponent sees: all but simulators."""
     space = spec.observation_space
