@@ -152,9 +152,14 @@ def single(seeds: int) -> dict[str, Any]:
         recipe = load_recipe(f"alphazero/{name}")
         done = run(recipe.algo, recipe.env, recipe.config, seeds=seeds, num_evals=1, num_episodes=100, progress=False)
         found[name] = {"V*": 1.0, "returns": done.returns[:, -1].tolist(), "length": done.log.lengths[:, -1].tolist()}
+    return {**found, "frozen-lake-slippery": slippery_lake(seeds)}
+
+
+def slippery_lake(seeds: int) -> dict[str, Any]:
+    """What is done in each state of the lake is worth, from the start: its exact value."""
     recipe = load_recipe("alphazero/frozen-lake-slippery")
     lake = tabular.frozen_lake(discount=recipe.config.gamma)
-    found["frozen-lake-slippery"] = {"V*": round(float(tabular.v_star(lake)[0]), 4)}
+    found: dict[str, Any] = {"V*": round(float(tabular.v_star(lake)[0]), 4)}
     for outcomes in (recipe.config.chance_outcomes, 0):
         config = recipe.config.replace(chance_outcomes=outcomes)
         done = run(recipe.algo, recipe.env, config, seeds=seeds, num_evals=1, num_episodes=1, progress=False)
@@ -165,7 +170,7 @@ def single(seeds: int) -> dict[str, Any]:
                 policy = jax.tree.map(lambda x, i=i: x[i], done.state.learner.acting)
                 actions = _moves(acting, recipe.env, policy, lake_positions(recipe.env))
                 worth.append(round(float(tabular.v_pi(lake, jax.nn.one_hot(actions, 4))[0]), 4))
-            found["frozen-lake-slippery"][f"V of the {name}, chance_outcomes={outcomes}"] = worth
+            found[f"V of the {name}, chance_outcomes={outcomes}"] = worth
     return found
 
 
