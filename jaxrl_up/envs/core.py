@@ -48,6 +48,7 @@ class Spec(NamedTuple):
     host: bool = False  # steps are made by Python on the host, outside of the compiled program
     look: Look | None = None  # how states are drawn
     tokens: bool = False  # states stand for simulators that live on the host, so that each is stepped once only
+    players: int = 1  # 2: they move in turn, and observations and rewards are those of who moves
 
     def __reduce__(self) -> Any:
         if self.origin is None or self.origin.build(*self.origin.arguments) != self:

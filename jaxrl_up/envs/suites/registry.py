@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxrl_up.config import shown
 from jaxrl_up.envs.core import Env
-from jaxrl_up.envs.suites import brax, gymnasium, gymnax, own
+from jaxrl_up.envs.suites import brax, gymnasium, gymnax, own, pgx
 
 ENVIRONMENTS = {  # name -> observations, actions, time limit; a list needs no gymnax
     "CartPole-v1": ("Box [4]", "Discrete(2)", 500),
@@ -49,6 +49,7 @@ class Suite(NamedTuple):
 SUITES = {
     "brax": Suite(brax.make, brax.LISTING, ("brax", "mujoco", "mujoco-mjx")),
     "gymnasium": Suite(gymnasium.make, gymnasium.LISTING, ("gymnasium", "mujoco", "ale-py")),
+    "pgx": Suite(pgx.make, pgx.LISTING, ("pgx",)),
 }
 
 
