@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxrl_up.envs import Env, counting
-from jaxrl_up.records import clock, concerns, count, spread
+from jaxrl_up.records import clock, concerns, count, games, spread
 from jaxrl_up.training import Log, num_updates
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -150,6 +150,7 @@ def summary(result: RunResult) -> list[str]:
     return [
         f"score {result.score} (IQM of {count(len(result.seeds), 'seed')}, 95% interval, "
         f"{int(result.env_steps[-1]):,} steps)",
+        *games(result),
         f"worst seed {result.seeds[worst]}: {final[worst]:.1f}",
         f"compiled in {result.compile_seconds:.1f} s, {trained}",
         *concerns(result),

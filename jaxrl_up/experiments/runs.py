@@ -182,7 +182,8 @@ def _go_on(spec: RunSpec, start: Start) -> RunResult:
     if spec.directory is not None:
         if start and (done > len(ends) or int(start[0].progress.state.counters.updates) != ends[done - 1]):
             raise ValueError(f"{spec.directory / 'config.toml'}: total_steps or num_evals is not what the run had")
-        recorder = Recorder(spec.directory, spec.seeds, algo.steps_per_update(config))
+        games = bool(spec.played_env.spec.opponent)
+        recorder = Recorder(spec.directory, spec.seeds, algo.steps_per_update(config), games=games)
         if not start:
             recorder.begin()
         elif done < len(ends):
