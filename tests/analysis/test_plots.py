@@ -20,10 +20,10 @@ from jaxrl_up.analysis import (
     improvements,
     notes,
     plot_curves,
-    plot_ratings,
     plot_efficiency,
     plot_improvement,
     plot_profiles,
+    plot_ratings,
     plot_scores,
     pool,
 )
