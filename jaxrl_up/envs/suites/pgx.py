@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.config import is_number, plain, shown
+from jaxrl_up.envs.boards.games import BOARDS
 from jaxrl_up.envs.core import Env, Spec, builder, did_you_mean, strong, strong_tree
 from jaxrl_up.envs.spaces import Box, Dict, Discrete, Mask
 from jaxrl_up.envs.suites.brax_physics import undisturbed
@@ -89,6 +90,8 @@ def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
 
 
 def _number(name: str, key: str, value: Any, accepted: set[str]) -> Any:
+    if key in ("depth", "first"):
+        raise ValueError(f"{key!r} is an option of the opponent of {name}: give one, as opponent='random'")
     if key not in accepted:
         raise ValueError(f"{name} has no parameter {key!r}. {did_you_mean(key, accepted)}")
     number = plain(value)
@@ -136,6 +139,7 @@ def _spec(name: str, fixed: tuple[tuple[str, Any], ...]) -> Spec:
         deterministic_reset=True,
         fixed=fixed,
         players=2,
+        board=BOARDS.get(name.partition("/")[2]),
     )
 
 
