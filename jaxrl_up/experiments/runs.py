@@ -189,7 +189,8 @@ def _go_on(spec: RunSpec, start: Start) -> RunResult:
         elif done < len(ends):
             recorder.begin(start[0].logs, start[0].seconds)
         keeping = CheckpointPolicy(spec, recorder, settings.checkpoint_seconds)
-    reporter = Reporter(algo, env, config, spec.seeds, enabled=settings.progress)
+    how = {"enabled": settings.progress, "evaluation_env": spec.evaluation_env}
+    reporter = Reporter(algo, env, config, spec.seeds, **how)
     outcome = drive(job, reporter, keeping, start, settings.sinks)
     return _result(job, outcome, spec.directory, settings.progress)
 
