@@ -11,7 +11,16 @@ of one player is searched and learned in the same way, with gamma and without tu
 
 `search="gumbel"` chooses and improves as Danihelka et al. (2022) do, which needs few simulations; `search="muzero"` by
 visits, as the paper does, in the form of Schrittwieser et al. (2020, appendix B). Chance in the environment is for
-`chance_outcomes` (see `learning.planning.search`).
+`chance_outcomes` (see `learning.planning.tree_search`).
+
+Deviations: the search of Danihelka et al. by default (`search="gumbel"`; the preset `alphazero` has the paper's),
+whose weights and not the visits are learned; 32 simulations and not 800, one after another, from a new tree at each
+move; Adam with a step size of 1e-3, where the paper has SGD with momentum and 0.2, falling; weights decay beside the
+step and not in the loss; batches of 256 and not 4,096; the last 20,000 positions, where the paper has those of 500,000
+games; two layers of 64 units, where the paper has 20 residual blocks; the value is linear, without a tanh; positions
+are learned turned and mirrored, as AlphaGo Zero did and AlphaZero does not; a game that a rollout cuts comes out as
+the network says; nobody resigns. Not the paper's, and off by default, are random openings and values in units of
+outcomes.
 
 Time limits: the search stops at them with the value there, and so does z.
 """
@@ -155,7 +164,7 @@ def initial_memory(config: Config, env: Env, key: Key) -> PyTree:
     return {"move": jnp.int32(0), "opening": jnp.floor(jax.random.uniform(key) * (config.random_openings + 1.0))}
 
 
-def searched(config: Config, env: Env, params: PyTree, obs: PyTree, key: Key, train: bool) -> planning.TreeFound:
+def searched(config: Config, env: Env, params: PyTree, obs: PyTree, key: Key, train: bool) -> planning.Searched:
     """pi and the best action from each of `obs [N, *shape]`; with noise at the root in training."""
     net = network(config, env)
 
@@ -167,7 +176,9 @@ def searched(config: Config, env: Env, params: PyTree, obs: PyTree, key: Key, tr
     return planning.tree_search(config, env, predict, obs, key, noise if train else planning.Noise())
 
 
-def move(config: Config, env: Env, obs: PyTree, memory: PyTree, found: planning.TreeFound, key: Key) -> tuple[Array, Array]:
+def move(
+    config: Config, env: Env, obs: PyTree, memory: PyTree, found: planning.Searched, key: Key
+) -> tuple[Array, Array]:
     """A move of training for each of N games, and whether it was the search's: those of a random opening are not."""
     drawn_key, opening_key = jax.random.split(key)
     # choose a move in proportion to pi^(1 / temperature) for the first moves, and the best one later
@@ -194,7 +205,13 @@ def play(config: Config, env: Env, state: State, key: Key) -> tuple[Any, plannin
         return action, {**memory, "move": memory["move"] + 1}, (found.weights, learned)
 
     interaction, rows, episodes = rollout.unroll(
-        rollout.training_env(env), policy, state.interaction, config.rollout_length, key, None, lambda key: initial_memory(config, env, key)
+        rollout.training_env(env),
+        policy,
+        state.interaction,
+        config.rollout_length,
+        key,
+        None,
+        lambda key: initial_memory(config, env, key),
     )
     weights, learned = rows.extras
     next_value = network(config, env).value(params, rows.next_obs)
@@ -303,6 +320,10 @@ ALPHAZERO = Algorithm(
     update,
     act,
     rollout.steps_per_update,
+    {
+        "alphazero": {"search": "muzero", "num_simulations": 100, "value_bound": 1.0, "symmetries": False},
+        "board": {"num_envs": 128, "value_bound": 1.0, "random_openings": 4.0},
+    },
     action_spaces=("Discrete",),
     anneals=lambda config: config.anneal_learning_rate,
     initial_memory=initial_memory,

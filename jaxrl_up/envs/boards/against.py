@@ -31,7 +31,7 @@ def facing(env: Env, opponent: Any, depth: Any = None, first: Any = None) -> Env
         changed = own.changed(opponent)
     elif isinstance(opponent, str) and opponent not in OPPONENTS:
         raise ValueError(
-            f"there is no opponent {opponent!r}.{did_you_mean(opponent, OPPONENTS)} FILE.py:NAME and MODULE:NAME are "
+            f"there is no opponent {opponent!r}. {did_you_mean(opponent, OPPONENTS)} FILE.py:NAME and MODULE:NAME are "
             "functions of your own."
         )
     elif not isinstance(opponent, str) and not callable(opponent):

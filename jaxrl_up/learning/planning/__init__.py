@@ -28,10 +28,10 @@ from jaxrl_up.learning.planning.search import initial_plans as initial_plans
 from jaxrl_up.learning.planning.search import replan as replan
 from jaxrl_up.learning.planning.search import search as search
 from jaxrl_up.learning.planning.search import weigh as weigh
-from jaxrl_up.learning.planning.tree import Found as TreeFound
 from jaxrl_up.learning.planning.tree import Noise as Noise
+from jaxrl_up.learning.planning.tree import Searched as Searched
 from jaxrl_up.learning.planning.tree import TreeFields as TreeFields
 from jaxrl_up.learning.planning.tree import check_search as check_search
 from jaxrl_up.learning.planning.tree import discount_of as discount_of
 from jaxrl_up.learning.planning.tree import players_of as players_of
-from jaxrl_up.learning.planning.tree import search as tree_search
+from jaxrl_up.learning.planning.tree import tree_search as tree_search

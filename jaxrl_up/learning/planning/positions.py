@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up import ops
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, symmetries
 from jaxrl_up.learning import replay
 from jaxrl_up.learning.rollout import Rows
-from jaxrl_up.types import Array, PyTree
+from jaxrl_up.types import Array, Key, PyTree
 
 
 class Positions(NamedTuple):
@@ -83,9 +83,18 @@ def draw(env: Env, ring: Positions, rollouts: Array, length: int, bits: Array) -
     return found._replace(obs=replay.unpack(env, found.obs))
 
 
-def draw_symmetries(env: Env, key, shape):
-    return None
+def draw_symmetries(env: Env, key: Key, shape: tuple[int, ...]) -> Array | None:
+    """Which of a game's symmetries to learn positions by, int32 of `shape`; None where there is the identity alone."""
+    number = len(symmetries(env).cells)
+    return None if number == 1 else jax.random.randint(key, shape, 0, number, jnp.int32)
 
 
-def turned(env, batch, turns):
-    return batch
+def turned(env: Env, batch: Positions, which: Array) -> Positions:
+    """Positions `[N]` each turned or mirrored by the symmetry `which [N]` of `envs.symmetries`, weights with them."""
+    cells, actions = (jnp.asarray(part)[which] for part in symmetries(env))
+    board = batch.obs["board"]
+    flat = board.reshape(*cells.shape, board.shape[-1])
+    obs = {**batch.obs, "board": jnp.take_along_axis(flat, cells[..., None], axis=1).reshape(board.shape)}
+    if "mask" in obs:
+        obs["mask"] = jnp.take_along_axis(obs["mask"], actions, axis=1)
+    return batch._replace(obs=obs, weights=jnp.take_along_axis(batch.weights, actions, axis=1))

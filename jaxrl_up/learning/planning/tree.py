@@ -41,11 +41,11 @@ class TreeFields(NetworkFields):
     """how actions are chosen in the tree: gumbel, by sequential halving, or muzero, by visits and prior (PUCT)"""
     num_simulations: int = static(32, low=0)
     """nodes that a search opens; 0: none, the network alone acts"""
-    simulations: float | None = traced(None, 1.0)
-    """how many of num_simulations are made, without recompiling, with search="muzero"; none is all"""
+    simulations: float | None = traced(None, 0.0)
+    """of muzero: how many of num_simulations are made, one at least, without recompiling; none is all"""
     chance_outcomes: int = static(0, low=0)
-    """what an action may come to: so many successors are drawn for each action tried, with search="muzero"; 0: one,
-    which is exact where nothing is random"""
+    """of muzero: successors that are drawn for each action tried, as likely as one another; 0: one for good, which is
+    exact where nothing is random"""
     considered_actions: int = static(16, low=2)
     """of gumbel: actions that are tried at the root, at most"""
     value_scale: float = traced(0.1, 0.0)
@@ -65,7 +65,7 @@ class Node(NamedTuple):
     value: Array  # float32 [N], of the network
 
 
-class Found(NamedTuple):
+class Searched(NamedTuple):
     """What searches from N roots end with."""
 
     action: Array  # int32 [N], the best one
@@ -93,9 +93,8 @@ def discount_of(gamma: Array | float, players: int) -> Array | float:
 
 def check_search(config: Any, env: Env) -> None:
     """Raise `ValueError` for fields of one search with the other, and for an environment that shows no simulator."""
-    if config.search == "gumbel" and (config.simulations is not None or config.chance_outcomes):
-        name = "chance_outcomes" if config.chance_outcomes else "simulations"
-        raise ValueError(f"{name} is of search='muzero', not of search='gumbel': set search, or leave {name} as it is")
+    if config.search == "gumbel" and config.chance_outcomes:
+        raise ValueError("chance_outcomes is of search='muzero', not of search='gumbel': set search='muzero'")
     if config.chance_outcomes == 1:
         raise ValueError("chance_outcomes=1 is no chance: choose 0, for one successor, or 2 and more")
     require_model(env)
@@ -117,7 +116,7 @@ def require_model(env: Env) -> None:
         )
 
 
-def search(config: Any, env: Env, predict: Predict, obs: PyTree, key: Key, noise: Noise = Noise()) -> Found:
+def tree_search(config: Any, env: Env, predict: Predict, obs: PyTree, key: Key, noise: Noise = Noise()) -> Searched:
     """The best actions from what is shown, `obs [N, *shape]` with simulators, by `num_simulations` steps in each.
 
     The model is the environment's own simulator (`envs.model_of`), whose chances are drawn with keys made of `key`.
@@ -128,20 +127,21 @@ def search(config: Any, env: Env, predict: Predict, obs: PyTree, key: Key, noise
     log_probs, value = predict(obs)
     mask = mask_of(env.observation_space, obs)
     if config.num_simulations == 0:
-        return Found(jnp.argmax(log_probs, axis=-1).astype(jnp.int32), jnp.exp(log_probs), value)
+        return Searched(jnp.argmax(log_probs, axis=-1).astype(jnp.int32), jnp.exp(log_probs), value)
     mctx = _mctx()
+    words = jax.random.PRNGKey(jax.random.bits(key, (), jnp.uint32))  # not typed: mctx selects among them in its loops
     step = stepping(config, env, predict)
     root = mctx.RootFnOutput(prior_logits=log_probs, value=value, embedding=Node(simulator_of(env, obs), value))
     forbidden = None if mask is None else ~ops.allowed_actions(mask)
     settings: dict[str, Any] = {"invalid_actions": forbidden, "num_simulations": config.num_simulations}
     if config.search == "gumbel":
         output = mctx.gumbel_muzero_policy(
-            (), key, root, step, qtransform=_gumbel_values(config, mctx), gumbel_scale=noise.gumbel_scale,
+            (), words, root, step, qtransform=_gumbel_values(config, mctx), gumbel_scale=noise.gumbel_scale,
             max_num_considered_actions=config.considered_actions, **settings,
         )  # fmt: skip
         weights, action = output.action_weights, output.action
         value = output.search_tree.node_values[:, 0]
-        return Found(action.astype(jnp.int32), weights, value)
+        return Searched(action.astype(jnp.int32), weights, value)
 
     settings |= {
         "qtransform": _muzero_values(config, mctx),
@@ -154,11 +154,11 @@ def search(config: Any, env: Env, predict: Predict, obs: PyTree, key: Key, noise
         settings["loop_fn"] = lambda low, high, body, carry: jax.lax.fori_loop(low, made, body, carry)
     if config.chance_outcomes:
         decide, happen = chancing(config, env, predict)
-        output = mctx.stochastic_muzero_policy((), key, root, decide, happen, **settings)
+        output = mctx.stochastic_muzero_policy((), words, root, decide, happen, **settings)
     else:
-        output = mctx.muzero_policy((), key, root, step, **settings)
+        output = mctx.muzero_policy((), words, root, step, **settings)
     weights = output.action_weights
-    return Found(jnp.argmax(weights, axis=-1).astype(jnp.int32), weights, output.search_tree.node_values[:, 0])
+    return Searched(jnp.argmax(weights, axis=-1).astype(jnp.int32), weights, output.search_tree.node_values[:, 0])
 
 
 class Reached(NamedTuple):
@@ -191,11 +191,9 @@ def stepping(config: Any, env: Env, predict: Predict) -> Callable[..., Any]:
     mctx = _mctx()
 
     def step(params: PyTree, key: Key, action: Array, node: Node) -> tuple[Any, Node]:
-        keys = jax.random.split(key, action.shape[0])
+        keys = jax.random.split(jax.random.wrap_key_data(key), action.shape[0])
         node, log_probs, reward, discount = advance(config, env, predict, node, action, keys)
-        return mctx.RecurrentFnOutput(
-            reward=reward, discount=discount, prior_logits=log_probs, value=node.value
-        ), node
+        return mctx.RecurrentFnOutput(reward=reward, discount=discount, prior_logits=log_probs, value=node.value), node
 
     return step
 
@@ -217,8 +215,12 @@ def chancing(config: Any, env: Env, predict: Predict) -> tuple[Callable[..., Any
         return advance(config, env, predict, tried.node, tried.action, keys)
 
     def decide(params: PyTree, key: Key, action: Array, node: Node) -> tuple[Any, Tried]:
-        tried = Tried(node, action.astype(jnp.int32), jax.random.bits(key, action.shape, jnp.uint32))
-        each = jax.vmap(lambda which: outcome(tried, jnp.full(action.shape, which)))(jnp.arange(number, dtype=jnp.int32))
+        tried = Tried(
+            node, action.astype(jnp.int32), jax.random.bits(jax.random.wrap_key_data(key), action.shape, jnp.uint32)
+        )
+        each = jax.vmap(lambda which: outcome(tried, jnp.full(action.shape, which)))(
+            jnp.arange(number, dtype=jnp.int32)
+        )
         value = jnp.mean(each.reward + each.discount * each.node.value, axis=0)
         even = jnp.zeros((*action.shape, number), jnp.float32)
         return mctx.DecisionRecurrentFnOutput(chance_logits=even, afterstate_value=value), tried
