@@ -37,6 +37,7 @@ from jaxrl_up.analysis.drawing import record_episode as record_episode
 from jaxrl_up.analysis.drawing import write_gif as write_gif
 from jaxrl_up.analysis.grid_plots import plot_grid as plot_grid
 from jaxrl_up.analysis.plots import plot_curves as plot_curves
+from jaxrl_up.analysis.plots import plot_ratings as plot_ratings
 from jaxrl_up.analysis.report import write_report as write_report
 from jaxrl_up.analysis.sweep_plots import is_logarithmic as is_logarithmic
 from jaxrl_up.analysis.sweep_plots import plot_scores as plot_scores

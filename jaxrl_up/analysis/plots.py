@@ -81,6 +81,26 @@ def plot_curves(
     return save(figure, path)
 
 
+def plot_ratings(
+    env_steps: Sequence[int], ratings: Mapping[str, np.ndarray], path: str | Path, title: str | None = None
+) -> Path:
+    """Draw how strong a policy is over training, as Elo ratings (see `ops.elo`), to `path`, and return it.
+
+    `ratings` holds for each label what the checkpoints after `env_steps [E]` were rated, `[S, E]` over seeds; their IQM
+    is drawn with its 95% band. Raises `ValueError` for ratings of another shape, and for none.
+    """
+    steps = np.asarray(env_steps)
+    if not ratings or any(np.ndim(x) != 2 or np.shape(x)[1] != len(steps) for x in ratings.values()):
+        shapes = {label: np.shape(x) for label, x in ratings.items()}
+        raise ValueError(f"ratings of shapes {shapes}: give [S, {len(steps)}] for each label, a column for each step")
+    bands = {}
+    for label, values in ratings.items():
+        legend = f"{label} ({count_seeds(len(values))})"
+        single = [(steps, np.asarray(values))] if len(values) > 1 else ()
+        bands[label] = Band(steps, *bootstrap(np.asarray(values)), len(values), legend, single)
+    return save(draw_bands({title or "": bands}, title, X_LABELS["steps"], "Elo rating\nIQM, 95% band"), path)
+
+
 def curve_bands(panels: Panels) -> Bands:
     """The IQM over seeds of each label, with its 95% interval."""
     bands: Bands = {}

@@ -19,14 +19,16 @@ import numpy as np
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS
 from jaxrl_up.analysis.plots import plot_curves
-from jaxrl_up.ops import bootstrap, score
+from jaxrl_up.ops import Shares, bootstrap, score
 from jaxrl_up.records import (
     COLUMNS,
     EVALUATED,
+    GAMES,
     clock,
     count,
     expand,
     is_part,
+    of_games,
     read_config,
     read_progress,
     read_timing,
@@ -97,6 +99,7 @@ def _contents(directory: Path) -> dict[str, Any]:
         "unfinished": int(last["unfinished"].sum()),
         "repeats": repeats(last["distinct"], run.get("num_episodes", 0)),
         "score": score(last["return"]),
+        "games": of_games(Shares(*(last[name] for name in GAMES))) if GAMES[0] in last and not axes else "",
         "worst": lanes[int(np.argmin(last["return"]))],  # one that is not a number, if there is one
         "points": _points(last, axes),
         "caution": envs.caution(name),

@@ -366,10 +366,10 @@ def make_sinks(options: argparse.Namespace, directory: Path | None) -> list[Any]
 
 def report(result: Any, progress: bool) -> int:
     """Print the score of a run on standard output, and return the exit code."""
-    from jaxrl_up.records import concerns, count
+    from jaxrl_up.records import concerns, count, games
 
     if not progress:
-        for line in concerns(result):
+        for line in games(result) + concerns(result):
             print(line, file=sys.stderr)
     elif result.directory is not None:
         print(f"records are in {result.directory}", file=sys.stderr)

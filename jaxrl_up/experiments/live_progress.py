@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 import jax
 import numpy as np
 
-from jaxrl_up.envs import Env, counting
-from jaxrl_up.records import clock, concerns, count, spread
+from jaxrl_up.envs import Env, counting, nominal
+from jaxrl_up.records import clock, concerns, count, games, spread
 from jaxrl_up.training import Log, num_updates
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -34,8 +34,10 @@ class Reporter:
         seeds: Sequence[int],
         enabled: bool = True,
         stream: TextIO | None = None,
+        evaluation_env: Env | None = None,
     ) -> None:
         self.algo, self.env, self.seeds, self.enabled = algo, env, tuple(seeds), enabled
+        self.played = played_elsewhere(env, evaluation_env)
         self.total_steps = num_updates(algo, config) * algo.steps_per_update(config)
         self.stream = sys.stderr if stream is None else stream
         self.display: _Display | None = None
@@ -49,7 +51,8 @@ class Reporter:
             self.display = _Display(self.stream, self.total_steps)
         self._say(
             f"{self.algo.name} on {self.env.full_name}: {count(len(self.seeds), 'seed')} x {self.total_steps:,} steps "
-            f"on {count(len(jax.devices()[: len(self.seeds)]), f'{jax.default_backend()} device')}, compiling ..."
+            f"on {count(len(jax.devices()[: len(self.seeds)]), f'{jax.default_backend()} device')}"
+            f"{self.played}, compiling ..."
         )
         if self.display is not None:
             self.display.start()
@@ -142,6 +145,21 @@ class _Display:
         self.console.print(line, soft_wrap=True)
 
 
+def played_elsewhere(env: Env, evaluation_env: Env | None) -> str:
+    """`, evaluated in CartPole-v1 (gravity=20)`: what evaluations play, where it is not what is trained on."""
+    played = nominal(env) if evaluation_env is None else evaluation_env
+    other = {name: np.asarray(value) for name, value in played.params.items()}
+    changed = [
+        f"{name}={value:g}"
+        for name, value in sorted(other.items())
+        if value.ndim == 0 and not np.array_equal(value, np.asarray(env.params.get(name, np.nan)))
+    ]
+    if evaluation_env is None and played.full_name == env.full_name:
+        return ""
+    physics = f" ({', '.join(changed)})" if changed else ""
+    return f", evaluated in {played.full_name}{physics}"
+
+
 def summary(result: RunResult) -> list[str]:
     """The lines that close a run: score, worst seed, times, and everything that went otherwise than planned."""
     final = np.asarray(result.returns)[:, -1]
@@ -150,6 +168,7 @@ def summary(result: RunResult) -> list[str]:
     return [
         f"score {result.score} (IQM of {count(len(result.seeds), 'seed')}, 95% interval, "
         f"{int(result.env_steps[-1]):,} steps)",
+        *games(result),
         f"worst seed {result.seeds[worst]}: {final[worst]:.1f}",
         f"compiled in {result.compile_seconds:.1f} s, {trained}",
         *concerns(result),

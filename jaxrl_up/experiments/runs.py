@@ -182,13 +182,15 @@ def _go_on(spec: RunSpec, start: Start) -> RunResult:
     if spec.directory is not None:
         if start and (done > len(ends) or int(start[0].progress.state.counters.updates) != ends[done - 1]):
             raise ValueError(f"{spec.directory / 'config.toml'}: total_steps or num_evals is not what the run had")
-        recorder = Recorder(spec.directory, spec.seeds, algo.steps_per_update(config))
+        games = bool(spec.played_env.spec.opponent)
+        recorder = Recorder(spec.directory, spec.seeds, algo.steps_per_update(config), games=games)
         if not start:
             recorder.begin()
         elif done < len(ends):
             recorder.begin(start[0].logs, start[0].seconds)
         keeping = CheckpointPolicy(spec, recorder, settings.checkpoint_seconds)
-    reporter = Reporter(algo, env, config, spec.seeds, enabled=settings.progress)
+    how = {"enabled": settings.progress, "evaluation_env": spec.evaluation_env}
+    reporter = Reporter(algo, env, config, spec.seeds, **how)
     outcome = drive(job, reporter, keeping, start, settings.sinks)
     return _result(job, outcome, spec.directory, settings.progress)
 

@@ -38,6 +38,9 @@ from jaxrl_up.ops.distributional import categorical_divergence as categorical_di
 from jaxrl_up.ops.distributional import categorical_projection as categorical_projection
 from jaxrl_up.ops.distributional import categorical_target as categorical_target
 from jaxrl_up.ops.distributional import quantile_huber_loss as quantile_huber_loss
+from jaxrl_up.ops.games import Shares as Shares
+from jaxrl_up.ops.games import elo as elo
+from jaxrl_up.ops.games import win_draw_loss as win_draw_loss
 from jaxrl_up.ops.joint_policies import Joint as Joint
 from jaxrl_up.ops.masks import action_from_noise as action_from_noise
 from jaxrl_up.ops.masks import action_from_uniform as action_from_uniform

@@ -8,6 +8,7 @@ run is in `jaxrl_up.experiments`, what draws it in `jaxrl_up.analysis`; both rea
 from jaxrl_up.records import checkpoint as checkpoint
 from jaxrl_up.records import columns as columns
 from jaxrl_up.records.columns import COLUMNS as COLUMNS
+from jaxrl_up.records.columns import GAMES as GAMES
 from jaxrl_up.records.columns import Recorder as Recorder
 from jaxrl_up.records.columns import Timing as Timing
 from jaxrl_up.records.columns import read_progress as read_progress
@@ -62,5 +63,7 @@ from jaxrl_up.records.values import values_of as values_of
 from jaxrl_up.records.wording import clock as clock
 from jaxrl_up.records.wording import concerns as concerns
 from jaxrl_up.records.wording import count as count
+from jaxrl_up.records.wording import games as games
+from jaxrl_up.records.wording import of_games as of_games
 from jaxrl_up.records.wording import repeats as repeats
 from jaxrl_up.records.wording import spread as spread

@@ -14,6 +14,7 @@ runs write equal bytes. Its columns, in this order (in a sweep the swept names c
     train_return    mean return of the training episodes that ended since the last row; nan if none did
     train_episodes  how many did
     failed_at       the update whose loss or learner was not finite; -1 for none
+    won, drawn, lost  against an opponent only: shares of the evaluation's games
     ...             the algorithm's losses, by name, as means over the gradient steps since the last row that were
                     made; empty if none was, as before learning starts and after a seed failed
 
@@ -30,6 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxrl_up.ops import win_draw_loss
 from jaxrl_up.records.files import clear_parts, expand, flush, read_table, table_text, write_atomically
 from jaxrl_up.records.values import number
 from jaxrl_up.training import Log
@@ -48,6 +50,8 @@ COLUMNS = (
     "failed_at",
 )
 """The columns of progress.csv that every run has, in order."""
+GAMES = ("won", "drawn", "lost")
+"""Those that follow where evaluations are games against an opponent."""
 
 
 class Timing(NamedTuple):
@@ -61,7 +65,8 @@ class Timing(NamedTuple):
 class Recorder:
     """Writes the tables of a run while it trains: progress.csv and timing.csv.
 
-    `seeds [L]` and `axes`, name -> value `[L]`, say which lane of a log is what.
+    `seeds [L]` and `axes`, name -> value `[L]`, say which lane of a log is what; `games`, whether its evaluations are
+    games against an opponent.
     """
 
     def __init__(
@@ -70,8 +75,9 @@ class Recorder:
         seeds: Sequence[int],
         steps_per_update: int,
         axes: Mapping[str, Sequence[Any]] | None = None,
+        games: bool = False,
     ) -> None:
-        self.directory, self.steps_per_update = Path(directory), steps_per_update
+        self.directory, self.steps_per_update, self.games = Path(directory), steps_per_update, games
         self.labels = {**(axes or {}), "seed": seeds}
 
     def begin(self, logs: Sequence[Log] = (), seconds: float = 0.0) -> None:
@@ -104,7 +110,8 @@ class Recorder:
             flush(path)
 
     def _header(self, log: Log) -> str:
-        return table_text([*self.labels, *COLUMNS[1:], *sorted(log.learned)], [])
+        games = GAMES if self.games else ()
+        return table_text([*self.labels, *COLUMNS[1:], *games, *sorted(log.learned)], [])
 
     def _rows(self, log: Log) -> str:
         steps = np.asarray(log.env_steps)
@@ -120,6 +127,7 @@ class Recorder:
             log.train_returns,
             log.train_episodes,
             log.failed_at,
+            *(win_draw_loss(log.returns, log.returns_std) if self.games else ()),
         ]
         cells = [[number(value) for value in np.asarray(column)] for column in columns]
         for _, mean in sorted(log.learned.items()):

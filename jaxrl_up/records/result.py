@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from jaxrl_up.config import as_key, canonical, flag
-from jaxrl_up.envs import Env
+from jaxrl_up.envs import Env, nominal
 from jaxrl_up.learning import acting_space, as_observation, memory_of, remembers
-from jaxrl_up.ops import Score, score
+from jaxrl_up.ops import Score, Shares, score, win_draw_loss
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, Key, PyTree
 
@@ -47,6 +47,12 @@ class RunResult(NamedTuple):
     def score(self) -> Score:
         """IQM over seeds of the final policies' returns, with a 95% interval: see `jaxrl_up.ops.bootstrap`."""
         return score(self.returns[:, -1])
+
+    @property
+    def games(self) -> Shares | None:
+        """Shares of the evaluations' games that were won, drawn and lost, `[S, E]`; None without an opponent."""
+        played = nominal(self.env) if self.evaluation_env is None else self.evaluation_env
+        return win_draw_loss(self.log.returns, self.log.returns_std) if played.spec.opponent else None
 
     @property
     def failed(self) -> dict[int, int]:

@@ -26,6 +26,8 @@ from jaxrl_up.training.lanes import shares as shares
 from jaxrl_up.training.lanes import train_lanes as train_lanes
 from jaxrl_up.training.lanes import with_fields as with_fields
 from jaxrl_up.training.lanes import with_swept as with_swept
+from jaxrl_up.training.matches import match as match
+from jaxrl_up.training.matches import round_robin as round_robin
 from jaxrl_up.training.progress import Log as Log
 from jaxrl_up.training.progress import Progress as Progress
 from jaxrl_up.training.progress import advance as advance

@@ -23,6 +23,7 @@ from jaxrl_up.analysis import (
     plot_efficiency,
     plot_improvement,
     plot_profiles,
+    plot_ratings,
     plot_scores,
     pool,
 )
@@ -294,3 +295,10 @@ def test_pyplot_is_never_imported(runs, tmp_path):
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_ratings_are_drawn(tmp_path):
+    path = plot_ratings([0, 100, 200], {"search": np.array([[0.0, 150, 300], [0, 90, 280]])}, tmp_path / "elo.png")
+    assert path.stat().st_size > 5_000
+    with pytest.raises(ValueError, match="a column for each step"):
+        plot_ratings([0, 100], {"search": np.zeros((2, 3))}, tmp_path / "no.png")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, make_result
 
-from jaxrl_up import PPO
+from jaxrl_up import PPO, envs
 from jaxrl_up.experiments import Reporter, summary
 from jaxrl_up.records import clock, spread
 
@@ -34,6 +34,22 @@ def test_plain_lines():
     assert lines[2] == "1,024/3,072 steps   3,072 steps/s   0:02 left   return 17.4 (sd 6.5, 10.0..22.1)"
     assert lines[5].startswith("score 33.5 [-41.4, 108.5] (IQM of 3 seeds")
     assert lines[6:] == ["worst seed 3: 0.3", "compiled in 2.0 s, trained in 4.0 s (2,304 env steps/s, all seeds)"]
+
+
+def test_the_header_says_where_else_policies_are_evaluated():
+    env = envs.make("CartPole-v1")
+    for played, said in ((None, ""), (env.with_params(gravity=20.0), ", evaluated in CartPole-v1 (gravity=20)")):
+        stream = io.StringIO()
+        with Reporter(PPO, env, CONFIG, SEEDS, True, stream, played):
+            pass
+        header = stream.getvalue().splitlines()[0]
+        assert header.endswith(f"cpu devices{said}, compiling ...") or header.endswith(
+            f"cpu device{said}, compiling ..."
+        )
+    stream = io.StringIO()
+    with Reporter(PPO, envs.make("pgx/tic_tac_toe"), CONFIG, SEEDS, True, stream):
+        pass
+    assert ", evaluated in pgx/tic_tac_toe?opponent=random, compiling ..." in stream.getvalue()
 
 
 def test_a_failed_seed_is_named_once_and_in_the_summary():

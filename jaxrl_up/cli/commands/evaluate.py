@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         if run.grid:
             values = ", ".join(f"{name}={float(value[point]):g}" for name, value in run.grid.items())
             print(f"point {point}: {values}")
-        _report(chosen, Episodes(*(x[here] for x in episodes)), steps[here], options.best)
+        _report(chosen, Episodes(*(x[here] for x in episodes)), steps[here], options.best, bool(env.spec.opponent))
     return 0
 
 
@@ -165,10 +165,10 @@ def _evaluate(
     return jax.vmap(lane)(policy, keys, swept)
 
 
-def _report(chosen: tuple[int, ...], episodes: Episodes, steps: np.ndarray, best: bool) -> None:
+def _report(chosen: tuple[int, ...], episodes: Episodes, steps: np.ndarray, best: bool, games: bool) -> None:
     """Print the table and the score of episodes `[S, N]` of policies from `steps` `[S]`."""
-    from jaxrl_up.ops import score
-    from jaxrl_up.records import count
+    from jaxrl_up.ops import score, win_draw_loss
+    from jaxrl_up.records import count, of_games
 
     returns = np.asarray(episodes.returns, np.float64)
     means, digits = returns.mean(axis=1), 1 if np.max(np.abs(returns)) >= 10 else 3  # as in a score
@@ -182,6 +182,8 @@ def _report(chosen: tuple[int, ...], episodes: Episodes, steps: np.ndarray, best
         marks = len(np.unique(episodes.mark[i]))
         rows.append((str(seed), *cells, f"{length:.1f}", str(unfinished), str(marks), str(int(steps[i]))))
     print("\n".join(table(rows)))
+    if games:
+        print(of_games(win_draw_loss(means, returns.std(axis=1))))
     which = "best policies" if best else "last policies"
     print(
         f"score {score(means)} (IQM of {count(len(chosen), 'seed')}, 95% interval, "

@@ -246,7 +246,9 @@ def _train(
     how = (saved.settings.evaluation, cell.width, saved.evaluation_env)
     job = Job(base.algo, saved.env, saved.config, seeds, swept, ends, *how)
     labels = {name.removeprefix("config."): list(values) for name, values in axes.items()}
-    recorder = Recorder(saved.directory, seeds, base.algo.steps_per_update(saved.config), labels)
+    recorder = Recorder(
+        saved.directory, seeds, base.algo.steps_per_update(saved.config), labels, bool(saved.played_env.spec.opponent)
+    )
     recorder.begin(reached.logs, reached.seconds) if reached is not None else recorder.begin()
     start: Start = [] if reached is None else [reached]
     del reached  # `drive` is then the only one that has it
