@@ -21,6 +21,7 @@ from jaxrl_up import tabular as tabular
 from jaxrl_up._version import __version__ as __version__
 from jaxrl_up.algorithms import A2C as A2C
 from jaxrl_up.algorithms import ALGORITHMS as ALGORITHMS
+from jaxrl_up.algorithms import ALPHAZERO as ALPHAZERO
 from jaxrl_up.algorithms import C51 as C51
 from jaxrl_up.algorithms import DDPG as DDPG
 from jaxrl_up.algorithms import DQN as DQN

@@ -38,6 +38,8 @@ HEAVY = (
     "gymnax",
     "gymnasium",
     "brax",
+    "pgx",
+    "mctx",
     "mujoco",
     "seaborn",
     "scipy.stats",

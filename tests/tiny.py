@@ -48,6 +48,10 @@ TINY = {
     "branch_length": 2,
     "branch_every": 2,
     "imagined_size": 200,
+    "search": "muzero",
+    "num_simulations": 3,
+    "temperature_moves": 4.0,
+    "random_openings": 2.0,
     "hidden": (8,),
     "initializer": "flax",
 }
@@ -78,8 +82,13 @@ def task(algo):
 
 
 def seen_by(algo, env):
-    """An environment as an algorithm has to see it: one that learns nothing plans."""
-    return env if algo.learns else envs.with_simulator(env)
+    """An environment as an algorithm has to see it: one that learns nothing plans, and one that searches tries."""
+    return envs.with_simulator(env) if searches(algo) or not algo.learns else env
+
+
+def searches(algo):
+    """Whether it learns from what a tree search in the simulator finds."""
+    return "num_simulations" in field_names(algo)
 
 
 def plans(algo):

@@ -10,6 +10,7 @@ from jaxrl_up.algorithms import ppo as ppo
 from jaxrl_up.algorithms import value_fitting as value_fitting
 from jaxrl_up.algorithms import vpg as vpg
 from jaxrl_up.algorithms.a2c import A2C as A2C
+from jaxrl_up.algorithms.alphazero import ALPHAZERO as ALPHAZERO
 from jaxrl_up.algorithms.c51 import C51 as C51
 from jaxrl_up.algorithms.ddpg import DDPG as DDPG
 from jaxrl_up.algorithms.dqn import DQN as DQN

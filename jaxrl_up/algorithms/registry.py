@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms.a2c import A2C
+from jaxrl_up.algorithms.alphazero import ALPHAZERO
 from jaxrl_up.algorithms.c51 import C51
 from jaxrl_up.algorithms.ddpg import DDPG
 from jaxrl_up.algorithms.dqn import DQN
@@ -69,6 +70,7 @@ ALGORITHMS = {
         PETS,
         MBPO,
         MBVE,
+        ALPHAZERO,
     )
 }
 """Every algorithm by its name."""

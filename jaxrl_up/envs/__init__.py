@@ -11,6 +11,9 @@ A wrapper comes in in `wrappers`, with its name in `wrapping`, a space in `space
 
 from jaxrl_up.envs import probes as probes
 from jaxrl_up.envs import waiting as waiting
+from jaxrl_up.envs.board import Board as Board
+from jaxrl_up.envs.boards.symmetry import Symmetries as Symmetries
+from jaxrl_up.envs.boards.symmetry import symmetries as symmetries
 from jaxrl_up.envs.check import check as check
 from jaxrl_up.envs.core import Env as Env
 from jaxrl_up.envs.core import Spec as Spec
@@ -78,6 +81,7 @@ from jaxrl_up.envs.wrappers import Randomized as Randomized
 from jaxrl_up.envs.wrappers import Stacked as Stacked
 from jaxrl_up.envs.wrappers import Sticky as Sticky
 from jaxrl_up.envs.wrappers import Timed as Timed
+from jaxrl_up.envs.wrappers import against as against
 from jaxrl_up.envs.wrappers import clip_action as clip_action
 from jaxrl_up.envs.wrappers import clip_reward as clip_reward
 from jaxrl_up.envs.wrappers import episode_statistics as episode_statistics

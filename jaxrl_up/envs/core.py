@@ -14,6 +14,7 @@ from flax import struct
 from jax.core import Tracer
 
 from jaxrl_up.config import as_key, shape, shown
+from jaxrl_up.envs.board import Board
 from jaxrl_up.envs.look import Look
 from jaxrl_up.envs.spaces import LEAVES, Leaf, Simulator, Space, map_leaves
 from jaxrl_up.types import Array, Key, PyTree, TimeStep
@@ -48,6 +49,9 @@ class Spec(NamedTuple):
     host: bool = False  # steps are made by Python on the host, outside of the compiled program
     look: Look | None = None  # how states are drawn
     tokens: bool = False  # states stand for simulators that live on the host, so that each is stepped once only
+    players: int = 1  # 2: they move in turn, and observations and rewards are those of who moves
+    board: Board | None = None  # of a game on a board: how it is drawn and what is symmetric in it
+    opponent: str = ""  # under `against`: who moves in between
 
     def __reduce__(self) -> Any:
         if self.origin is None or self.origin.build(*self.origin.arguments) != self:

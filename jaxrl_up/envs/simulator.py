@@ -21,7 +21,13 @@ from jaxrl_up.envs.wrappers.history import joined, joined_space
 from jaxrl_up.types import Array, Key, PyTree
 
 SIMULATOR = "simulator"  # the name of the part that `with_simulator` adds
-SHOW_ONLY = ("frame_stack", "previous_action", "time_left", "episode_statistics")  # alter nothing that is simulated
+SHOW_ONLY = (  # alter nothing that is simulated
+    "frame_stack",
+    "previous_action",
+    "time_left",
+    "episode_statistics",
+    "against",
+)
 
 
 class Simulated(NamedTuple):
@@ -68,7 +74,22 @@ def with_simulator(env: Env) -> Env:
             f"with_simulator cannot show the state of {env.name}, which a simulator on the host keeps to itself: plan "
             "in one whose state is data, as CartPole-v1 or gymnasium/Walker2d-v5"
         )
-    return env.replace(spec=_with_simulator(env.spec))
+    if not env.spec.opponent:
+        return env.replace(spec=_with_simulator(env.spec))
+    build, (board, *opponent) = _built(env.spec)
+    if board.players != 2:
+        raise ValueError(
+            f"with_simulator shows the game of {env.name}, not its opponent, so it comes before other wrappers: "
+            f"with_simulator, then {', '.join(env.spec.wrappers)}"
+        )
+    return env.replace(spec=build(_with_simulator(board), *opponent))
+
+
+def _built(spec: Spec) -> Any:
+    """The function and the arguments that a Spec was built by."""
+    if spec.origin is None or spec.origin.build(*spec.origin.arguments) != spec:
+        raise ValueError(f"{spec.name} was changed by hand: wrap its game in with_simulator, and then in against")
+    return spec.origin.build, spec.origin.arguments
 
 
 @around

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def create(directory: str | Path, tables: Mapping[str, Mapping[str, Any]], force
 
 def file_name(environment: str) -> str:
     """The name of an environment as part of a directory's: `gymnasium-Walker2d-v5`."""
-    return environment.replace("/", "-").replace(":", "-")
+    return re.sub(r"[/:?&=]", "-", environment)
 
 
 def reserve(place: str | Path) -> Path:

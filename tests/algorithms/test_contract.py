@@ -71,6 +71,8 @@ OTHER = {
     "priority_exponent": 1.0,
     "importance_exponent": 0.9,
     "spread": 0.05,
+    "value_bound": 0.01,
+    "simulations": 1.0,
 }
 # What an optional field, None by default, is set to before it is swept: as good as off.
 NEUTRAL = {
@@ -80,10 +82,16 @@ NEUTRAL = {
     "target_kl": 1e6,
     "max_grad_norm": 1e6,
     "target_entropy": -1.0,
+    "simulations": 3.0,
+    "value_bound": 1e6,
 }
 TWINS = ("vpg", "a2c", "c51", "qr_dqn", "ddpg")  # which fail as PPO, DQN and TD3 do: what stops them is not theirs
 DISCRETE_IGNORES = {"initial_log_std"}
-OF_OTHER_TASKS = {"pets": {"temperature"}, "mpc": {"temperature", "gamma", "spread"}}  # of mppi, of a Box
+OF_OTHER_TASKS = {  # of mppi, of a Box, of search by gumbel
+    "pets": {"temperature"},
+    "mpc": {"temperature", "gamma", "spread"},
+    "alphazero": {"gumbel_scale", "value_scale"},
+}
 
 
 def other(config, name):

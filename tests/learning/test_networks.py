@@ -365,7 +365,7 @@ def test_own_module_as_a_network():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"network": "resnet"}, "auto, linear, mlp, cnn or pass a linen module"),
+        ({"network": "resnet"}, "auto, linear, mlp, cnn, residual or pass a linen module"),
         ({"activation": "swish"}, "tanh, relu"),
         ({"initializer": "xavier"}, "orthogonal, torch, flax"),
         ({"hidden": ()}, "at least one layer"),

@@ -29,13 +29,13 @@ def make(name: str, max_steps: int | None, options: Mapping[str, Any]) -> Env:
     parameters of the Env. It bears the name, so that a run of it is built again, which runs the file. Raises ValueError
     for a file, a module or a name in it that is not there, for options that nobody takes, and for what is no Env.
     """
-    place, _, attribute = name.rpartition(":")
+    attribute = name.rpartition(":")[2]
     if not is_name(name):
         raise ValueError(f"{name!r} names no environment: write FILE.py:NAME or MODULE:NAME")
     given = {**options} if max_steps is None else {**options, "max_steps": max_steps}
-    accepted = _accepted(_found(name))
+    accepted = _accepted(found(name))
     static = {key: value for key, value in given.items() if accepted is None or key in accepted}
-    env = _named(name, _when(place), tuple(sorted(static.items())))
+    env = _named(name, changed(name), tuple(sorted(static.items())))
     limit = None if "max_steps" in static else max_steps
     if limit not in (None, env.max_steps):
         raise ValueError(
@@ -47,15 +47,15 @@ def make(name: str, max_steps: int | None, options: Mapping[str, Any]) -> Env:
 
 @cache
 def _named(name: str, changed: int, static: tuple[tuple[str, Any], ...]) -> Env:
-    found = _found(name)
-    if not isinstance(found, Env) and callable(found):
+    env = found(name)
+    if not isinstance(env, Env) and callable(env):
         try:
-            found = found(**dict(static))
+            env = env(**dict(static))
         except TypeError as error:
             raise ValueError(f"{name!r} does not take {shown(dict(static))}: {error}") from error
-    if not isinstance(found, Env):
-        raise ValueError(f"{name!r} must be an Env or a function that returns one, got {shown(found)}")
-    return found.replace(spec=_renamed(found.spec, name, static))
+    if not isinstance(env, Env):
+        raise ValueError(f"{name!r} must be an Env or a function that returns one, got {shown(env)}")
+    return env.replace(spec=_renamed(env.spec, name, static))
 
 
 @builder
@@ -69,7 +69,8 @@ def _renamed(spec: Spec, name: str, static: tuple[tuple[str, Any], ...]) -> Spec
     return spec._replace(name=name, wrappers=(), fixed=(*spec.fixed, *noted))
 
 
-def _found(name: str) -> Any:
+def found(name: str) -> Any:
+    """What stands under a name; raises ValueError for a file, a module or a name in it that is not there."""
     place, _, attribute = name.rpartition(":")
     module = _module(name, place)
     if not hasattr(module, attribute):
@@ -86,6 +87,12 @@ def _accepted(found: Any) -> set[str] | None:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     return {parameter.name for parameter in parameters}
+
+
+def changed(name: str) -> int:
+    """When the file that a name is in was changed; 0 for a module."""
+    place = name.rpartition(":")[0]
+    return _when(place) if Path(place).expanduser().is_file() else 0
 
 
 def _when(place: str) -> int:

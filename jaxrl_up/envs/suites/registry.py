@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jaxrl_up.config import shown
+from jaxrl_up.envs.boards.against import OPTIONS, facing, parsed
 from jaxrl_up.envs.core import Env
-from jaxrl_up.envs.suites import brax, gymnasium, gymnax, own
+from jaxrl_up.envs.suites import brax, gymnasium, gymnax, own, pgx
 
 ENVIRONMENTS = {  # name -> observations, actions, time limit; a list needs no gymnax
     "CartPole-v1": ("Box [4]", "Discrete(2)", 500),
@@ -49,6 +50,7 @@ class Suite(NamedTuple):
 SUITES = {
     "brax": Suite(brax.make, brax.LISTING, ("brax", "mujoco", "mujoco-mjx")),
     "gymnasium": Suite(gymnasium.make, gymnasium.LISTING, ("gymnasium", "mujoco", "ale-py")),
+    "pgx": Suite(pgx.make, pgx.LISTING, ("pgx",)),
 }
 
 
@@ -62,11 +64,18 @@ def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
     follows them unless given here.
 
     `SUITE/NAME` is of another suite than gymnax, whose library is an extra. `FILE.py:NAME` and `MODULE:NAME` are an
-    Env of your own, or a function that returns one, which `max_steps` and `options` are handed to. Raises ValueError
-    for an unknown name or option, naming the closest, and for a library that is not installed, naming the extra.
+    Env of your own, or a function that returns one, which `max_steps` and `options` are handed to. A game of two
+    players takes an `opponent` with its options, see `against`. Options may stand behind a `?`, as in
+    `make("pgx/connect_four?opponent=minimax&depth=4")`. Raises ValueError for an unknown name or option, naming the
+    closest, and for a library that is not installed, naming the extra.
     """
     if not isinstance(name, str):
         raise TypeError(f"make needs the name of an environment, as 'CartPole-v1', got {shown(name)}")
+    name, said = parsed(name)
+    options = {**said, **options}
+    if "opponent" in options:
+        chosen = {option: options.pop(option) for option in OPTIONS if option in options}
+        return facing(make(name, max_steps=max_steps, **options), **chosen)
     suite = SUITES.get(name.partition("/")[0]) if "/" in name else None
     if suite is not None:
         return suite.make(name, max_steps, options)
@@ -82,9 +91,11 @@ def names() -> tuple[str, ...]:
 
 def is_name(name: Any) -> bool:
     """Whether `make` takes a text for the name of an environment: one of `names`, or of a suite, or FILE.py:NAME."""
-    return isinstance(name, str) and (
-        name in names() or (name.partition("/")[0] in SUITES and "/" in name) or own.is_name(name)
-    )
+    try:
+        base = parsed(name)[0] if isinstance(name, str) else ""
+    except ValueError:
+        return False
+    return base in names() or (base.partition("/")[0] in SUITES and "/" in base) or own.is_name(base)
 
 
 def listing() -> dict[str, tuple[str, str, int | None]]:

@@ -1,7 +1,7 @@
 """Functions from Env to Env.
 
 What they are made with is in `base`; a wrapper comes in where its kind is: `observations`, `history`, `actions`,
-`rewards`, `episodes`, `randomize` (parameters).
+`rewards`, `episodes`, `players`, `randomize` (parameters).
 """
 
 from jaxrl_up.envs.wrappers.actions import Sticky as Sticky
@@ -24,6 +24,7 @@ from jaxrl_up.envs.wrappers.history import time_left as time_left
 from jaxrl_up.envs.wrappers.observations import flatten_observation as flatten_observation
 from jaxrl_up.envs.wrappers.observations import mask_observation as mask_observation
 from jaxrl_up.envs.wrappers.observations import one_hot_observation as one_hot_observation
+from jaxrl_up.envs.wrappers.players import against as against
 from jaxrl_up.envs.wrappers.randomize import Randomized as Randomized
 from jaxrl_up.envs.wrappers.randomize import nominal as nominal
 from jaxrl_up.envs.wrappers.randomize import randomize as randomize

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.config import shown
+from jaxrl_up.envs.boards.against import facing
 from jaxrl_up.envs.core import Env, Spec, builder, resetting
 from jaxrl_up.envs.wrappers.base import number_of, number_text, wrapper
 from jaxrl_up.types import Array, Key, PyTree
@@ -108,10 +109,12 @@ def _within(spec: Spec) -> Spec | None:
 def nominal(env: Env) -> Env:
     """The environment without `randomize`, also under other wrappers: it steps with what is in `env.params`.
 
-    One that draws nothing is returned as it is. Raises ValueError for one whose Spec was changed by hand over
+    A game of two players is seen by one of them, `against` an opponent that moves at random. One that draws nothing
+    and has one player is returned as it is. Raises ValueError for one whose Spec was changed by hand over
     `randomize`, which cannot be built without it.
     """
-    return env.replace(spec=_nominal(env.spec)) if randomized(env) else env
+    env = env.replace(spec=_nominal(env.spec)) if randomized(env) else env
+    return facing(env, "random") if env.spec.players == 2 else env
 
 
 @functools.cache

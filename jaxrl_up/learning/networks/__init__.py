@@ -24,6 +24,7 @@ from jaxrl_up.learning.networks.layers import CNN as CNN
 from jaxrl_up.learning.networks.layers import MLP as MLP
 from jaxrl_up.learning.networks.layers import Conv as Conv
 from jaxrl_up.learning.networks.layers import Dense as Dense
+from jaxrl_up.learning.networks.layers import Residual as Residual
 from jaxrl_up.learning.networks.layers import orthogonal as orthogonal
 from jaxrl_up.learning.networks.layers import product as product
 from jaxrl_up.learning.networks.own import FromNNX as FromNNX

@@ -29,12 +29,12 @@ from jaxrl_up.envs import (
     seen,
     tree,
 )
-from jaxrl_up.learning.networks.layers import ACTIVATIONS, CNN, INITIALIZERS, MLP
+from jaxrl_up.learning.networks.layers import ACTIVATIONS, CNN, INITIALIZERS, MLP, Residual
 from jaxrl_up.learning.networks.own import require_pure
 from jaxrl_up.learning.rollout import RolloutFields
 from jaxrl_up.types import Array, Key, PyTree, static
 
-NETWORKS = ("auto", "linear", "mlp", "cnn")
+NETWORKS = ("auto", "linear", "mlp", "cnn", "residual")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class NetworkFields(RolloutFields):
     """What the networks are made of."""
 
     network: Any = static("auto")
-    """auto, linear (no hidden layer), mlp, cnn, or a module from observation to features, of linen or by from_nnx"""
+    """auto, linear (no hidden layer), mlp, cnn, residual, or a module from observation to features (linen, from_nnx)"""
     hidden: tuple[int, ...] = static((64, 64))
     """units of the hidden layers"""
     activation: str = static("tanh", choices=("tanh", "relu", "elu", "gelu", "silu"))
@@ -165,6 +165,11 @@ class Torso(nn.Module):
             self.network == "auto" and not any(map(is_image, leaves(self.space).values()))
         )
 
+    @property
+    def convolutions(self) -> type[CNN | Residual]:
+        """What images go through."""
+        return Residual if self.network == "residual" else CNN
+
     @nn.compact
     def __call__(self, obs: PyTree) -> Array:
         if isinstance(self.network, nn.Module):
@@ -176,10 +181,10 @@ class Torso(nn.Module):
         if isinstance(self.space, LEAVES):  # no array is joined with another, so none is made flat before
             x = as_numbers(self.space, obs)
             if not self.flat:
-                return CNN(self.hidden, *settings)(x)
+                return self.convolutions(self.hidden, *settings)(x)
             return MLP(self.hidden, *settings, event_ndim=numbers_ndim(self.space))(x)
         found = [
-            CNN((), *settings, name=f"convolutions_{path.replace('/', '.')}")(as_numbers(leaf, x))
+            self.convolutions((), *settings, name=f"convolutions_{path.replace('/', '.')}")(as_numbers(leaf, x))
             if not self.flat and is_image(leaf)
             else _flat(leaf, x)
             for path, (leaf, x) in zip(leaves(self.space), _with_spaces(self.space, obs), strict=True)
@@ -197,10 +202,10 @@ def make_torso(config: Any, space: Space, hidden: Sequence[int]) -> Torso:
     if not any(0 not in leaf.shape for path, leaf in leaves(space).items() if seen(path, leaf)):
         raise ValueError(f"the observation space {space} holds no number: there is nothing that a network could see")
     felt = only(space, lambda path, leaf: seen(path, leaf) and 0 not in leaf.shape)
-    if config.network == "cnn" and not any(map(is_image, leaves(felt).values())):
+    if config.network in ("cnn", "residual") and not any(map(is_image, leaves(felt).values())):
         raise ValueError(
-            f"network='cnn' needs images [H, W] or [H, W, C] of 3 pixels a side or more, but observations are {space}"
-            f"{f', of shape {space.shape}' if isinstance(space, Box) else ''}: choose network='mlp'"
+            f"network={config.network!r} needs images [H, W] or [H, W, C] of 3 pixels a side or more, but observations "
+            f"are {space}{f', of shape {space.shape}' if isinstance(space, Box) else ''}: choose network='mlp'"
         )
     hidden = () if config.network == "linear" else tuple(hidden)
     return Torso(felt, config.network, hidden, config.activation, config.initializer)

@@ -180,3 +180,30 @@ class CNN(nn.Module):
         for features, size, stride in layers:
             x = ACTIVATIONS[self.activation](Conv(features, size, stride, self.initializer)(x))
         return MLP(self.hidden, self.activation, self.initializer, event_ndim=3)(x)
+
+
+class Residual(nn.Module):
+    """Image `[..., H, W, C]` -> features `[..., hidden[-1]]`, through blocks x + f(x) that keep its size.
+
+    A 3x3 convolution, then `blocks` times two more with the sum around them, and the hidden layers on all of it, as the
+    networks of Silver et al. (2017), smaller and without batch normalisation.
+    """
+
+    hidden: tuple[int, ...] = (128,)
+    activation: str = "relu"
+    initializer: str = "orthogonal"
+    channels: int = 32
+    blocks: int = 2
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Array:
+        activation = ACTIVATIONS[self.activation]
+
+        def convolved(x: Array) -> Array:
+            edge = [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1), (0, 0)]
+            return Conv(self.channels, 3, 1, self.initializer)(jnp.pad(x, edge))
+
+        x = activation(convolved(obs))
+        for _ in range(self.blocks):
+            x = activation(x + convolved(activation(convolved(x))))
+        return MLP(self.hidden, self.activation, self.initializer, event_ndim=3)(x)

@@ -82,10 +82,27 @@ def one_by_one(env: Env, function: Callable[..., PyTree], obs: PyTree, *more: Py
 
     `more`, as a memory `[..., *]`, has the same leading axes: so an `act` is written for one.
     """
+    obs, lead = _led(env, obs)
+    for _ in lead:
+        function = jax.vmap(function)
+    return function(obs, *more)
+
+
+def together(env: Env, function: Callable[..., PyTree], obs: PyTree, *more: PyTree) -> PyTree:
+    """`function(obs, *more)` of N observations `[N, *shape]`, for any leading axes of what policies see.
+
+    As `one_by_one`, for what takes a batch as one. `more` has the same leading axes, and so has what is returned.
+    """
+    obs, lead = _led(env, obs)
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(lead) :]), (obs, *more))
+    return jax.tree.map(lambda x: x.reshape(*lead, *x.shape[1:]), function(*flat))
+
+
+def _led(env: Env, obs: PyTree) -> tuple[PyTree, tuple[int, ...]]:
+    """What policies see of observations, and its leading axes."""
     space = acting_space(env)
     obs = pick(space, lambda path, leaf: True, obs)  # no part that who acts does not see
     found = parts(space, obs)
     path, leaf = next((path, leaf) for path, leaf in leaves(space).items() if not isinstance(leaf, Simulator))
-    for _ in range(jnp.ndim(found[path]) - len(leaf.shape)):
-        function = jax.vmap(function)
-    return function(obs, *more)
+    shape = jnp.shape(found[path])
+    return obs, shape[: len(shape) - len(leaf.shape)]
