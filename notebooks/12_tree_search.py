@@ -339,12 +339,12 @@ ALONE = dataclasses.replace(config, num_simulations=0)
 
 
 @partial(jax.jit, static_argnums=0)
-def answers(config, policies):
+def answers(config, policies, obs):
     "The move of each policy in each position, without exploring: [S, P]."
     return jax.vmap(lambda policy: ALPHAZERO.act(config, env, policy, obs)[0])(policies)
 
 
-made = {name: np.stack([answers(of, policy) for policy in policies]) for name, of in (("network alone", ALONE), ("with search", config))}
+made = {name: np.stack([answers(of, policy, obs) for policy in policies]) for name, of in (("network alone", ALONE), ("with search", config))}
 right = {name: KEEPS[np.arange(len(POSITIONS)), moves].mean(-1) for name, moves in made.items()}  # [stops, S]
 
 fig, ax = plt.subplots()
@@ -402,7 +402,7 @@ for name in made:
 
 # %%
 @jax.jit
-def asked(policies):
+def asked(policies, obs):
     "What the networks say of every position: priors [S, P, 9] and values [S, P]."
 
     def one(params):
@@ -414,7 +414,7 @@ def asked(policies):
 
 def advice(stop, seed=0):
     "The evaluation by the network of one seed at one stop."
-    prior, value = (np.asarray(x[seed]).tolist() for x in asked(policies[stop]))
+    prior, value = (np.asarray(x[seed]).tolist() for x in asked(policies[stop], obs))
     said = {board: ({action: p[action] for action in legal(board)}, v) for board, p, v in zip(POSITIONS, prior, value)}
     return said.__getitem__
 
@@ -472,7 +472,8 @@ ax.legend(fontsize=8);
 # ## One player, and chance
 #
 # Nothing in the search is about two players but the sign of $d$. With $d = \gamma$ it plans for one, and `alphazero` does so wherever an environment has one player and
-# discrete actions. But games as above leave nothing to chance. On a slippery lake (lesson 1) an action leads to one of three places, and a search has two ways to keep what it led to:
+# discrete actions. But these games leave nothing to chance. On the frozen lake, 4 by 4 fields with four holes and a goal that pays 1, an action goes where it should in a third of
+# cases and slips to either side in the others. A search has two ways to keep what an action led to:
 #
 # * **draw anew** whenever a simulation goes through the edge: below it there is a node for each place, and $Q(a)$ is the mean over what happened;
 # * **keep the first**: one place an edge, the one that was drawn when it was opened. A search that was written for games does that without a word.
