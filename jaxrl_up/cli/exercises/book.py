@@ -13,6 +13,7 @@ LESSONS = {  # the notebook of each lesson that has exercises
     7: "07_many_seeds",
     8: "08_debugging",
     11: "11_planning_and_models",
+    12: "12_tree_search",
 }
 BOOK = (
     Exercise(
@@ -110,6 +111,18 @@ BOOK = (
     Exercise(
         *("11.4", "The target of value expansion", "chapter_11.value_expansion"),
         about="Write a critic's target that looks H imagined steps ahead before it asks the critic.",
+    ),
+    Exercise(
+        *("12.1", "One backup of a tree search", "chapter_12.tree_backup"),
+        about="Write how one simulation changes values and visits on its path, for one player and for two.",
+    ),
+    Exercise(
+        *("12.2", "PUCT", "chapter_12.puct"),
+        about="Write the score by which a search goes down, where some actions are untried and some illegal.",
+    ),
+    Exercise(
+        *("12.3", "The targets of expert iteration", "chapter_12.search_targets"),
+        about="Write what a network learns from a search's visits, and from games that end midway.",
     ),
 )
 

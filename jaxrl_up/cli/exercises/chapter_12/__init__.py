@@ -1,0 +1,1 @@
+"""Exercises of the lesson on tree search and expert iteration."""
