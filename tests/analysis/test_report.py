@@ -263,7 +263,7 @@ def test_names_are_escaped(tmp_path):
     assert "<b>" not in text and "<i>" not in text
     page = Page(text)
     assert page.texts["h1"] == ['ppo on <b>Maze</b> & "Co" $x_$']
-    assert "resume it from Python" in page.text  # an environment of ones own
+    assert "jaxrl-up resume takes --env FILE.py:NAME for it" in page.text  # an environment of ones own
     assert "pre" not in page.texts
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxrl_up.cli.options import Parser, UsageError, algo_name
+from jaxrl_up.cli.options import Parser, UsageError
+from jaxrl_up.cli.own import algorithm
 
 
 def main(arguments: list[str]) -> int:
@@ -13,7 +14,7 @@ def main(arguments: list[str]) -> int:
         description="Write an algorithm as one file with a main, to change as you like: the package's own file, which "
         "gives the same numbers and imports public modules only.",
     )
-    parser.add_argument("algo", type=algo_name, metavar="ALGO", help="`jaxrl-up algos` lists them")
+    parser.add_argument("algo", type=algorithm, metavar="ALGO", help="`jaxrl-up algos` lists them")
     parser.add_argument("file", metavar="FILE.py", help="the script to write, as my_ppo.py")
     parser.add(parser, "--env", metavar="ENV",
                help="what the script trains on by default (CartPole-v1; continuous: Pendulum-v1)")  # fmt: skip
@@ -23,11 +24,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse(arguments)
     if options is None:
         return 0
-    from jaxrl_up.algorithms import ALGORITHMS
     from jaxrl_up.deploy import eject
 
     try:
-        print(eject(ALGORITHMS[options.algo], options.file, options.env, options.force, options.wrap))
+        print(eject(options.algo, options.file, options.env, options.force, options.wrap))
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from jaxrl_up.config import shown
+from jaxrl_up.config import is_own_name, shown
 from jaxrl_up.envs.core import Env
 from jaxrl_up.envs.suites import brax, gymnasium, gymnax, own
 
@@ -83,7 +83,7 @@ def names() -> tuple[str, ...]:
 def is_name(name: Any) -> bool:
     """Whether `make` takes a text for the name of an environment: one of `names`, or of a suite, or FILE.py:NAME."""
     return isinstance(name, str) and (
-        name in names() or (name.partition("/")[0] in SUITES and "/" in name) or own.is_name(name)
+        name in names() or (name.partition("/")[0] in SUITES and "/" in name) or is_own_name(name)
     )
 
 
