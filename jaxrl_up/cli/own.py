@@ -120,4 +120,5 @@ def given_own(options: argparse.Namespace) -> dict[str, Any]:
     own = {
         name.removeprefix("own."): x for name, x in vars(options).items() if name.startswith("own.") and x is not None
     }
-    return {"algo": options.algo, "env": options.env, "evaluation_env": options.eval_env, "own": own}
+    given = {"algo": options.algo, "env": options.env, "evaluation_env": options.eval_env, "own": own}
+    return {name: x for name, x in given.items() if x}

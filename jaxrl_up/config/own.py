@@ -63,6 +63,7 @@ def own_module(place: str, name: str | None = None) -> ModuleType:
             module = _file(path, when_changed(place))
         except (Exception, SystemExit) as error:
             raise ValueError(f"{name!r}: {_told(error, str(path))}") from error
+        sys.modules.setdefault(module.__name__, module)
         _given[module.__name__] = place
         return module
     here = str(Path.cwd())

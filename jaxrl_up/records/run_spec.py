@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,11 +91,9 @@ def _load(
         if evaluation_env is not None and EVALUATED not in tables:
             raise ValueError("the run has no evaluation environment: leave evaluation_env out")
         values, unknown = _values(fields, own) if given is None else ({}, [])
-        asked_for = [*([] if algo is not None else _unknown_algorithm(name, tables)), *unknown]
-        for argument, table in {"env": "environment", "evaluation_env": EVALUATED}.items():
-            if {"env": env, "evaluation_env": evaluation_env}[argument] is None and table in tables:
-                asked_for += _unknown_environment(argument, tables[table])
-        _require_named(path, asked_for, tables)
+        asked_for = [*_unknown_algorithm(name, tables), *unknown, *_unknown_environments(tables)]
+        has = {"algo": algo, "env": env, "evaluation_env": evaluation_env}
+        _require_named(path, [asked for asked in asked_for if has.get(asked[0]) is None], tables)
         algo = ALGORITHMS[name] if algo is None else algo
         env = _environment(tables["environment"], env)
         if given is None:
@@ -187,13 +185,9 @@ def run_source(directory: str | Path, own: Mapping[str, Any] | None = None) -> S
         if "grid" in tables:
             raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
         given = {name: x for name, x in own.items() if isinstance(tables["config"].get(name), dict)}
-        fields, asked_for = _values(tables["config"], variables(given))
-        asked_for = [asked for asked in asked_for if asked[0] not in own]
-        asked_for += [] if "algo" in own else _unknown_algorithm(run["algorithm"], tables)
-        for argument, table in {"env": "environment", "evaluation_env": EVALUATED}.items():
-            if argument not in own and table in tables:
-                asked_for += _unknown_environment(argument, tables[table])
-        _require_named(path, asked_for, tables)
+        fields, unknown = _values(tables["config"], variables(given))
+        asked_for = [*_unknown_algorithm(run["algorithm"], tables), *unknown, *_unknown_environments(tables)]
+        _require_named(path, [asked for asked in asked_for if asked[0] not in own], tables)
         options = {key: from_toml(run[key]) for key in RECORDED if key in run and key not in ("stages", "preset")}
         options = {"seeds": tuple(run["seeds"])} | options
         (name, parameters, wrappers), *evaluated = sources
@@ -234,18 +228,19 @@ def _values(fields: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str
 
 
 def _unknown_algorithm(name: str, tables: Mapping[str, Any]) -> list[Asked]:
-    if name in ALGORITHMS and "algorithm" not in tables.get(OWN, {}):
+    remembers = "algorithm" in tables.get(OWN, {})
+    if name in ALGORITHMS and not remembers:
         return []
-    meant = "" if name in ALGORITHMS else did_you_mean(name, ALGORITHMS).strip()
+    meant = "" if remembers else did_you_mean(name, ALGORITHMS).strip()
     return [("algo", "algorithm", f"the algorithm {name!r}{meant and f' ({meant})'}")]
 
 
-def _unknown_environment(argument: str, table: Mapping[str, Any]) -> list[Asked]:
-    name, wrappers = table["name"], table["wrappers"]
-    if envs.is_named(name, wrappers):
-        return []
-    what = f"the environment {name!r}" + (f" with {', '.join(wrappers)}" if wrappers else "")
-    return [(argument, argument, what)]
+def _unknown_environments(tables: Mapping[str, Any]) -> Iterator[Asked]:
+    for argument, table in {"env": "environment", "evaluation_env": EVALUATED}.items():
+        name, wrappers = (tables[table]["name"], tables[table]["wrappers"]) if table in tables else ("", ())
+        if name and not envs.is_named(name, wrappers):
+            what = f"the environment {name!r}" + (f" with {', '.join(wrappers)}" if wrappers else "")
+            yield argument, argument, what
 
 
 def _require_named(path: Path, asked_for: list[Asked], tables: Mapping[str, Any]) -> None:

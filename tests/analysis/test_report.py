@@ -273,6 +273,15 @@ def test_the_commands_are_those_of_the_directory(undrawn, tmp_path):
     assert commands.splitlines() == [f"jaxrl-up train --from {place}/config.toml'", f"jaxrl-up resume {place}'"]
 
 
+def test_what_is_ones_own_is_named_in_the_commands(undrawn, tmp_path):
+    directory = write(tmp_path / "run", env=named("CartPole-v1"))
+    with (directory / "config.toml").open("a", encoding="utf-8") as file:
+        file.write('[own]\nalgorithm = "my algo.py"\nhead = "heads:Mine"\n')
+    (commands,) = read(directory).texts["pre"]
+    own = "--algo 'my algo.py' --head heads:Mine"
+    assert [line.partition(" --algo ")[2] for line in commands.splitlines()] == [own.removeprefix("--algo ")] * 2
+
+
 def test_a_sweep_is_scored_by_grid_point(tmp_path):
     page = read(write(tmp_path / "run", swept={"learning_rate": [1e-3, 1e-3, 1e-2]}))
     assert "2 grid points, 3 seeds" in page.text

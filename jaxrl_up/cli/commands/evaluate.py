@@ -14,9 +14,9 @@ from jaxrl_up.algorithms import check_steps
 from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_options, whole
 from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, leaves, nominal, tree
+from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, is_named, leaves, nominal, tree
 from jaxrl_up.learning import Episodes, acting_space
-from jaxrl_up.records import EVALUATED, RunSpec, build_environment, is_built_by_name, load_policies, load_run
+from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run
 from jaxrl_up.training import Evaluation, evaluate_episodes, resolve, with_fields, with_swept
 from jaxrl_up.types import Algorithm, Key, PyTree
 
@@ -116,10 +116,12 @@ def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     if not options:
         return run.played_env
     table = run.tables.get(EVALUATED, run.tables["environment"])
-    if is_built_by_name(run.played_env):
+    try:
         env = build_environment(run.played_env.name, table, **options)
-    else:  # one that was given, of which traced parameters can be changed
-        env = run.played_env.with_params(**options)
+    except ValueError:
+        if is_named(run.played_env.name, run.played_env.spec.wrappers):
+            raise
+        env = run.played_env.with_params(**options)  # one that was given: its traced parameters
     env = env if EVALUATED in run.tables else nominal(env)
     for what, old, new in (
         ("observation", acting_space(run.env), acting_space(env)),
