@@ -406,9 +406,10 @@ for temperature, played, acted in zip(temperatures, np.asarray(log.returns), np.
 #
 # ## The other way: eject
 #
-# `jaxrl-up eject vpg my_vpg.py` writes an algorithm of the library as a script: its own file, all fields of its config
-# written out, with a `main`. Until you change it, it gives the numbers of `jaxrl-up train vpg`, bit for bit. Begin
-# there if your idea is a change of an algorithm; begin with a record, as above, if it is new.
+# `jaxrl-up eject vpg my_vpg.py` writes an algorithm of the library as one file: all fields of its config, what it
+# learns by, and the loop of its family. Until you change it, it gives the numbers of `jaxrl-up train vpg`, bit for bit.
+# Begin there if your idea is a change of an algorithm; begin with a record, as above, if it is new. Either is trained by
+# `jaxrl-up train --algo my_vpg.py`, with every field as an option.
 
 # %%
 with tempfile.TemporaryDirectory() as directory:

@@ -68,6 +68,12 @@ WORKERS = {  # what commands call once they have understood their arguments
 }
 
 
+OWN = {  # files of one's own that commands name
+    "my_ppo.py": "import dataclasses\nimport jaxrl_up\nPPO = dataclasses.replace(jaxrl_up.PPO, name='my_ppo')\n",
+    "my_net.py": "from flax import linen\nclass Net(linen.Dense):\n    features: int = 4\n",
+}
+
+
 class Understood(Exception):
     pass
 
@@ -82,6 +88,9 @@ def test_commands_are_understood(command, monkeypatch, tmp_path, capsys):
     )  # gymnax's Swimmer broadcasts; conftest sets it for each test
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name, text in OWN.items():
+        Path(name).write_text(text, encoding="utf-8")
     for module, names in WORKERS.items():
         for name in names:
             monkeypatch.setattr(importlib.import_module(f"jaxrl_up.{module}"), name, stop)

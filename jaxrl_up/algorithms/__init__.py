@@ -28,6 +28,9 @@ from jaxrl_up.algorithms.registry import check_steps as check_steps
 from jaxrl_up.algorithms.registry import check_support as check_support
 from jaxrl_up.algorithms.registry import find_algorithm as find_algorithm
 from jaxrl_up.algorithms.registry import make_config as make_config
+from jaxrl_up.algorithms.registry import own_kinds as own_kinds
+from jaxrl_up.algorithms.registry import own_name as own_name
+from jaxrl_up.algorithms.registry import own_value as own_value
 from jaxrl_up.algorithms.registry import preset_fields as preset_fields
 from jaxrl_up.algorithms.registry import take as take
 from jaxrl_up.algorithms.registry import take_config as take_config

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from functools import partial
-from typing import Any
+from types import ModuleType
+from typing import Any, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +32,20 @@ from jaxrl_up.algorithms.td3 import TD3
 from jaxrl_up.algorithms.trpo import TRPO
 from jaxrl_up.algorithms.value_fitting import VALUE_FITTING
 from jaxrl_up.algorithms.vpg import VPG
-from jaxrl_up.config import check, did_you_mean, shown, traced_fields
+from jaxrl_up.config import (
+    check,
+    did_you_mean,
+    is_own_file,
+    is_own_name,
+    own_module,
+    own_variable,
+    place_of,
+    shown,
+    traced_fields,
+    where,
+)
 from jaxrl_up.envs import Box, Env, Tuple, leaves, require_mask_fits, sample
+from jaxrl_up.learning import named_module
 from jaxrl_up.types import Algorithm, Key, PyTree
 
 
@@ -77,18 +91,91 @@ ALGORITHMS = {
 
 
 def find_algorithm(algo: Algorithm | str) -> Algorithm:
-    """An algorithm, or that of a name, in any case. Raises `ValueError` for another name, `TypeError` for the rest."""
+    """An algorithm, or that of a name, in any case; one of your own by `FILE.py`, `FILE.py:NAME` or `MODULE:NAME`.
+
+    Raises `ValueError` for another name and for a file that holds none, `TypeError` for the rest.
+    """
     if isinstance(algo, Algorithm):
         return algo
     if not isinstance(algo, str):
         raise TypeError(f"algo={shown(algo)} must be an Algorithm, as jaxrl_up.PPO, or the name of one, as 'ppo'")
+    if is_own_file(algo) or is_own_name(algo):
+        return _own_algorithm(algo)
     name = algo.lower().replace("-", "_")
     if name not in ALGORITHMS:
         raise ValueError(
             f"there is no algorithm {algo!r}.{did_you_mean(algo, ALGORITHMS)} Choose from {', '.join(ALGORITHMS)}, or "
-            "give an Algorithm of your own"
+            "give an Algorithm of your own, also by name, as my_algo.py"
         )
     return ALGORITHMS[name]
+
+
+def _own_algorithm(name: str) -> Algorithm:
+    """The Algorithm that a file holds, or that goes by a name there."""
+    if is_own_file(name):
+        found = _held(own_module(name))
+        if not found:
+            raise ValueError(f"{name!r}: there is no Algorithm in it, a variable that is one of your own")
+        if len(found) > 1:
+            places = [where(f"{name}:{variable}") for variable in found]
+            lines = [f"{variable}{place[place.rfind(',') :]}" for variable, place in zip(found, places, strict=True)]
+            raise ValueError(
+                f"{name!r} holds {len(found)} algorithms ({'; '.join(lines)}): say which, as {name}:{next(iter(found))}"
+            )
+        name, algo = f"{name}:{next(iter(found))}", next(iter(found.values()))
+    else:
+        algo = own_variable(name)
+        if not isinstance(algo, Algorithm):
+            raise ValueError(f"{where(name)}: {name} must be an Algorithm, got {shown(algo)}")
+    try:
+        dataclasses.fields(algo.Config())
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{where(name)}: its Config has to be a dataclass with a default in each field: {reason}"
+        ) from None
+    return algo
+
+
+def _held(module: ModuleType) -> dict[str, Algorithm]:
+    """The algorithms of a module by their variables, without the package's own."""
+    own = {name: x for name, x in vars(module).items() if isinstance(x, Algorithm) and ALGORITHMS.get(x.name) is not x}
+    return {name: x for i, (name, x) in enumerate(own.items()) if x not in list(own.values())[:i]}
+
+
+def own_name(algo: Algorithm) -> str | None:
+    """What names an algorithm of your own, as `find_algorithm` takes it; None for the package's, and for one that is no
+    variable of a file or module."""
+    if ALGORITHMS.get(algo.name) is algo:
+        return None
+    for module in dict.fromkeys((sys.modules.get(algo.Config.__module__), *list(sys.modules.values()))):
+        if not isinstance(module, ModuleType) or not any(value is algo for value in list(vars(module).values())):
+            continue
+        place, held = place_of(module.__name__), _held(module)
+        if place is not None:
+            variable = next(name for name, value in held.items() if value is algo)
+            return place if is_own_file(place) and len(held) == 1 else f"{place}:{variable}"
+    return None
+
+
+def own_kinds(algo: Algorithm) -> tuple[str, ...]:
+    """The fields of an algorithm's config that take things of your own: those of the type Any, as network and head."""
+    types = get_type_hints(algo.Config)
+    return tuple(field.name for field in dataclasses.fields(algo.Config) if types[field.name] is Any)
+
+
+def own_value(field: str, name: str) -> Any:
+    """What a name in the grammar of `config.own_variable` is as the value of a field of your own.
+
+    A network or a head is a flax module, as of `learning.named_module`; of other fields it is the variable itself.
+    Raises `ValueError` as these do, and for a policy that is no function.
+    """
+    if field in ("network", "head"):
+        return named_module(field, name)
+    found = own_variable(name)
+    if field == "policy" and not callable(found):
+        raise ValueError(f"{where(name)}: {field}={name} must be a function (obs, key) -> action, got {shown(found)}")
+    return found
 
 
 def make_config(algo: Algorithm | str, preset: str | None = None, **fields: Any) -> PyTree:
@@ -176,6 +263,8 @@ def _kind(value: Any) -> str | None:
     """Which of the three a value is; None where it is none of them, or a name of nothing."""
     if isinstance(value, Algorithm) or (isinstance(value, str) and value.lower() in ALGORITHMS):
         return KINDS[0]
+    if is_own_name(value):  # of any of them
+        return None
     if isinstance(value, Env) or envs.is_name(value):
         return KINDS[1]
     return KINDS[2] if _algorithm_of(value) or (isinstance(value, dict) and value) else None

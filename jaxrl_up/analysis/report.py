@@ -24,11 +24,13 @@ from jaxrl_up.records import (
     COLUMNS,
     EVALUATED,
     GAMES,
+    OWN,
     clock,
     count,
     expand,
     is_part,
     of_games,
+    options_of,
     read_config,
     read_progress,
     read_timing,
@@ -82,6 +84,7 @@ def _contents(directory: Path) -> dict[str, Any]:
     tables = read_config(directory, missing_ok=True)
     run, environment = tables.get("run", {}), tables.get("environment", {})
     algorithm, name, wrappers = run.get("algorithm", ""), environment.get("name", ""), environment.get("wrappers", [])
+    own = tables.get(OWN, {})
     lanes, steps = _lanes(columns, axes), int(last["env_steps"][0])
     return {
         "title": f"{algorithm} on {' + '.join((name, *wrappers))}" if algorithm and name else directory.resolve().name,
@@ -108,7 +111,11 @@ def _contents(directory: Path) -> dict[str, Any]:
         **_times(directory, len(lanes)),
         "tables": tables,
         "in_sweep": "grid" in tables or is_part(directory),
-        "is_named": algorithm in ALGORITHMS and envs.is_named(name, wrappers),
+        "not_named": [
+            *([] if algorithm in ALGORITHMS or "algorithm" in own else ["--algo FILE.py"]),
+            *([] if envs.is_named(name, wrappers) else ["--env FILE.py:NAME"]),
+        ],
+        "own": "".join(f" {shlex.quote(word)}" for word in options_of(own)),
         "settings": list(_settings(tables)),
     }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _say
             return _main(arguments)
     except UsageError as error:
-        print("jaxrl-up: error:", " ".join(str(error).split()), file=sys.stderr)
+        print("jaxrl-up: error:", _in_one_line(error, arguments), file=sys.stderr)
         return 2
     except RuntimeError as error:
         if not isinstance(error, getattr(sys.modules.get("jaxrl_up.envs"), "HostError", ())):
@@ -61,6 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jaxrl-up: stopped by Ctrl-C", file=sys.stderr)
         return 130
+
+
+def _in_one_line(error: UsageError, arguments: list[str]) -> str:
+    """What was wrong; where something of the user's own has to be named, with the command line that does so."""
+    needed: Any = error.__cause__
+    if not isinstance(needed, getattr(sys.modules.get("jaxrl_up.records"), "NotNamed", ())):
+        return " ".join(str(error).split())
+    return needed.by(shlex.join(["jaxrl-up", *arguments]))
 
 
 @contextmanager

@@ -12,10 +12,6 @@ from typing import Any, NoReturn
 
 EXIT_CODES = {"": 0, "Ctrl-C": 130, "SIGTERM": 143}  # by what stopped a run
 ENV_PREFIX = "--env."
-SOURCES = {
-    "--recipe": "a name or a file, as in `--recipe ppo/pendulum`",
-    "--from": "a run, as in `--from runs/ppo-CartPole-v1`",
-}
 METAVARS = {int: "N", float: "X", str: "NAME", tuple: "N,N,..."}
 
 
@@ -94,33 +90,6 @@ class Parser(argparse.ArgumentParser):
         return result
 
 
-def take_source(arguments: list[str]) -> tuple[list[str], Any]:
-    """The arguments without `--recipe` or `--from`, and what that says, a `records.Source`; None where there is none.
-
-    What else is given overrides it.
-    """
-    given = [i for i, argument in enumerate(arguments) if argument.partition("=")[0] in SOURCES]
-    if not given:
-        return arguments, None
-    if len(given) > 1:
-        raise UsageError("--recipe or --from can be given once")
-    start = given[0]
-    name, equals, source = arguments[start].partition("=")
-    source = source if equals else "".join(arguments[start + 1 : start + 2])
-    if not source or source.startswith("--"):
-        raise UsageError(f"{name} needs {SOURCES[name]}")
-    rest = arguments[:start] + arguments[start + (1 if equals else 2) :]
-    if rest and not rest[0].startswith("-"):
-        raise UsageError(f"{name} names the algorithm already; leave {rest[0]!r} out")
-    from jaxrl_up.experiments import recipe_source
-    from jaxrl_up.records import run_source
-
-    try:
-        return rest, (recipe_source if name == "--recipe" else run_source)(source)
-    except (ValueError, OSError) as error:
-        raise UsageError(str(error)) from error
-
-
 def take_env_options(arguments: list[str], prefix: str = ENV_PREFIX) -> tuple[list[str], dict[str, Any]]:
     """Split `--env.NAME VALUE` and `--env.NAME=VALUE` off; which names exist is for the environment to say."""
     rest: list[str] = []
@@ -182,18 +151,6 @@ def wholes(text: str) -> tuple[int, ...]:
 def seeds(text: str) -> int | tuple[int, ...]:
     """How many seeds (`8`), or which (`0,3,7`; `7,` is seed 7 alone). Raises `ArgumentTypeError`."""
     return wholes(text) if "," in text else whole(text)
-
-
-def algo_name(text: str) -> str:
-    """The name of an algorithm, in any case. Raises `UsageError` with what was meant."""
-    from jaxrl_up.algorithms import ALGORITHMS
-    from jaxrl_up.config import did_you_mean
-
-    if text.lower() not in ALGORITHMS:
-        raise UsageError(
-            f"unknown algorithm {text!r}.{did_you_mean(text, ALGORITHMS)} Choose from {', '.join(ALGORITHMS)}"
-        )
-    return text.lower()
 
 
 def _literal(name: str, text: str) -> Any:
@@ -289,17 +246,40 @@ def path(text: str) -> Path:
 
 def add_fields(parser: Parser, algo: Any, title: str) -> None:
     """Add an option for each field of an algorithm's config; what is given has the destination `config.NAME`."""
+    from jaxrl_up.algorithms import own_kinds
     from jaxrl_up.config import field_help
 
-    group = parser.add_argument_group(title)
+    own = own_kinds(algo)
+    takers = " and ".join(f"--{name}".replace("_", "-") for name in own)
+    group = parser.add_argument_group(title, f"{takers} also take FILE.py:NAME or MODULE:NAME." if own else None)
     for field in field_help(algo.Config):
         names = {"dest": f"config.{field.name}", "default": argparse.SUPPRESS}
         flag, text = f"--{field.name.replace('_', '-')}", field.text.replace("%", "%%")
         if field.kind is bool:
             parser.add(group, flag, action=argparse.BooleanOptionalAction, help=text, **names)
         else:
-            parser.add(group, flag, type=converter(field.kind, field.optional), help=text,
+            convert = own_field(field.name, field.optional) if field.name in own else None
+            parser.add(group, flag, type=convert or converter(field.kind, field.optional), help=text,
                        metavar=METAVARS[field.kind], **names)  # fmt: skip
+
+
+def own_field(field: str, optional: bool) -> Callable[[str], Any]:
+    """What turns the text of a field that takes something of one's own into its value."""
+
+    def convert(text: str) -> Any:
+        from jaxrl_up.algorithms import own_value
+        from jaxrl_up.config import is_own_file, is_own_name
+
+        if is_own_file(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is a file: say what of it, as {text}:NAME")
+        if not is_own_name(text):
+            return None if optional and text.lower() == "none" else text
+        try:
+            return own_value(field, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
 
 
 def add_evaluation(parser: Parser, group: Any) -> None:

@@ -23,6 +23,16 @@ from jaxrl_up.config.keys import as_key as as_key
 from jaxrl_up.config.keys import as_keys as as_keys
 from jaxrl_up.config.keys import wrap_as as wrap_as
 from jaxrl_up.config.names import spell as spell
+from jaxrl_up.config.own import GRAMMAR as GRAMMAR
+from jaxrl_up.config.own import is_own_file as is_own_file
+from jaxrl_up.config.own import is_own_name as is_own_name
+from jaxrl_up.config.own import module_name as module_name
+from jaxrl_up.config.own import module_named as module_named
+from jaxrl_up.config.own import own_module as own_module
+from jaxrl_up.config.own import own_variable as own_variable
+from jaxrl_up.config.own import place_of as place_of
+from jaxrl_up.config.own import when_changed as when_changed
+from jaxrl_up.config.own import where as where
 from jaxrl_up.config.values import as_whole as as_whole
 from jaxrl_up.config.values import flag as flag
 from jaxrl_up.config.values import is_number as is_number

@@ -1,7 +1,7 @@
-"""Ejecting: the file of an algorithm as a script of your own, with a main below it.
+"""Ejecting: an algorithm as a script of your own, whole (see `full_scripts`) or thin.
 
-What the package's own file imports is public, so the script needs nothing else: `jaxrl_up`, its `envs` and `ops`, and
-the modules that the algorithms share.
+Thin, it is the package's own file with a main below it. What that imports is public, so the script needs nothing else:
+`jaxrl_up`, its `envs` and `ops`, and the modules that the algorithms share.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from jaxrl_up import envs
 from jaxrl_up._version import __version__
 from jaxrl_up.algorithms import ALGORITHMS, check_support, find_algorithm
 from jaxrl_up.config import declarations, did_you_mean, flag
+from jaxrl_up.deploy.full_scripts import whole
+from jaxrl_up.deploy.layout import rank
 from jaxrl_up.records import expand, write_atomically
 from jaxrl_up.types import Algorithm
 
@@ -58,18 +60,26 @@ MAIN_IMPORTS = {"envs", "run", "use_all_cores"}
 
 
 def eject(
-    algo: Algorithm | str, path: str | Path, env: str | None = None, force: bool = False, wrappers: Sequence[str] = ()
+    algo: Algorithm | str,
+    path: str | Path,
+    env: str | None = None,
+    force: bool = False,
+    wrappers: Sequence[str] = (),
+    thin: bool = False,
 ) -> Path:
     """Write an algorithm of the package as a script that trains it on `env`, unless told otherwise when it runs.
 
-    The script equals the algorithm's own file but for the name in the record, which is that of the script, and a
-    `main`. `env` is by default CartPole-v1, or Pendulum-v1 for continuous actions, wrapped as `envs.wrap` does with
-    `wrappers`; `force` overwrites. Raises `ValueError` for an environment or wrapper that does not exist or that does
-    not fit the algorithm, for a name that cannot be imported or hides another module and for a `force` that is no flag,
-    `FileExistsError` for a file that is there already, and `OSError` for one that cannot be written. Nothing is written
-    then.
+    The script has the whole algorithm: its own file, and what that takes from other algorithms and from its family. A
+    `thin` one equals the algorithm's own file. Either has a `main`, and in the record the name of the script. `env` is
+    by default CartPole-v1, or Pendulum-v1 for continuous actions, wrapped as `envs.wrap` does with `wrappers`; `force`
+    overwrites. Raises `ValueError` for an algorithm that is thin only, for an environment or wrapper that does not
+    exist or that does not fit the algorithm, for a name that cannot be imported or hides another module and for a flag
+    that is none, `FileExistsError` for a file that is there already, and `OSError` for one that cannot be written.
+    Nothing is written then.
     """
-    algo, path, force = find_algorithm(algo), expand(path), flag("force", force)
+    algo, path, force, thin = find_algorithm(algo), expand(path), flag("force", force), flag("thin", thin)
+    if ALGORITHMS.get(algo.name) is not algo:
+        raise ValueError(f"{algo.name!r} is your own: there is a file of it already")
     env = env or ("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
     _check_name(algo, path)
     if not envs.is_name(env):
@@ -77,7 +87,7 @@ def eject(
             f"there is no environment {env!r}.{did_you_mean(env, envs.names())} `jaxrl-up envs` lists them"
         )
     check_support(algo, envs.wrap(env, wrappers))
-    text = script(algo, path.stem, env, wrappers)
+    text = (script if thin else whole)(algo, path.stem, env, wrappers)
     try:
         write_atomically(path, text, replace=force)
     except FileExistsError:
@@ -122,14 +132,14 @@ def _import(lines: list[str], tree: ast.Module, needed: dict[str, set[str]]) -> 
         if isinstance(node, ast.ImportFrom) and node.module in needed:
             names = {alias.name for alias in node.names} | needed.pop(node.module)
             lines[node.lineno - 1 : node.end_lineno] = [
-                f"from {node.module} import {', '.join(sorted(names, key=_rank))}"
+                f"from {node.module} import {', '.join(sorted(names, key=rank))}"
             ]
     standard = [node for node in found[1:] if _is_standard(node)]  # after `from __future__`
     own = next(
         node for node in found if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxrl_up")
     )
     if "jaxrl_up" in needed:  # of which the file has nothing yet
-        names = sorted(needed.pop("jaxrl_up"), key=_rank)
+        names = sorted(needed.pop("jaxrl_up"), key=rank)
         lines.insert(own.lineno - 1, f"from jaxrl_up import {', '.join(names)}")
     rest = [f"from {module} import {', '.join(names)}" for module, names in needed.items()]
     start, end = found[1].lineno - 1, standard[-1].end_lineno if standard else found[1].lineno - 1
@@ -140,11 +150,6 @@ def _import(lines: list[str], tree: ast.Module, needed: dict[str, set[str]]) -> 
 def _is_standard(node: ast.Import | ast.ImportFrom) -> bool:
     name = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
     return (name or "").partition(".")[0] in sys.stdlib_module_names
-
-
-def _rank(name: str) -> tuple[int, str]:
-    """The order in which ruff sorts imported names: constants, classes, the rest."""
-    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name
 
 
 def _check_name(algo: Algorithm, path: Path) -> None:

@@ -78,6 +78,7 @@ from jaxrl_up.envs.suites import listing as listing
 from jaxrl_up.envs.suites import make as make
 from jaxrl_up.envs.suites import names as names
 from jaxrl_up.envs.suites import orphaned as orphaned
+from jaxrl_up.envs.suites import own as own
 from jaxrl_up.envs.suites import restarting as restarting
 from jaxrl_up.envs.waiting import counting as counting
 from jaxrl_up.envs.wrappers import Counted as Counted

@@ -16,7 +16,8 @@ A recipe is a TOML file. Those of `configs/<algorithm>/<name>.toml` come with th
     [config]            # fields that differ from the preset; "none" is None
     [expected]          # what was measured: see `Expected`
 
-The tables may be left out.
+The tables may be left out. What is your own goes by name here too, as an environment does: `algorithm = "my_algo.py"`,
+`network = "my_net.py:Net"`; the recipe is yours, and what it names is imported where it is read.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxrl_up import envs
-from jaxrl_up.algorithms import ALGORITHMS, make_config
-from jaxrl_up.config import as_whole, did_you_mean, is_number, whole
+from jaxrl_up.algorithms import ALGORITHMS, find_algorithm, make_config, own_kinds, own_value
+from jaxrl_up.config import as_whole, did_you_mean, is_number, is_own_file, is_own_name, whole
 from jaxrl_up.ops import Score
 from jaxrl_up.records import EnvironmentSource, Source, expand, from_toml, read_text
 from jaxrl_up.types import Algorithm, PyTree
@@ -121,7 +122,7 @@ def load_recipe(name: str | Path) -> Recipe:
     name = "/".join(path.absolute().with_suffix("").parts[-2:])
     return Recipe(
         name,
-        ALGORITHMS[table["algorithm"]],
+        find_algorithm(table["algorithm"]),
         env,
         config,
         table.get("bar"),
@@ -149,7 +150,8 @@ def _read(path: Path) -> tuple[dict[str, Any], PyTree]:
         raise ValueError(f"{path} is not readable as TOML: {error}") from None
     try:
         _check(table, KEYS, ("algorithm", "environment"))
-        if table["algorithm"] not in ALGORITHMS:
+        own = is_own_file(table["algorithm"]) or is_own_name(table["algorithm"])
+        if not own and table["algorithm"] not in ALGORITHMS:
             known = did_you_mean(table["algorithm"], ALGORITHMS)
             raise ValueError(f"there is no algorithm {table['algorithm']!r}.{known}")
         if "seeds" in table:
@@ -167,8 +169,14 @@ def _read(path: Path) -> tuple[dict[str, Any], PyTree]:
 
 def recipe_config(table: Mapping[str, Any]) -> PyTree:
     """The config that the table of a recipe describes. Raises `ValueError` for a field or value not allowed."""
+    return make_config(table["algorithm"], table.get("preset"), **_fields(table))
+
+
+def _fields(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a recipe gives; what is the user's own is imported."""
     fields = {name: from_toml(value) for name, value in table.get("config", {}).items()}
-    return make_config(ALGORITHMS[table["algorithm"]], table.get("preset"), **fields)
+    kinds = own_kinds(find_algorithm(table["algorithm"]))
+    return {name: own_value(name, x) if name in kinds and is_own_name(x) else x for name, x in fields.items()}
 
 
 def recipe_expected(table: Mapping[str, Any]) -> Expected | None:
@@ -185,7 +193,7 @@ def recipe_source(name: str | Path) -> Source:
     """A recipe, to run it; raises as `load_recipe` does, but does not build its environment."""
     table = read_recipe(name)
     options = {"seeds": table.get("seeds", SEEDS)} | ({"preset": table["preset"]} if "preset" in table else {})
-    fields = {name: from_toml(value) for name, value in table.get("config", {}).items()}
+    fields = _fields(table)
     environment, parameters, wrappers = _source(table)
     evaluation = _source(table["evaluation"]) if "evaluation" in table else None
     return Source(table["algorithm"], environment, parameters, fields, options, wrappers, evaluation)

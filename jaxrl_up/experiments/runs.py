@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -135,6 +136,7 @@ def resume(
     config: PyTree | None = None,
     *,
     evaluation_env: Env | str | None = None,
+    own: Mapping[str, Any] | None = None,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     sinks: Sequence[Sink] | Sink = (),
@@ -143,16 +145,15 @@ def resume(
 
     On the same devices and versions the result is equal bit for bit, progress.csv included. A larger `total_steps`
     makes the run longer; where something is annealed, `schedule_steps` must then say over how many steps. An algorithm
-    or environment of your own, also one to evaluate in, cannot be found in config.toml: give it, and the config where
-    its network is one that config.toml cannot name. Raises `FileNotFoundError` where there is no run, and `ValueError`
-    for a damaged or foreign checkpoint, a config.toml or an environment other than the run had, and a run that another
-    process is training.
+    or environment of your own, also one to evaluate in, and by field in `own` a network, are given as to `load_run`.
+    Raises `FileNotFoundError` where there is no run, and `ValueError` for what was not given, a damaged or foreign
+    checkpoint, a config.toml or an environment other than the run had, and a run that another process is training.
     """
     total_steps = whole_or_none("total_steps", total_steps, 0)
     schedule_steps = whole_or_none("schedule_steps", schedule_steps, 0)
     given = RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds, sinks=as_sinks(sinks))
     given = check_settings(given)
-    spec = load_run(directory, algo, env, config, evaluation_env)
+    spec = load_run(directory, algo, env, config, evaluation_env, own)
     spec = spec._replace(settings=check_settings(spec.settings.driven_as(given)))
     with alone(spec.directory):
         return _resume(spec, total_steps, schedule_steps)
@@ -247,5 +248,6 @@ def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
         raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {spec.config.total_steps}")
     tables = toml_value(describe(algo, spec.env, config, spec.seeds, settings.recorded(), spec.evaluation_env))
     tables |= {name: spec.tables[name] for name in ("versions", "code", "device") if name in spec.tables}
+    tables["config"] = {**tables["config"], **{k: x for k, x in spec.tables["config"].items() if k not in changes}}
     write_atomically(spec.directory / "config.toml", to_toml(tables))
     return spec._replace(config=config, settings=settings, tables=tables)

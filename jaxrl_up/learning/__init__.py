@@ -36,6 +36,7 @@ from jaxrl_up.learning.networks import actor_critic_network as actor_critic_netw
 from jaxrl_up.learning.networks import as_observation as as_observation
 from jaxrl_up.learning.networks import check_network as check_network
 from jaxrl_up.learning.networks import from_nnx as from_nnx
+from jaxrl_up.learning.networks import named_module as named_module
 from jaxrl_up.learning.networks import orthogonal as orthogonal
 from jaxrl_up.learning.networks import policy_value_network as policy_value_network
 from jaxrl_up.learning.networks import product as product

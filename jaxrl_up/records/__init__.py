@@ -30,6 +30,12 @@ from jaxrl_up.records.files import read_table as read_table
 from jaxrl_up.records.files import read_text as read_text
 from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
+from jaxrl_up.records.own import OWN as OWN
+from jaxrl_up.records.own import NotNamed as NotNamed
+from jaxrl_up.records.own import command as command
+from jaxrl_up.records.own import option as option
+from jaxrl_up.records.own import options_of as options_of
+from jaxrl_up.records.own import own_names as own_names
 from jaxrl_up.records.result import RunResult as RunResult
 from jaxrl_up.records.run_spec import LIMITS as LIMITS
 from jaxrl_up.records.run_spec import EnvironmentSource as EnvironmentSource

@@ -13,6 +13,7 @@ import jax
 
 from jaxrl_up._version import __version__
 from jaxrl_up.envs import Env, libraries
+from jaxrl_up.records.own import OWN, own_names
 from jaxrl_up.types import Algorithm, PyTree
 
 EVALUATED = "evaluation_environment"
@@ -28,12 +29,14 @@ def describe(
     evaluation_env: Env | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to repeat a run, as nested dictionaries (tables of config.toml)."""
+    own = own_names(algo, config)
     evaluated = {} if evaluation_env is None else {EVALUATED: describe_environment(evaluation_env)["environment"]}
     return {
         "run": {"algorithm": algo.name, "seeds": list(seeds), **(settings or {})},
         "config": {field.name: getattr(config, field.name) for field in dataclasses.fields(config)},
         **describe_environment(env),
         **evaluated,
+        **({OWN: own} if own else {}),
         "versions": versions(env, evaluation_env),
         "code": {"commit": commit()},
         "device": {

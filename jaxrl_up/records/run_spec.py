@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +13,13 @@ import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, take_config
-from jaxrl_up.config import did_you_mean, seed_list
+from jaxrl_up.config import did_you_mean, is_own_name, seed_list
 from jaxrl_up.envs import Env, nominal
 from jaxrl_up.records.description import EVALUATED, describe_environment
 from jaxrl_up.records.files import expand, read_text
+from jaxrl_up.records.own import OWN, NotNamed, remembered, variables
 from jaxrl_up.records.settings import RECORDED, RunSettings
-from jaxrl_up.records.values import from_toml, toml_value
+from jaxrl_up.records.values import Unknown, from_toml, same_but_for_place, toml_value
 from jaxrl_up.training import check_grid, resolve, take_evaluation_env
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -48,53 +49,64 @@ def load_run(
     env: Env | str | None = None,
     config: PyTree | None = None,
     evaluation_env: Env | str | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> RunSpec:
     """Read what was run in a directory (or from its config.toml).
 
-    An algorithm or environment of your own, also one to evaluate in, cannot be found by its name: give it. A config is
-    needed where a network of your own cannot be told by its import path and fields. Raises `FileNotFoundError` where
-    there is no run, and `ValueError` for a config.toml that does not say what to run, or says other than what is given
-    or can be built now.
+    An algorithm or environment of your own, also one to evaluate in, is not imported because a file says so: give it,
+    or its name (`FILE.py:NAME`). So is a network, a head or a policy in a module that the program has not imported:
+    `own` has it, its class or its name by field; or give the config. Raises `FileNotFoundError` where there is no run,
+    `NotNamed` for what has to be given, and `ValueError` for a config.toml that does not say what to run, or says other
+    than what is given or can be built now.
     """
     check_order(algo, env, config)
     algo = None if algo is None else find_algorithm(algo)
-    env = None if env is None else envs.find(env)
+    env, evaluation_env = (x if x is None or is_own_name(x) else envs.find(x) for x in (env, evaluation_env))
     given = None if config is None else lambda algo: take_config(algo, config)
-    return _load(directory, algo, env, given, None if evaluation_env is None else envs.find(evaluation_env))
+    return _load(directory, algo, env, given, evaluation_env, variables(own))
 
 
 def load_part(
     directory: str | Path, algo: Algorithm, env: Env, config: PyTree, evaluation_env: Env | None = None
 ) -> RunSpec:
     """As `load_run`, with an algorithm, environments and config that were checked before."""
-    return _load(directory, algo, env, lambda algo: config, evaluation_env)
+    return _load(directory, algo, env, lambda algo: config, evaluation_env, {})
 
 
 def _load(
     directory: str | Path,
     algo: Algorithm | None,
-    env: Env | None,
+    env: Env | str | None,
     given: Callable[[Algorithm], PyTree] | None,
-    evaluation_env: Env | None,
+    evaluation_env: Env | str | None,
+    own: Mapping[str, Any],
 ) -> RunSpec:
     """See `load_run`; `given` takes the algorithm that the run is of, which may be known from its config.toml only."""
     path, tables = _config_path(directory), read_config(directory)
     try:
         run, fields = dict(tables["run"]), dict(tables["config"])
         name, seeds = run.pop("algorithm"), seed_list(run.pop("seeds"))
-        algo = _algorithm(name) if algo is None else algo
-        if algo.name != name:
+        if algo is not None and algo.name != name:
             raise ValueError(f"the run is of {name}, not of {algo.name}")
-        env = _environment(tables["environment"]) if env is None else env
+        if evaluation_env is not None and EVALUATED not in tables:
+            raise ValueError("the run has no evaluation environment: leave evaluation_env out")
+        values, unknown = _values(fields, own) if given is None else ({}, [])
+        asked_for = [*_unknown_algorithm(name, tables), *unknown, *_unknown_environments(tables)]
+        has = {"algo": algo, "env": env, "evaluation_env": evaluation_env}
+        _require_named(path, [asked for asked in asked_for if has.get(asked[0]) is None], tables)
+        algo = ALGORITHMS[name] if algo is None else algo
+        env = _environment(tables["environment"], env)
         if given is None:
-            config = make_config(algo, **{key: from_toml(value, key) for key, value in fields.items()})
+            config = make_config(algo, **values)
         else:
             config = given(algo)
             _check_config(config, fields)
-        evaluation_env = _evaluation_env(tables.get(EVALUATED), evaluation_env)
+        evaluation_env = _environment(tables[EVALUATED], evaluation_env) if EVALUATED in tables else None
         settings = RunSettings(**{key: from_toml(run.pop(key)) for key in RECORDED if key in run})
     except KeyError as error:
         raise ValueError(f"{path}: {error} is missing") from None
+    except NotNamed:
+        raise
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error}") from None
     if run:
@@ -159,21 +171,23 @@ class Source(NamedTuple):
     evaluation: EnvironmentSource | None = None  # where policies are evaluated, if that is said
 
 
-def run_source(directory: str | Path) -> Source:
-    """What a run was, to run it again; starts no JAX. Raises as `load_run` does."""
-    path, tables = _config_path(directory), read_config(directory)
+def run_source(directory: str | Path, own: Mapping[str, Any] | None = None) -> Source:
+    """What a run was, to run it again; starts no JAX.
+
+    `own` is as for `load_run`, with the algorithm and environments as "algo", "env" and "evaluation_env": what the
+    caller has, also in place of what the run had, of which nothing is asked then. Raises as `load_run` does.
+    """
+    path, tables, own = _config_path(directory), read_config(directory), own or {}
     try:
         run, sources = dict(tables["run"]), [_environment_source(tables["environment"])]
         if EVALUATED in tables:
             sources.append(_environment_source(tables[EVALUATED]))
         if "grid" in tables:
             raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
-        named = all(envs.is_named(source.environment, source.wrappers) for source in sources)
-        if not named or any(isinstance(value, dict) for value in tables["config"].values()):
-            raise ValueError(
-                f"{path} has a network, a policy or an environment of your own: repeat the run from Python"
-            )
-        fields = {key: from_toml(value) for key, value in tables["config"].items()}
+        given = {name: x for name, x in own.items() if isinstance(tables["config"].get(name), dict)}
+        fields, unknown = _values(tables["config"], variables(given))
+        asked_for = [*_unknown_algorithm(run["algorithm"], tables), *unknown, *_unknown_environments(tables)]
+        _require_named(path, [asked for asked in asked_for if asked[0] not in own], tables)
         options = {key: from_toml(run[key]) for key in RECORDED if key in run and key not in ("stages", "preset")}
         options = {"seeds": tuple(run["seeds"])} | options
         (name, parameters, wrappers), *evaluated = sources
@@ -195,30 +209,62 @@ def _config_path(directory: str | Path) -> Path:
     return path if path.suffix == ".toml" and not path.is_dir() else path / "config.toml"
 
 
-def _algorithm(name: str) -> Algorithm:
-    if name not in ALGORITHMS:
-        raise ValueError(
-            f"there is no algorithm {name!r}.{did_you_mean(name, ALGORITHMS)} Give one of your own from Python: "
-            "resume(directory, algo=...)"
-        )
-    return ALGORITHMS[name]
+Asked = tuple[str, str, str]
+"""Something to be named: argument of `load_run`, or field; its key in the table `own`; and in words."""
 
 
-def _evaluation_env(table: Mapping[str, Any] | None, given: Env | None) -> Env | None:
-    """The environment to evaluate in as config.toml says, or what is given for it."""
-    if table is None and given is not None:
-        raise ValueError("the run has no evaluation environment: leave evaluation_env out")
-    return _environment(table, "evaluation_env") if given is None and table is not None else given
+def _values(fields: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], list[Asked]]:
+    """The values of config.toml by field, and what of them has to be named. `own` has what the user named."""
+    values, asked_for = {}, []
+    for name, value in fields.items():
+        try:
+            values[name] = from_toml(value, name, own.get(name))
+        except Unknown as error:
+            asked_for.append((name, name, str(error)))
+    for name in own:
+        if not isinstance(fields.get(name), dict):
+            raise ValueError(f"the run has no {name} of your own.{did_you_mean(name, fields)} Leave it out")
+    return values, asked_for
 
 
-def _environment(table: Mapping[str, Any], argument: str = "env") -> Env:
-    name = table["name"]
-    if not envs.is_named(name, table["wrappers"]):
-        what = f"the environment {name!r}" + (f" with {', '.join(table['wrappers'])}" if table["wrappers"] else "")
-        raise ValueError(
-            f"{what} is not one that is built by name; give it from Python: resume(directory, {argument}=...)"
-        )
-    return build_environment(name, table)
+def _unknown_algorithm(name: str, tables: Mapping[str, Any]) -> list[Asked]:
+    remembers = "algorithm" in tables.get(OWN, {})
+    if name in ALGORITHMS and not remembers:
+        return []
+    meant = "" if remembers else did_you_mean(name, ALGORITHMS).strip()
+    return [("algo", "algorithm", f"the algorithm {name!r}{meant and f' ({meant})'}")]
+
+
+def _unknown_environments(tables: Mapping[str, Any]) -> Iterator[Asked]:
+    for argument, table in {"env": "environment", "evaluation_env": EVALUATED}.items():
+        name, wrappers = (tables[table]["name"], tables[table]["wrappers"]) if table in tables else ("", ())
+        if name and not envs.is_named(name, wrappers):
+            what = f"the environment {name!r}" + (f" with {', '.join(wrappers)}" if wrappers else "")
+            yield argument, argument, what
+
+
+def _require_named(path: Path, asked_for: list[Asked], tables: Mapping[str, Any]) -> None:
+    """Raise `NotNamed` unless nothing has to be named."""
+    if asked_for:
+        missing = {argument: remembered(tables.get(OWN, {}), key) for argument, key, _ in asked_for}
+        verb = "is" if len(asked_for) == 1 else "are"
+        raise NotNamed(f"{path}: {' and '.join(what for _, _, what in asked_for)} {verb}", missing)
+
+
+def _environment(table: Mapping[str, Any], given: Env | str | None) -> Env:
+    """The environment of a table of config.toml: what is given for it, or built again by its name."""
+    if not is_own_name(given) or given == table["name"]:
+        return build_environment(table["name"], table) if given is None else envs.find(given)
+    stands = envs.own.stands(str(given))
+    if _as_recorded(stands) == table or not envs.is_named(str(given), table["wrappers"]):
+        return stands
+    options = environment_options(table)
+    env = envs.own.make(str(given), options.pop("max_steps"), options, bears=table["name"])
+    return envs.wrap(env, table["wrappers"])
+
+
+def _as_recorded(env: Env) -> dict[str, Any]:
+    return toml_value(describe_environment(env))["environment"]
 
 
 def build_environment(name: str, table: Mapping[str, Any], **changes: Any) -> Env:
@@ -232,11 +278,11 @@ def build_environment(name: str, table: Mapping[str, Any], **changes: Any) -> En
 
 def is_built_by_name(env: Env) -> bool:
     """Whether `build_environment` gives an environment again, as far as config.toml says what it is."""
-    table = toml_value(describe_environment(env))["environment"]
+    table = _as_recorded(env)
     if not envs.is_named(env.name, env.spec.wrappers):
         return False
     try:
-        return toml_value(describe_environment(build_environment(env.name, table)))["environment"] == table
+        return _as_recorded(build_environment(env.name, table)) == table
     except (ValueError, TypeError):  # another one that has the name of one of the package's
         return False
 
@@ -252,13 +298,13 @@ def _check_config(config: PyTree, fields: Mapping[str, Any]) -> None:
     """Raise `ValueError` if a config is not what the run has recorded."""
     now = {field.name: toml_value(getattr(config, field.name)) for field in dataclasses.fields(config)}
     for name in {**fields, **now}:
-        if fields.get(name) != now.get(name):
+        if not same_but_for_place(fields.get(name), now.get(name)):
             raise ValueError(f"the config is not the run's: {name} was {fields.get(name)} and is {now.get(name)}")
 
 
 def _check_environment(path: Path, env: Env, then: Mapping[str, Any], what: str = "environment") -> None:
     """Raise `ValueError` if an environment is not what the run has recorded in a table."""
-    now = toml_value(describe_environment(env))["environment"]
+    now = _as_recorded(env)
     if then.get("wrappers") == [_with_six_digits(text) for text in now["wrappers"]]:
         now["wrappers"] = then["wrappers"]
     for key in {**then, **now}:

@@ -14,7 +14,7 @@ import numpy as np
 import tomli_w
 from flax import linen as nn
 
-from jaxrl_up.config import plain
+from jaxrl_up.config import module_name, module_named, plain
 
 
 def number(value: Any) -> str:
@@ -54,25 +54,46 @@ def toml_value(value: Any) -> Any:
 
 def _import_path(value: Any) -> str:
     kind = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
-    return f"{kind.__module__}:{kind.__qualname__}"
+    return f"{module_name(kind.__module__)}:{kind.__qualname__}"
 
 
 _LINEN = ("parent", "name")  # fields that every linen module has
 
 
-def from_toml(value: Any, what: str = "network") -> Any:
+class Unknown(ValueError):
+    """Something of a module that the program has not imported, or that is not there."""
+
+
+def from_toml(value: Any, what: str = "network", given: Any = None) -> Any:
     """A value of config.toml: "none" is None, a list a tuple, and a table with an import path what lies there.
 
-    That is a linen module, or a function. `what` is the name of the field, for the `ValueError` of what is neither.
+    That is a linen module, or a function. `given` is one that the user names in its place, or its class. `what` is the
+    name of the field, for the `ValueError` of what is neither; it is `Unknown` where it was not imported.
     """
     if isinstance(value, list):
-        return tuple(from_toml(item, what) for item in value)
+        return tuple(from_toml(item, what, given) for item in value)
     if isinstance(value, dict) and "import" in value:
-        return _imported(value, what)
+        try:
+            return _imported(value, what, given)
+        except Unknown:
+            if given is None or not same_but_for_place(value, toml_value(given)):
+                raise
+            return given
     return None if value == "none" else value
 
 
-def _imported(table: Mapping[str, Any], what: str) -> Any:
+def same_but_for_place(then: Any, now: Any) -> bool:
+    """Whether two values of config.toml differ at most in the module of a program that was started, or a notebook."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        if then.keys() != now.keys():
+            return False
+        paths = [str(table.get("import", "")).partition(":") for table in (then, now)]
+        place = paths[0][0] == "__main__" and paths[0][2] == paths[1][2]
+        return all(same_but_for_place(then[key], now[key]) or (key in ("import", "repr") and place) for key in then)
+    return then == now
+
+
+def _imported(table: Mapping[str, Any], what: str, given: Any) -> Any:
     """A module, as a network or a head, from its import path and fields; of nnx, which have none, its class; and a
     function, as a policy.
 
@@ -80,19 +101,21 @@ def _imported(table: Mapping[str, Any], what: str) -> Any:
     """
     path = str(table["import"])
     module, _, name = path.partition(":")
-    found: Any = sys.modules.get(module)
+    found: Any = module_named(module)
     for part in name.split("."):
         found = getattr(found, part, None)
+    kind = given if inspect.isfunction(given) or isinstance(given, type) else type(given)
+    if found is None and given is not None and kind.__qualname__ == name:
+        found = kind
     nnx = sys.modules.get("flax.nnx")
     if nnx and isinstance(found, type) and issubclass(found, nnx.Module) and "fields" not in table:
         return found
     if inspect.isfunction(found) and "fields" not in table:
         return found
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        advice = f"import {module} first, from Python, or give the config"
-        raise ValueError(f"the {what} {path} is not known here: {advice}")
+        raise Unknown(f"the {what} {path}")
     known = {field.name for field in dataclasses.fields(found)}
-    fields = {key: from_toml(value, what) for key, value in table.get("fields", {}).items()}
+    fields = {key: from_toml(value, what, given) for key, value in table.get("fields", {}).items()}
     for key in fields:
         if key not in known:
             raise ValueError(f"the {what} {path} has no field {key!r}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxrl_up.ops import Shares, score
+from jaxrl_up.records.own import command, own_names
 from jaxrl_up.training import num_updates
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def concerns(result: RunResult) -> list[str]:
         total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
         lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
         if result.directory is not None:
-            lines.append(f"go on with: jaxrl-up resume {shlex.quote(str(result.directory))}")
+            lines.append(f"go on with: {command('resume', result.directory, own_names(result.algo, result.config))}")
     unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
     if unfinished:
         lines.append(

@@ -263,7 +263,7 @@ def test_names_are_escaped(tmp_path):
     assert "<b>" not in text and "<i>" not in text
     page = Page(text)
     assert page.texts["h1"] == ['ppo on <b>Maze</b> & "Co" $x_$']
-    assert "resume it from Python" in page.text  # an environment of ones own
+    assert "jaxrl-up resume takes --env FILE.py:NAME for it" in page.text  # an environment of ones own
     assert "pre" not in page.texts
 
 
@@ -271,6 +271,15 @@ def test_the_commands_are_those_of_the_directory(undrawn, tmp_path):
     place = f"'{tmp_path}/<i>'\"'\"'run'\"'\"' $y_$"
     (commands,) = read(write(tmp_path / "<i>'run' $y_$", env=named("CartPole-v1"))).texts["pre"]
     assert commands.splitlines() == [f"jaxrl-up train --from {place}/config.toml'", f"jaxrl-up resume {place}'"]
+
+
+def test_what_is_ones_own_is_named_in_the_commands(undrawn, tmp_path):
+    directory = write(tmp_path / "run", env=named("CartPole-v1"))
+    with (directory / "config.toml").open("a", encoding="utf-8") as file:
+        file.write('[own]\nalgorithm = "my algo.py"\nhead = "heads:Mine"\n')
+    (commands,) = read(directory).texts["pre"]
+    own = "--algo 'my algo.py' --head heads:Mine"
+    assert [line.partition(" --algo ")[2] for line in commands.splitlines()] == [own.removeprefix("--algo ")] * 2
 
 
 def test_a_sweep_is_scored_by_grid_point(tmp_path):

@@ -117,7 +117,7 @@ def test_a_sweep_of_a_wrapped_environment_and_its_best_point(tmp_path, capsys):
 def test_an_ejected_script_builds_the_wrapped_environment(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     wraps = shlex.split('--wrap frame_stack=2 --wrap "clip_reward(-1, 0.5)"')
-    assert main(["eject", "a2c", "mine.py", "--env", ENV, *wraps]) == 0
+    assert main(["eject", "a2c", "mine.py", "--thin", "--env", ENV, *wraps]) == 0
     spec = importlib.util.spec_from_file_location("mine", tmp_path / "mine.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "mine", module)

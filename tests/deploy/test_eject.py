@@ -1,4 +1,4 @@
-"""Ejected scripts: the algorithm's own file, lint and types clean, the same numbers; one line for every bad input."""
+"""Thin ejected scripts: the algorithm's own file, clean, the same numbers; one line for every bad input to eject."""
 
 import ast
 import importlib.util
@@ -26,7 +26,7 @@ def scripts(tmp_path_factory):
     """A directory with every algorithm as my_<name>.py."""
     directory = tmp_path_factory.mktemp("ejected")
     for name in ALGORITHMS:
-        assert main(["eject", name, str(directory / f"my_{name}.py")]) == 0
+        assert main(["eject", name, str(directory / f"my_{name}.py"), "--thin"]) == 0
     return directory
 
 
@@ -149,12 +149,12 @@ def test_it_is_formatted_linted_and_typed(scripts):
 
 def test_what_it_trains_on_by_default(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["eject", "PPO", "mine.py", "--env", "Acrobot-v1"]) == 0
+    assert main(["eject", "PPO", "mine.py", "--thin", "--env", "Acrobot-v1"]) == 0
     assert capsys.readouterr().out == "mine.py\n"
     text = Path("mine.py").read_text(encoding="utf-8")
     assert 'parser.add_argument("--env", default="Acrobot-v1"' in text
     assert "python mine.py --env Acrobot-v1" in text
-    assert main(["eject", "td3", "mine.py", "--force"]) == 0
+    assert main(["eject", "td3", "mine.py", "--thin", "--force"]) == 0
     assert 'parser.add_argument("--env", default="Pendulum-v1"' in Path("mine.py").read_text(encoding="utf-8")
 
 
@@ -163,6 +163,7 @@ BAD = {
     "pp0 mine.py": "unknown algorithm 'pp0'. Did you mean 'ppo'?",
     "ppo mine.py --env CartPole": "no environment 'CartPole'. Did you mean 'CartPole-v1'?",
     "ddpg mine.py --env CartPole-v1": "ddpg acts in Box spaces",
+    "mpc mine.py": "mpc cannot be ejected whole: give --thin for its own file",
     "ppo mine.py --forse": "no option '--forse'. Did you mean '--force'?",
     "ppo mine": "'mine' is no Python file: choose another name, as my_ppo.py",
     "ppo my-own.py": "'my-own.py' cannot be imported by its name",

@@ -121,11 +121,13 @@ def test_another_one_is_refused(directory, copy, tmp_path):
 def test_one_of_ones_own_is_given_again(tmp_path):
     place, config = tmp_path / "run", tiny(A2C)
     run(A2C, paying(), config, 1, place, evaluation_env=paying(2), **SETTINGS)
-    with pytest.raises(ValueError, match=r"give it from Python: resume\(directory, evaluation_env=\.\.\.\)"):
+    with pytest.raises(ValueError, match=r"is not found by name.*: give evaluation_env='FILE.py:NAME'"):
         resume(place, env=paying(), progress=False)
     again = resume(place, env=paying(), evaluation_env=paying(2), progress=False)
     np.testing.assert_array_equal(again.returns, 6)
-    with pytest.raises(ValueError, match="an environment of your own: repeat the run from Python"):
+    with pytest.raises(
+        ValueError, match=r"are not found by name.*: give env='FILE.py:NAME', evaluation_env='FILE.py:NAME'"
+    ):
         run_source(place)
 
 

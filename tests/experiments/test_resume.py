@@ -164,7 +164,7 @@ def test_a_length_that_cannot_be_is_refused(stopped, settings, message):
         ("total_steps = 64", "total_steps = 128", r"was written with total_steps=64, but config\.toml says 128"),
         ('schedule_steps = "none"', "schedule_steps = 32", r"was written with schedule_steps=none"),
         ("seeds = [\n    7,\n    0,\n    3,\n]", "seeds = [7, 0]", "seeds=.7, 0, 3., but config.toml says"),
-        ('algorithm = "a2c"', 'algorithm = "a3c"', "there is no algorithm 'a3c'"),
+        ('algorithm = "a2c"', 'algorithm = "a3c"', "the algorithm 'a3c' .Did you mean 'sac'.*is not found by name"),
         ("gravity = 9.8", "gravity = 9.9", "gravity"),
         ("max_steps = 12", "max_steps = 13", "max_steps"),
         ("Discrete(2)", "Discrete(3)", r"the environment has changed: action_space was Discrete\(3\)"),
@@ -261,7 +261,7 @@ def test_an_environment_and_a_network_of_ones_own(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 1)
         run(A2C, env, config, 2, directory=tmp_path / "run", **SETTINGS)
-    with pytest.raises(ValueError, match=r"'clock' with time_limit\(6\) is not one that is built by name; give it"):
+    with pytest.raises(ValueError, match=r"'clock' with time_limit\(6\) is not found by name.*: give env="):
         resume(tmp_path / "run", progress=False)
     with pytest.raises(ValueError, match="the environment has changed: max_steps was 6 and is 7"):
         resume(tmp_path / "run", env=clock(A2C, 7), progress=False)
@@ -278,7 +278,7 @@ def test_nothing_that_a_config_names_is_run(stopped, path):
     text = (stopped / "config.toml").read_text()
     network = f'network = {{ import = "{path}", fields = {{ command = "touch ran" }} }}'
     (stopped / "config.toml").write_text(re.sub("^network = .*$", network, text, flags=re.MULTILINE))
-    with pytest.raises(ValueError, match=f"the network {path} is not known here"):
+    with pytest.raises(ValueError, match=f"the network {path} is not found by name"):
         load_run(stopped)
 
 
@@ -327,7 +327,7 @@ def test_a_network_that_no_config_can_name(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 1)
         run(A2C, cartpole(), config, 2, directory=tmp_path / "run", **SETTINGS)
-    with pytest.raises(ValueError, match=r"is not known here|has no field|must be") as error:
+    with pytest.raises(ValueError, match=r"is not found by name|has no field|must be") as error:
         resume(tmp_path / "run", progress=False)
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match=r"the config is not the run's: gamma was 0\.99 and is 0\.5"):

@@ -349,7 +349,7 @@ def test_failed_seeds_and_an_environment_of_ones_own(tmp_path, capsys):
     assert result.failed_at.tolist() == [[-1, -1], [3, 3]]
     assert [r.failed for r in sorted(result.ranking, key=lambda r: r.point)] == [(), SEEDS]
     assert "env.nan_at=20, seed 7 failed at update 3; it keeps its last finite policy" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="give it from Python"):
+    with pytest.raises(ValueError, match=r"is not found by name.*: give env='FILE.py:NAME'"):
         load_sweep(tmp_path / "sweep")
     assert load_sweep(tmp_path / "sweep", env=env).ranking == result.ranking
 

@@ -88,9 +88,11 @@ def test_numbers_that_were_recorded_with_six_digits_are_still_those_of_the_envir
 @pytest.mark.parametrize("name", ["mine(2)", "frame_stack(two)", "frame_stack(2, 3)"])
 def test_a_wrapper_of_ones_own_has_to_be_given(name, directory, tmp_path):
     own = edited(directory, tmp_path, "frame_stack(2)", name)
-    with pytest.raises(ValueError, match="is not one that is built by name; give it from Python"):
+    with pytest.raises(
+        ValueError, match=r"the environment 'CartPole-v1' with .* is not found by name.*: give env='FILE.py:NAME'"
+    ):
         load_run(own)
-    with pytest.raises(ValueError, match="an environment of your own: repeat the run from Python"):
+    with pytest.raises(ValueError, match=r"the environment 'CartPole-v1' with .*: give env='FILE.py:NAME'"):
         run_source(own)
 
 

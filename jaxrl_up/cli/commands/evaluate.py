@@ -12,8 +12,9 @@ import numpy as np
 
 from jaxrl_up.algorithms import check_steps
 from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_options, whole
+from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, leaves, nominal, tree
+from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, is_named, leaves, nominal, tree
 from jaxrl_up.learning import Episodes, acting_space
 from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run
 from jaxrl_up.training import Evaluation, evaluate_episodes, resolve, with_fields, with_swept
@@ -25,13 +26,13 @@ APART = 0x65766C  # keys below it come from no seed's training, which folds and 
 def main(arguments: list[str]) -> int:
     """`jaxrl-up evaluate`: a table of the seeds, and the score in the last line of standard output."""
     arguments, env_options = take_env_options(arguments)
-    options = _parser().parse(arguments)
+    options = _parser(arguments).parse(arguments)
     if options is None:
         return 0
     if options.episodes < 1:
         raise UsageError(f"--episodes={options.episodes} must be at least 1")
     try:
-        run = load_run(options.run)
+        run = load_run(options.run, **given_own(options))
         env = other_physics(run, env_options)
         check_steps(env)
         chosen = choose_seeds(run, options.seeds)
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> Parser:
+def _parser(arguments: list[str]) -> Parser:
     parser = Parser(
         compiles=True,
         prog="jaxrl-up evaluate",
@@ -82,6 +83,7 @@ def _parser() -> Parser:
                help="another number draws other episodes (default 0)")  # fmt: skip
     parser.add_argument("--env.NAME", dest="_", metavar="VALUE", default=argparse.SUPPRESS,
                         help="a parameter of the environment, in place of what it was evaluated with")  # fmt: skip
+    add_own(parser, arguments)
     return parser
 
 
@@ -114,7 +116,12 @@ def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     if not options:
         return run.played_env
     table = run.tables.get(EVALUATED, run.tables["environment"])
-    env = build_environment(run.played_env.name, table, **options)
+    try:
+        env = build_environment(run.played_env.name, table, **options)
+    except ValueError:
+        if is_named(run.played_env.name, run.played_env.spec.wrappers):
+            raise
+        env = run.played_env.with_params(**options)  # one that was given: its traced parameters
     env = env if EVALUATED in run.tables else nominal(env)
     for what, old, new in (
         ("observation", acting_space(run.env), acting_space(env)),

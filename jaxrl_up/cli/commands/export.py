@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from jaxrl_up.cli.options import Parser, UsageError, whole
+from jaxrl_up.cli.own import add_own, given_own
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add(options, "--with-loader", action="store_true",
                help="copy numpy_policy.py, which needs nothing but NumPy, beside the file")  # fmt: skip
     parser.add(options, "--force", action="store_true", help="overwrite")
+    add_own(parser, arguments)
     given = parser.parse(arguments)
     return 0 if given is None else _export(given)
 
@@ -43,7 +45,7 @@ def _export(given: Any) -> int:
         loader = path.with_name("numpy_policy.py")
         if given.with_loader:
             check_path(loader, given.force)
-        run = load_run(given.run)
+        run = load_run(given.run, **given_own(given))
         policies = load_policies(run)
     except FileExistsError as error:
         raise UsageError(f"{error} (--force)") from error

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from jaxrl_up.cli.options import Parser, UsageError, add_keeping, make_sinks, path, report, whole
+from jaxrl_up.cli.own import add_own, given_own
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add(options, "--schedule-steps", type=whole, metavar="N",
                help="steps over which a longer run anneals, where something is annealed over the total")  # fmt: skip
     add_keeping(parser, options)
+    add_own(parser, arguments)
     given = parser.parse(arguments)
     if given is None:
         return 0
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> int:
             progress=given.progress,
             checkpoint_seconds=given.checkpoint_seconds,
             sinks=make_sinks(given, given.directory),
+            **given_own(given),
         )
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
@@ -61,7 +64,8 @@ def _resume_sweep(given: argparse.Namespace) -> int:
     make_sinks(given, given.directory)
     use_cores_of(given.directory / FILE)
     try:
-        result = resume_sweep(given.directory, progress=given.progress, checkpoint_seconds=given.checkpoint_seconds)
+        how = {"progress": given.progress, "checkpoint_seconds": given.checkpoint_seconds}
+        result = resume_sweep(given.directory, **how, **given_own(given))
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report_sweep(result)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import shlex
 import sys
 from typing import Any
 
@@ -19,7 +18,6 @@ from jaxrl_up.cli.options import (
     add_environment,
     add_evaluation,
     add_fields,
-    algo_name,
     build_env,
     check_env,
     converter,
@@ -30,9 +28,10 @@ from jaxrl_up.cli.options import (
     settings_of,
     table,
     take_env_options,
-    take_source,
     whole,
 )
+from jaxrl_up.cli.own import add_algo, algorithm, take_algo
+from jaxrl_up.cli.sources import take_source
 from jaxrl_up.envs import counting
 
 ROWS = 20  # of the ranking that are printed
@@ -40,19 +39,18 @@ ROWS = 20  # of the ranking that are printed
 
 def main(arguments: list[str]) -> int:
     """`jaxrl-up sweep`: parse, check everything, train, and print the ranking on standard output."""
-    from jaxrl_up.algorithms import ALGORITHMS
-
-    arguments, source = take_source(arguments)
+    arguments, named = take_algo(arguments)
+    arguments, source = take_source(arguments, named)
     arguments, env_options = take_env_options(arguments)
     arguments, evaluation_options = take_evaluation_options(arguments)
-    first = DEFAULT_ALGO if source is None else source.algorithm
+    first = named or (DEFAULT_ALGO if source is None else source.algorithm)
     first = arguments[0] if arguments and not arguments[0].startswith("-") else first
-    algo = ALGORITHMS[algo_name(first)]
+    algo = algorithm(first)
     options = _parser(algo, source).parse(arguments)
     if options is None:
         return 0
-    if options.algo not in (None, algo.name):
-        raise UsageError(f"name the algorithm first: jaxrl-up sweep {options.algo} ...")
+    if options.algo not in (None, algo):
+        raise UsageError(f"name the algorithm first: jaxrl-up sweep {options.algo.name} ...")
     fields = {k.removeprefix("config."): v for k, v in vars(options).items() if k.startswith("config.")}
     return _sweep(algo, options, fields, env_options, evaluation_options)
 
@@ -95,13 +93,14 @@ def report(result: Any) -> int:
     The last line is the best point with its score.
     """
     from jaxrl_up.experiments import describe_point
-    from jaxrl_up.records import count, short
+    from jaxrl_up.records import command, count, own_names, short
 
     ranking, seeds = result.ranking, count(len(result.seeds), "seed")
     left = len(result.points) - len(ranking)
     if left:
+        own = own_names(result.algo, result.config)
         print(f"{count(left, 'point')} of {len(result.points)} not finished; go on with: "
-              f"jaxrl-up resume {shlex.quote(str(result.directory))}", file=sys.stderr)  # fmt: skip
+              f"{command('resume', result.directory, own)}", file=sys.stderr)  # fmt: skip
     failed = sum(len(ranked.failed) for ranked in ranking)
     if failed:
         print(
@@ -173,7 +172,8 @@ def _named(option: str, given: list[str]) -> list[tuple[str, str]]:
 
 def _values(algo: Any, name: str, text: str) -> list[Any]:
     """The values of a list, as the field takes them; tuples have `-` between their numbers."""
-    from jaxrl_up.config import field_help
+    from jaxrl_up.algorithms import own_kinds
+    from jaxrl_up.config import field_help, is_own_name
 
     parts = [part.strip() for part in text.split(",")]
     if "" in parts:
@@ -187,6 +187,10 @@ def _values(algo: Any, name: str, text: str) -> list[Any]:
             if part.lower() not in ("true", "false"):
                 raise UsageError(f"--grid {name}: {part!r} is not true or false")
         return [part.lower() == "true" for part in parts]
+    if name in own_kinds(algo) and any(map(is_own_name, parts)):
+        raise UsageError(
+            f"--grid {name}: what is your own is not varied; train each by itself, as in --{name} {parts[0]}"
+        )
     convert = converter(field.kind, field.optional)
     try:
         return [convert(part.replace("-", ",") if field.kind is tuple else part) for part in parts]
@@ -216,7 +220,7 @@ def _parser(algo: Any, source: Any = None) -> Parser:
         "numbers only are one compiled program; others are grouped by the program they need. Standard output has the "
         "points from best to worst, by the interquartile mean over the seeds of the final policies' mean returns.",
     )
-    parser.add_argument("algo", nargs="?", type=algo_name, metavar="ALGO", help=", ".join(ALGORITHMS))
+    parser.add_argument("algo", nargs="?", type=algorithm, metavar="ALGO", help=", ".join(ALGORITHMS))
     what = parser.add_argument_group("what is varied")
     parser.add(what, "--grid", action="append", default=[], metavar="NAME=V1,V2,...",
                help="values of a field, or of a parameter of the environment (env.gravity=5,10); every combination of "
@@ -232,6 +236,7 @@ def _parser(algo: Any, source: Any = None) -> Parser:
                "(default 1: all go on)")  # fmt: skip
     parser.add(what, "--eta", type=whole, default=3, metavar="N", help="of so many points one goes on (default 3)")
     options = parser.add_argument_group("run options")
+    add_algo(parser, options)
     add_environment(parser, options, DEFAULT_ENV, "a parameter of it, the same in all points")
     parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
                help="how many seeds each point is trained with (0, 1, ...), or which: 0,3,7 (default 8)")  # fmt: skip

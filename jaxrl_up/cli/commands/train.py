@@ -15,7 +15,6 @@ from jaxrl_up.cli.options import (
     add_evaluation,
     add_fields,
     add_keeping,
-    algo_name,
     build_env,
     check_env,
     make_sinks,
@@ -24,8 +23,9 @@ from jaxrl_up.cli.options import (
     seeds,
     settings_of,
     take_env_options,
-    take_source,
 )
+from jaxrl_up.cli.own import add_algo, algorithm, guess_algo, take_algo
+from jaxrl_up.cli.sources import take_source
 from jaxrl_up.envs import counting
 
 DEFAULT_ALGO = "ppo"
@@ -34,22 +34,21 @@ DEFAULT_ENV = "CartPole-v1"
 
 def main(arguments: list[str]) -> int:
     """`jaxrl-up train`: parse, check everything, train, and print one score line on standard output."""
-    from jaxrl_up.algorithms import ALGORITHMS
-
-    arguments, source = take_source(arguments)
+    arguments, named = take_algo(arguments)
+    arguments, source = take_source(arguments, named)
     arguments, env_options = take_env_options(arguments)
     arguments, evaluation_options = take_evaluation_options(arguments)
-    default = DEFAULT_ALGO if source is None else algo_name(source.algorithm)
-    name = _guess_algo(arguments, ALGORITHMS) if source is None else default
-    options = _train_parser(ALGORITHMS[name], source).parse(arguments)
-    if options is not None and (options.algo or default) != name:  # an option's value was taken for it
-        name = options.algo or default
-        options = _train_parser(ALGORITHMS[name], source).parse(arguments)
+    default = algorithm(named or (DEFAULT_ALGO if source is None else source.algorithm))
+    algo = guess_algo(arguments, default) if source is None and named is None else default
+    options = _train_parser(algo, source).parse(arguments)
+    if options is not None and (options.algo or default) is not algo:  # an option's value was taken for it
+        algo = options.algo or default
+        options = _train_parser(algo, source).parse(arguments)
     if options is None:
         return 0
     given = vars(options)
     fields = {k.removeprefix("config."): v for k, v in given.items() if k.startswith("config.")}
-    return _train(ALGORITHMS[name], options, fields, env_options, evaluation_options)
+    return _train(algo, options, fields, env_options, evaluation_options)
 
 
 def _train(
@@ -97,26 +96,20 @@ def _directory(options: argparse.Namespace) -> Path | None:
     return place_of(options, "a run")
 
 
-def _guess_algo(arguments: list[str], algorithms: dict[str, Any]) -> str:
-    """The algorithm whose fields the options are: the first word, or else a word that is an algorithm."""
-    if arguments and not arguments[0].startswith("-"):
-        return algo_name(arguments[0])
-    return next((a.lower() for a in arguments if a.lower() in algorithms), DEFAULT_ALGO)
-
-
 def _train_parser(algo: Any, source: Any = None) -> Parser:
     from jaxrl_up.algorithms import ALGORITHMS
 
     parser = Parser(
         compiles=True,
         prog="jaxrl-up train",
-        usage="jaxrl-up train [ALGO] [--env ENV] [--seeds N] [--directory DIR] [--FIELD VALUE ...]",
+        usage="jaxrl-up train [ALGO | --algo FILE.py] [--env ENV] [--seeds N] [--directory DIR] [--FIELD VALUE ...]",
         description="Train an algorithm on an environment, many seeds at once. The last line, on standard output, is "
         "the score: the interquartile mean over the seeds of the final policies' mean returns, with a 95% "
         "interval.",
     )
-    parser.add_argument("algo", nargs="?", type=algo_name, metavar="ALGO", help=", ".join(ALGORITHMS))
+    parser.add_argument("algo", nargs="?", type=algorithm, metavar="ALGO", help=", ".join(ALGORITHMS))
     options = parser.add_argument_group("run options")
+    add_algo(parser, options)
     add_environment(parser, options, DEFAULT_ENV, "a parameter of it: --env.gravity 12 --env.max_steps 200")
     parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
                help="how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default 8)")  # fmt: skip

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrl_up.analysis import can_draw, draw_episode, episode_table, gif_steps, record_episode, write_gif
 from jaxrl_up.cli.commands.evaluate import choose_seeds, episode_key, num_points, swept_values
 from jaxrl_up.cli.options import Parser, UsageError, path, whole
+from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
 from jaxrl_up.records import RunSpec, load_policies, load_run
 from jaxrl_up.training import with_fields, with_swept
@@ -18,11 +19,11 @@ from jaxrl_up.training import with_fields, with_swept
 
 def main(arguments: list[str]) -> int:
     """`jaxrl-up watch`: write RUN/episode.gif, or print the steps; the last line is the return."""
-    options = _parser().parse(arguments)
+    options = _parser(arguments).parse(arguments)
     if options is None:
         return 0
     try:
-        run = load_run(options.run)
+        run = load_run(options.run, **given_own(options))
         out = _out(run, options)
         (seed,) = choose_seeds(run, run.seeds[:1] if options.seed is None else (options.seed,))
         if not 0 <= options.point < num_points(run):
@@ -65,7 +66,7 @@ def _out(run: RunSpec, options: argparse.Namespace) -> Path | None:
     return out
 
 
-def _parser() -> Parser:
+def _parser(arguments: list[str]) -> Parser:
     parser = Parser(
         compiles=True,
         prog="jaxrl-up watch",
@@ -88,4 +89,5 @@ def _parser() -> Parser:
     parser.add(parser, "--max-steps", type=whole, metavar="N",
                help="stop after so many steps (default: as its evaluations)")  # fmt: skip
     parser.add(parser, "--point", type=whole, default=0, metavar="N", help="which grid point of a sweep (default 0)")
+    add_own(parser, arguments)
     return parser

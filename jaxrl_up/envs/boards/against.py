@@ -7,10 +7,9 @@ from typing import Any
 
 import jax
 
-from jaxrl_up.config import plain, shown
+from jaxrl_up.config import is_own_name, own_variable, plain, shown, when_changed
 from jaxrl_up.envs.core import Env, Spec, as_action, builder, did_you_mean, resetting, where
 from jaxrl_up.envs.spaces import Dict, Simulator, mask_of, sample_allowed
-from jaxrl_up.envs.suites import own
 from jaxrl_up.types import Key, PyTree
 
 OPTIONS = ("opponent", "depth", "first")
@@ -27,8 +26,8 @@ def facing(env: Env, opponent: Any, depth: Any = None, first: Any = None) -> Env
     if first is not None and not isinstance(first, bool):
         raise ValueError(f"first={shown(first)} must be true, false or none (drawn for each game).")
     depth, changed = plain(depth), 0
-    if isinstance(opponent, str) and own.is_name(opponent):
-        changed = own.changed(opponent)
+    if isinstance(opponent, str) and is_own_name(opponent):
+        changed = when_changed(opponent.rpartition(":")[0])
     elif isinstance(opponent, str) and opponent not in OPPONENTS:
         raise ValueError(
             f"there is no opponent {opponent!r}. {did_you_mean(opponent, OPPONENTS)} FILE.py:NAME and MODULE:NAME are "
@@ -52,7 +51,7 @@ def _act_of(spec: Spec, opponent: Any, depth: int | None) -> Act:
         if spec.board is None or spec.board.minimax is None:
             raise ValueError(f"minimax plays pgx/tic_tac_toe and pgx/connect_four, not {spec.name}: take 'random'.")
         return spec.board.minimax(depth)
-    act = own.found(opponent) if isinstance(opponent, str) else opponent
+    act = own_variable(opponent) if isinstance(opponent, str) else opponent
     if not callable(act):
         raise ValueError(f"opponent {opponent!r} must be a function (obs, key) -> action, got {shown(act)}.")
     return act

@@ -5,6 +5,7 @@ A new suite comes in as a file here, its names and what builds them in `registry
 
 from jaxrl_up.envs.suites import gymnax as gymnax
 from jaxrl_up.envs.suites import gymnax_mends as gymnax_mends
+from jaxrl_up.envs.suites import own as own
 from jaxrl_up.envs.suites.gymnasium import from_gymnasium as from_gymnasium
 from jaxrl_up.envs.suites.gymnax import from_gymnax as from_gymnax
 from jaxrl_up.envs.suites.gymnax_mends import caution as caution

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from jaxrl_up.config import shown
+from jaxrl_up.config import is_own_name, shown
 from jaxrl_up.envs.boards.against import OPTIONS, facing, parsed
 from jaxrl_up.envs.core import Env
 from jaxrl_up.envs.suites import brax, gymnasium, gymnax, own, pgx
@@ -95,7 +95,7 @@ def is_name(name: Any) -> bool:
         base = parsed(name)[0] if isinstance(name, str) else ""
     except ValueError:
         return False
-    return base in names() or (base.partition("/")[0] in SUITES and "/" in base) or own.is_name(base)
+    return base in names() or (base.partition("/")[0] in SUITES and "/" in base) or is_own_name(base)
 
 
 def listing() -> dict[str, tuple[str, str, int | None]]:

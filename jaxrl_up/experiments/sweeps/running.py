@@ -127,17 +127,18 @@ def resume_sweep(
     env: Env | str | None = None,
     *,
     evaluation_env: Env | str | None = None,
+    own: Mapping[str, Any] | None = None,
     progress: bool = True,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
 ) -> SweepResult:
     """Go on with a sweep: parts that are done are read, the others go on from their checkpoints or begin.
 
     On the same devices and versions the tables are equal byte for byte to those of a sweep that was not stopped. An
-    algorithm or environment of your own, also one to evaluate in, cannot be found by its name: give it. Raises
+    algorithm or environment of your own, also one to evaluate in, and a network are given as to `load_run`. Raises
     `FileNotFoundError` where there is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
     given = check_settings(RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds))
-    asked = load_plan(directory, algo, env, evaluation_env)
+    asked = load_plan(directory, algo, env, evaluation_env, own)
     asked = asked._replace(base=asked.base._replace(settings=asked.base.settings.driven_as(given)))
     with alone(asked.base.directory):
         return _go_on(asked)
@@ -148,9 +149,10 @@ def load_sweep(
     algo: Algorithm | str | None = None,
     env: Env | str | None = None,
     evaluation_env: Env | str | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> SweepResult:
     """What a sweep has reached so far, from its files; raises as `resume_sweep` does."""
-    return read_results(load_plan(directory, algo, env, evaluation_env))
+    return read_results(load_plan(directory, algo, env, evaluation_env, own))
 
 
 def _go_on(sweep: Sweep) -> SweepResult:

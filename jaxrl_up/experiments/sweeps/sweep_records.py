@@ -21,14 +21,14 @@ import json
 import shlex
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrl_up import envs
-from jaxrl_up.algorithms import ALGORITHMS
+from jaxrl_up.algorithms import ALGORITHMS, own_value
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments.sweeps.points import Group, describe_point, group, options, spell
 from jaxrl_up.experiments.sweeps.results import SweepResult
@@ -46,10 +46,12 @@ from jaxrl_up.records import (
     is_built_by_name,
     load_run,
     make_directory,
+    own_names,
     read_table,
     table_text,
     text,
     to_toml,
+    toml_value,
     write_atomically,
 )
 from jaxrl_up.training import evaluation_ends
@@ -173,6 +175,7 @@ def load_plan(
     algo: Algorithm | str | None = None,
     env: Env | str | None = None,
     evaluation_env: Env | str | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """A sweep as its sweep.toml says it was asked for.
 
@@ -181,7 +184,7 @@ def load_plan(
     path = expand(directory, "directory") / FILE
     if not path.exists():
         raise FileNotFoundError(f"{directory} holds no sweep: there is no {FILE}")
-    base = load_run(path, algo, env, evaluation_env=evaluation_env)
+    base = load_run(path, algo, env, evaluation_env=evaluation_env, own=own)
     try:
         about, table = base.tables["sweep"], base.tables["points"]
         columns = {name: [from_toml(value) for value in table[name]] for name in about["axes"]}
@@ -295,15 +298,23 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
 def best_recipe(result: SweepResult) -> str:
     """The best point as a recipe (see `jaxrl_up.experiments.recipes`): what differs from the defaults.
 
-    Raises `ValueError` for an algorithm, network or environment of your own, which a recipe cannot name.
+    Raises `ValueError` for an algorithm, network or environment of your own that goes by no name.
     """
     algo, env, config, best = result.algo, result.best_env, result.best_config, result.best
     evaluated = [] if result.best_evaluation_env is None else [result.best_evaluation_env]
-    own = any(dataclasses.is_dataclass(getattr(config, field.name)) for field in dataclasses.fields(config))
-    if own or ALGORITHMS.get(algo.name) is not algo or not all(map(is_built_by_name, [env, *evaluated])):
-        raise ValueError("a recipe cannot name an algorithm, a network, a policy or an environment of your own")
-    default = algo.Config()
+    names, default = own_names(algo, config), algo.Config()
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    named = all(_is_named(name, value, names) for name, value in fields.items())
+    if (
+        not named
+        or not (ALGORITHMS.get(algo.name) is algo or "algorithm" in names)
+        or not all(map(is_built_by_name, [env, *evaluated]))
+    ):
+        raise ValueError(
+            "a recipe cannot name an algorithm, a network, a policy or an environment of your own that is no variable "
+            "of a file"
+        )
+    fields |= {name: text for name, text in names.items() if name in fields}
     tables = {
         "parameters": _unusual(env),
         "evaluation": {name: x for env in evaluated for name, x in _evaluation(env).items() if x},
@@ -314,12 +325,19 @@ def best_recipe(result: SweepResult) -> str:
         f"# It scored {best.score} (IQM of {count(len(result.seeds), 'seed')}, {best.env_steps} steps) and was chosen "
         "for it, so expect less:",
         "# train it with other seeds for a score of its own, as in --seeds 100,101,102,103,104,105,106,107.",
-        f'algorithm = "{algo.name}"',
-        f'environment = "{env.name}"',
+        f"algorithm = {json.dumps(names.get('algorithm', algo.name))}",
+        f"environment = {json.dumps(env.name)}",
         f"seeds = {len(result.seeds)}",
         *([f"wrappers = {json.dumps(env.spec.wrappers)}"] if env.spec.wrappers else []),
     ]
     return "\n".join(head) + "\n\n" + to_toml({name: table for name, table in tables.items() if table})
+
+
+def _is_named(field: str, value: Any, names: Mapping[str, str]) -> bool:
+    """Whether a recipe can say the value of a field: also one of your own that its name in `names` gives again."""
+    if not isinstance(toml_value(value), dict):
+        return True
+    return field in names and toml_value(own_value(field, names[field])) == toml_value(value)
 
 
 def _evaluation(env: Env) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from jaxrl_up.learning.networks.layers import orthogonal as orthogonal
 from jaxrl_up.learning.networks.layers import product as product
 from jaxrl_up.learning.networks.own import FromNNX as FromNNX
 from jaxrl_up.learning.networks.own import from_nnx as from_nnx
+from jaxrl_up.learning.networks.own import named_module as named_module
 from jaxrl_up.learning.networks.policy_value import LOG_STD_RANGE as LOG_STD_RANGE
 from jaxrl_up.learning.networks.policy_value import ActorCritic as ActorCritic
 from jaxrl_up.learning.networks.policy_value import ValueFunction as ValueFunction

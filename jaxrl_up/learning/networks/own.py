@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 from flax import errors
 
-from jaxrl_up.config import shown
+from jaxrl_up.config import own_variable, shown, where
 from jaxrl_up.types import Key, PyTree
 
 PURE = "networks here are functions of parameters and input alone"
@@ -99,3 +99,31 @@ def from_nnx(kind: Callable[..., Any], **arguments: Any) -> FromNNX:
         except TypeError:
             raise ValueError(f"{name}={shown(value)} of {kind.__name__} must be hashable: give a tuple") from None
     return FromNNX(kind, tuple(sorted(arguments.items())))
+
+
+def named_module(field: str, name: str) -> nn.Module:
+    """A module of `FILE.py:NAME` or `MODULE:NAME`, for a field of a config.
+
+    NAME is a class of modules, which is called without arguments (one of nnx as by `from_nnx`), a module, or a function
+    without arguments that returns one. Raises `ValueError`, with the file and line, for what is none of them, and as
+    `config.own_variable` does.
+    """
+    from flax import nnx
+
+    found, what = own_variable(name), name.rpartition(":")[2]
+    if isinstance(found, type) and issubclass(found, nnx.Module):
+        return from_nnx(found)
+    if not isinstance(found, nn.Module) and callable(found):
+        try:
+            made = found()
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"{where(name)}: {what}() cannot be called without arguments ({reason}): name a variable that "
+                f"holds the {field}, as net = {what}(...)"
+            ) from error
+        found = made
+    if not isinstance(found, nn.Module):
+        advice = "by from_nnx" if isinstance(found, nnx.Module) else "a class of flax.linen or nnx modules, or a module"
+        raise ValueError(f"{where(name)}: {field}={name} is no flax module but {shown(found)}: give one {advice}")
+    return found

@@ -1,0 +1,101 @@
+"""What a run has of the user's own: how config.toml remembers it, and how it is asked for where the run is opened.
+
+A run is data: nothing of the user's own is imported because a file of it says so. Its table `own` says by which names
+to give it, as text, and what opens the run takes them from the user.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jaxrl_up.algorithms import own_kinds, own_name
+from jaxrl_up.config import is_own_file, is_own_name, own_variable, place_of
+from jaxrl_up.records.values import toml_value
+from jaxrl_up.types import Algorithm, PyTree
+
+OWN = "own"
+"""The table of config.toml with the names of what is the user's own."""
+OPTIONS = {"algo": "--algo", "env": "--env", "evaluation_env": "--eval-env"}
+"""Arguments of `load_run` and the options of the command line that they are; a field goes by its name."""
+LIBRARIES = ("jaxrl_up", "flax", "jax", "optax", "distrax", "builtins", "functools")  # never one's own
+
+
+WHY = "not found by name, and what is your own is imported only where you name it"
+
+
+class NotNamed(ValueError):
+    """Something of the user's own that was not named: `what` it is, as the beginning of a sentence that goes on with
+    `WHY`; and `missing`, by argument of `load_run` or by field what to give."""
+
+    def __init__(self, what: str, missing: Mapping[str, str]) -> None:
+        self.what, self.missing = what, dict(missing)
+        fields = {name: text for name, text in missing.items() if name not in OPTIONS}
+        given = [f"{name}={text!r}" for name, text in missing.items() if name in OPTIONS]
+        given += [f"own={fields}"] if fields else []
+        super().__init__(f"{what} {WHY}: give {', '.join(given)}")
+
+    def by(self, command: str) -> str:
+        """The sentence with a command line that names it, where the same without did not."""
+        return f"{' '.join(self.what.split())} {WHY}: {command} {shlex.join(self.options)}"
+
+    @property
+    def options(self) -> list[str]:
+        """The words of a command line that say it: `["--algo", "my_algo.py"]`."""
+        return [word for name, text in self.missing.items() for word in (option(name), text)]
+
+
+def own_names(algo: Algorithm, config: PyTree) -> dict[str, str]:
+    """The names of what is the user's own in a run, environments apart, which have theirs: the table `own`."""
+    names = {"algorithm": own_name(algo)}
+    for field in own_kinds(algo):
+        names[field] = next((_named(path) for path in _paths(toml_value(getattr(config, field)))), None)
+    return {name: text for name, text in names.items() if text is not None}
+
+
+def options_of(own: Mapping[str, Any]) -> list[str]:
+    """The options that open a run with this table `own`, as words of a command line: `["--algo", "my_algo.py"]`."""
+    return [word for name in own for word in (option("algo" if name == "algorithm" else name), remembered(own, name))]
+
+
+def command(verb: str, directory: Any, own: Mapping[str, Any]) -> str:
+    """A command line about a run with this table `own`, quoted for the shell: `jaxrl-up resume DIR --algo FILE.py`."""
+    return shlex.join(["jaxrl-up", verb, str(directory), *options_of(own)])
+
+
+def option(name: str) -> str:
+    """The option of the command line that gives an argument of `load_run`, or a field."""
+    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+
+
+def remembered(own: Mapping[str, Any], name: str) -> str:
+    """The name of something in a table `own`; a pattern where that does not say it, or says something else."""
+    text = own.get(name)
+    known = isinstance(text, str) and text.isprintable() and (is_own_name(text) or is_own_file(text))
+    return str(text) if known else "FILE.py" if name == "algorithm" else "FILE.py:NAME"
+
+
+def variables(own: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the user named by field: the variables of texts, anything else as it is."""
+    return {name: own_variable(x) if isinstance(x, str) else x for name, x in (own or {}).items()}
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """The import paths in what `toml_value` gives of what may be the user's own."""
+    if isinstance(value, Mapping):
+        path = value.get("import")
+        if isinstance(path, str) and path.partition(":")[0].partition(".")[0] not in LIBRARIES:
+            yield path
+        for item in value.values():
+            yield from _paths(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _paths(item)
+
+
+def _named(path: str) -> str | None:
+    """The name of an import path; None where it is in no file or module, or no variable there."""
+    module, _, attribute = path.partition(":")
+    name = f"{place_of(module)}:{attribute.partition('.')[0]}"
+    return name if place_of(module) is not None and is_own_name(name) else None

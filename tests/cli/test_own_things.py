@@ -1,0 +1,330 @@
+"""Algorithms, networks and environments of one's own on the command line, by FILE.py:NAME."""
+
+import runpy
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from jaxrl_up import ALGORITHMS, envs, load_run, make_config
+from jaxrl_up.algorithms import find_algorithm
+from jaxrl_up.cli import main, take_source
+from jaxrl_up.records import NotNamed, RunSettings, create, describe, toml_value
+
+ALGO = '''\
+from __future__ import annotations
+
+from typing import ClassVar
+
+from flax import struct
+
+from jaxrl_up import Algorithm, PPO
+from jaxrl_up.algorithms import vpg
+from jaxrl_up.types import static, traced
+
+
+@struct.dataclass(frozen=True)
+class Config(vpg.Config):
+    """Fields."""
+
+    kind: ClassVar[str] = "mine"
+    total_steps: int = static(32, low=1)
+    num_envs: int = static(2, low=1)
+    rollout_length: int = static(8, low=1)
+    value_steps: int = static(1, low=0)
+    hidden: tuple[int, ...] = static((4,))
+    strength: float = traced(1.0, 0.0, 2.0)
+    """of nothing in particular"""
+
+
+MINE = Algorithm(
+    "mine", Config, vpg.VPG.init, vpg.VPG.update, vpg.VPG.act, vpg.VPG.steps_per_update, {"weak": {"strength": 0.5}},
+    vpg.VPG.action_spaces,
+)
+'''
+NET = """\
+from flax import linen as nn
+
+
+class Net(nn.Module):
+    width: int = 3
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.tanh(nn.Dense(self.width)(x))
+
+
+wide = Net(5)
+number = 3
+
+
+def made():
+    return Net(6)
+
+
+def needs(width):
+    return Net(width)
+"""
+ENV = """\
+import jax, jax.numpy as jnp
+from jaxrl_up import envs
+
+def reset(key):
+    return jnp.zeros(1), jnp.zeros(1)
+
+def step(key, place, action):
+    return place, place, 1.0 * action, jnp.bool_(False), jnp.bool_(False)
+
+corridor = envs.from_functions(reset, step, envs.Box(-1, 1, (1,)), envs.Discrete(2), 4, name="corridor")
+"""
+QUICK = ["--seeds", "1", "--num-evals", "1", "--num-episodes", "2", "--no-progress"]
+MODULES = ("my_algo", "my_net", "my_env", "my_script")
+
+
+def forget():
+    """As a new process does, but for what stands in the caches of files."""
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the files, and a run of all of them."""
+    folder = tmp_path_factory.mktemp("own things")
+    for name, text in {"my_algo.py": ALGO, "my_net.py": NET, "my_env.py": ENV}.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "path", [*sys.path])
+        words = "--env my_env.py:corridor --network my_net.py:wide --strength 0.5 --directory"
+        assert main(["train", "--algo", "my_algo.py", *words.split(), "runs/my run", *QUICK]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(made, monkeypatch):
+    monkeypatch.chdir(made)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    forget()
+    yield made
+    forget()
+
+
+def said(capsys, words):
+    """What a command line that is refused says, in one line."""
+    capsys.readouterr()
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    return printed.err
+
+
+def test_its_fields_are_options(folder, capsys):
+    assert main(["train", "--algo", "my_algo.py", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--strength X of nothing in particular (default 1.0; between 0 and 2)" in text
+    assert "default, weak" in text and "--network and --head also take FILE.py:NAME" in text
+    assert main(["train", "my_algo.py", "--dry-run", "--preset", "weak"]) == 0  # as the first word too
+    assert capsys.readouterr().out.startswith("mine on CartPole-v1: 8 seed(s), 32 steps each")
+    assert "Did you mean '--strength'?" in said(capsys, ["train", "--algo", "my_algo.py", "--strenght", "1"])
+    assert "strength=3 is out of range" in said(capsys, ["train", "--algo=my_algo.py", "--strength", "3", "--dry-run"])
+    assert "mine has no preset 'week'" in said(capsys, ["train", "--algo", "my_algo.py", "--preset", "week"])
+
+
+def test_the_run_remembers_what_it_needs(folder):
+    tables = tomllib.loads(Path("runs/my run/config.toml").read_text(encoding="utf-8"))
+    assert tables["own"] == {"algorithm": "my_algo.py", "network": "my_net.py:Net"}
+    assert tables["config"]["network"] == {"import": "my_net:Net", "fields": {"width": 5}}
+    assert tables["run"]["algorithm"] == "mine"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "runs/my run", "--episodes", "2"],
+        ["watch", "runs/my run", "--text"],
+        ["export", "runs/my run", "policy.bin", "--force"],
+        ["resume", "runs/my run", "--no-progress"],
+        ["train", "--from", "runs/my run", "--dry-run"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_is_not_named_is_asked_for_in_a_line_that_works(words, folder, capsys):
+    error = said(capsys, words)
+    line = error[error.index("jaxrl-up ", 10) :]
+    assert "the algorithm 'mine' and the network my_net:Net are not found by name" in error
+    assert shlex.split(line)[1 : len(words) + 1] == words
+    assert set(shlex.split(line)[len(words) + 1 :]) == {"--algo", "my_algo.py", "--network", "my_net.py:Net"}
+    assert main(shlex.split(line)[1:]) == 0
+
+
+def test_nothing_is_imported_because_a_file_names_it(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my_algo.py", "my_net.py"):
+        Path(name).write_text("import pathlib\npathlib.Path('imported').touch()\nraise SystemExit\n", encoding="utf-8")
+    config = (folder / "runs/my run/config.toml").read_text(encoding="utf-8").replace("my_env.py:corridor", "corridor")
+    Path("config.toml").write_text(config, encoding="utf-8")
+    line = said(capsys, ["resume", "."])
+    assert line.endswith("jaxrl-up resume . --algo my_algo.py --network my_net.py:Net --env FILE.py:NAME\n")
+    assert "SystemExit" in said(capsys, ["resume", ".", "--algo", "my_algo.py"]) and Path("imported").exists()
+    Path("config.toml").write_text(config.replace('"my_algo.py"', '"a; b"'), encoding="utf-8")
+    assert "jaxrl-up resume . --algo FILE.py --network" in said(capsys, ["resume", "."])
+
+
+def test_a_class_is_that_of_the_run_and_a_module_another_one(folder):
+    """`--from` with the class repeats its fields; another module of the file takes its place."""
+    for given, width, left in (("my_net.py:Net", 5, []), ("my_net.py:made", None, ["--network", "my_net.py:made"])):
+        arguments, source = take_source(["--from", "runs/my run", "--network", given, "--seeds", "2"], "my_algo.py")
+        assert arguments == [*left, "--seeds", "2"]
+        assert (source.algorithm, source.environment) == ("mine", "my_env.py:corridor")
+        assert left or (source.fields["network"].width, source.fields["strength"]) == (width, 0.5)
+
+
+def test_from_python_it_is_asked_for_and_given_by_name_too(folder):
+    with pytest.raises(NotNamed, match=r"give algo='my_algo.py', own=\{'network': 'my_net.py:Net'\}$"):
+        load_run("runs/my run")
+    spec = load_run("runs/my run", algo="my_algo.py", own={"network": "my_net.py:Net"})
+    assert (spec.algo.name, spec.config.network.width) == ("mine", 5)
+    with pytest.raises(ValueError, match="the run has no head of your own"):
+        load_run("runs/my run", algo="my_algo.py", own={"head": "my_net.py:Net"})
+    with pytest.raises(ValueError, match="the run is of mine, not of ppo"):
+        load_run("runs/my run", algo="ppo")
+
+
+def record(directory, env, network="auto"):
+    """A run of VPG as it is before it trains."""
+    settings, config = RunSettings().recorded(), make_config("vpg", network=network)
+    create(directory, toml_value(describe(ALGORITHMS["vpg"], env, config, [0], settings)), force=True)
+
+
+def test_an_environment_without_a_name_is_given(folder, capsys):
+    """One made in Python, whose name is none that builds it."""
+    record("runs/corridor", runpy.run_path("my_env.py")["corridor"])
+    line = said(capsys, ["evaluate", "runs/corridor", "--episodes", "2"])
+    assert line.endswith("jaxrl-up evaluate runs/corridor --episodes 2 --env FILE.py:NAME\n")
+    given = ["--env", "my_env.py:corridor"]
+    assert "holds no checkpoint yet" in said(capsys, ["evaluate", "runs/corridor", "--episodes", "2", *given])
+    assert "has no parameter 'wind'" in said(capsys, ["evaluate", "runs/corridor", *given, "--env.wind", "1"])
+    assert load_run("runs/corridor", env="my_env.py:corridor").env.name == "corridor"
+    record("runs/named", envs.make("my_env.py:corridor"))
+    Path("moved.py").write_text(ENV, encoding="utf-8")
+    assert load_run("runs/named", env="moved.py:corridor").env.name == "my_env.py:corridor"
+
+
+SCRIPT = """
+if __name__ == "__main__":
+    from jaxrl_up import envs
+    from test_own_things import record
+
+    record("runs/script", envs.make("CartPole-v1"), wide)
+"""
+
+
+def test_a_script_that_trains_is_named_as_a_file(folder, capsys):
+    """What is defined in the program that was started is recorded as what imports it would say."""
+    Path("my_script.py").write_text(NET + SCRIPT, encoding="utf-8")
+    runpy.run_path("my_script.py", run_name="__main__")
+    error = said(capsys, ["evaluate", "runs/script", "--episodes", "2"])
+    assert error.endswith("jaxrl-up evaluate runs/script --episodes 2 --network my_script.py:Net\n")
+    given = ["--network", "my_script.py:Net"]
+    assert "holds no checkpoint yet" in said(capsys, ["evaluate", "runs/script", *given])
+    path = Path("runs/script/config.toml")  # as it was recorded before
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before.replace('"my_script:Net"', '"__main__:Net"'), encoding="utf-8")
+    forget()
+    assert "network __main__:Net is not found" in said(capsys, ["evaluate", "runs/script"])
+    assert load_run("runs/script", own={"network": "my_script.py:Net"}).config.network.width == 5
+
+
+def test_a_sweep_of_its_fields_and_a_recipe_of_the_best(folder, capsys):
+    words = ["sweep", "--algo", "my_algo.py", "--grid", "strength=0.5,1", "--network", "my_net.py:Net", *QUICK]
+    assert main([*words, "--directory", "runs/sweep"]) == 0
+    recipe = tomllib.loads(Path("runs/sweep/best.toml").read_text(encoding="utf-8"))
+    assert (recipe["algorithm"], recipe["config"]["network"]) == ("my_algo.py", "my_net.py:Net")
+    forget()
+    assert main(["train", "--recipe", "runs/sweep/best.toml", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-7].startswith("mine on CartPole-v1")
+    error = said(capsys, ["resume", "runs/sweep"])
+    assert "jaxrl-up resume runs/sweep --algo my_algo.py" in error
+    assert main(["resume", "runs/sweep", "--algo", "my_algo.py", "--network", "my_net.py:Net", "--no-progress"]) == 0
+    grid = ["sweep", "my_algo.py", "--grid", "network=mlp,my_net.py:Net"]
+    assert "what is your own is not varied" in said(capsys, grid)
+
+
+WRONG = {  # the text of wrong.py, how it is named, and what is said
+    "syntax": ("a = 1\nb = (\n", "wrong.py", "/wrong.py, line 2: '(' was never closed"),
+    "raises": ("a = 1\n\nprint(b)\n", "wrong.py", "/wrong.py, line 3: NameError: name 'b' is not defined"),
+    "within": ("import math\nx = math.sqrt(-1)\n", "wrong.py:X", "/wrong.py, line 2: ValueError:"),
+    "exits": ("import sys\nsys.exit(3)\n", "wrong.py", "/wrong.py, line 2: SystemExit: 3"),
+    "none": ("from jaxrl_up import PPO\n", "wrong.py", "'wrong.py': there is no Algorithm in it"),
+    "two": (
+        "from jaxrl_up import PPO\nimport dataclasses as d\nA = d.replace(PPO, name='a')\n\nB = d.replace(A)",
+        "wrong.py",
+        "'wrong.py' holds 2 algorithms (A, line 3; B, line 5): say which, as wrong.py:A",
+    ),
+    "typo": ("AB = 1\n", "wrong.py:AC", "wrong.py has no 'AC'. Did you mean 'AB'?"),
+    "other": ("\nAB = 1\n", "wrong.py:AB", "/wrong.py, line 2: wrong.py:AB must be an Algorithm, got 1"),
+    "module": ("", "no_such:THING", "module 'no_such' cannot be imported"),
+    "missing": ("", "nowhere.py", "there is no file"),
+    "config": (
+        "import dataclasses\nfrom jaxrl_up import PPO\nA = dataclasses.replace(PPO, name='a', Config=dict)\n",
+        "wrong.py",
+        "/wrong.py, line 3: its Config has to be a dataclass with a default in each field",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_with_an_algorithm_is_one_line_with_its_place(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    text, name, message = WRONG[case]
+    Path("wrong.py").write_text(text, encoding="utf-8")
+    before = set(sys.modules)
+    for command in (["train", "--algo", name], ["train", name], ["resume", "runs/none", "--algo", name]):
+        assert message in said(capsys, command)
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.py"]
+    sys.modules.pop("wrong", None)
+    assert not {name for name in set(sys.modules) - before if "wrong" in name}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("my_net.py", "--network: 'my_net.py' is a file: say what of it, as my_net.py:NAME"),
+        ("my_net.py:number", "/my_net.py, line 13: network=my_net.py:number is no flax module but 3"),
+        ("my_net.py:needs", "/my_net.py, line 20: needs() cannot be called without arguments"),
+        ("my_net.py:Nett", "my_net.py has no 'Nett'. Did you mean 'Net'?"),
+        ("mlpp", "network='mlpp' is not known"),
+    ],
+)
+def test_what_is_wrong_with_a_network_is_one_line_with_its_place(name, message, folder, capsys):
+    assert message in said(capsys, ["train", "ppo", "--network", name, "--directory", "runs/wrong"])
+    assert not Path("runs/wrong").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train ppo --algo my_algo.py", "--algo names the algorithm: give it once"),
+        ("train --algo", "--algo needs a file or a name, as in `--algo my_algo.py`"),
+        ("train --recipe ppo/acrobot --algo my_algo.py", "--recipe names the algorithm already; leave --algo"),
+        ("evaluate runs/nothing --network my_net", "'my_net' names nothing of your own: write FILE.py:NAME"),
+        ("eject my_algo.py other.py", "'mine' is your own"),
+    ],
+)
+def test_a_wrong_option_is_one_line(words, message, folder, capsys):
+    assert message in said(capsys, words.split())
+
+
+def test_a_file_hides_nothing_that_bears_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    Path("colorsys.py").write_text(ALGO, encoding="utf-8")
+    algo = find_algorithm("colorsys.py")
+    import colorsys
+
+    assert colorsys.rgb_to_hsv and algo.Config.__module__ != "colorsys"
+    assert find_algorithm("colorsys.py") is algo and "mine" not in ALGORITHMS
