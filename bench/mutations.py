@@ -1,11 +1,12 @@
 """Does a test see a mistake made on purpose? A mutation puts a few lines in others' place, as one that drops a mask.
 
-    python bench/mutations.py [--only WORD WORD ...] [--list] [--unchanged] [--out FILE]
+    python bench/mutations.py [--only WORD WORD ...] [--missing] [--list] [--unchanged] [--out FILE]
 
 Each is tried in a copy of this tree: the text that it replaces must be there once, the test named beside it must fail
 then, with a failure and not an error of collection, and all named tests must pass before. Prints a table; exit code 1
-if a mutation survives. To add others, append to `MUTATIONS`; a mutation that only breaks what compiles shows nothing,
-so write ones that still run.
+if a mutation survives. `--out` keeps a row for each, after each: those that are tried take the place of their old ones,
+those of mutations that are no more go, and `--missing` tries what has no row yet, or one of another mistake. To add
+others, append to `MUTATIONS`; a mutation that only breaks what compiles shows nothing, so write ones that still run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -1085,16 +1086,33 @@ def tried(folder: Path, change: Mutation, cache: Path) -> str:
     return f"caught: {'AssertionError' if kind.startswith('assert') else kind}"
 
 
+def kept(out: Path | None) -> dict[str, dict[str, Any]]:
+    """Rows of a file, by name: those that say what `MUTATIONS` does."""
+    written = json.loads(out.read_text(encoding="utf-8")) if out and out.exists() else []
+    said = [json.loads(json.dumps(x._asdict())) for x in MUTATIONS]
+    return {row["name"]: row for row in written if {field: row[field] for field in Mutation._fields} in said}
+
+
+def write(out: Path, rows: dict[str, dict[str, Any]]) -> None:
+    """Rows in the order of `MUTATIONS`."""
+    ordered = [rows[x.name] for x in MUTATIONS if x.name in rows]
+    out.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Try, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", help="mutations whose name, file or test holds one of these")
+    parser.add_argument("--missing", action="store_true", help="of these, those without a row in --out")
     parser.add_argument("--list", action="store_true", help="print them and stop")
     parser.add_argument("--unchanged", action="store_true", help="first run the tests on the tree as it is")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="where rows are kept, as bench/results/mutations.json")
     options = parser.parse_args()
     words = options.only or [""]
     chosen = [x for x in MUTATIONS if any(word in part for word in words for part in (x.name, x.file, x.test))]
+    rows = kept(options.out)
+    if options.missing:
+        chosen = [x for x in chosen if x.name not in rows]
     if options.list:
         print("\n".join(f"{x.name:65} {x.file:35} {x.test}" for x in chosen))
         return
@@ -1114,11 +1132,11 @@ def main() -> None:
             found[change.name] = tried(folder, change, cache)
             seconds = time.perf_counter() - began
             print(f"{found[change.name]:24} {change.name:62} {change.file:35} {seconds:4.0f} s", flush=True)
+            if options.out:
+                rows[change.name] = {**change._asdict(), "found": found[change.name]}
+                write(options.out, rows)
     survived = {name: what for name, what in found.items() if not what.startswith("caught")}
     print(f"{len(found) - len(survived)} of {len(found)} caught")
-    if options.out:
-        rows = [{**x._asdict(), "found": found[x.name]} for x in chosen]
-        options.out.write_text(json.dumps(rows, indent=1) + "\n")
     sys.exit(1 if survived else 0)
 
 

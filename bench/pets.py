@@ -7,9 +7,9 @@ an episode, and the first is what the 200 random steps at the beginning make up 
 episodes. On Pendulum they play from the same starts as the planners of `bench/planning.py`, and regrets to its optimum
 are paired. "known" is with the true reward and the true ending, as functions, and all else is learned.
 
-The control has what the first two seeds saw on CartPole with all learned, and does the same number of gradient steps on
-it with new networks, once with the actions that were taken and once with the same actions in another order, which so
-mean nothing. Its seconds are those of both.
+The control has what the first two seeds saw with all learned, and does the same number of gradient steps on it with new
+networks, once with the actions that were taken and once with the same actions in another order, which so mean nothing.
+Its seconds are those of both. `--only "pendulum, actions"` plays it alone, beside the optimum.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def measured(config: Any, env: envs.Env, policies: PyTree, episodes: int) -> tup
 Row = tuple[str, np.ndarray, dict[str, Any]]  # its name, returns [S, episodes], and what else there is to say
 
 
-def control(config: Any, env: envs.Env, kept: replay.Replay, keys: Key, episodes: int) -> Iterator[Row]:
+def control(task: str, config: Any, env: envs.Env, kept: replay.Replay, keys: Key, episodes: int) -> Iterator[Row]:
     """Learned from what the first seeds saw, with the actions as they were and in another order."""
     taken = jnp.arange(config.total_steps)
     orders = jnp.stack([taken, jax.random.permutation(jax.random.key(0), taken)])
@@ -141,32 +141,40 @@ def control(config: Any, env: envs.Env, kept: replay.Replay, keys: Key, episodes
     policies = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), policies)
     found, played = measured(config, env, policies, episodes)
     for name, earned in zip(("actions as taken", "actions shuffled"), found.reshape(2, CONTROLS, -1), strict=True):
-        yield f"cartpole, {name}", earned, {"training": seconds, "playing": played}
+        yield f"{task}, {name}", earned, {"training": seconds, "playing": played}
 
 
 def rows_of(task: str, only: str, episodes: int, first_seed: int) -> Iterator[Row]:
-    """With what is known, with all learned, and, on CartPole, the control."""
+    """With what is known, with all learned, and the control."""
     recipe = load_recipe(f"pets/{task}")
     env, keys = recipe.env, jax.vmap(jax.random.key)(first_seed + jnp.arange(recipe.seeds))
+    controlled = is_asked(f"{task}, actions", only)
     for name, fields in (("known", KNOWN[task]), ("learned", {})):
-        if not f"{task}, {name}".startswith(only):
+        asked = is_asked(f"{task}, {name}", only)
+        if not asked and not (controlled and name == "learned"):
             continue
         config = canonical(recipe.config.replace(**fields))
         run = partial(train, PETS, env, config, num_evals=1, evaluation=UNSEEN)
         (state, _), seconds = timed(jax.vmap(lambda key, run=run: run(key=key)), keys)
-        found, played = measured(config, env, state.policy, episodes)
-        more = {"trials": trials(config, state)} if task == "cartpole" else {}
-        yield f"{task}, {name}", found, {"training": seconds, "playing": played} | more
-        if (task, name) == ("cartpole", "learned"):
-            yield from control(config, env, state.replay, keys, episodes)
+        if asked:
+            found, played = measured(config, env, state.policy, episodes)
+            more = {"trials": trials(config, state)} if task == "cartpole" else {}
+            yield f"{task}, {name}", found, {"training": seconds, "playing": played} | more
+        if controlled and name == "learned":
+            yield from control(task, config, env, state.replay, keys, episodes)
+
+
+def is_asked(name: str, only: str) -> bool:
+    """Whether a name begins as `--only` says, or what that says begins with the name."""
+    return name.startswith(only) or only.startswith(name)
 
 
 def pendulum_rows(only: str, episodes: int, first_seed: int) -> Iterator[Row]:
-    """The optimum and the planner in the true model too, each with one row of returns."""
+    """The optimum, of which regrets are, and the planner in the true model too, each with one row of returns."""
     env, optimum = envs.make("Pendulum-v1"), Optimum()
     yield "pendulum, optimum", returns(env, optimum.act, lambda key: jnp.int32(STEPS), episodes)["returns"][None], {}
-    truth = planned(episodes, env)
-    yield "pendulum, true model", truth["returns"][None], {}
+    if is_asked("pendulum, true model", only):
+        yield "pendulum, true model", planned(episodes, env)["returns"][None], {}
     yield from rows_of("pendulum", only, episodes, first_seed)
 
 
@@ -175,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=100, help="of Pendulum")
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="rows whose name begins so, as cartpole or 'pendulum, learned'")
+    parser.add_argument("--only", default="", help="rows whose name begins so, as cartpole or 'pendulum, actions'")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     use_all_cores()
