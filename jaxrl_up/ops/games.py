@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Shares(NamedTuple):
     loss: np.ndarray
 
 
-def win_draw_loss(mean: np.ndarray, std: np.ndarray) -> Shares:
+def win_draw_loss(mean: Any, std: Any) -> Shares:
     """Shares of games of which each earned 1, 0 or -1, from the mean and the standard deviation of what they earned.
 
     With m = win - loss and m^2 + s^2 = win + loss: win = (m^2 + s^2 + m) / 2, loss = (m^2 + s^2 - m) / 2. Arrays of
