@@ -107,6 +107,51 @@ def ratings(config: Any, env: Any, kept: list[Any], seeds: int, games: int) -> d
     return found
 
 
+def solved() -> tuple[Any, np.ndarray]:
+    """Late positions as observations `[N, ...]`, simulators included, and what each move is worth `[N, 7]`."""
+    path = Path(__file__).parent / "results" / "connect_four_positions.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["positions"]
+    longest = max(len(row["moves"]) for row in kept)
+    moves = np.array([[int(move) - 1 for move in row["moves"].ljust(longest, "0")] for row in kept], np.int32)
+    env = envs.with_simulator("pgx/connect_four")
+
+    def reached(moves: Any) -> Any:
+        def move(carry: Any, action: Any) -> Any:
+            state, step = env.step_or_restart(jax.random.key(0), carry[0], jnp.maximum(action, 0), carry)
+            return jax.tree.map(partial(jnp.where, action >= 0), (state, step.obs), carry), None
+
+        return jax.lax.scan(move, env.reset(jax.random.key(0)), moves)[0][1]
+
+    worth = [[-2 if value is None else value for value in row["values"]] for row in kept]
+    return jax.jit(jax.vmap(reached))(moves), np.array(worth)
+
+
+def by_solved_positions(config: Any, env: Any, policies: Any, seeds: int) -> dict[str, Any]:
+    """The share of late positions in which a move keeps what the position is worth, of each seed; the interval is
+    +- 1.96 sqrt(p (1 - p) / N). Beside it that of uniformly random moves, and of minimax of depth 4."""
+    obs, worth = solved()
+    best = worth == worth.max(axis=1, keepdims=True)
+    found: dict[str, Any] = {"positions": len(worth)}
+    for name, simulations in ((ALL, config.num_simulations), (ONE, 0)):
+        acting = canonical(config.replace(num_simulations=simulations))
+        act = jax.jit(lambda policy, acting=acting: ALPHAZERO.act(acting, env, policy, obs)[0])
+        right = [best[np.arange(len(best)), np.asarray(act(of_seed(policies, i)))] for i in range(seeds)]
+        found[name] = [share(x) for x in right]
+    minimax = envs.make("pgx/connect_four").spec.board.minimax(DEPTHS[-1])  # pyright: ignore[reportOptionalMemberAccess]
+    columns = jax.jit(jax.vmap(minimax))(obs, jax.random.split(jax.random.key(0), len(best)))
+    found["minimax"] = share(best[np.arange(len(best)), np.asarray(columns)])
+    found["at random"] = round(float(np.mean(best.sum(axis=1) / (worth >= -1).sum(axis=1))), 3)
+    print("solved positions", json.dumps(found), flush=True)
+    return found
+
+
+def share(right: np.ndarray) -> dict[str, Any]:
+    """Of yes and no `[N]`: the share of yes, and its interval."""
+    mean = float(np.mean(right))
+    reach = 1.96 * (mean * (1 - mean) / len(right)) ** 0.5
+    return {"share": round(mean, 3), "interval": [round(mean - reach, 3), round(mean + reach, 3)]}
+
+
 def main() -> None:
     """Train, judge, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,6 +180,7 @@ def main() -> None:
     }
     if not options.training_only:
         found |= against_depths(config, env, kept[-1], options.seeds, options.games)
+        found["solved"] = by_solved_positions(config, env, kept[-1], options.seeds)
         rated = ratings(config, env, kept, options.seeds, 20)
         found["elo"] = {name: x.round(1).tolist() for name, x in rated.items()}
         if options.figure:
