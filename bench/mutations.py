@@ -1123,7 +1123,7 @@ def main() -> None:
         for name in ("jaxrl_up", "tests", "configs", "bench"):
             shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        if options.unchanged:
+        if options.unchanged and chosen:
             done = pytest(folder, sorted({x.test for x in chosen}), cache)
             if done.returncode:
                 sys.exit(f"tests fail on the tree as it is:\n{done.stdout[-3000:]}")

@@ -227,6 +227,16 @@ def clock(algo, max_steps=6):
     return from_functions(_clock_reset, _clock_step, Box(0.0, 1.0, (4,)), space_for(algo), max_steps, name="clock")
 
 
+def pushed_cartpole():
+    """CartPole of 200 steps, pushed by any force between its two: 0 is that to the left, 1 that to the right."""
+    env = envs.make("CartPole-v1", max_steps=200)
+
+    def step(params, key, state, action):
+        return env.spec.step(params, key, state, action[0])
+
+    return env.replace(spec=env.spec._replace(step=step, action_space=Box(0.0, 1.0, (1,))))
+
+
 def space_for(algo):
     return Discrete(2) if "Discrete" in algo.action_spaces else Box(0.0, 1.0, (1,))
 
