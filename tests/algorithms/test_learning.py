@@ -35,11 +35,8 @@ TASKS = {
     ("mbpo", "Pendulum-v1"): ({"total_steps": 1_500, "gradient_steps": 10}, -250),
     ("mbpo", "tiny:pushed_cartpole"): ({"total_steps": 600, "gradient_steps": 5}, 80),
     ("mbve", "Pendulum-v1"): ({"total_steps": 8_000}, -250),
-<<<<<<< HEAD
     ("alphazero", "Catch-bsuite"): ({"total_steps": 10_000, "num_simulations": 16}, 1.0),  # the best there is
-=======
     ("mbve", "tiny:pushed_cartpole"): ({"total_steps": 1_200, **ON_TD3}, 80),
->>>>>>> wt-m18-30
     ("mpc", "CartPole-v1"): ({"total_steps": 50, **MPPI}, 450),
     ("mpc", "Pendulum-v1"): ({"total_steps": 50}, -250),
 }
