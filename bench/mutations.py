@@ -953,12 +953,11 @@ MUTATIONS = (
         f"{ZEROS}::test_in_the_view_of_one_player_what_follows_is_its_own",
     ),
     mutation(
-        "the mask of who moved before in the tree",
-        ZERO,
-        "        return policy.log_probs(), value\n",
-        '        theirs = jnp.roll(obs["mask"], 1, axis=0) if "mask" in obs else None\n'
-        "        return policy._replace(mask=theirs).log_probs(), value\n",
-        f"{ZEROS}::test_moves_are_legal_whatever_explores[gumbel]",
+        "the mask of another position in the tree",
+        TREE,
+        "    log_probs, value = predict(obs)\n\n    # a terminal",
+        '    log_probs, value = predict({**obs, "mask": jnp.roll(obs["mask"], 1, axis=-1)})\n\n    # a terminal',
+        f"{PUCT}[2-1.0]",
     ),
     mutation(
         "forbidden actions that are tried below the root",
@@ -974,11 +973,14 @@ MUTATIONS = (
         "forbidden = None if mask is None else ops.allowed_actions(mask)",
         f"{ZEROS}::test_moves_are_legal_whatever_explores[gumbel]",
     ),
-    mutation(
+    Mutation(
         "a terminal node that is gone on from",
         TREE,
-        "discount = jnp.where(terminated, 0.0, jnp.where(before, 1.0, gamma))",
-        "discount = jnp.where(before, 1.0, gamma)",
+        (
+            ("value = jnp.where(terminated, 0.0, jnp.where(before, node.value, value))", "value = 1.0 * value"),
+            ("log_probs = jnp.where((terminated | before)[:, None], 0.0, log_probs)", "log_probs = 1.0 * log_probs"),
+            ("discount = jnp.where(terminated, 0.0, jnp.where(before, 1.0, gamma))", "discount = gamma + 0.0 * reward"),
+        ),
         f"{PUCT}[1-None]",
     ),
     mutation(

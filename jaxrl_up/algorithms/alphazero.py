@@ -322,7 +322,13 @@ ALPHAZERO = Algorithm(
     rollout.steps_per_update,
     {
         "alphazero": {"search": "muzero", "num_simulations": 100, "value_bound": 1.0, "symmetries": False},
-        "board": {"num_envs": 128, "value_bound": 1.0, "random_openings": 4.0},
+        "board": {
+            "num_envs": 128,
+            "network": "mlp",
+            "hidden": (128, 128),
+            "value_bound": 1.0,
+            "random_openings": 4.0,
+        },
     },
     action_spaces=("Discrete",),
     anneals=lambda config: config.anneal_learning_rate,

@@ -93,7 +93,7 @@ class Puct:
     def scaled(self, state):
         tried = {a: self.q(state, a) for a in self.children[state]}
         if self.bound is not None:
-            return {a: (tried.get(a, -self.bound) + self.bound) / (2 * self.bound) for a in range(ACTIONS)}
+            return {a: (tried.get(a, 0.0) + self.bound) / (2 * self.bound) for a in range(ACTIONS)}
         node = self.total[state] / self.visits[state]
         low, high = min([node, *tried.values()]), max([node, *tried.values()])
         return {a: (tried.get(a, low) - low) / max(high - low, 1e-8) for a in range(ACTIONS)}
@@ -162,26 +162,24 @@ def test_a_search_that_sees_all_of_a_game_plays_it_exactly(players, search):
 
 @pytest.mark.parametrize("search", ["muzero", "gumbel"])
 def test_what_is_forbidden_has_no_weight_and_is_not_tried(search):
-    """Where it pays: a forbidden action earns 100 in every state, at the root and below."""
+    """Where it pays: a forbidden action earns 100 in every state, at the root and below, and all others cost 1."""
 
     def step(key, state, action):
-        reached, shown, reward, over, cut = _step(key, state, action)
-        return reached, shown, jnp.where(jnp.asarray(MASK)[state, action], reward, 100.0), over, cut
+        reached, shown, _, over, cut = _step(key, state, action)
+        return reached, shown, jnp.where(jnp.asarray(MASK)[state, action], -1.0, 100.0), over, cut
 
     env = envs.with_simulator(from_functions(_reset, step, SPACE, Discrete(ACTIONS), name="tempting"))
-    sure = jnp.asarray([0.0, -40.0, -40.0])  # so that where it is forbidden, all that is allowed seems hopeless
 
     def predict(obs):
-        return ops.Categorical(jnp.broadcast_to(sure, obs["mask"].shape), obs["mask"]).log_probs(), jnp.zeros(
-            obs["obs"].shape
-        )
+        policy = ops.Categorical(jnp.zeros_like(obs["mask"], jnp.float32), obs["mask"])
+        return policy.log_probs(), jnp.zeros(obs["obs"].shape)
 
     for seed in range(3):
         found = look(
             settings(search=search, num_simulations=60), env, predict, seed, 2, gumbel_scale=1.0,
             dirichlet_fraction=0.5,
         )  # fmt: skip
-        assert np.all(np.abs(found.value) <= 3 * 0.5)
+        assert np.all(np.asarray(found.value) < -0.5)
         assert np.all(np.asarray(found.weights)[:, ~MASK[0]] == 0)
         assert np.all(MASK[0][np.asarray(found.action)])
 
