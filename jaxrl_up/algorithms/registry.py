@@ -165,12 +165,13 @@ def own_kinds(algo: Algorithm) -> tuple[str, ...]:
 def own_value(field: str, name: str) -> Any:
     """What a name in the grammar of `config.own_variable` is as the value of a field of your own.
 
-    A network or a head is a flax module, as of `learning.named_module`; of other fields it is the variable itself.
+    A network, a head or any class of flax is a module, as of `learning.named_module`; else it is the variable itself.
     Raises `ValueError` as these do, and for a policy that is no function.
     """
-    if field in ("network", "head"):
-        return named_module(field, name)
     found = own_variable(name)
+    kinds = found.__mro__ if isinstance(found, type) else ()
+    if field in ("network", "head") or any(kind.__module__.startswith("flax.") for kind in kinds):
+        return named_module(field, name)
     if field == "policy" and not callable(found):
         raise ValueError(f"{where(name)}: {field}={name} must be a function (obs, key) -> action, got {shown(found)}")
     return found

@@ -33,6 +33,12 @@ def is_own_file(text: Any) -> bool:
     return isinstance(text, str) and text.endswith(".py")
 
 
+def is_missing(name: str) -> bool:
+    """Whether a name is of a file that is not there."""
+    place = name.rpartition(":")[0]
+    return is_own_name(name) and is_own_file(place) and not Path(place).expanduser().is_file()
+
+
 def own_variable(name: str) -> Any:
     """What a name means: a variable of a file, which is run, or of a module, which is imported.
 
@@ -58,7 +64,8 @@ def own_module(place: str, name: str | None = None) -> ModuleType:
     if is_own_file(place):
         path = Path(place).expanduser().resolve()
         if not path.is_file():
-            raise ValueError(f"{name!r}: there is no file {path}")
+            beside = [other.name for other in path.parent.glob("*.py")]
+            raise ValueError(f"{name!r}: there is no file {path}.{did_you_mean(path.name, beside)}")
         try:
             module = _file(path, when_changed(place))
         except (Exception, SystemExit) as error:
