@@ -8,7 +8,7 @@ import functools
 import sys
 from functools import partial
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -158,8 +158,8 @@ def own_name(algo: Algorithm) -> str | None:
 
 def own_kinds(algo: Algorithm) -> tuple[str, ...]:
     """The fields of an algorithm's config that take things of your own: those of the type Any, as network and head."""
-    types = get_type_hints(algo.Config)
-    return tuple(field.name for field in dataclasses.fields(algo.Config) if types[field.name] is Any)
+    types = {field.name: str(field.type) for field in dataclasses.fields(algo.Config)}
+    return tuple(name for name, kind in types.items() if kind.rpartition(".")[2] == "Any")
 
 
 def own_value(field: str, name: str) -> Any:

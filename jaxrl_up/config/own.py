@@ -19,6 +19,8 @@ from typing import Any
 from jaxrl_up.config.fields import did_you_mean
 
 GRAMMAR = "FILE.py:NAME or MODULE:NAME"
+"""The forms of a name, for messages."""
+
 _given: dict[str, str] = {}  # by module: the file that it was run from, as it was given
 
 
