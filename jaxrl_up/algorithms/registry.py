@@ -8,7 +8,7 @@ import functools
 import sys
 from functools import partial
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -160,19 +160,20 @@ def own_name(algo: Algorithm) -> str | None:
 
 def own_kinds(algo: Algorithm) -> tuple[str, ...]:
     """The fields of an algorithm's config that take things of your own: those of the type Any, as network and head."""
-    types = get_type_hints(algo.Config)
-    return tuple(field.name for field in dataclasses.fields(algo.Config) if types[field.name] is Any)
+    types = {field.name: str(field.type) for field in dataclasses.fields(algo.Config)}
+    return tuple(name for name, kind in types.items() if kind.rpartition(".")[2] == "Any")
 
 
 def own_value(field: str, name: str) -> Any:
     """What a name in the grammar of `config.own_variable` is as the value of a field of your own.
 
-    A network or a head is a flax module, as of `learning.named_module`; of other fields it is the variable itself.
+    A network, a head or any class of flax is a module, as of `learning.named_module`; else it is the variable itself.
     Raises `ValueError` as these do, and for a policy that is no function.
     """
-    if field in ("network", "head"):
-        return named_module(field, name)
     found = own_variable(name)
+    kinds = found.__mro__ if isinstance(found, type) else ()
+    if field in ("network", "head") or any(kind.__module__.startswith("flax.") for kind in kinds):
+        return named_module(field, name)
     if field == "policy" and not callable(found):
         raise ValueError(f"{where(name)}: {field}={name} must be a function (obs, key) -> action, got {shown(found)}")
     return found

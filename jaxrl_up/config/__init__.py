@@ -24,6 +24,7 @@ from jaxrl_up.config.keys import as_keys as as_keys
 from jaxrl_up.config.keys import wrap_as as wrap_as
 from jaxrl_up.config.names import spell as spell
 from jaxrl_up.config.own import GRAMMAR as GRAMMAR
+from jaxrl_up.config.own import is_missing as is_missing
 from jaxrl_up.config.own import is_own_file as is_own_file
 from jaxrl_up.config.own import is_own_name as is_own_name
 from jaxrl_up.config.own import module_name as module_name

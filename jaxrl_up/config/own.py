@@ -19,6 +19,8 @@ from typing import Any
 from jaxrl_up.config.fields import did_you_mean
 
 GRAMMAR = "FILE.py:NAME or MODULE:NAME"
+"""The forms of a name, for messages."""
+
 _given: dict[str, str] = {}  # by module: the file that it was run from, as it was given
 
 
@@ -31,6 +33,12 @@ def is_own_name(text: Any) -> bool:
 def is_own_file(text: Any) -> bool:
     """Whether a text has the form `FILE.py`."""
     return isinstance(text, str) and text.endswith(".py")
+
+
+def is_missing(name: str) -> bool:
+    """Whether a name is of a file that is not there."""
+    place = name.rpartition(":")[0]
+    return is_own_name(name) and is_own_file(place) and not Path(place).expanduser().is_file()
 
 
 def own_variable(name: str) -> Any:
@@ -58,7 +66,8 @@ def own_module(place: str, name: str | None = None) -> ModuleType:
     if is_own_file(place):
         path = Path(place).expanduser().resolve()
         if not path.is_file():
-            raise ValueError(f"{name!r}: there is no file {path}")
+            beside = [other.name for other in path.parent.glob("*.py")]
+            raise ValueError(f"{name!r}: there is no file {path}.{did_you_mean(path.name, beside)}")
         try:
             module = _file(path, when_changed(place))
         except (Exception, SystemExit) as error:

@@ -265,9 +265,9 @@ def _main(env: str, wrappers: Sequence[str]) -> str:
     """What the script does when it is run."""
     where = ["--env", env, *(word for wrapper in wrappers for word in ("--wrap", wrapper))]
     if where == ["--env", "CartPole-v1"]:  # the default
-        return 'if __name__ == "__main__":\n    raise SystemExit(main(["train", "--algo", __file__, *sys.argv[1:]]))\n'
+        return 'if __name__ == "__main__":\n    raise SystemExit(main(["train", "--algo", *sys.argv]))\n'
     lines = [f'    where = [] if {{"--from", "--recipe"}} & {{*sys.argv}} else {json.dumps(where)}']
-    lines.append('    raise SystemExit(main(["train", "--algo", __file__, *where, *sys.argv[1:]]))')
+    lines.append('    raise SystemExit(main(["train", "--algo", sys.argv[0], *where, *sys.argv[1:]]))')
     return "\n".join(['if __name__ == "__main__":', *laid_out(lines)]) + "\n"
 
 

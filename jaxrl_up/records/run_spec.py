@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, take_config
-from jaxrl_up.config import did_you_mean, is_own_name, seed_list
+from jaxrl_up.config import did_you_mean, is_missing, is_own_name, seed_list
 from jaxrl_up.envs import Env, nominal
 from jaxrl_up.records.description import EVALUATED, describe_environment
 from jaxrl_up.records.files import expand, read_text
@@ -238,7 +238,7 @@ def _unknown_algorithm(name: str, tables: Mapping[str, Any]) -> list[Asked]:
 def _unknown_environments(tables: Mapping[str, Any]) -> Iterator[Asked]:
     for argument, table in {"env": "environment", "evaluation_env": EVALUATED}.items():
         name, wrappers = (tables[table]["name"], tables[table]["wrappers"]) if table in tables else ("", ())
-        if name and not envs.is_named(name, wrappers):
+        if name and (not envs.is_named(name, wrappers) or is_missing(name)):
             what = f"the environment {name!r}" + (f" with {', '.join(wrappers)}" if wrappers else "")
             yield argument, argument, what
 

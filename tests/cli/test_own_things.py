@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxrl_up import ALGORITHMS, envs, load_run, make_config
-from jaxrl_up.algorithms import find_algorithm
+from jaxrl_up.algorithms import find_algorithm, own_kinds, own_value
 from jaxrl_up.cli import main, take_source
 from jaxrl_up.records import NotNamed, RunSettings, create, describe, toml_value
 
@@ -80,7 +80,7 @@ def step(key, place, action):
 corridor = envs.from_functions(reset, step, envs.Box(-1, 1, (1,)), envs.Discrete(2), 4, name="corridor")
 """
 QUICK = ["--seeds", "1", "--num-evals", "1", "--num-episodes", "2", "--no-progress"]
-MODULES = ("my_algo", "my_net", "my_env", "my_script")
+MODULES = ("my_algo", "my_net", "my_env", "my_script", "moved", "more", "acts")
 
 
 def forget():
@@ -211,6 +211,34 @@ def test_an_environment_without_a_name_is_given(folder, capsys):
     record("runs/named", envs.make("my_env.py:corridor"))
     Path("moved.py").write_text(ENV, encoding="utf-8")
     assert load_run("runs/named", env="moved.py:corridor").env.name == "my_env.py:corridor"
+    Path("runs/named/config.toml").write_text(
+        Path("runs/named/config.toml").read_text(encoding="utf-8").replace("my_env.py:", "gone.py:"), encoding="utf-8"
+    )
+    line = said(capsys, ["resume", "runs/named"])  # its file is no longer there
+    assert "the environment 'gone.py:corridor' is not found" in line and line.endswith("named --env FILE.py:NAME\n")
+    assert load_run("runs/named", env="moved.py:corridor").env.name == "gone.py:corridor"
+
+
+def test_a_policy_and_a_field_of_another_name(folder, capsys):
+    """Of `policy` it is the function; a class of flax is called for whatever field."""
+    Path("acts.py").write_text("def first(obs, key):\n    return 0\n", encoding="utf-8")
+    assert main(["train", "value_fitting", "--policy", "acts.py:first", "--dry-run"]) == 0
+    assert "Did you mean 'first'?" in said(capsys, ["train", "value_fitting", "--policy", "acts.py:frst"])
+    assert "/my_net.py, line 13: policy=my_net.py:number must be a function" in said(
+        capsys, ["train", "value_fitting", "--policy", "my_net.py:number"]
+    )
+    own = ALGO.replace("    strength:", '    encoder: Any = static("none")\n    """a module"""\n    strength:')
+    Path("more.py").write_text(own.replace("import ClassVar", "import Any, ClassVar"), encoding="utf-8")
+    algo = find_algorithm("more.py")
+    assert "encoder" in own_kinds(algo) and own_value("encoder", "my_net.py:Net").width == 3
+    config = make_config(algo, encoder=own_value("encoder", "my_net.py:wide"))
+    tables = describe(algo, envs.make("my_env.py:corridor"), config, [0], RunSettings().recorded())
+    assert tables["own"] == {"algorithm": "more.py", "encoder": "my_net.py:Net"}
+    create("runs/more", toml_value(tables))
+    forget()
+    line = said(capsys, ["evaluate", "runs/more"])
+    assert line.endswith("jaxrl-up evaluate runs/more --algo more.py --encoder my_net.py:Net\n")
+    assert "holds no checkpoint yet" in said(capsys, shlex.split(line[line.index("evaluate") :]))
 
 
 SCRIPT = """
@@ -293,6 +321,7 @@ def test_what_is_wrong_with_an_algorithm_is_one_line_with_its_place(case, tmp_pa
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("my_nett.py:Net", "/my_nett.py. Did you mean 'my_net.py'?"),
         ("my_net.py", "--network: 'my_net.py' is a file: say what of it, as my_net.py:NAME"),
         ("my_net.py:number", "/my_net.py, line 13: network=my_net.py:number is no flax module but 3"),
         ("my_net.py:needs", "/my_net.py, line 20: needs() cannot be called without arguments"),

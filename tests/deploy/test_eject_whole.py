@@ -14,7 +14,7 @@ from tiny import assert_equal, task, tiny
 from jaxrl_up import ALGORITHMS, run
 from jaxrl_up.cli import main
 from jaxrl_up.config import field_help
-from jaxrl_up.deploy.full_scripts import LONGEST, WHOLE
+from jaxrl_up.deploy import WHOLE
 
 ROOT = Path(__file__).resolve().parents[2]
 FACES = {"jaxrl_up", "jaxrl_up.cli", "jaxrl_up.config", "jaxrl_up.envs", "jaxrl_up.learning", "jaxrl_up.types"}
@@ -43,7 +43,7 @@ def load(path):
 @EVERY
 def test_the_algorithm_stands_in_one_file_above_faces(name, scripts):
     text = (scripts / f"my_{name}.py").read_text(encoding="utf-8")
-    assert text.count("\n") <= LONGEST
+    assert text.count("\n") <= 450
     body = ast.parse(text).body
     modules = {node.module for node in body if isinstance(node, ast.ImportFrom) if "jaxrl_up" in node.module}
     assert modules <= FACES
