@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_up import ALPHAZERO, envs, load_recipe, make_config, run, tabular, use_all_cores
+from jaxrl_up import ALPHAZERO, envs, evaluate, load_recipe, ops, run, tabular, use_all_cores
 from jaxrl_up.algorithms import alphazero
 from jaxrl_up.config import canonical
+from jaxrl_up.learning import planning
 
 
 class Solved(NamedTuple):
@@ -144,41 +146,116 @@ def narrowing(seeds: int) -> dict[str, Any]:
 
 
 def single(seeds: int) -> dict[str, Any]:
-    """Catch and FrozenLake by their recipes, and FrozenLake that slips with nodes of chance and without, beside V*."""
+    """Catch and FrozenLake by their recipes, and the lake that slips, with nodes of chance and without, beside V*."""
     found: dict[str, Any] = {}
     for name in ("catch", "frozen-lake"):
         recipe = load_recipe(f"alphazero/{name}")
-        done = run(
-            recipe.algo, recipe.env, recipe.config, seeds=seeds, num_evals=1, num_episodes=100, progress=False
-        )  # fmt: skip
-        found[name] = {"returns": np.mean(done.returns[:, -1], axis=-1).tolist() if done.returns.ndim > 2 else done.returns[:, -1].tolist()}
-    lake = tabular.frozen_lake(discount=GAMMA)
-    best = float(tabular.v_star(lake)[0])
+        done = run(recipe.algo, recipe.env, recipe.config, seeds=seeds, num_evals=1, num_episodes=100, progress=False)
+        found[name] = {"V*": 1.0, "returns": done.returns[:, -1].tolist(), "length": done.log.lengths[:, -1].tolist()}
+    return {**found, "frozen-lake-slippery": slippery_lake(seeds)}
+
+
+def slippery_lake(seeds: int) -> dict[str, Any]:
+    """What is done in each state of the lake is worth, from the start: its exact value."""
     recipe = load_recipe("alphazero/frozen-lake-slippery")
-    for outcomes in (0, recipe.config.chance_outcomes):
+    lake = tabular.frozen_lake(discount=recipe.config.gamma)
+    found: dict[str, Any] = {"V*": round(float(tabular.v_star(lake)[0]), 4)}
+    for outcomes in (recipe.config.chance_outcomes, 0):
         config = recipe.config.replace(chance_outcomes=outcomes)
-        done = run(recipe.algo, recipe.env, config, seeds=seeds, num_evals=1, num_episodes=100, progress=False)
-        worth = []
-        for i in range(seeds):
-            policy = jax.tree.map(lambda x, i=i: x[i], done.state.learner.acting)
-            worth.append(float(tabular.v_pi(lake, policy_of(config, recipe.env, policy))[0]))
-        found[f"frozen-lake that slips, chance_outcomes={outcomes}"] = {"V*": best, "V of what is done": worth}
+        done = run(recipe.algo, recipe.env, config, seeds=seeds, num_evals=1, num_episodes=1, progress=False)
+        for name, simulations in (("search", config.num_simulations), ("network", 0)):
+            acting = canonical(config.replace(num_simulations=simulations))
+            worth = []
+            for i in range(seeds):
+                policy = jax.tree.map(lambda x, i=i: x[i], done.state.learner.acting)
+                actions = _moves(acting, recipe.env, policy, lake_positions(recipe.env))
+                worth.append(round(float(tabular.v_pi(lake, jax.nn.one_hot(actions, 4))[0]), 4))
+            found[f"V of the {name}, chance_outcomes={outcomes}"] = worth
     return found
 
 
-def policy_of(config: Any, env: Any, policy: Any) -> Any:
-    """The probabilities `[16, 4]` of what the search does in each state of the lake: one action."""
-    states = jnp.arange(16, dtype=jnp.int32)
+def lake_positions(env: Any) -> Any:
+    """What FrozenLake shows in each of its 16 states at the beginning of an episode, simulator included."""
     _, obs = env.reset(jax.random.key(0))
     obs = jax.tree.map(lambda x: jnp.broadcast_to(x, (16, *jnp.shape(x))), obs)
-    simulator = obs["simulator"]
-    place = jax.tree.map(lambda x: states if x.dtype == jnp.int32 and x.ndim == 1 else x, simulator.state)
-    return obs, place
+    places = jnp.arange(16, dtype=jnp.int32)
+    state = obs["simulator"].state.replace(position=places)
+    return {**obs, "obs": places, "simulator": obs["simulator"]._replace(state=state)}
 
 
 def cartpole(seeds: int) -> dict[str, Any]:
-    """The recipe's returns."""
+    """The recipe's returns, by the search and by the network alone."""
     recipe = load_recipe("alphazero/cartpole")
     start = time.perf_counter()
     done = run(recipe.algo, recipe.env, recipe.config, seeds=seeds, num_evals=1, num_episodes=10, progress=False)
-    return {"returns": np.asarray(done.returns[:, -1]).tolist(), "seconds": round(time.perf_counter() - start, 1)}
+    seconds, alone = time.perf_counter() - start, recipe.config.replace(num_simulations=0)
+    policies = [jax.tree.map(lambda x, i=i: x[i], done.state.learner.acting) for i in range(seeds)]
+    network = [evaluate(ALPHAZERO, recipe.env, alone, policy, jax.random.key(1), 10).mean() for policy in policies]
+    return {
+        "env_steps": recipe.config.total_steps,
+        "seconds": round(seconds, 1),
+        "returns": done.returns[:, -1].tolist(),
+        "returns of the network": np.round(network, 1).tolist(),
+    }
+
+
+def connect_four(seeds: int) -> dict[str, Any]:
+    """Moves a second of self-play of the recipe by an untrained network, and without network, or without tree."""
+    recipe = load_recipe("alphazero/connect-four")
+    env, found = recipe.env, {}
+    residual = {"network": "residual", "hidden": (128,)}
+    for name, fields in (
+        ("as the recipe", {}),
+        ("without the tree", {"num_simulations": 0}),
+        ("residual CNN", residual),
+    ):
+        config = canonical(recipe.config.replace(rollout_length=4, buffer_size=2**16, **fields))
+        state = jax.jit(partial(ALPHAZERO.init, config, env))(jax.random.key(0))
+        play = jax.jit(partial(alphazero.play, config, env))
+        found[name] = _moves_a_second(lambda key, play=play, state=state: play(state, key), config)
+    config = canonical(recipe.config)
+    _, obs = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), config.num_envs))
+
+    def even(obs: Any) -> tuple[Any, Any]:
+        policy = ops.Categorical(jnp.zeros_like(obs["mask"], jnp.float32), obs["mask"])
+        return policy.log_probs(), jnp.zeros(obs["mask"].shape[0])
+
+    search = jax.jit(partial(planning.tree_search, config, env, even, obs))
+    found["tree and game without the network"] = _moves_a_second(search, config.replace(rollout_length=1))
+    step = jax.jit(partial(ALPHAZERO.update, config, env))
+    state = jax.jit(partial(ALPHAZERO.init, config, env))(jax.random.key(0))
+    found["with learning, as the recipe"] = _moves_a_second(lambda key: step(state), config)
+    return found
+
+
+def _moves_a_second(function: Any, config: Any) -> int:
+    """Of the quickest of three calls, compiled before."""
+    jax.block_until_ready(function(jax.random.key(0)))
+    seconds = []
+    for i in range(3):
+        start = time.perf_counter()
+        jax.block_until_ready(function(jax.random.key(i)))
+        seconds.append(time.perf_counter() - start)
+    return round(config.num_envs * config.rollout_length / min(seconds))
+
+
+SUBCOMMANDS = {f.__name__: f for f in (tic_tac_toe, narrowing, single, cartpole, connect_four)}
+
+
+def main() -> None:
+    """Print a subcommand's figures, and keep them beside those of others."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=SUBCOMMANDS)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    use_all_cores()
+    found = SUBCOMMANDS[arguments.what](arguments.seeds)
+    print(json.dumps(found, indent=1))
+    if arguments.out:
+        known = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
+        arguments.out.write_text(json.dumps({**known, arguments.what: found}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -56,6 +56,13 @@ BRANCHES, MBVE, MBPO = "learning/models/branches.py", "algorithms/mbve.py", "alg
 EXPANDED, IN_MODEL = "algorithms/test_value_expansion.py", "algorithms/test_policy_optimisation_in_a_model.py"
 LOOP = f"{EXPANDED}::test_the_critics_step_against_a_loop[ddpg-True]"
 RING = f"{IN_MODEL}::test_branches_begin_in_real_states_and_fill_a_ring"
+TREE, ZERO, POSITIONS = (
+    "learning/planning/tree.py",
+    "algorithms/alphazero.py",
+    "learning/planning/positions.py",
+)
+TREES, ZEROS, GAMES = "learning/test_tree_search.py", "algorithms/test_alphazero.py", "learning/test_positions.py"
+PUCT = f"{TREES}::test_visits_and_values_are_those_of_a_search_in_plain_python"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 
@@ -922,6 +929,129 @@ MUTATIONS = (
         "return _backward_sum(rewards, discount) + last_value",
         "ops/test_returns.py::test_value_expansion_golden",
     ),
+    # search and self-play
+    mutation(
+        "a value of the wrong player in the tree",
+        TREE,
+        "    return -gamma if players == 2 else gamma\n",
+        "    return gamma\n",
+        f"{PUCT}[2-1.0]",
+    ),
+    mutation(
+        "an outcome that is not flipped",
+        ZERO,
+        "planning.discount_of(config.gamma, env.spec.players)",
+        "config.gamma",
+        f"{ZEROS}::test_self_play_is_games_whose_winners_and_losers_are_told_so",
+    ),
+    mutation(
+        "the sign of the game in the view of one player",
+        ZERO,
+        "planning.discount_of(config.gamma, env.spec.players)",
+        "planning.discount_of(config.gamma, planning.players_of(env))",
+        f"{ZEROS}::test_in_the_view_of_one_player_what_follows_is_its_own",
+    ),
+    mutation(
+        "the mask of who moved before in the tree",
+        ZERO,
+        "        return policy.log_probs(), value\n",
+        '        theirs = jnp.roll(obs["mask"], 1, axis=0) if "mask" in obs else None\n'
+        "        return policy._replace(mask=theirs).log_probs(), value\n",
+        f"{ZEROS}::test_moves_are_legal_whatever_explores[gumbel]",
+    ),
+    mutation(
+        "forbidden actions that are tried below the root",
+        TREE,
+        "return jnp.where(tree.children_prior_logits[node] < FORBIDDEN, -1e9, scaled)",
+        "return scaled",
+        f"{TREES}::test_what_is_forbidden_has_no_weight_and_is_not_tried[muzero]",
+    ),
+    mutation(
+        "forbidden actions at the root",
+        TREE,
+        "forbidden = None if mask is None else ~ops.allowed_actions(mask)",
+        "forbidden = None if mask is None else ops.allowed_actions(mask)",
+        f"{ZEROS}::test_moves_are_legal_whatever_explores[gumbel]",
+    ),
+    mutation(
+        "a terminal node that is gone on from",
+        TREE,
+        "discount = jnp.where(terminated, 0.0, jnp.where(before, 1.0, gamma))",
+        "discount = jnp.where(before, 1.0, gamma)",
+        f"{PUCT}[1-None]",
+    ),
+    mutation(
+        "what a terminal node shows",
+        TREE,
+        "value = jnp.where(terminated, 0.0, jnp.where(before, node.value, value))",
+        "value = jnp.where(before, node.value, value)",
+        f"{PUCT}[2-None]",
+    ),
+    mutation(
+        "a time limit gone beyond",
+        TREE,
+        "discount = jnp.where(terminated, 0.0, jnp.where(before, 1.0, gamma))",
+        "discount = jnp.where(terminated, 0.0, gamma)",
+        f"{TREES}::test_a_time_limit_ends_in_the_value_there[muzero]",
+    ),
+    mutation(
+        "one chance for all outcomes",
+        TREE,
+        "jax.random.fold_in(jax.random.key(seed), i))",
+        "jax.random.fold_in(jax.random.key(seed), 0 * i))",
+        f"{TREES}::test_nodes_of_chance_are_worth_their_mean_and_one_successor_is_not",
+    ),
+    mutation(
+        "temperature in evaluation",
+        ZERO,
+        "            found = searched(config, env, policy, obs, jax.random.key(0), train=False)\n",
+        "            found = searched(config, env, policy, obs, jax.random.key(0), train=False)\n"
+        "            drawn = jax.random.categorical(jax.random.key(1), jnp.log(found.weights) / config.temperature)\n"
+        "            found = found._replace(action=drawn.astype(jnp.int32))\n",
+        f"{ZEROS}::test_evaluation_has_no_temperature_and_no_noise[gumbel]",
+    ),
+    mutation(
+        "noise at the root in evaluation",
+        ZERO,
+        "noise if train else planning.Noise())",
+        "noise)",
+        f"{ZEROS}::test_evaluation_has_no_temperature_and_no_noise[muzero]",
+    ),
+    mutation(
+        "random openings that are learned from",
+        ZERO,
+        "planning.Positions(rows.obs, weights, outcome, learned.astype(jnp.float32)), episodes",
+        "planning.Positions(rows.obs, weights, outcome, jnp.ones_like(outcome)), episodes",
+        f"{ZEROS}::test_random_moves_count_nothing_and_the_searchs_all",
+    ),
+    mutation(
+        "rows without weight in the loss",
+        ZERO,
+        "share = batch.counts / jnp.maximum(jnp.sum(batch.counts), 1.0)",
+        "share = jnp.ones_like(batch.counts) / batch.counts.size",
+        f"{ZEROS}::test_one_gradient_step_is_the_papers_row_by_row",
+    ),
+    mutation(
+        "outcomes read across the end of a game",
+        POSITIONS,
+        "discounts = discount * (1.0 - rows.terminated.astype(jnp.float32))",
+        "discounts = discount * jnp.ones_like(rows.reward)",
+        f"{GAMES}::test_nothing_is_read_across_the_end_of_a_game",
+    ),
+    mutation(
+        "positions turned without their weights",
+        POSITIONS,
+        "return batch._replace(obs=obs, weights=jnp.take_along_axis(batch.weights, actions, axis=1))",
+        "return batch._replace(obs=obs)",
+        f"{GAMES}::test_a_turned_position_is_a_position_of_the_game_turned",
+    ),
+    mutation(
+        "rows of the ring that were never written",
+        POSITIONS,
+        "written = jnp.minimum(rollouts * length, rows) * num_envs",
+        "written = jnp.minimum(rollouts * length + 1, rows) * num_envs",
+        f"{GAMES}::test_the_last_rollouts_are_drawn_from_each_row_as_likely[1-kept0]",
+    ),
 )
 
 
@@ -972,7 +1102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder, cache = Path(scratch) / "tree", Path(scratch) / "cache"
         ignored = shutil.ignore_patterns("__pycache__", ".git", ".venv", "results", "*.egg-info")
-        for name in ("jaxrl_up", "tests", "configs"):
+        for name in ("jaxrl_up", "tests", "configs", "bench"):
             shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
         shutil.copy(ROOT / "pyproject.toml", folder)
         if options.unchanged:

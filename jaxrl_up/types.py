@@ -109,6 +109,9 @@ class Algorithm:
     needs chance even without exploring keeps a typed key in it, and splits it"""
     greedy_memory: bool = True
     """whether `act` without a key reads the memory; where not, as that of exploration noise, `()` may stand for it"""
+    judge: Callable[..., Mapping[str, Array]] | None = None
+    """(config, env, policy, obs `[..., *shape]`, memory) -> what a policy over `Discrete` actions holds of them, for
+    people to see: `probabilities [..., A]`, `values [..., A]` or the `value [...]` of what is shown"""
     learns: bool = True
     """whether `update` learns; where not, as of a planner, it acts and counts steps, its loss is 0, and the learner,
     which may be empty, stays as it is: no seed can fail"""

@@ -127,8 +127,8 @@ print(f"a random legal move keeps the value in {by_chance:.1%}")
 #
 # $$\mathrm{score}(a) = Q(a) + c \, P(a) \frac{\sqrt{N}}{1 + N(a)}, \qquad Q(a) = r + d \, V(s')$$
 #
-# The first part goes where values are good, the second where the prior sees something and little was tried; as $N(a)$ grows the values decide. (UCT has
-# $\sqrt{\log N / N(a)}$ in the second, the bonus of a bandit, and no prior.) The move that is played is the one tried most often.
+# The first part goes where values are good, the second where the prior sees something and little was tried; as $N(a)$ grows the values decide. Of an action that was never
+# tried $Q$ is the node's own $V$. (UCT has $\sqrt{\log N / N(a)}$ in the second part, the bonus of a bandit, and no prior.) The move that is played is the one tried most often.
 
 
 # %%

@@ -54,6 +54,10 @@ FAMILIES = {  # by the fields that its Config is built on, the first that fits: 
         "planning in a learned model",
         "a model, and no policy: from a replay of all that was done",
     ),
+    planning.TreeFields: (
+        "search in the true model, and learning from it",
+        "off-policy: from the positions of its last games, and what its searches found there",
+    ),
     planning.SearchFields: ("planning in the true model", "nothing: the environment's simulator is the model"),
 }
 EVALUATION = ("evaluation of a given policy", "on-policy: from rollouts of the policy that is given")
@@ -76,6 +80,7 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "value_fitting": "half the squared error to the targets, in units of V's scale, mean over the update's steps",
         "mpc": "0: nothing is learned",
         "pets": "what must stay finite: `model_loss` + `ending_loss`",
+        "alphazero": "the number that is minimised: `policy_loss` + `value_cost` x `value_loss`",
         "mbpo": "what must stay finite of SAC's: `critic_loss` + `actor_loss`",
         "mbve": "what must stay finite of the base's: `critic_loss` + `actor_loss`; with TD3 on average over its steps",
     },
@@ -83,10 +88,13 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "": "the surrogate that the policy descends, in units of the weights: normalised ones unless told otherwise",
         "trpo": "the surrogate -E[ratio x advantage] after the step; before it, the mean advantage, negated: 0",
         "ppo": "the clipped surrogate, negated, mean over minibatches",
+        "alphazero": "cross-entropy of the network's policy against the search's weights, nats",
     },
     "value_loss": {
         "": "half the squared error of the critic, in units of its scale; 0.5 where V is 0 everywhere",
         "value_fitting": "the loss before the first of the update's steps: on rows that V has not seen yet",
+        "alphazero": "squared error of the value to how games came out, in units of its scale: 1 where wins and losses "
+        "are even and V is 0",
     },
     "value_target": "mean target G_t, in units of the discounted return",
     "entropy": {
@@ -95,6 +103,7 @@ MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it d
         "sac_discrete": "mean entropy of the policy over the batch, nats; log A is the uniform policy",
         "mbpo": "mean of -log pi(a|s) over the batch, nats, of actions that span [-1, 1]: it may be negative",
     },
+    "search_entropy": "mean entropy of the search's weights, nats: the least that `policy_loss` can be",
     "kl": {
         "": "mean KL(old || new) in nats",
         "ppo": "KL(old || new) in nats before each minibatch's step, by `kl_estimate`; the estimate k1 may be negative",
@@ -265,7 +274,8 @@ def logged(name: str) -> list[str]:
     """What the algorithm logs of its learning, by name; with every switch that is off by default on."""
     algo = find_algorithm(name)
     env = envs.make("CartPole-v1" if "Discrete" in algo.action_spaces else "Pendulum-v1")
-    env = env if algo.learns else envs.with_simulator(env)
+    searches = issubclass(algo.Config, planning.TreeFields) or not algo.learns
+    env = envs.with_simulator(env) if searches else env
     off = [f.name for f in dataclasses.fields(algo.Config) if f.metadata.get("pytree_node", True) and f.default is None]
     config = make_config(algo, **dict.fromkeys(off, 0.1))
     state = jax.eval_shape(lambda key: algo.init(config, env, key), jax.random.key(0))

@@ -91,5 +91,14 @@ def update(config: Config, env: Env, state: on_policy.State) -> tuple[on_policy.
 init, act = partial(on_policy.init, optimizer=optimizer), on_policy.act
 
 A2C = Algorithm(
-    "a2c", Config, init, update, act, on_policy.steps_per_update, {}, on_policy.ACTION_SPACES, on_policy.anneals
+    "a2c",
+    Config,
+    init,
+    update,
+    act,
+    on_policy.steps_per_update,
+    {},
+    on_policy.ACTION_SPACES,
+    on_policy.anneals,
+    judge=on_policy.judge,
 )

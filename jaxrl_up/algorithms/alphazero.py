@@ -13,6 +13,15 @@ of one player is searched and learned in the same way, with gamma and without tu
 visits, as the paper does, in the form of Schrittwieser et al. (2020, appendix B). Chance in the environment is for
 `chance_outcomes` (see `learning.planning.tree_search`).
 
+Deviations: the search of Danihelka et al. by default (`search="gumbel"`; the preset `alphazero` has the paper's),
+whose weights and not the visits are learned; 32 simulations and not 800, one after another, from a new tree at each
+move; Adam with a step size of 1e-3, where the paper has SGD with momentum and 0.2, falling; weights decay beside the
+step and not in the loss; batches of 256 and not 4,096; the last 20,000 positions, where the paper has those of 500,000
+games; two layers of 64 units, where the paper has 20 residual blocks; the value is linear, without a tanh; positions
+are learned turned and mirrored, as AlphaGo Zero did and AlphaZero does not; a game that a rollout cuts comes out as
+the network says; nobody resigns. Not the paper's, and off by default, are random openings and values in units of
+outcomes.
+
 Time limits: the search stops at them with the value there, and so does z.
 """
 
@@ -311,6 +320,10 @@ ALPHAZERO = Algorithm(
     update,
     act,
     rollout.steps_per_update,
+    {
+        "alphazero": {"search": "muzero", "num_simulations": 100, "value_bound": 1.0, "symmetries": False},
+        "board": {"num_envs": 128, "value_bound": 1.0, "random_openings": 4.0},
+    },
     action_spaces=("Discrete",),
     anneals=lambda config: config.anneal_learning_rate,
     initial_memory=initial_memory,

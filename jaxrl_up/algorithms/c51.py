@@ -99,4 +99,15 @@ act = partial(dqn.act, q_values=q_values)  # the action of the greatest mean
 BROUGHT = dqn.BROUGHT._replace(networks=(network,), learn=learn, explore=explore)
 init, update = BROUGHT.init, BROUGHT.update
 
-C51 = Algorithm("c51", Config, init, update, act, off_policy.steps_per_update, {}, ("Discrete",), q_learning.anneals)
+C51 = Algorithm(
+    "c51",
+    Config,
+    init,
+    update,
+    act,
+    off_policy.steps_per_update,
+    {},
+    ("Discrete",),
+    q_learning.anneals,
+    judge=partial(dqn.judge, q_values=q_values),
+)

@@ -138,6 +138,13 @@ def act(
     return from_unit(action, env.action_space), memory
 
 
+def judge(
+    config: Any, env: Env, policy: PyTree, obs: PyTree, memory: PyTree = (), q_values: Any = q_values
+) -> dict[str, Array]:
+    """Q(s, a) of all actions `[..., A]`."""
+    return {"values": q_values(config, env, policy, obs)}
+
+
 BROUGHT = off_policy.OffPolicy(
     networks=(network,),
     targets=("q",),
@@ -151,5 +158,14 @@ BROUGHT = off_policy.OffPolicy(
 init, update = BROUGHT.init, BROUGHT.update
 
 DQN = Algorithm(
-    "dqn", Config, init, update, act, off_policy.steps_per_update, PRESETS, ("Discrete",), q_learning.anneals
+    "dqn",
+    Config,
+    init,
+    update,
+    act,
+    off_policy.steps_per_update,
+    PRESETS,
+    ("Discrete",),
+    q_learning.anneals,
+    judge=judge,
 )

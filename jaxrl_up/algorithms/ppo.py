@@ -174,4 +174,5 @@ PPO = Algorithm(
     {"spinup": SPINUP},
     on_policy.ACTION_SPACES,
     lambda config: on_policy.anneals(config) or config.anneal_clip,
+    judge=on_policy.judge,
 )

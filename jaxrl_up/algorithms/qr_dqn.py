@@ -85,5 +85,14 @@ BROUGHT = dqn.BROUGHT._replace(networks=(network,), learn=learn, explore=explore
 init, update = BROUGHT.init, BROUGHT.update
 
 QR_DQN = Algorithm(
-    "qr_dqn", Config, init, update, act, off_policy.steps_per_update, {}, ("Discrete",), q_learning.anneals
+    "qr_dqn",
+    Config,
+    init,
+    update,
+    act,
+    off_policy.steps_per_update,
+    {},
+    ("Discrete",),
+    q_learning.anneals,
+    judge=partial(dqn.judge, q_values=q_values),
 )

@@ -119,6 +119,11 @@ def act(
     return from_unit(action, env.action_space), memory
 
 
+def judge(config: Config, env: Env, actor: PyTree, obs: PyTree, memory: PyTree = ()) -> dict[str, Array]:
+    """pi(a|s) of all actions `[..., A]`."""
+    return {"probabilities": jnp.exp(policy(config, env, actor, obs).log_probs())}
+
+
 learn = partial(sac.learn, critic_loss=critic_loss, actor_loss=actor_loss, target_entropy=target_entropy)
 BROUGHT = off_policy.OffPolicy(
     networks=(actor_network, critic_network),
@@ -129,4 +134,6 @@ BROUGHT = off_policy.OffPolicy(
 )
 init, update = BROUGHT.init, BROUGHT.update
 
-SAC_DISCRETE = Algorithm("sac_discrete", Config, init, update, act, off_policy.steps_per_update, {}, ("Discrete",))
+SAC_DISCRETE = Algorithm(
+    "sac_discrete", Config, init, update, act, off_policy.steps_per_update, {}, ("Discrete",), judge=judge
+)

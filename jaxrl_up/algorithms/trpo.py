@@ -129,4 +129,5 @@ TRPO = Algorithm(
     on_policy.steps_per_update,
     {"spinup": SPINUP, "natural_gradient": {"line_search": False}},
     on_policy.ACTION_SPACES,
+    judge=on_policy.judge,
 )

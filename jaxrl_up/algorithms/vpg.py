@@ -106,4 +106,5 @@ VPG = Algorithm(
     {"spinup": SPINUP},
     on_policy.ACTION_SPACES,
     on_policy.anneals,
+    judge=on_policy.judge,
 )

@@ -29,6 +29,7 @@ COMMANDS = {
     "resume": "go on with a run from its newest checkpoint, or make it longer",
     "evaluate": "play fresh episodes of the policies of a run",
     "watch": "see an episode of a run, as a GIF or a table of steps",
+    "play": "play a board game against the policy of a run, or an opponent",
     "algos": "list the algorithms",
     "envs": "list the environments",
     "recipes": "list the recipes, with the scores they reach",

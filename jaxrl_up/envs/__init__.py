@@ -12,6 +12,11 @@ A wrapper comes in in `wrappers`, with its name in `wrapping`, a space in `space
 from jaxrl_up.envs import probes as probes
 from jaxrl_up.envs import waiting as waiting
 from jaxrl_up.envs.board import Board as Board
+from jaxrl_up.envs.boards.against import game_of as game_of
+from jaxrl_up.envs.boards.against import opponent_of as opponent_of
+from jaxrl_up.envs.boards.drawing import board_of as board_of
+from jaxrl_up.envs.boards.drawing import board_text as board_text
+from jaxrl_up.envs.boards.drawing import own_state as own_state
 from jaxrl_up.envs.boards.symmetry import Symmetries as Symmetries
 from jaxrl_up.envs.boards.symmetry import symmetries as symmetries
 from jaxrl_up.envs.check import check as check

@@ -52,6 +52,7 @@ class Spec(NamedTuple):
     players: int = 1  # 2: they move in turn, and observations and rewards are those of who moves
     board: Board | None = None  # of a game on a board: how it is drawn and what is symmetric in it
     opponent: str = ""  # under `against`: who moves in between
+    longest: int | None = None  # no episode is longer, whatever is played; it is no time limit
 
     def __reduce__(self) -> Any:
         if self.origin is None or self.origin.build(*self.origin.arguments) != self:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl_up.config import flag, shown
+from jaxrl_up.config import as_whole, flag, shown
 from jaxrl_up.envs.core import Env, Origin, Spec, as_parameter, strong, strong_tree
 from jaxrl_up.envs.programs import digest, version
 from jaxrl_up.envs.spaces import SPACES, Leaf, Simulator, Space, map_leaves, require_mask_fits
@@ -26,6 +26,7 @@ def from_functions(
     name: str = "custom",
     *,
     deterministic_reset: bool = False,
+    players: int = 1,
 ) -> Env:
     """Make an Env, with time limit and auto-reset, of two pure functions.
 
@@ -33,9 +34,9 @@ def from_functions(
     truncated)`, with a dict `info` of arrays as an optional sixth value; with `params` (a dict of numbers
     or arrays, traced, which become float32) both receive that dict as last argument. Neither resets nor counts
     steps: `max_steps` truncates. What they read besides, attributes and constants, is static: after a change of it
-    make the environment again, and programs are compiled anew. Raises ValueError for something that is not a
-    function or a space, a parameter that is no number or not exact in float32, and TypeError for `params` that are
-    no dict.
+    make the environment again, and programs are compiled anew. Of two `players`, who move in turn, observations and
+    rewards are those of who moves, see `against`. Raises ValueError for something that is not a function or a space, a
+    parameter that is no number or not exact in float32, and TypeError for `params` that are no dict.
     """
     for what, function in (("reset", reset), ("step", step)):
         if not callable(function):
@@ -57,8 +58,10 @@ def from_functions(
         )
     values = {key: as_parameter(key, value) for key, value in sorted((params or {}).items())}
     shapes = None if params is None else tuple((key, value.shape) for key, value in values.items())
-    same = flag("deterministic_reset", deterministic_reset)
-    env = Env(params=values, spec=_spec(reset, step, observation_space, action_space, shapes, str(name), same))
+    if as_whole(players) not in (1, 2):
+        raise ValueError(f"from_functions makes games of one or two players, got players={shown(players)}.")
+    told = flag("deterministic_reset", deterministic_reset), as_whole(players)
+    env = Env(params=values, spec=_spec(reset, step, observation_space, action_space, shapes, str(name), *told))
     return env if max_steps is None else time_limit(env, max_steps)
 
 
@@ -87,11 +90,12 @@ class _Given(NamedTuple):
     shapes: tuple[Any, ...] | None  # of the parameters, by name
     name: str
     deterministic_reset: bool
+    players: int
 
 
 @functools.cache
 def _build(given: _Given, number: int) -> Spec:
-    reset, step, observation_space, action_space, shapes, name, deterministic_reset = given
+    reset, step, observation_space, action_space, shapes, name, deterministic_reset, players = given
     takes_params = shapes is not None
 
     def spec_reset(params: Any, key: Any) -> Any:
@@ -122,6 +126,7 @@ def _build(given: _Given, number: int) -> Spec:
         action_space,
         deterministic_reset=deterministic_reset,
         origin=Origin(_spec, tuple(given)),
+        players=players,
     )
 
 

@@ -330,6 +330,12 @@ def act(
     return from_unit(action, env.action_space), memory
 
 
+def judge(config: Any, env: Env, policy: Policy, obs: PyTree, memory: PyTree = ()) -> dict[str, Array]:
+    """The probabilities `[..., A]` of Discrete actions: `Algorithm.judge`."""
+    obs = normalisation.apply(acting_space(env), policy.statistics, obs)
+    return {"probabilities": jnp.exp(network(config, env).policy(policy.params, obs).log_probs())}
+
+
 def remaining(config: Any, state: Any) -> Array:
     """Fraction of the schedules' steps to go, in [0, 1]."""
     return jnp.maximum(1.0 - state.counters.env_steps.astype(jnp.float32) / schedule_steps(config), 0.0)

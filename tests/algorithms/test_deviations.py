@@ -194,6 +194,20 @@ DEVIATIONS = {
         "td3": "with TD3 as base the noise that smooths its target is on the last action alone",
         "bases": "What DDPG and TD3 differ in from their papers holds: see there",
     },
+    "alphazero": {
+        "search": ("muzero", "gumbel", "the search of Danihelka et al. by default"),
+        "num_simulations": (800, 32, "32 simulations and not 800"),
+        "learning_rate": (0.2, 1e-3, "Adam with a step size of 1e-3, where the paper has SGD with momentum and 0.2"),
+        "batch_size": (4_096, 256, "batches of 256 and not 4,096"),
+        "buffer_size": ("500,000 games", 20_000, "the last 20,000 positions, where the paper has those of 500,000"),
+        "hidden": ("20 blocks", (64, 64), "two layers of 64 units, where the paper has 20 residual blocks"),
+        "symmetries": (False, True, "positions are learned turned and mirrored, as AlphaGo Zero did"),
+        "weight decay": "weights decay beside the step and not in the loss",
+        "tree": "from a new tree at each move",
+        "tanh": "the value is linear, without a tanh",
+        "cut games": "a game that a rollout cuts comes out as the network says",
+        "resignation": "nobody resigns",
+    },
 }
 ROWS = [(name, what, said) for name, row in DEVIATIONS.items() for what, said in row.items()]
 

@@ -1,6 +1,7 @@
 """Every algorithm learns a task: six seeds each, with defaults but for what is listed, or by its recipes."""
 
 import pytest
+from tiny import seen_by
 
 from jaxrl_up import ALGORITHMS, envs, make_config, run
 from jaxrl_up.experiments import read_recipe, recipe_names
@@ -29,6 +30,7 @@ TASKS = {
     ("trpo", "Pendulum-v1"): ({"total_steps": 100_000, **BATCH, "value_steps": 40}, -400),
     ("mbpo", "Pendulum-v1"): ({"total_steps": 1_500, "gradient_steps": 10}, -250),
     ("mbve", "Pendulum-v1"): ({"total_steps": 8_000}, -250),
+    ("alphazero", "Catch-bsuite"): ({"total_steps": 10_000, "num_simulations": 16}, 1.0),  # the best there is
     ("mpc", "CartPole-v1"): ({"total_steps": 50, **MPPI}, 450),
     ("mpc", "Pendulum-v1"): ({"total_steps": 50}, -250),
 }
@@ -44,8 +46,10 @@ for recipe in map(read_recipe, recipe_names()):  # of algorithms that are not li
 def test_learns(name, env):
     fields, bar = TASKS[name, env]
     config = make_config(ALGORITHMS[name], **fields)
-    world = envs.make(env) if ALGORITHMS[name].learns else envs.with_simulator(env)
-    evaluations = 1 if hasattr(config, "samples") else 2  # where acting is a search they take longer than learning
+    world = seen_by(ALGORITHMS[name], envs.make(env))
+    evaluations = (
+        1 if hasattr(config, "samples") or hasattr(config, "num_simulations") else 2
+    )  # where acting is a search they take longer than learning
     result = run(ALGORITHMS[name], world, config, seeds=6, num_evals=evaluations, num_episodes=16, progress=False)
     assert result.failed == {}
     assert result.score.iqm >= bar, result.returns

@@ -7,15 +7,14 @@ import pytest
 from tiny import cartpole
 
 from jaxrl_up import envs
-from jaxrl_up.learning import planning
-from jaxrl_up.learning.rollout import Rows
+from jaxrl_up.learning import planning, rollout
 
 T, B = 9, 4
 
 
 def rows(reward, terminated, truncated):
     reward, terminated, truncated = (jnp.asarray(x) for x in (reward, terminated, truncated))
-    return Rows((), (), (), reward.astype(jnp.float32), (), terminated.astype(bool), truncated.astype(bool))
+    return rollout.Rows((), (), (), reward.astype(jnp.float32), (), terminated.astype(bool), truncated.astype(bool))
 
 
 def drawn(seed=0):

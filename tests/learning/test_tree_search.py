@@ -278,7 +278,6 @@ def test_the_same_successors_come_again_from_the_same_key_and_others_from_anothe
     ("fields", "env", "message"),
     [
         ({"search": "gumbel", "chance_outcomes": 3}, tree_game, "chance_outcomes is of search='muzero'"),
-        ({"search": "gumbel", "simulations": 3.0}, tree_game, "simulations is of search='muzero'"),
         ({"chance_outcomes": 1}, tree_game, "chance_outcomes=1 is no chance"),
         ({}, lambda: envs.make("CartPole-v1"), "wrap it in envs.with_simulator"),
         ({}, lambda: envs.previous_action(envs.with_simulator("CartPole-v1")), "shows more than its simulator"),

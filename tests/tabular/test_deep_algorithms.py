@@ -27,7 +27,8 @@ OWN = {
     "qr_dqn": Q_LEARNING | {"num_quantiles": 16},
     "sac_discrete": REPLAY | {"learn_alpha": False, "alpha": ALPHA},
 }
-PLANNERS = {"mpc", "pets"}  # whose plans are sequences, blind to where they slip; and models are of vectors
+PLANNERS = {"mpc", "pets", "alphazero"}  # whose plans are blind to where they slip; models of vectors; and, with nodes
+# of chance beside V*, in tests/algorithms/test_alphazero.py
 ACTING = {name for name, algo in ALGORITHMS.items() if "Discrete" in algo.action_spaces and algo.learns_to_act}
 DISCRETE = [name for name in ALGORITHMS if name in ACTING - PLANNERS]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxrl_up.analysis.drawing.canvas import BLACK, HEADER, HEIGHT, PALE, SMOOTH, VERMILLION, WIDTH, Canvas
-from jaxrl_up.analysis.drawing.episode import Episode, action_at, as_played, state_at
+from jaxrl_up.analysis.drawing.episode import Episode, as_played, state_at
 from jaxrl_up.analysis.drawing.scenes import scene_of
-from jaxrl_up.analysis.drawing.table import _number, action_text
+from jaxrl_up.analysis.drawing.table import _number, acted_text
 from jaxrl_up.envs import Env
 from jaxrl_up.records import expand, write_atomically
 
@@ -24,6 +24,7 @@ MAX_FRAMES = 600
 """Frames of a GIF at most."""
 MAX_FPS = 30
 
+MOVES_PER_SECOND = 1
 STEPS_PER_SECOND = {
     "CartPole-v1": 50,
     "Pendulum-v1": 20,
@@ -34,7 +35,7 @@ STEPS_PER_SECOND = {
 
 
 def can_draw(env: Env) -> bool:
-    """Whether there is a drawing of this environment: classic control, bodies, a grid in [0, 1], pixels.
+    """Whether there is a drawing of this environment: classic control, bodies, boards, a grid in [0, 1], pixels.
 
     A grid `[H, W]` or `[H, W, C]`, or an image of uint8, that is a part of what is observed is not drawn.
     """
@@ -69,7 +70,7 @@ MOST_LETTERS = 22  # of an action
 def _headed(env: Env, episode: Episode, title: str, t: int) -> Canvas:
     """A picture with what is above every scene."""
     canvas, acted = Canvas(), t < episode.length
-    words = action_text(env, action_at(episode, t)) if acted else episode.ending
+    words = acted_text(env, episode, t) if acted else episode.ending
     words = words if len(words) <= MOST_LETTERS else words[: MOST_LETTERS - 3].rstrip() + " ..."
     canvas.text((16, 8), f"{env.name}   {title}".strip(), 18)
     canvas.text((16, 38), f"step {t}", 22)
@@ -108,7 +109,8 @@ def gif_steps(env: Env, length: int) -> tuple[list[int], float]:
     Steps are skipped where there would be more than `MAX_FPS` a second or `MAX_FRAMES` in all; the speed stays. The
     last state is always drawn.
     """
-    rate = STEPS_PER_SECOND.get(env.name, 15) if env.spec.look is None else 1 / env.spec.look.step_seconds
+    usual = 15 if env.spec.board is None else MOVES_PER_SECOND
+    rate = STEPS_PER_SECOND.get(env.name, usual) if env.spec.look is None else 1 / env.spec.look.step_seconds
     stride = max(math.ceil(rate / MAX_FPS), math.ceil(length / (MAX_FRAMES - 1)), 1)
     return [*range(0, length, stride), length], rate / stride
 

@@ -35,7 +35,7 @@ def record_episode(
     algo, env, config = take(algo, env, config)
     deterministic, max_steps = flag("deterministic", deterministic), whole_or_none("max_steps", max_steps)
     check_policy(algo, env, config, policy)
-    cap = max_steps or env.max_steps or DEFAULT_STEP_CAP
+    cap = max_steps or env.max_steps or env.spec.longest or DEFAULT_STEP_CAP
     recorded = _record(algo, env, canonical(config), policy, as_key(key), deterministic, cap)
     states, observations, actions, rewards, terminated, truncated = jax.tree.map(_to_host, recorded)
     done = terminated | truncated

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxrl_up.analysis.drawing.boards import board_scene
 from jaxrl_up.analysis.drawing.canvas import (
     BLACK,
     BLUE,
@@ -231,6 +232,8 @@ def scene_of(env: Env) -> Scene | None:
     """What draws the states of an environment; None where nothing does."""
     if env.name in SCENES:
         return SCENES[env.name]
+    if env.spec.board is not None:
+        return board_scene
     return _bodies if env.spec.look is not None else _grid if is_grid(env) else _image if is_image(env) else None
 
 

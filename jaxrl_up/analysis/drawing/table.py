@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxrl_up.analysis.drawing.boards import board_table, move_text
 from jaxrl_up.analysis.drawing.episode import ACTIONS, MOVES, Episode, action_at, as_played, parameter
 from jaxrl_up.analysis.drawing.scenes import channels, executed_action, is_grid
 from jaxrl_up.envs import LEAVES, Box, Discrete, Env, Leaf, Mask, Simulator, leaves, parts
@@ -18,9 +19,11 @@ def episode_table(env: Env, episode: Episode, head: int = 30, tail: int = 10) ->
     """The steps of an episode as lines `step, observation, action, reward`; those in the middle of a long one are cut.
 
     Each part of a composed observation or action has a column, named by its path: `arm/camera`, `action/gear`. A
-    simulator has none. A last line says how the episode ended, and in which observation.
+    simulator has none. A last line says how the episode ended, and in which observation. Of a game it is every board.
     """
     env = as_played(env, episode)
+    if env.spec.board is not None:
+        return board_table(env, episode)
     observed, acted = _observed(env), _acted(env)
     rows = [("step", *observed, *acted, "reward")]
     cut = episode.length - head - tail
@@ -35,6 +38,11 @@ def episode_table(env: Env, episode: Episode, head: int = 30, tail: int = 10) ->
     rows.append((str(episode.length), *last, episode.ending, *[""] * len(acted)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def acted_text(env: Env, episode: Episode, t: int) -> str:
+    """Action t in words, as `action_text`; a move on a board as players call it."""
+    return action_text(env, action_at(episode, t)) if env.spec.board is None else move_text(env, episode, t)
 
 
 def action_text(env: Env, action: Any) -> str:

@@ -71,8 +71,8 @@ def _parser() -> Parser:
         prog="jaxrl-up watch",
         usage="jaxrl-up watch RUN [--seed N] [--best] [--stochastic] [--out FILE.gif] [--text]",
         description="Play one episode of a seed's policy, the first of those that `jaxrl-up evaluate` plays, and draw "
-        "it as a GIF: classic control, MinAtar and other grids, bodies of simulators, pixels. Other environments are "
-        "printed as a table of steps.",
+        "it as a GIF: classic control, MinAtar and other grids, bodies of simulators, boards, pixels. Other "
+        "environments are printed as a table of steps.",
     )
     parser.add_argument("run", metavar="RUN", help="the directory of a run")
     parser.add(parser, "--seed", type=whole, metavar="N", help="which of the run's seeds (default: its first)")

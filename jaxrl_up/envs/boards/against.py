@@ -31,7 +31,7 @@ def facing(env: Env, opponent: Any, depth: Any = None, first: Any = None) -> Env
         changed = own.changed(opponent)
     elif isinstance(opponent, str) and opponent not in OPPONENTS:
         raise ValueError(
-            f"there is no opponent {opponent!r}.{did_you_mean(opponent, OPPONENTS)} FILE.py:NAME and MODULE:NAME are "
+            f"there is no opponent {opponent!r}. {did_you_mean(opponent, OPPONENTS)} FILE.py:NAME and MODULE:NAME are "
             "functions of your own."
         )
     elif not isinstance(opponent, str) and not callable(opponent):
@@ -92,6 +92,29 @@ def _against(spec: Spec, opponent: Any, changed: int, depth: int | None, first: 
         players=1,
         opponent=text,
     )
+
+
+def game_of(env: Env) -> Env:
+    """The game of two players that an environment is, or shows one side of; raises ValueError for any other."""
+    if env.spec.players == 2:
+        return env
+    game = env.spec.origin.arguments[0] if env.spec.opponent and env.spec.origin is not None else None
+    if not isinstance(game, Spec) or game.players != 2:
+        raise ValueError(f"{env.full_name} is no game of two players, nor one side of it.")
+    return env.replace(spec=game)
+
+
+def opponent_of(env: Env) -> tuple[Act, bool | None]:
+    """What moves for the other side under `against`, of what it observes and a key, and `first` of it.
+
+    Raises ValueError for an environment that is not one side of a game.
+    """
+    game = game_of(env)
+    if game is env or env.spec.origin is None:
+        raise ValueError(f"{env.full_name} says no opponent: write {env.name}?opponent=random")
+    _, opponent, _, depth, first = env.spec.origin.arguments
+    act = _act_of(game.spec, opponent, depth)
+    return lambda obs, key: act(_shown(game.spec, obs), key), first
 
 
 def _shown(spec: Spec, obs: PyTree) -> PyTree:

@@ -33,22 +33,19 @@ def _of_signs(signs: np.ndarray) -> np.ndarray:
     return STONES[np.sign(signs)].reshape(side, side)
 
 
+def _second(state: Any) -> bool:
+    return int(state.game["current_player"]) == 1  # the first state is one in which player 0 is to move
+
+
 def _othello(state: Any) -> np.ndarray:
-    game = state.game["_x"]
-    return _of_signs(np.asarray(game.board) * (1 if int(game.turn) == 0 else -1))
+    return _of_signs(np.asarray(state.game["_x"].board) * (-1 if _second(state) else 1))
 
 
-def _hex(state: Any) -> np.ndarray:
-    game = state.game["_x"]
-    return _of_signs(np.asarray(game.board) * (1 if int(game.step_count) % 2 == 0 else -1))
+_hex = _othello  # it too has its stones from the side of who is to move
 
 
 def _go(state: Any) -> np.ndarray:
     return _of_signs(np.asarray(state.game["_x"].board))
-
-
-def _column(state: Any, action: int) -> str:
-    return str(action + 1)
 
 
 def _drop(state: Any, action: int) -> tuple[int, int] | None:
@@ -78,17 +75,14 @@ def _go_point(side: int, state: Any, action: int) -> str:
 
 def _chess(side: int, state: Any) -> np.ndarray:
     """Pieces, which the state has by columns from below, from the side of who is to move."""
-    board, black = _pieces(state)
-    board = board.reshape(side, side).T  # rows from the mover's own
+    board, black = _pieces(state).reshape(side, side).T, _second(state)  # rows from the mover's own
     rows = board if black else board[::-1]
     return np.array([[_piece(-x if black else x) for x in row] for row in rows.tolist()])
 
 
-def _pieces(state: Any) -> tuple[np.ndarray, bool]:
-    """The board of a state of chess, and whether black is to move."""
-    if "_x" in state.game:
-        return np.asarray(state.game["_x"].board), int(state.game["_x"].color) == 1
-    return np.asarray(state.game["_board"]), int(state.game["_turn"]) == 1
+def _pieces(state: Any) -> np.ndarray:
+    """The board of a state of chess."""
+    return np.asarray(state.game["_x"].board if "_x" in state.game else state.game["_board"])
 
 
 def _piece(number: int) -> str:
@@ -111,7 +105,7 @@ def _chess_cells(side: int, action: int) -> tuple[int, int, int]:
 
 def _chess_move(side: int, state: Any, action: int) -> str:
     """`e2e4`, `a7a8q`."""
-    board, black = _pieces(state)
+    board, black = _pieces(state), _second(state)
     start, end, plane = _chess_cells(side, action)
 
     def square(cell: int) -> str:
@@ -127,14 +121,32 @@ def _nowhere(state: Any, action: int) -> None:
     return None
 
 
+def _go_of(side: int) -> Board:
+    move, place = partial(_go_point, side), partial(_cell, side)
+    return Board(_go, _second, move, place, "square", GO_LETTERS[:side], "up")
+
+
+def _chess_of(side: int) -> Board:
+    move = partial(_chess_move, side)
+    return Board(partial(_chess, side), _second, move, _nowhere, columns=LETTERS[:side], rows="up")
+
+
 BOARDS = {
-    "tic_tac_toe": Board(partial(_grid, 3), _numbered, partial(_cell, 3), "square", minimax=tic_tac_toe.minimax),
-    "connect_four": Board(partial(_grid, 6), _column, _drop, "mirror", minimax=connect_four.minimax),
-    "othello": Board(_othello, partial(_lettered, 8, "pass"), partial(_cell, 8), "square"),
-    "hex": Board(_hex, partial(_lettered, 11, "swap"), partial(_cell, 11), "turn", slanted=True),
-    "go_9x9": Board(_go, partial(_go_point, 9), partial(_cell, 9), "square"),
-    "go_19x19": Board(_go, partial(_go_point, 19), partial(_cell, 19), "square"),
-    "gardner_chess": Board(partial(_chess, 5), partial(_chess_move, 5), _nowhere),
-    "chess": Board(partial(_chess, 8), partial(_chess_move, 8), _nowhere),
+    "tic_tac_toe": Board(
+        partial(_grid, 3), _second, _numbered, partial(_cell, 3), "square", minimax=tic_tac_toe.minimax
+    ),
+    "connect_four": Board(
+        partial(_grid, 6), _second, _numbered, _drop, "mirror", "1234567", minimax=connect_four.minimax
+    ),
+    "othello": Board(
+        _othello, _second, partial(_lettered, 8, "pass"), partial(_cell, 8), "square", LETTERS[:8], "down"
+    ),
+    "hex": Board(
+        _hex, _second, partial(_lettered, 11, "swap"), partial(_cell, 11), "turn", LETTERS[:11], "down", slanted=True
+    ),
+    "go_9x9": _go_of(9),
+    "go_19x19": _go_of(19),
+    "gardner_chess": _chess_of(5),
+    "chess": _chess_of(8),
 }
 """By pgx's names of them."""

@@ -35,17 +35,17 @@ LISTING = {  # name -> observations, actions, time limit
     "pgx/chess": ("board [8, 8, 119], mask", "Discrete(4672)", None),
     "pgx/shogi": ("board [9, 9, 119], mask", "Discrete(2187)", None),
 }
-GAMES = {  # name -> module and class, and what its constructor is given
-    "pgx/tic_tac_toe": ("tic_tac_toe", "TicTacToe", {}),
-    "pgx/connect_four": ("connect_four", "ConnectFour", {}),
-    "pgx/othello": ("othello", "Othello", {}),
-    "pgx/hex": ("hex", "Hex", {}),
-    "pgx/go_9x9": ("go", "Go", {"size": 9, "komi": 7.5}),
-    "pgx/go_19x19": ("go", "Go", {"size": 19, "komi": 7.5}),
-    "pgx/animal_shogi": ("animal_shogi", "AnimalShogi", {}),
-    "pgx/gardner_chess": ("gardner_chess", "GardnerChess", {}),
-    "pgx/chess": ("chess", "Chess", {}),
-    "pgx/shogi": ("shogi", "Shogi", {}),
+GAMES = {  # name -> module and class, what its constructor is given, and the moves of its longest game
+    "pgx/tic_tac_toe": ("tic_tac_toe", "TicTacToe", {}, 9),
+    "pgx/connect_four": ("connect_four", "ConnectFour", {}, 42),
+    "pgx/othello": ("othello", "Othello", {}, 120),  # 60 stones, and not two passes in turn
+    "pgx/hex": ("hex", "Hex", {}, 122),
+    "pgx/go_9x9": ("go", "Go", {"size": 9, "komi": 7.5}, 2 * 9**2),
+    "pgx/go_19x19": ("go", "Go", {"size": 19, "komi": 7.5}, 2 * 19**2),
+    "pgx/animal_shogi": ("animal_shogi", "AnimalShogi", {}, 256),
+    "pgx/gardner_chess": ("gardner_chess", "GardnerChess", {}, 256),
+    "pgx/chess": ("chess", "Chess", {}, 512),
+    "pgx/shogi": ("shogi", "Shogi", {}, None),
 }
 REFUSED = {  # what pgx has too, and why it is none of these
     "2048": "has one player",
@@ -140,13 +140,14 @@ def _spec(name: str, fixed: tuple[tuple[str, Any], ...]) -> Spec:
         fixed=fixed,
         players=2,
         board=BOARDS.get(name.partition("/")[2]),
+        longest=dict(fixed).get("max_terminal_steps", GAMES[name][-1]),
     )
 
 
 @functools.cache
 def _game(name: str, fixed: tuple[tuple[str, Any], ...]) -> tuple[Any, Any]:
     """A game of pgx and its first state as NumPy arrays: the one in which player 0 is to move."""
-    *_, given = GAMES[name]
+    *_, given, _ = GAMES[name]
     with jax.ensure_compile_time_eval(), undisturbed():
         game = _class(name)(**{**given, **dict(fixed)})
         states = (game.init(jax.random.key(seed)) for seed in range(64))
@@ -156,7 +157,7 @@ def _game(name: str, fixed: tuple[tuple[str, Any], ...]) -> tuple[Any, Any]:
 
 def _class(name: str) -> Any:
     """A class of pgx; raises ValueError, naming the extra, where it is not installed."""
-    module, kind, _ = GAMES[name]
+    module, kind, *_ = GAMES[name]
     try:
         with jax.ensure_compile_time_eval(), undisturbed():  # modules hold arrays
             return getattr(importlib.import_module(f"pgx.{module}"), kind)

@@ -31,6 +31,7 @@ from jaxrl_up.learning.planning.search import weigh as weigh
 from jaxrl_up.learning.planning.tree import Noise as Noise
 from jaxrl_up.learning.planning.tree import Searched as Searched
 from jaxrl_up.learning.planning.tree import TreeFields as TreeFields
+from jaxrl_up.learning.planning.tree import advance as advance
 from jaxrl_up.learning.planning.tree import check_search as check_search
 from jaxrl_up.learning.planning.tree import discount_of as discount_of
 from jaxrl_up.learning.planning.tree import players_of as players_of

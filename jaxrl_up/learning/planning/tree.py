@@ -42,10 +42,10 @@ class TreeFields(NetworkFields):
     num_simulations: int = static(32, low=0)
     """nodes that a search opens; 0: none, the network alone acts"""
     simulations: float | None = traced(None, 0.0)
-    """how many of num_simulations are made, at least one, without recompiling, with search="muzero"; none is all"""
+    """of muzero: how many of num_simulations are made, one at least, without recompiling; none is all"""
     chance_outcomes: int = static(0, low=0)
-    """what an action may come to: so many successors are drawn for each action tried, with search="muzero"; 0: one,
-    which is exact where nothing is random"""
+    """of muzero: successors that are drawn for each action tried, as likely as one another; 0: one for good, which is
+    exact where nothing is random"""
     considered_actions: int = static(16, low=2)
     """of gumbel: actions that are tried at the root, at most"""
     value_scale: float = traced(0.1, 0.0)
@@ -93,9 +93,8 @@ def discount_of(gamma: Array | float, players: int) -> Array | float:
 
 def check_search(config: Any, env: Env) -> None:
     """Raise `ValueError` for fields of one search with the other, and for an environment that shows no simulator."""
-    if config.search == "gumbel" and (config.simulations is not None or config.chance_outcomes):
-        name = "chance_outcomes" if config.chance_outcomes else "simulations"
-        raise ValueError(f"{name} is of search='muzero', not of search='gumbel': set search, or leave {name} as it is")
+    if config.search == "gumbel" and config.chance_outcomes:
+        raise ValueError("chance_outcomes is of search='muzero', not of search='gumbel': set search='muzero'")
     if config.chance_outcomes == 1:
         raise ValueError("chance_outcomes=1 is no chance: choose 0, for one successor, or 2 and more")
     require_model(env)
