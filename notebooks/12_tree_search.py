@@ -286,7 +286,8 @@ for name, shares in bought.items():
 #
 # `alphazero` is this loop. The rules come from `pgx/tic_tac_toe` by `envs.with_simulator`, the search is `mctx`'s, in all games at once, and the training of many
 # seeds is one program, as for every algorithm here. By default it searches as Danihelka et al. (2022) do, `search="gumbel"`, which improves on the prior with few simulations
-# too; `search="muzero"` is PUCT as above. A game begins with up to five random moves, which are not learned from: two good players soon see few positions.
+# too; `search="muzero"` is PUCT as above ([docs/algorithms/alphazero.md](../docs/algorithms/alphazero.md)). A game begins with up to five random moves, which are not
+# learned from: two good players soon see few positions.
 
 # %%
 env = envs.with_simulator(envs.make("pgx/tic_tac_toe"))
