@@ -127,8 +127,8 @@ print(f"a random legal move keeps the value in {by_chance:.1%}")
 #
 # $$\mathrm{score}(a) = Q(a) + c \, P(a) \frac{\sqrt{N}}{1 + N(a)}, \qquad Q(a) = r + d \, V(s')$$
 #
-# The first part goes where values are good, the second where the prior sees something and little was tried; as $N(a)$ grows the values decide. (UCT has
-# $\sqrt{\log N / N(a)}$ in the second, the bonus of a bandit, and no prior.) The move that is played is the one tried most often.
+# The first part goes where values are good, the second where the prior sees something and little was tried; as $N(a)$ grows the values decide. Of an action that was never
+# tried $Q$ is the node's own $V$. (UCT has $\sqrt{\log N / N(a)}$ in the second part, the bonus of a bandit, and no prior.) The move that is played is the one tried most often.
 
 
 # %%
@@ -239,9 +239,10 @@ for action in root.prior:
 
 # %% [markdown]
 # The search spends most of its simulations on the one move that does not lose. $V$ is a mean, not a maximum: of the moves that lose it says -0.5 after two
-# visits, since the first of them knew nothing yet. What was tried and found bad counts less and less; with enough simulations the best move gets nearly all of them, and the mean tends to the minimax value.
+# visits, since the first of them knew nothing yet. What was tried and found bad counts less and less: with enough simulations the best move gets nearly all of them,
+# and the mean tends to the minimax value.
 #
-# Whom to ask at the leaves? Before networks it was a **rollout**: random moves to the end of the game, whose result is $v$. Judged over all positions:
+# Whom to ask at the leaves? Before networks it was a **rollout**: random moves to the end of the game, whose result is $v$. Judged over every fifth position:
 
 
 # %%
@@ -284,9 +285,10 @@ for name, shares in bought.items():
 # A better network makes the next search better, whose moves are the next targets. Nobody shows it a game of a master, and no reward is shaped: it has the
 # rules, and its own games.
 #
-# `alphazero` is this loop. The rules come from `pgx/tic_tac_toe` by `envs.with_simulator`, the search is `mctx`'s, in all games at once, and the training of many
-# seeds is one program, as for every algorithm here. By default it searches as Danihelka et al. (2022) do, `search="gumbel"`, which improves on the prior with few simulations
-# too; `search="muzero"` is PUCT as above. A game begins with up to five random moves, which are not learned from: two good players soon see few positions.
+# `alphazero` is this loop. The rules come from `pgx/tic_tac_toe` by `envs.with_simulator`, the search is `mctx`'s, in all games at once (both libraries are
+# the extra `boards`), and the training of many seeds is one program, as for every algorithm here. By default it searches as Danihelka et al. (2022) do, `search="gumbel"`,
+# which improves on the prior with few simulations too; `search="muzero"` is PUCT as above ([docs/algorithms/alphazero.md](../docs/algorithms/alphazero.md)). A game
+# begins with up to five random moves, which are not learned from: two good players soon see few positions.
 
 # %%
 env = envs.with_simulator(envs.make("pgx/tic_tac_toe"))
@@ -318,7 +320,7 @@ print(f"{SEEDS} seeds of {STOPS[-1] * 32 * 8:,} moves each")
 # %% [markdown]
 # ## How strong is it?
 #
-# A score against a random opponent saturates early, and two players without chance play one and the same game over and over. Here both questions have exact
+# A score against a random opponent saturates early (the untrained network wins most games already, by its search), and two players without chance play one and the same game over and over. Here both questions have exact
 # answers. In how many of the 4,520 positions does a move keep the value? By the network alone, `num_simulations=0`, and with its search:
 
 

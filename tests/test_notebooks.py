@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TRAIN_FOR_LONG = {"00_tour", "02_kinds_of_algorithms", "10_walker"}  # in others compiling is most of the time
+TRAIN_FOR_LONG = {"00_tour", "02_kinds_of_algorithms", "10_walker", "12_tree_search"}  # others compile for longer
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

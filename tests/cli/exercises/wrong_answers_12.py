@@ -86,6 +86,10 @@ WRONG = {
         "At temperature 0 this is uniform": (ZERO, "jnp.ones_like(share)"),
         "The most visited takes all": (POWER, ZERO),
         "The powers overflow": (ONE, "visits"),
+        "make a case of it": (
+            f"{POWER} if temperature > 0 else {ZERO}",
+            "jax.nn.softmax(jnp.log(visits) / temperature)",
+        ),
         "The counts are raised to tau": (POWER, "visits**temperature"),
         "a softmax of N / tau": (POWER, "jax.nn.softmax(visits / temperature)"),
         "The sign does not change": (SIGN, "gamma"),

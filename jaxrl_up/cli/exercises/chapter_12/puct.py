@@ -5,10 +5,10 @@ In a node that was visited before, a search goes on by the action of the greates
     score(a) = Q(a) + c P(a) sqrt(N) / (1 + N(a)),        N = 1 + sum_b N(b)
 
 Q(a) is the mean of what came of a so far, seen by whoever moves in this node, and N(a) how often it was tried. The 1
-in N is the visit at which the node itself was made. Of an action that was never tried there is no mean: its Q is the
-node's own value v. The prior is what a policy network says. It does not know the rules, so what it gives to illegal
-actions is taken away and the rest divided by its sum, P(a) = p(a) / sum_{legal b} p(b). An illegal action has the score
--inf.
+in N is the visit at which the node itself was made. Of an action that was never tried there is no mean: its Q is V, the
+mean of all that came through the node. The prior is what a policy network says. It does not know the rules, so what it
+gives to illegal actions is taken away and the rest divided by its sum, P(a) = p(a) / sum_{legal b} p(b). An illegal
+action has the score -inf.
 
 Write `scores` and `choose`, for one node. Read: lesson 12, "A search in four moves"; Rosin 2011; Silver et al. 2017,
 Nature 550, methods (where an untried action has Q = 0).
@@ -27,7 +27,7 @@ def scores(
       prior: `[A]`, p, the probabilities that a network gives, of illegal actions too.
       visits: int `[A]`, N(a); 0 at illegal ones.
       q: `[A]`, Q(a); nan where N(a) = 0.
-      value: `[]`, v.
+      value: `[]`, V.
       legal: bool `[A]`; at least one is.
       c: how much exploring, > 0.
 

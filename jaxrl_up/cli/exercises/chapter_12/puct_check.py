@@ -37,7 +37,7 @@ def check(student: Student) -> None:
     for case, numbers in CASES.items():
         prior, visits, q, value, legal, c = numbers
         asked = (
-            f"{case}: prior {list(prior)}, visits {list(visits)}, Q {list(q)}, v {value}, "
+            f"{case}: prior {list(prior)}, visits {list(visits)}, Q {list(q)}, V {value}, "
             f"legal {[bool(x) for x in legal]}, c {c}"
         )
         given = arrays(numbers)
@@ -109,10 +109,10 @@ MISTAKES = {
     "The bonus is not divided by 1 + N(a).": {"divide": False},
     "That is UCB1's bonus, with sqrt(log N / (1 + N(a))): PUCT's is P(a) sqrt(N) / (1 + N(a)).": {"root": "log"},
     "Q has the wrong sign: it is seen by whoever moves in this node.": {"sign": -1.0},
-    "Q of what was never tried is taken as 0: it is the node's value v.": {"untried": 0.0},
-    "Q of what was never tried is taken as a loss, -1: it is the node's value v.": {"untried": -1.0},
-    "Q of what was never tried is taken as a win, +1: it is the node's value v.": {"untried": 1.0},
-    "Q of what was never tried is nan: there is no mean of nothing, so put v there by jnp.where.": {"untried": NAN},
+    "Q of what was never tried is taken as 0: it is the node's value V.": {"untried": 0.0},
+    "Q of what was never tried is taken as a loss, -1: it is the node's value V.": {"untried": -1.0},
+    "Q of what was never tried is taken as a win, +1: it is the node's value V.": {"untried": 1.0},
+    "Q of what was never tried is nan: there is no mean of nothing, so put V there by jnp.where.": {"untried": NAN},
     "Q is multiplied by the counts: it is a mean already.": {"summed": True},
     "Q is left out.": {"sign": 0.0},
 }

@@ -93,7 +93,7 @@ def misshared(visits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
         "The powers overflow: divide the counts by the largest of the row first.": _overflown(visits, temperature),
     }
     if not temperature:
-        return said
+        return said | {"1/tau is no number at temperature 0: make a case of it.": np.full(visits.shape, NAN)}
     return said | {
         "The counts are raised to tau: it is 1/tau.": _normal(visits**temperature),
         "This is a softmax of N / tau: pi is in proportion to N^(1/tau), a softmax of log N / tau.": _soft(
