@@ -69,7 +69,7 @@ def right(
 def mistakes(path: tuple, rewards: tuple, discounts: tuple, leaf: float) -> dict[str, np.ndarray]:
     """V after a backup with a typical mistake, by what is said then."""
     edges, rows = np.array([rewards, discounts]), list(path)
-    found = _found(*edges, leaf)
+    found = _found(edges[0], edges[1], leaf)
     tried = {
         "The leaf's value goes up as it is: each edge turns it into r + d G.": np.full(len(path), leaf),
         "The value changes its sign at each edge, and that is all: the discount is -gamma, or gamma, or 0 at an end.": (
@@ -84,7 +84,7 @@ def mistakes(path: tuple, rewards: tuple, discounts: tuple, leaf: float) -> dict
             *(edges[0] * edges[1], edges[1]), leaf
         ),
         "The edges are taken in the wrong order: the last one comes first on the way up.": _found(
-            *edges[:, ::-1], leaf
+            edges[0, ::-1], edges[1, ::-1], leaf
         ),
         "What is behind an edge that ends the game came up through it: its discount is 0.": _found(
             edges[0], np.where(edges[1] == 0.0, edges[1, 0], edges[1]), leaf
