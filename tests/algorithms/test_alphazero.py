@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from tiny import cartpole, tiny
+from tiny import tiny
 
 from jaxrl_up import ALPHAZERO, envs, evaluate, load_recipe, make_config, run
 from jaxrl_up.algorithms import alphazero
@@ -350,8 +350,3 @@ def test_actions_are_numbered_as_the_environment_does():
     state, _ = jax.jit(functools.partial(ALPHAZERO.update, canonical(config), env))(state)
     returns = evaluate(ALPHAZERO, env, config, state.policy, jax.random.key(0), 4)
     assert np.all(returns == 1.0)
-
-
-def test_a_rollout_must_fit_the_buffer():
-    with pytest.raises(ValueError, match="buffer_size=10 must be at least"):
-        ALPHAZERO.init(tiny(ALPHAZERO, buffer_size=10), envs.with_simulator(cartpole()), jax.random.key(0))
