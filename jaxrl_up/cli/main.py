@@ -142,5 +142,6 @@ def _overview() -> str:
         "  jaxrl-up train ppo --env Acrobot-v1 --seeds 16 --gamma 0.995 --directory runs/acrobot\n"
         "  jaxrl-up train --recipe ppo/pendulum\n"
         "  jaxrl-up train dqn --env Breakout-MinAtar --wrap frame_stack=4 --dry-run\n"
-        "  jaxrl-up train ppo --preset spinup --seeds 0,3,7 --env.gravity 12"
+        "  jaxrl-up train ppo --preset spinup --seeds 0,3,7 --env.gravity 12\n"
+        "  jaxrl-up train --algo my_algo.py --help               an algorithm of your own, and its fields"
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import Any
 
 from jaxrl_up.cli.options import Parser, UsageError
+from jaxrl_up.cli.options import seeds as read_seeds
 
 FIELDS = ("network", "head", "policy")
 """The fields of the package's algorithms that take something of one's own."""
@@ -89,6 +91,24 @@ def _value(arguments: list[str], i: int) -> tuple[str, list[str]]:
     return value, arguments[:i] + arguments[i + (1 if equals else 2) :]
 
 
+def choose_cores(arguments: list[str], seeds: int) -> None:
+    """Where something of one's own is named, choose devices for so many seeds, or what `--seeds` says, at once.
+
+    A file may compute something as soon as it is run, and then it is too late.
+    """
+    from jaxrl_up.config import is_own_file, is_own_name
+
+    values = [value for word in arguments for value in (word, word.partition("=")[2])]
+    if not any(is_own_file(value) or is_own_name(value) for value in values):
+        return
+    from jaxrl_up.experiments import use_all_cores
+
+    given = [_value(arguments, i)[0] for i, word in enumerate(arguments) if word.partition("=")[0] == "--seeds"]
+    with contextlib.suppress(argparse.ArgumentTypeError, RuntimeError):
+        number = read_seeds(given[-1]) if given else seeds
+        use_all_cores(runs=number if isinstance(number, int) else len(number))
+
+
 def add_algo(parser: Parser, group: Any) -> None:
     """Add the line of help on `--algo`, which `take_algo` has taken."""
     parser.add(group, "--algo", metavar="FILE.py", default=None,
@@ -99,16 +119,20 @@ def add_algo(parser: Parser, group: Any) -> None:
 def add_own(parser: Parser, arguments: list[str]) -> None:
     """Add the options that name what a run has of the user's own; `given_own` has what they say.
 
-    An algorithm among the arguments may have further fields of this kind.
+    An algorithm among the arguments may have further fields of this kind; its file is run here only where there are
+    such options, since devices are chosen before anything is computed.
     """
     from jaxrl_up.algorithms import own_kinds
 
     group = parser.add_argument_group("what the run has of your own, which is imported only where you name it")
-    add_algo(parser, group)
+    parser.add(group, "--algo", metavar="FILE.py",
+               help="its algorithm: a file that holds one Algorithm, FILE.py:NAME or MODULE:NAME")  # fmt: skip
     parser.add(group, "--env", metavar="FILE.py:NAME", help="its environment")
     parser.add(group, "--eval-env", metavar="FILE.py:NAME", help="the environment that it is evaluated in")
     name = take_algo(["--help", *arguments])[1]
-    fields = dict.fromkeys((*FIELDS, *(own_kinds(algorithm(name)) if name else ())))
+    options = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in arguments if word[:2] == "--"}
+    further = name and own_words(arguments, tuple(options - {*FIELDS, "algo", "env", "eval_env"}))
+    fields = dict.fromkeys((*FIELDS, *(own_kinds(algorithm(name)) if name and further else ())))
     for field in fields:
         parser.add(
             group, f"--{field.replace('_', '-')}", metavar="FILE.py:NAME", dest=f"own.{field}", help=f"its {field}"

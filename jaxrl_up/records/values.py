@@ -113,7 +113,7 @@ def _imported(table: Mapping[str, Any], what: str, given: Any) -> Any:
     if inspect.isfunction(found) and "fields" not in table:
         return found
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise Unknown(f"the {what} {path}")
+        raise Unknown(f"the {what} {path if path.isprintable() else repr(path)}")
     known = {field.name for field in dataclasses.fields(found)}
     fields = {key: from_toml(value, what, given) for key, value in table.get("fields", {}).items()}
     for key in fields:

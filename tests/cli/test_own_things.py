@@ -1,7 +1,9 @@
 """Algorithms, networks and environments of one's own on the command line, by FILE.py:NAME."""
 
+import os
 import runpy
 import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -311,7 +313,7 @@ def test_what_is_wrong_with_an_algorithm_is_one_line_with_its_place(case, tmp_pa
     text, name, message = WRONG[case]
     Path("wrong.py").write_text(text, encoding="utf-8")
     before = set(sys.modules)
-    for command in (["train", "--algo", name], ["train", name], ["resume", "runs/none", "--algo", name]):
+    for command in (["train", "--algo", name], ["train", name], ["evaluate", "runs/none", "--algo", name]):
         assert message in said(capsys, command)
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.py"]
     sys.modules.pop("wrong", None)
@@ -357,3 +359,14 @@ def test_a_file_hides_nothing_that_bears_its_name(tmp_path, monkeypatch):
 
     assert colorsys.rgb_to_hsv and algo.Config.__module__ != "colorsys"
     assert find_algorithm("colorsys.py") is algo and "mine" not in ALGORITHMS
+
+
+def test_devices_are_chosen_before_a_file_computes(tmp_path):
+    """Also where a file of one's own starts JAX as soon as it is run."""
+    file = tmp_path / "early.py"
+    file.write_text("import jax.numpy as jnp\nONE = jnp.ones(1)\n" + ALGO, encoding="utf-8")
+    code = "import sys, jax; from jaxrl_up.cli import main; main(sys.argv[1:]); print(len(jax.devices()))"
+    words = ["train", "--algo", str(file), "--dry-run", "--seeds", "2"]
+    environment = {name: x for name, x in os.environ.items() if name not in ("XLA_FLAGS", "PJRT_NPROC")}
+    done = subprocess.run([sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == str(min(2, len(os.sched_getaffinity(0)))), done.stderr

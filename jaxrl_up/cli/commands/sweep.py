@@ -215,7 +215,7 @@ def _parser(algo: Any, source: Any = None) -> Parser:
     parser = Parser(
         compiles=True,
         prog="jaxrl-up sweep",
-        usage="jaxrl-up sweep [ALGO] [--env ENV] [--seeds N] --grid NAME=V1,V2,... [--grid ...] [--FIELD VALUE ...]",
+        usage="jaxrl-up sweep [ALGO | --algo FILE.py] [--env ENV] --grid NAME=V1,V2,... [--FIELD VALUE ...]",
         description="Train every point of a grid, or points drawn at random, on every seed. Points that differ in "
         "numbers only are one compiled program; others are grouped by the program they need. Standard output has the "
         "points from best to worst, by the interquartile mean over the seeds of the final policies' mean returns.",

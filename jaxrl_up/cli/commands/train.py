@@ -24,16 +24,18 @@ from jaxrl_up.cli.options import (
     settings_of,
     take_env_options,
 )
-from jaxrl_up.cli.own import add_algo, algorithm, guess_algo, take_algo
+from jaxrl_up.cli.own import add_algo, algorithm, choose_cores, guess_algo, take_algo
 from jaxrl_up.cli.sources import take_source
 from jaxrl_up.envs import counting
 
 DEFAULT_ALGO = "ppo"
 DEFAULT_ENV = "CartPole-v1"
+SEEDS = 8
 
 
 def main(arguments: list[str]) -> int:
     """`jaxrl-up train`: parse, check everything, train, and print one score line on standard output."""
+    choose_cores(arguments, SEEDS)
     arguments, named = take_algo(arguments)
     arguments, source = take_source(arguments, named)
     arguments, env_options = take_env_options(arguments)
@@ -111,8 +113,8 @@ def _train_parser(algo: Any, source: Any = None) -> Parser:
     options = parser.add_argument_group("run options")
     add_algo(parser, options)
     add_environment(parser, options, DEFAULT_ENV, "a parameter of it: --env.gravity 12 --env.max_steps 200")
-    parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
-               help="how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default 8)")  # fmt: skip
+    parser.add(options, "--seeds", type=seeds, default=SEEDS, metavar="N",
+               help=f"how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default {SEEDS})")  # fmt: skip
     parser.add(options, "--recipe", metavar="NAME",
                help="algorithm, environment, fields, seeds of a recipe (`jaxrl-up recipes`) or of a file")  # fmt: skip
     parser.add(options, "--preset", metavar="NAME",
