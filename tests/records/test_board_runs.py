@@ -104,7 +104,7 @@ def test_algorithms_of_one_player_want_one_side():
             run(algo, "pgx/tic_tac_toe", seeds=1)
     with pytest.raises(ValueError, match="mpc moves for one player"):
         run("mpc", envs.with_simulator("pgx/tic_tac_toe"), seeds=1)
-    with pytest.raises(ValueError, match="mpc plans for one player, but what .* simulates is a game of two, without"):
+    with pytest.raises(ValueError, match=r"mpc plans for one player, but what .* simulates is a game of two, without"):
         run("mpc", envs.with_simulator(NAME), seeds=1)
 
 
