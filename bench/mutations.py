@@ -47,6 +47,10 @@ GRADIENTS, SOFT, DYNA = (f"tabular/{name}.py" for name in ("policy_gradients", "
 EXACT, STATES = "tabular/test_dynamic_programming.py", "tabular/test_finite_mdp.py"
 SCORES = "tabular/test_exact_policy_gradients.py"
 MUJOCO, GYMNASIUM = "envs/suites/mujoco.py", "envs/test_gymnasium.py"
+PGX, AGAINST, FOUR = "envs/suites/pgx.py", "envs/boards/against.py", "envs/boards/connect_four.py"
+SIDE, AHEAD, AS_PGX = "envs/test_against.py", "envs/test_minimax.py", "envs/test_boards.py"
+PLAYED = f"{AS_PGX}::test_it_plays_as_pgx_does_and_says_so_to_the_mover[pgx/tic_tac_toe]"
+TURNED, PERSON = "envs/test_symmetries.py::test_a_transformed_game_goes_on", "cli/test_play_command.py"
 RANDOMIZE, DRAWN = "envs/wrappers/randomize.py", "envs/test_randomize.py"
 ELSEWHERE = "training/test_evaluation_env.py"
 IMAGINED, PROPOSED, SEARCHED = (f"learning/planning/{name}.py" for name in ("imagination", "proposals", "search"))
@@ -56,10 +60,6 @@ BRANCHES, MBVE, MBPO = "learning/models/branches.py", "algorithms/mbve.py", "alg
 EXPANDED, IN_MODEL = "algorithms/test_value_expansion.py", "algorithms/test_policy_optimisation_in_a_model.py"
 LOOP = f"{EXPANDED}::test_the_critics_step_against_a_loop[ddpg-True]"
 RING = f"{IN_MODEL}::test_branches_begin_in_real_states_and_fill_a_ring"
-PGX, AGAINST, FOUR = "envs/suites/pgx.py", "envs/boards/against.py", "envs/boards/connect_four.py"
-SIDE, AHEAD, AS_PGX = "envs/test_against.py", "envs/test_minimax.py", "envs/test_boards.py"
-PLAYED = f"{AS_PGX}::test_it_plays_as_pgx_does_and_says_so_to_the_mover[pgx/tic_tac_toe]"
-TURNED, PERSON = "envs/test_symmetries.py::test_a_transformed_game_goes_on", "cli/test_play_command.py"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 
