@@ -113,6 +113,17 @@ def test_an_illegal_move_loses():
     assert not step.obs["board"].any()
 
 
+def test_a_finished_board_stays_as_it_is():
+    env = envs.make("pgx/tic_tac_toe")
+    state, _ = env.reset(jax.random.key(0))
+    for action in (0, 3, 1, 4, 2):
+        state, obs, reward, terminated, *_ = env.spec.step({}, jax.random.key(0), state, jnp.int32(action))
+    assert float(reward) == 1.0 and bool(terminated)
+    _, later, reward, terminated, *_ = env.spec.step({}, jax.random.key(0), state, jnp.int32(8))
+    assert float(reward) == 0.0 and bool(terminated)
+    np.testing.assert_array_equal(later["board"], obs["board"])
+
+
 def test_the_board_is_seen_by_who_moves():
     env = envs.make("pgx/connect_four")
     state, obs = env.reset(jax.random.key(0))

@@ -97,6 +97,17 @@ def test_every_move_that_is_played_is_legal(algo, deterministic):
     assert masks[np.arange(episode.length), episode.actions].all() and episode.length <= 42
 
 
+def test_algorithms_of_one_player_want_one_side():
+    message = "moves for one player, but pgx/tic_tac_toe is a game of two: give it one side, as pgx/tic_tac_toe.oppon"
+    for algo in (PPO, DQN, "value_fitting"):
+        with pytest.raises(ValueError, match=message):
+            run(algo, "pgx/tic_tac_toe", seeds=1)
+    with pytest.raises(ValueError, match="mpc moves for one player"):
+        run("mpc", envs.with_simulator("pgx/tic_tac_toe"), seeds=1)
+    with pytest.raises(ValueError, match=r"mpc plans for one player, but what .* simulates is a game of two, without"):
+        run("mpc", envs.with_simulator(NAME), seeds=1)
+
+
 def test_folders_have_plain_names():
     assert file_name("pgx/connect_four?opponent=minimax&depth=4") == "pgx-connect_four-opponent-minimax-depth-4"
 
