@@ -50,6 +50,7 @@ TINY = {
     "imagined_size": 200,
     "search": "muzero",
     "num_simulations": 3,
+    "exploration": 5.0,
     "temperature_moves": 4.0,
     "random_openings": 2.0,
     "hidden": (8,),

@@ -348,4 +348,5 @@ ALPHAZERO = Algorithm(
     anneals=lambda config: config.anneal_learning_rate,
     initial_memory=initial_memory,
     greedy_memory=False,
+    players=(1, 2),
 )

@@ -73,6 +73,7 @@ OTHER = {
     "spread": 0.05,
     "value_bound": 0.01,
     "simulations": 1.0,
+    "exploration": 0.01,
 }
 # What an optional field, None by default, is set to before it is swept: as good as off.
 NEUTRAL = {

@@ -75,6 +75,7 @@ def on_policy(algo):
 
 
 def learning(algo, updates, **fields):
+    fields = {"buffer_size": 256, **fields} if searches(algo) else fields  # targets are kept as they were when played
     config = tiny(algo, **{**(LEARN if on_policy(algo) else LEARN_OFF_POLICY), **fields})
     return config.replace(total_steps=updates * algo.steps_per_update(config))
 
