@@ -63,6 +63,10 @@ TREE, ZERO, POSITIONS = (
 )
 TREES, ZEROS, GAMES = "learning/test_tree_search.py", "algorithms/test_alphazero.py", "learning/test_positions.py"
 PUCT = f"{TREES}::test_visits_and_values_are_those_of_a_search_in_plain_python"
+PGX, AGAINST, FOUR = "envs/suites/pgx.py", "envs/boards/against.py", "envs/boards/connect_four.py"
+SIDE, AHEAD, AS_PGX = "envs/test_against.py", "envs/test_minimax.py", "envs/test_boards.py"
+PLAYED = f"{AS_PGX}::test_it_plays_as_pgx_does_and_says_so_to_the_mover[pgx/tic_tac_toe]"
+TURNED, PERSON = "envs/test_symmetries.py::test_a_transformed_game_goes_on", "cli/test_play_command.py"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 
@@ -72,6 +76,168 @@ def mutation(name: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS = (
+    # boards and opponents
+    mutation(
+        "a reward of the wrong player",
+        PGX,
+        "after.rewards[before.current_player]",
+        "after.rewards[after.current_player]",
+        PLAYED,
+    ),
+    mutation(
+        "the legal moves of who moved before",
+        PGX,
+        "return reached, observed(after), reward",
+        'return reached, {**observed(after), "mask": before.legal_action_mask}, reward',
+        PLAYED,
+    ),
+    mutation(
+        "a board seen from the other side",
+        PGX,
+        "strong(state.observation, board.dtype)",
+        "strong(state.observation, board.dtype)[..., ::-1]",
+        f"{AS_PGX}::test_the_board_is_seen_by_who_moves",
+    ),
+    mutation(
+        "a move on a finished board",
+        PGX,
+        'DERIVED = ("observation", "rewards", "truncated")',
+        'DERIVED = ("observation", "rewards", "truncated", "terminated")',
+        f"{AS_PGX}::test_a_finished_board_stays_as_it_is",
+    ),
+    mutation(
+        "an answer after the end",
+        AGAINST,
+        "where(terminated | truncated, ended,",
+        "where(truncated, ended,",
+        f"{SIDE}::test_a_game_of_ones_own_has_opponents_too",
+    ),
+    mutation(
+        "what the opponent wins counted as won",
+        AGAINST,
+        "reward - theirs",
+        "reward + theirs",
+        f"{SIDE}::test_rewards_and_turns_are_those_of_one_side[True]",
+    ),
+    mutation(
+        "the same side in every game",
+        AGAINST,
+        "jax.random.bernoulli(side_key)",
+        "jnp.bool_(True)",
+        f"{SIDE}::test_who_begins_is_drawn_for_each_game",
+    ),
+    mutation(
+        "an opponent that begins although it should not",
+        AGAINST,
+        "        if first:\n",
+        "        if first is False:\n",
+        f"{SIDE}::test_rewards_and_turns_are_those_of_one_side[True]",
+    ),
+    mutation(
+        "a game with a limit under the name of one without",
+        AGAINST,
+        ' <= {"with_simulator"} and spec.max_steps is None',
+        ' <= {"with_simulator"}',
+        "records/test_board_runs.py::test_what_no_name_says_is_not_taken_for_another_game",
+    ),
+    mutation(
+        "an opponent that moves for the wrong side",
+        FOUR,
+        "mine = gathered(board[..., 0])",
+        "mine = gathered(board[..., 1])",
+        f"{AHEAD}::test_depth_one_takes_a_win_and_depth_two_blocks",
+    ),
+    mutation(
+        "the other's best taken for one's own",
+        FOUR,
+        "after = -jax.vmap(",
+        "after = jax.vmap(",
+        f"{AHEAD}::test_it_chooses_as_a_plain_negamax_does[2]",
+    ),
+    mutation(
+        "a win that does not hurry",
+        FOUR,
+        "jnp.where(wins, jnp.int32(depth), after)",
+        "jnp.where(wins, jnp.int32(1), after)",
+        f"{AHEAD}::test_it_chooses_as_a_plain_negamax_does[4]",
+    ),
+    mutation(
+        "a diagonal that is not seen",
+        FOUR,
+        "DIRECTIONS = (7, 6, 8)",
+        "DIRECTIONS = (7, 6)",
+        f"{AHEAD}::test_it_chooses_as_a_plain_negamax_does[3]",
+    ),
+    mutation(
+        "a sign in the table of tic-tac-toe",
+        "envs/boards/tic_tac_toe.py",
+        "np.where(won, left, -best)",
+        "np.where(won, left, best)",
+        f"{AHEAD}::test_tic_tac_toe_is_played_without_fault_in_every_position",
+    ),
+    mutation(
+        "always the first of the best moves",
+        "envs/boards/choosing.py",
+        "drawn = jax.random.uniform(key, mask.shape, jnp.float32)",
+        "drawn = jnp.zeros(mask.shape, jnp.float32)",
+        f"{AHEAD}::test_tic_tac_toe_is_played_without_fault_in_every_position",
+    ),
+    mutation(
+        "the opponent in what is simulated",
+        "envs/simulator.py",
+        "spec=build(_with_simulator(board), *opponent)",
+        "spec=_with_simulator(env.spec)",
+        f"{SIDE}::test_the_simulator_is_of_the_game_in_whatever_order",
+    ),
+    mutation(
+        "an evaluation that plays both sides",
+        RANDOMIZE,
+        'return facing(env, "random") if env.spec.players == 2 else env',
+        "return env",
+        f"{SIDE}::test_what_evaluations_play_is_a_random_opponent",
+    ),
+    mutation(
+        "boards turned and their moves not",
+        "envs/boards/symmetry.py",
+        "np.concatenate([cells.ravel(), rest]) for cells",
+        "np.concatenate([grid.ravel(), rest]) for cells",
+        f"{TURNED}_as_the_transformed_game[tic_tac_toe]",
+    ),
+    mutation(
+        "a mirrored board with its old columns",
+        "envs/boards/symmetry.py",
+        "np.arange(columns)[::-1]",
+        "np.arange(columns)",
+        f"{TURNED}_as_the_transformed_game[connect_four]",
+    ),
+    mutation(
+        "one player for a game of two",
+        "algorithms/registry.py",
+        "if env.spec.players not in algo.players:",
+        "if False:",
+        "records/test_board_runs.py::test_algorithms_of_one_player_want_one_side",
+    ),
+    mutation(
+        "a win told to who lost",
+        "cli/board_games.py",
+        "(1 if mover == self.person else -1)",
+        "1",
+        f"{PERSON}::test_a_game_is_lost_by_who_moves_second",
+    ),
+    mutation(
+        "a move that is not taken back",
+        "cli/board_games.py",
+        "game.place = game.before.pop()",
+        "game.before.pop()",
+        f"{PERSON}::test_moves_are_taken_back_with_their_answers",
+    ),
+    mutation(
+        "stones of the other colour",
+        "envs/boards/games.py",
+        "* (-1 if _second(state) else 1)",
+        "* (1 if _second(state) else -1)",
+        f"{PERSON}::test_othello_as_text",
+    ),
     # acting
     mutation(
         "on-policy policies",
@@ -952,12 +1118,11 @@ MUTATIONS = (
         f"{ZEROS}::test_in_the_view_of_one_player_what_follows_is_its_own",
     ),
     mutation(
-        "the mask of who moved before in the tree",
-        ZERO,
-        "        return policy.log_probs(), value\n",
-        '        theirs = jnp.roll(obs["mask"], 1, axis=0) if "mask" in obs else None\n'
-        "        return policy._replace(mask=theirs).log_probs(), value\n",
-        f"{ZEROS}::test_moves_are_legal_whatever_explores[gumbel]",
+        "the mask of another position in the tree",
+        TREE,
+        "    log_probs, value = predict(obs)\n\n    # a terminal",
+        '    log_probs, value = predict({**obs, "mask": jnp.roll(obs["mask"], 1, axis=-1)})\n\n    # a terminal',
+        f"{PUCT}[2-1.0]",
     ),
     mutation(
         "forbidden actions that are tried below the root",
@@ -973,11 +1138,14 @@ MUTATIONS = (
         "forbidden = None if mask is None else ops.allowed_actions(mask)",
         f"{ZEROS}::test_moves_are_legal_whatever_explores[gumbel]",
     ),
-    mutation(
+    Mutation(
         "a terminal node that is gone on from",
         TREE,
-        "discount = jnp.where(terminated, 0.0, jnp.where(before, 1.0, gamma))",
-        "discount = jnp.where(before, 1.0, gamma)",
+        (
+            ("value = jnp.where(terminated, 0.0, jnp.where(before, node.value, value))", "value = 1.0 * value"),
+            ("log_probs = jnp.where((terminated | before)[:, None], 0.0, log_probs)", "log_probs = 1.0 * log_probs"),
+            ("discount = jnp.where(terminated, 0.0, jnp.where(before, 1.0, gamma))", "discount = gamma + 0.0 * reward"),
+        ),
         f"{PUCT}[1-None]",
     ),
     mutation(

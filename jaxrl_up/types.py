@@ -118,6 +118,8 @@ class Algorithm:
     learns_to_act: bool = True
     """whether what is learned acts; where not, as where values of a given policy are, returns stay what they are, and
     progress shows the loss beside them"""
+    players: tuple[int, ...] = (1,)
+    """of how many players the games may be that it learns; (1, 2) for one that moves for both in turn"""
 
     def __reduce__(self) -> Any:
         """Pickled by name: as the variable of a module that it is."""

@@ -65,6 +65,7 @@ WORKERS = {  # what commands call once they have understood their arguments
     "deploy": ("eject",),
     "cli.commands.evaluate": ("load_run",),
     "cli.commands.watch": ("load_run",),
+    "cli.commands.play": ("load_run", "converse"),
 }
 
 

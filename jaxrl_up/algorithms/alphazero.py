@@ -36,7 +36,7 @@ from flax import struct
 
 from jaxrl_up import ops
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env, from_unit, mask_of
+from jaxrl_up.envs import Env, from_unit, mask_of, without_simulator
 from jaxrl_up.learning import networks, on_policy, optimisation, planning, rollout
 from jaxrl_up.types import Algorithm, Array, Counters, Key, Metrics, PyTree, means, static, traced
 
@@ -65,7 +65,7 @@ class Config(planning.TreeFields):
     batch_size: int = static(256, low=1)
     """positions per gradient step"""
     buffer_size: int = static(20_000, low=1)
-    """positions kept for replay, in whole rollouts"""
+    """positions kept for replay, in whole rollouts, one at least"""
     learning_rate: float = traced(1e-3, 0.0)
     """Adam step size"""
     anneal_learning_rate: bool = static(False)
@@ -133,9 +133,20 @@ class State(NamedTuple):
 
 
 def network(config: Config, env: Env) -> networks.ActorCritic:
-    """f_theta: policy and value from one torso, which sees no simulator."""
-    space = rollout.stored_space(env)
-    return networks.policy_value_network(config, env.replace(spec=env.spec._replace(observation_space=space)))
+    """f_theta: policy and value from one torso, of what the environment under `with_simulator` shows."""
+    space = planning.space_within(env)
+    net = networks.policy_value_network(config, env.replace(spec=env.spec._replace(observation_space=space)))
+
+    def policy(params: PyTree, obs: PyTree) -> ops.Categorical:
+        return net.policy(params, without_simulator(env, obs))
+
+    def value(params: PyTree, obs: PyTree) -> Array:
+        return net.value(params, without_simulator(env, obs))
+
+    def both(params: PyTree, obs: PyTree) -> tuple[ops.Categorical, Array]:
+        return net.both(params, without_simulator(env, obs))
+
+    return net._replace(policy=policy, value=value, both=both)
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
@@ -161,7 +172,10 @@ def init(config: Config, env: Env, key: Key) -> State:
 
 def initial_memory(config: Config, env: Env, key: Key) -> PyTree:
     """Of a game of training: how many moves were made, and how many of the first ones are random."""
-    return {"move": jnp.int32(0), "opening": jnp.floor(jax.random.uniform(key) * (config.random_openings + 1.0))}
+    return {
+        "move": jnp.int32(0),
+        "opening": jnp.floor(jax.random.uniform(key, (), jnp.float32) * (config.random_openings + 1.0)),
+    }
 
 
 def searched(config: Config, env: Env, params: PyTree, obs: PyTree, key: Key, train: bool) -> planning.Searched:
@@ -322,10 +336,17 @@ ALPHAZERO = Algorithm(
     rollout.steps_per_update,
     {
         "alphazero": {"search": "muzero", "num_simulations": 100, "value_bound": 1.0, "symmetries": False},
-        "board": {"num_envs": 128, "value_bound": 1.0, "random_openings": 4.0},
+        "board": {
+            "num_envs": 128,
+            "network": "mlp",
+            "hidden": (128, 128),
+            "value_bound": 1.0,
+            "random_openings": 4.0,
+        },
     },
     action_spaces=("Discrete",),
     anneals=lambda config: config.anneal_learning_rate,
     initial_memory=initial_memory,
     greedy_memory=False,
+    players=(1, 2),
 )

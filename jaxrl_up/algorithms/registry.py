@@ -115,7 +115,11 @@ def preset_fields(algo: Algorithm, preset: str | None) -> dict[str, Any]:
 
 
 def check_support(algo: Algorithm, env: Any) -> None:
-    """Raise `ValueError` if the algorithm cannot act in the environment's action space, naming those that can."""
+    """Raise `ValueError` if the algorithm cannot act in the environment's action space, naming those that can.
+
+    So too for a game of more players than it moves for.
+    """
+    _check_players(algo, env)
     space = env.action_space
     kind = "Dict" if isinstance(space, Tuple) else type(space).__name__
     for leaf in leaves(space).values():
@@ -132,6 +136,20 @@ def check_support(algo: Algorithm, env: Any) -> None:
             f"{env.name} has the action space {space}; algorithms for {kind}: {', '.join(able) or 'none'}"
         )
     require_mask_fits(env.name, env.observation_space, space)
+
+
+def _check_players(algo: Algorithm, env: Any) -> None:
+    if env.spec.players not in algo.players:
+        raise ValueError(
+            f"{algo.name} moves for one player, but {env.full_name} is a game of two: give it one side, as "
+            f"{env.name}?opponent=random does, or envs.against"
+        )
+    within = env.spec.simulated
+    if not algo.learns and within is not None and within.players not in algo.players:
+        raise ValueError(
+            f"{algo.name} plans for one player, but what {env.full_name} simulates is a game of two, without its "
+            "opponent"
+        )
 
 
 ORDER = ("algo", "env", "config")

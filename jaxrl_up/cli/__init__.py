@@ -5,6 +5,7 @@ file in `commands/` with a `main(arguments) -> exit code`, and a line in `main.C
 """
 
 from jaxrl_up.cli import exercises as exercises
+from jaxrl_up.cli.board_games import coloured as coloured
 from jaxrl_up.cli.commands import evaluate as evaluate
 from jaxrl_up.cli.commands import watch as watch
 from jaxrl_up.cli.main import COMMANDS as COMMANDS

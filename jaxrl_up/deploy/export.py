@@ -20,7 +20,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import custom_vmap
 
 from jaxrl_up._version import __version__
 from jaxrl_up.algorithms import check_policy, take_config, take_names
@@ -100,17 +101,37 @@ class Policy:
 
 
 class Exported:
-    """A program from what `jax.export` serialised, which is what is pickled of it: arrays to a list of arrays."""
+    """A program from what `jax.export` serialised, which is what is pickled of it: arrays to a list of arrays.
+
+    All of them begin with one axis of any length; what `jax.vmap` adds becomes part of it.
+    """
 
     def __init__(self, serialized: bytes) -> None:
         self.serialized = serialized
-        self.call = jax.jit(jax.export.deserialize(bytearray(serialized)).call)
+        self.call = jax.jit(_joining_axes(jax.export.deserialize(bytearray(serialized)).call))
 
     def __call__(self, *arguments: Any) -> list[Array]:
         return jax.tree.leaves(self.call(*arguments))
 
     def __reduce__(self) -> Any:
         return Exported, (self.serialized,)
+
+
+def _joining_axes(call: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """A function of arrays `[N, ...]`, for any N, as one that may be vmapped."""
+    joining = custom_vmap(call)
+
+    @joining.def_vmap
+    def _(size: int, batched: Any, *arguments: Any) -> Any:
+        every = [
+            x if is_batched else jnp.broadcast_to(x, (size, *x.shape))
+            for x, is_batched in zip(arguments, batched, strict=True)
+        ]
+        results = joining(*(x.reshape(-1, *x.shape[2:]) for x in every))
+        results = jax.tree.map(lambda x: x.reshape(size, every[0].shape[1], *x.shape[1:]), results)
+        return results, jax.tree.map(lambda _: True, results)
+
+    return joining
 
 
 def load_policy(path: str | Path) -> Policy:

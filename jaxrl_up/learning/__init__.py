@@ -30,6 +30,7 @@ from jaxrl_up.learning.networks import Conv as Conv
 from jaxrl_up.learning.networks import Dense as Dense
 from jaxrl_up.learning.networks import DistraxPolicy as DistraxPolicy
 from jaxrl_up.learning.networks import QFunction as QFunction
+from jaxrl_up.learning.networks import Residual as Residual
 from jaxrl_up.learning.networks import Torso as Torso
 from jaxrl_up.learning.networks import action_dims as action_dims
 from jaxrl_up.learning.networks import actor_critic_network as actor_critic_network

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from tiny import cartpole, tiny
+from tiny import tiny
 
 from jaxrl_up import ALPHAZERO, envs, evaluate, load_recipe, make_config, run
 from jaxrl_up.algorithms import alphazero
@@ -135,7 +135,7 @@ def test_tic_tac_toe_is_learned_until_nobody_beats_it(recipe, solved):
 def test_the_lake_that_slips_wants_nodes_of_chance():
     """Within 0.03 of V*, 0.542 from the start, for each of five seeds; one successor for each action is worth less."""
     found = bench().slippery_lake(5)
-    many, one = (found[name] for name in ("V of the search, chance_outcomes=6", "V of the search, chance_outcomes=0"))
+    many, one = (found[name] for name in ("V of the search, chance_outcomes=4", "V of the search, chance_outcomes=0"))
     assert min(many) > found["V*"] - 0.03
     assert np.mean(one) < np.mean(many)
 
@@ -350,8 +350,3 @@ def test_actions_are_numbered_as_the_environment_does():
     state, _ = jax.jit(functools.partial(ALPHAZERO.update, canonical(config), env))(state)
     returns = evaluate(ALPHAZERO, env, config, state.policy, jax.random.key(0), 4)
     assert np.all(returns == 1.0)
-
-
-def test_a_rollout_must_fit_the_buffer():
-    with pytest.raises(ValueError, match="buffer_size=10 must be at least"):
-        ALPHAZERO.init(tiny(ALPHAZERO, buffer_size=10), envs.with_simulator(cartpole()), jax.random.key(0))

@@ -234,6 +234,9 @@ def test_a_game_of_ones_own_has_opponents_too():
     seen = envs.against(game, perfect, first=False)
     _, steps = played(seen, 8, 20, at_random(seen))
     assert steps.terminated.any() and (steps.reward[steps.terminated] == -1.0).all()
+    seen = envs.against(game, "random", first=True)
+    _, steps = played(seen, 8, 20, perfect)  # which leaves it 6, 3 and nothing
+    assert steps.terminated.any() and (steps.reward[steps.terminated] == 1.0).all()
     envs.check(envs.against(game, "random"))
 
 

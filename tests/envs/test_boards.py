@@ -113,6 +113,17 @@ def test_an_illegal_move_loses():
     assert not step.obs["board"].any()
 
 
+def test_a_finished_board_stays_as_it_is():
+    env = envs.make("pgx/tic_tac_toe")
+    state, _ = env.reset(jax.random.key(0))
+    for action in (0, 3, 1, 4, 2):
+        state, obs, reward, terminated, *_ = env.spec.step({}, jax.random.key(0), state, jnp.int32(action))
+    assert float(reward) == 1.0 and bool(terminated)
+    _, later, reward, terminated, *_ = env.spec.step({}, jax.random.key(0), state, jnp.int32(8))
+    assert float(reward) == 0.0 and bool(terminated)
+    np.testing.assert_array_equal(later["board"], obs["board"])
+
+
 def test_the_board_is_seen_by_who_moves():
     env = envs.make("pgx/connect_four")
     state, obs = env.reset(jax.random.key(0))
@@ -152,7 +163,7 @@ def test_go_has_options_and_equal_ones_share_a_program():
         (partial(envs.make, "pgx/hex", komi=3), "no parameter 'komi'"),
         (partial(envs.make, "pgx/go_9x9", komi="many"), "'komi' of pgx/go_9x9 must be a finite number, got 'many'"),
         (partial(envs.make, "pgx/go_9x9", history_length=0), "'history_length' of pgx/go_9x9 must be an integer >= 1"),
-        (partial(envs.make, "pgx/hex", max_steps=5), "wrap it with time_limit"),
+        (partial(envs.make, "pgx/hex", max_steps=0), "max_steps of pgx/hex must be an integer >= 1, got 0"),
         (partial(envs.make, "pgx/hex", depth=5), "is an option of the opponent"),
     ],
 )
@@ -171,6 +182,19 @@ def test_pgx_is_imported_late_and_its_absence_names_the_extra():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert "pip install 'jaxrl-up[boards]'" in done.stdout
+
+
+def test_a_time_limit_counts_moves_of_both_or_turns_of_one():
+    for name, first in (("pgx/hex", 5), ("pgx/tic_tac_toe?opponent=random&first=true", 2)):
+        env = envs.make(name, max_steps=first)
+        state, obs = env.reset(jax.random.key(0))
+        for time in range(1, first + 1):
+            action = envs.sample_allowed(env.action_space, obs["mask"], jax.random.key(time))
+            state, step = env.step(jax.random.key(time), state, action)
+            obs = step.obs
+            assert bool(step.truncated) == (time == first) and not bool(step.terminated)
+        assert env.max_steps == first and envs.make(name).max_steps is None
+        np.testing.assert_array_equal(obs["board"], env.reset(jax.random.key(0))[1]["board"])
 
 
 def test_whatever_the_width_of_numbers_it_is_the_same():

@@ -73,7 +73,7 @@ def test_every_algorithm_takes_observations_of_every_shape_and_kind(name, kinds)
 @pytest.mark.parametrize("name", [name for name, algo in ALGORITHMS.items() if algo.learns])
 def test_observations_without_numbers_are_refused(name):
     algo = ALGORITHMS[name]
-    env = shows(Box(0, 1, (0,)), space_for(algo))
+    env = seen_by(algo, shows(Box(0, 1, (0,)), space_for(algo)))
     with pytest.raises(ValueError, match="holds no number"):
         jax.eval_shape(lambda key: begin(algo, env, canonical(tiny(algo)), key), jax.random.key(0))
 

@@ -17,6 +17,7 @@ from jaxrl_up.learning import (
     MLP,
     Conv,
     Dense,
+    Residual,
     Torso,
     action_dims,
     actor_critic_network,
@@ -385,3 +386,31 @@ def test_small_things():
     assert set(ACTIVATIONS) == {"tanh", "relu", "elu", "gelu", "silu"}
     with pytest.raises(ValueError, match="xavier"):
         Dense(3, "xavier").init(jax.random.key(0), jnp.zeros((1, 2)))
+
+
+def test_a_residual_block_adds_what_its_two_convolutions_make():
+    """Against `lax.conv` with zeros around the board, and the identity where the convolutions are 0."""
+    net = Residual((5,), channels=4, blocks=1)
+    board = jax.random.normal(jax.random.key(0), (3, 6, 7, 2))
+    params = net.init(jax.random.key(1), board)["params"]
+
+    def convolved(x, p):
+        y = jax.lax.conv_general_dilated(x, p["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y + p["bias"].reshape(1, 1, 1, -1)
+
+    first, second, third = (params[f"Conv_{i}"] for i in range(3))
+    x = nn.relu(convolved(board, first))
+    y = nn.relu(x + convolved(nn.relu(convolved(x, second)), third))
+    dense = params["MLP_0"]["Dense_0"]["Dense_0"]
+    wanted = nn.relu(y.reshape(3, -1) @ dense["kernel"] + dense["bias"].reshape(1, -1))
+    np.testing.assert_allclose(net.apply({"params": params}, board), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_board_goes_through_residual_blocks_by_name():
+    space = Box(0, 1, (6, 7, 2))
+    net = policy_value_network(config(network="residual"), spaces(space, Discrete(7)))
+    params = net.init(jax.random.key(0))
+    kernels = [x.shape for x in jax.tree.leaves(params["actor"]) if x.ndim == 4]
+    assert kernels == [(3, 3, 2, 32)] + [(3, 3, 32, 32)] * 4
+    with pytest.raises(ValueError, match="network='residual' needs images"):
+        policy_value_network(config(network="residual"), spaces(Box(0, 1, (4,)), Discrete(7)))

@@ -93,7 +93,7 @@ class Puct:
     def scaled(self, state):
         tried = {a: self.q(state, a) for a in self.children[state]}
         if self.bound is not None:
-            return {a: (tried.get(a, -self.bound) + self.bound) / (2 * self.bound) for a in range(ACTIONS)}
+            return {a: (tried.get(a, 0.0) + self.bound) / (2 * self.bound) for a in range(ACTIONS)}
         node = self.total[state] / self.visits[state]
         low, high = min([node, *tried.values()]), max([node, *tried.values()])
         return {a: (tried.get(a, low) - low) / max(high - low, 1e-8) for a in range(ACTIONS)}
@@ -126,8 +126,8 @@ class Puct:
         return found
 
 
-@pytest.mark.parametrize("bound", [None, 1.0])
-@pytest.mark.parametrize("players", [1, 2])
+@pytest.mark.thorough("1-1.0", "2-None")
+@pytest.mark.parametrize(("players", "bound"), [(1, None), (2, 1.0), (1, 1.0), (2, None)])
 def test_visits_and_values_are_those_of_a_search_in_plain_python(players, bound):
     simulations = 40
     config = settings(num_simulations=simulations, value_bound=bound)
@@ -151,8 +151,10 @@ def exact(state, players, gamma):
     )
 
 
-@pytest.mark.parametrize("search", ["muzero", "gumbel"])
-@pytest.mark.parametrize("players", [1, 2])
+@pytest.mark.parametrize(
+    ("players", "search"),
+    [(2, "gumbel"), *[pytest.param(1, x, marks=pytest.mark.thorough) for x in ("gumbel", "muzero")]],
+)
 def test_a_search_that_sees_all_of_a_game_plays_it_exactly(players, search):
     turn = -1.0 if players == 2 else 1.0
     worth = [REWARD[0, a] + turn * 0.9 * exact(1 + a, players, 0.9) if MASK[0, a] else -9 for a in range(ACTIONS)]
@@ -162,28 +164,24 @@ def test_a_search_that_sees_all_of_a_game_plays_it_exactly(players, search):
 
 @pytest.mark.parametrize("search", ["muzero", "gumbel"])
 def test_what_is_forbidden_has_no_weight_and_is_not_tried(search):
-    """Where it pays: a forbidden action earns 100 in every state, at the root and below."""
+    """Where it pays: a forbidden action earns 100 in every state, at the root and below, and all others cost 1."""
 
     def step(key, state, action):
-        reached, shown, reward, over, cut = _step(key, state, action)
-        return reached, shown, jnp.where(jnp.asarray(MASK)[state, action], reward, 100.0), over, cut
+        reached, shown, _, over, cut = _step(key, state, action)
+        return reached, shown, jnp.where(jnp.asarray(MASK)[state, action], -1.0, 100.0), over, cut
 
     env = envs.with_simulator(from_functions(_reset, step, SPACE, Discrete(ACTIONS), name="tempting"))
-    sure = jnp.asarray([0.0, -40.0, -40.0])  # so that where it is forbidden, all that is allowed seems hopeless
 
     def predict(obs):
-        return ops.Categorical(jnp.broadcast_to(sure, obs["mask"].shape), obs["mask"]).log_probs(), jnp.zeros(
-            obs["obs"].shape
-        )
+        policy = ops.Categorical(jnp.zeros_like(obs["mask"], jnp.float32), obs["mask"])
+        return policy.log_probs(), jnp.zeros(obs["obs"].shape)
 
-    for seed in range(3):
-        found = look(
-            settings(search=search, num_simulations=60), env, predict, seed, 2, gumbel_scale=1.0,
-            dirichlet_fraction=0.5,
-        )  # fmt: skip
-        assert np.all(np.abs(found.value) <= 3 * 0.5)
-        assert np.all(np.asarray(found.weights)[:, ~MASK[0]] == 0)
-        assert np.all(MASK[0][np.asarray(found.action)])
+    found = look(
+        settings(search=search, num_simulations=60), env, predict, 0, 6, gumbel_scale=1.0, dirichlet_fraction=0.5
+    )
+    assert np.all(np.asarray(found.value) < -0.5)
+    assert np.all(np.asarray(found.weights)[:, ~MASK[0]] == 0)
+    assert np.all(MASK[0][np.asarray(found.action)])
 
 
 def test_simulations_can_be_fewer_without_another_program():
@@ -194,11 +192,11 @@ def test_simulations_can_be_fewer_without_another_program():
         traces.append(0)
         return planning.tree_search(config, env, tables, started(env), key)
 
-    for made in (5, 17):
+    plain = {made: Puct(made, 0.9, 1, 1.0) for made in (5, 17)}
+    for made, whole in plain.items():
         few = find(settings(num_simulations=30, simulations=made), jax.random.key(0))
-        whole = look(settings(num_simulations=made), env, tables)
-        np.testing.assert_allclose(few.weights, whole.weights, atol=1e-6)
-        np.testing.assert_allclose(few.value, whole.value, rtol=1e-5)
+        visits = [whole.visits.get(1 + a, 0) / made for a in range(ACTIONS)]
+        np.testing.assert_allclose(few.weights[0], visits, atol=1e-5)
     assert len(traces) == 1
 
 
@@ -260,18 +258,6 @@ def test_nodes_of_chance_are_worth_their_mean_and_one_successor_is_not():
     assert 0.15 < np.mean(np.asarray(one.action) == 1) < 0.5
     assert np.mean(np.asarray(many.action) == 1) < 0.2
     assert np.std(many.value) < np.std(one.value)
-
-
-def test_the_same_successors_come_again_from_the_same_key_and_others_from_another():
-    env = envs.with_simulator(from_functions(_gamble_reset, _gamble_step, Box(0, 1, (1,)), Discrete(2), name="gamble"))
-
-    def even(obs):
-        return jnp.full((len(obs["obs"]), 2), np.log(0.5)), jnp.zeros(len(obs["obs"]))
-
-    config = settings(num_simulations=8, chance_outcomes=3)
-    values = [np.asarray(look(config, env, even, seed, 16).value) for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(values[0], values[1])
-    assert np.any(values[0] != values[2])
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxrl_up.config import plain, shown
 from jaxrl_up.envs.core import Env, Spec, as_action, builder, did_you_mean, resetting, where
 from jaxrl_up.envs.spaces import Dict, Simulator, mask_of, sample_allowed
 from jaxrl_up.envs.suites import own
-from jaxrl_up.types import Key, PyTree
+from jaxrl_up.envs.suites.limits import limit_of
+from jaxrl_up.types import Array, Key, PyTree
 
 OPTIONS = ("opponent", "depth", "first")
 OPPONENTS = ("random", "minimax")
@@ -19,8 +21,15 @@ OPPONENTS = ("random", "minimax")
 Act = Callable[[PyTree, Key], Any]
 
 
-def facing(env: Env, opponent: Any, depth: Any = None, first: Any = None) -> Env:
-    """See `jaxrl_up.envs.against`."""
+class Turns(NamedTuple):
+    """State under `against` with a time limit: the game's own, and the turns taken in it."""
+
+    inner: Any
+    time: Array
+
+
+def facing(env: Env, opponent: Any, depth: Any = None, first: Any = None, max_steps: int | None = None) -> Env:
+    """See `jaxrl_up.envs.against`; episodes are truncated after `max_steps` turns, if there is such a limit."""
     if env.spec.players != 2:
         raise ValueError(f"an opponent needs a game of two players; {env.full_name} has one: leave opponent out.")
     first = plain(first)
@@ -41,7 +50,7 @@ def facing(env: Env, opponent: Any, depth: Any = None, first: Any = None) -> Env
     if opponent != "minimax" and depth is not None:
         raise ValueError(f"depth={shown(depth)} is for opponent='minimax': leave it out.")
     _act_of(env.spec, opponent, depth)
-    return env.replace(spec=_against(env.spec, opponent, changed, depth, first))
+    return env.replace(spec=_against(env.spec, opponent, changed, depth, first, limit_of(env.name, max_steps)))
 
 
 def _act_of(spec: Spec, opponent: Any, depth: int | None) -> Act:
@@ -59,7 +68,7 @@ def _act_of(spec: Spec, opponent: Any, depth: int | None) -> Act:
 
 
 @builder
-def _against(spec: Spec, opponent: Any, changed: int, depth: int | None, first: bool | None) -> Spec:
+def _against(spec: Spec, opponent: Any, changed: int, depth: int | None, first: bool | None, limit: int | None) -> Spec:
     act, text = _act_of(spec, opponent, depth), query(opponent, depth, first)
 
     def reply(params: Any, key: Key, state: Any, obs: PyTree) -> Any:
@@ -82,11 +91,23 @@ def _against(spec: Spec, opponent: Any, changed: int, depth: int | None, first: 
         state, obs, theirs, *flags, _ = reply(params, reply_key, state, obs)
         return *where(terminated | truncated, ended, (state, obs, reward - theirs, *flags)), info
 
-    named = isinstance(opponent, str) and set(spec.wrappers) <= {"with_simulator"}
+    def limited_reset(params: Any, key: Key) -> Any:
+        state, obs = reset(params, key)
+        return Turns(state, jnp.int32(0)), obs
+
+    def limited_step(params: Any, key: Key, state: Turns, action: PyTree) -> Any:
+        inner, obs, reward, terminated, truncated, info = step(params, key, state.inner, action)
+        assert limit is not None
+        time = state.time + 1
+        return Turns(inner, time), obs, reward, terminated, truncated | (time >= limit), info
+
+    # a name says nothing of what else may be around the game
+    named = isinstance(opponent, str) and set(spec.wrappers) <= {"with_simulator"} and spec.max_steps is None
     return resetting(spec, "against")._replace(
         name=f"{spec.name}?{text}" if named else spec.name,
-        reset=reset,
-        step=step,
+        reset=reset if limit is None else limited_reset,
+        step=step if limit is None else limited_step,
+        max_steps=limit,
         deterministic_reset=spec.deterministic_reset and first is True,
         wrappers=spec.wrappers if named else (*spec.wrappers, f"against({text})"),
         players=1,
@@ -112,7 +133,7 @@ def opponent_of(env: Env) -> tuple[Act, bool | None]:
     game = game_of(env)
     if game is env or env.spec.origin is None:
         raise ValueError(f"{env.full_name} says no opponent: write {env.name}?opponent=random")
-    _, opponent, _, depth, first = env.spec.origin.arguments
+    _, opponent, _, depth, first, _ = env.spec.origin.arguments
     act = _act_of(game.spec, opponent, depth)
     return lambda obs, key: act(_shown(game.spec, obs), key), first
 

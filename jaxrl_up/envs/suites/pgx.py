@@ -2,7 +2,7 @@
 
 Everything is the mover's view: the observation is what who is to move sees, `board` and the `mask` of legal actions,
 and the reward of a step that of who just moved. So the next observation is the opponent's, and V(s) = max_a r - V(s').
-Games end by their own rules alone, by termination. Who moves first bears no number here.
+Games end by their own rules, by termination, unless a time limit is asked for. Who moves first bears no number here.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from jaxrl_up.envs.boards.games import BOARDS
 from jaxrl_up.envs.core import Env, Spec, builder, did_you_mean, strong, strong_tree
 from jaxrl_up.envs.spaces import Box, Dict, Discrete, Mask
 from jaxrl_up.envs.suites.brax_physics import undisturbed
+from jaxrl_up.envs.suites.limits import limit_of
 from jaxrl_up.types import Array, Key, PyTree
 
 LISTING = {  # name -> observations, actions, time limit
@@ -70,7 +71,7 @@ def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
     """Build a board of pgx, `name` with the suite's prefix; see `jaxrl_up.envs.make`.
 
     Options go to pgx's constructor and are static: go has `komi`, `history_length` and `max_terminal_steps`. Raises
-    ValueError for what is no board of two players who see all and leave nothing to chance, and for a time limit.
+    ValueError for what is no board of two players who see all and leave nothing to chance.
     """
     game = name.partition("/")[2]
     if name not in LISTING:
@@ -80,13 +81,9 @@ def make(name: str, max_steps: int | None, options: dict[str, Any]) -> Env:
             reason = "has one player: take gymnax's, as Breakout-MinAtar"
         why = f"{name!r} {reason}" if reason else f"There is no environment {name!r}"
         raise ValueError(f"{why}. {did_you_mean(game, known)}")
-    if max_steps is not None:
-        raise ValueError(
-            f"{name} ends by its own rules and takes no max_steps, got {shown(max_steps)}: wrap it with time_limit"
-        )
     accepted = set(inspect.signature(_class(name)).parameters) & set(OPTIONS)
     fixed = {key: _number(name, key, value, accepted) for key, value in options.items()}
-    return Env(params={}, spec=_spec(name, tuple(sorted(fixed.items()))))
+    return Env(params={}, spec=_spec(name, limit_of(name, max_steps), tuple(sorted(fixed.items()))))
 
 
 def _number(name: str, key: str, value: Any, accepted: set[str]) -> Any:
@@ -103,7 +100,7 @@ def _number(name: str, key: str, value: Any, accepted: set[str]) -> Any:
 
 
 @builder
-def _spec(name: str, fixed: tuple[tuple[str, Any], ...]) -> Spec:
+def _spec(name: str, limit: int | None, fixed: tuple[tuple[str, Any], ...]) -> Spec:
     """The Spec; cached, so that equal options share functions and with them the compiled program."""
     game, first = _game(name, fixed)
     kept = {field: value for field, value in vars(first).items() if field not in DERIVED}
@@ -122,7 +119,8 @@ def _spec(name: str, fixed: tuple[tuple[str, Any], ...]) -> Spec:
         after = strong_tree(one_step(before, action))
         reached = BoardState({field: getattr(after, field) for field in kept})
         reward = after.rewards[before.current_player]
-        return reached, observed(after), reward, after.terminated, jnp.bool_(False), {}
+        truncated = jnp.bool_(False) if limit is None else after._step_count >= limit
+        return reached, observed(after), reward, after.terminated, truncated, {}
 
     binary = board.dtype == np.bool_
     return Spec(
@@ -136,6 +134,7 @@ def _spec(name: str, fixed: tuple[tuple[str, Any], ...]) -> Spec:
             }
         ),
         action_space=Discrete(len(first.legal_action_mask)),
+        max_steps=limit,
         deterministic_reset=True,
         fixed=fixed,
         players=2,

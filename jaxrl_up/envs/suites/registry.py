@@ -75,7 +75,7 @@ def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
     options = {**said, **options}
     if "opponent" in options:
         chosen = {option: options.pop(option) for option in OPTIONS if option in options}
-        return facing(make(name, max_steps=max_steps, **options), **chosen)
+        return facing(make(name, **options), **chosen, max_steps=max_steps)
     suite = SUITES.get(name.partition("/")[0]) if "/" in name else None
     if suite is not None:
         return suite.make(name, max_steps, options)

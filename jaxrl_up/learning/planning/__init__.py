@@ -35,4 +35,5 @@ from jaxrl_up.learning.planning.tree import advance as advance
 from jaxrl_up.learning.planning.tree import check_search as check_search
 from jaxrl_up.learning.planning.tree import discount_of as discount_of
 from jaxrl_up.learning.planning.tree import players_of as players_of
+from jaxrl_up.learning.planning.tree import space_within as space_within
 from jaxrl_up.learning.planning.tree import tree_search as tree_search

@@ -40,15 +40,8 @@ def outcomes(rows: Rows, next_value: Array, discount: Array | float) -> Array:
 
 
 def ring_rows(capacity: int, num_envs: int, length: int) -> int:
-    """Rows of a ring that holds at most `capacity` positions: whole rollouts of `length` rows, one at least.
-
-    Raises `ValueError` for a capacity below one rollout.
-    """
-    if capacity < num_envs * length:
-        raise ValueError(
-            f"buffer_size={capacity} must be at least num_envs * rollout_length = {num_envs * length}, one rollout"
-        )
-    return capacity // (num_envs * length) * length
+    """Rows of a ring that holds at most `capacity` positions: whole rollouts of `length` rows, and one at least."""
+    return max(capacity // (num_envs * length), 1) * length
 
 
 def empty(env: Env, rows: int, num_envs: int, actions: int) -> Positions:

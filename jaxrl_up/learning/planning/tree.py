@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up import ops
-from jaxrl_up.envs import Env, Simulated, from_unit, leaves, mask_of, model_of, only, simulator_of, stored
+from jaxrl_up.envs import Env, Simulated, Space, from_unit, leaves, mask_of, model_of, only, simulator_of, stored
 from jaxrl_up.learning.networks import NetworkFields
 from jaxrl_up.learning.rollout import stored_space
 from jaxrl_up.types import Array, Key, PyTree, static, traced
@@ -100,6 +100,12 @@ def check_search(config: Any, env: Env) -> None:
     require_model(env)
 
 
+def space_within(env: Env) -> Space:
+    """What is stored of what the environment under `with_simulator` shows."""
+    within = env.spec.simulated
+    return stored_space(env) if within is None else only(within.observation_space, stored)
+
+
 def require_model(env: Env) -> None:
     """Raise `ValueError` unless what the simulator of an environment shows is what policies see."""
     within = env.spec.simulated
@@ -108,7 +114,7 @@ def require_model(env: Env) -> None:
             f"a search tries actions in the simulator of {env.name}, which shows none: wrap it in envs.with_simulator "
             "(--wrap with_simulator)"
         )
-    shown, inner = leaves(stored_space(env)), leaves(only(within.observation_space, stored))
+    shown, inner = leaves(stored_space(env)), leaves(space_within(env))
     if list(shown.values()) != list(inner.values()):
         raise ValueError(
             f"{env.name} shows more than its simulator does: put wrappers that add to observations before "
@@ -121,8 +127,8 @@ def tree_search(config: Any, env: Env, predict: Predict, obs: PyTree, key: Key, 
 
     The model is the environment's own simulator (`envs.model_of`), whose chances are drawn with keys made of `key`.
     With `chance_outcomes` K an action tried leads to a node of chance: K successors with keys of their own, as likely
-    as one another, and its first value is their mean. Without, the first successor drawn is kept for good, which where
-    chance plays a part takes what happened once for what always happens.
+    as one another, and its first value is that of one more. Without, the first successor drawn is kept for good: where
+    chance plays a part, that takes what happened once for what always happens.
     """
     log_probs, value = predict(obs)
     mask = mask_of(env.observation_space, obs)
@@ -218,10 +224,8 @@ def chancing(config: Any, env: Env, predict: Predict) -> tuple[Callable[..., Any
         tried = Tried(
             node, action.astype(jnp.int32), jax.random.bits(jax.random.wrap_key_data(key), action.shape, jnp.uint32)
         )
-        each = jax.vmap(lambda which: outcome(tried, jnp.full(action.shape, which)))(
-            jnp.arange(number, dtype=jnp.int32)
-        )
-        value = jnp.mean(each.reward + each.discount * each.node.value, axis=0)
+        one = outcome(tried, jnp.full(action.shape, number, jnp.int32))  # of none of those that come below
+        value = one.reward + one.discount * one.node.value
         even = jnp.zeros((*action.shape, number), jnp.float32)
         return mctx.DecisionRecurrentFnOutput(chance_logits=even, afterstate_value=value), tried
 
@@ -235,14 +239,17 @@ def chancing(config: Any, env: Env, predict: Predict) -> tuple[Callable[..., Any
 
 
 def _muzero_values(config: Any, mctx: ModuleType) -> Callable[..., Array]:
-    """Q of a node's actions in [0, 1], and far below that of a forbidden one, which mctx masks at the root alone."""
+    """Q of a node's actions in [0, 1], and far below that of a forbidden one, which mctx masks at the root alone.
+
+    With a bound, what was not tried yet counts as Q = 0, as in AlphaGo Zero; without, as the least of its siblings.
+    """
 
     def values(tree: Any, node: Array) -> Array:
         if config.value_bound is None:
             scaled = mctx.qtransform_by_parent_and_siblings(tree, node)
         else:
-            low, high = -config.value_bound, config.value_bound
-            scaled = mctx.qtransform_by_min_max(tree, node, min_value=low, max_value=high)
+            tried = tree.children_visits[node] > 0
+            scaled = 0.5 + jnp.where(tried, tree.qvalues(node), 0.0) / (2.0 * config.value_bound)
         return jnp.where(tree.children_prior_logits[node] < FORBIDDEN, -1e9, scaled)
 
     return values
