@@ -139,7 +139,7 @@ def mistakes(gamma: float, players: int) -> dict[str, np.ndarray]:
         "The value goes on through the end of a game: the next game's result is none of this one's.": _loop(
             d, ends=False
         ),
-        "v is left out: the last game is not over.": _loop(d, last=np.zeros(2)),
+        "v is left out: the last game is not over.": _loop(d, last=0.0 * REWARDS[0]),
         "v is added as it is: it is seen by whoever moves next, and discounted.": _loop(d, turned=False),
         "An end is noticed a step late: step t's own end cuts what follows it.": _loop(
             d, ended=np.vstack([np.zeros((1, 2), bool), ENDED[:-1]])

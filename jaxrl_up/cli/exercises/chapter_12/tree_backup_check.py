@@ -68,26 +68,26 @@ def right(
 
 def mistakes(path: tuple, rewards: tuple, discounts: tuple, leaf: float) -> dict[str, np.ndarray]:
     """V after a backup with a typical mistake, by what is said then."""
-    edges, rows = np.array([rewards, discounts]), list(path)
-    found = _found(edges[0], edges[1], leaf)
+    reward, discount, rows = np.array(rewards), np.array(discounts), list(path)
+    found = _found(reward, discount, leaf)
     tried = {
         "The leaf's value goes up as it is: each edge turns it into r + d G.": np.full(len(path), leaf),
         "The value changes its sign at each edge, and that is all: the discount is -gamma, or gamma, or 0 at an end.": (
             leaf * (-1.0) ** np.arange(len(path))[::-1]
         ),
         "The discount's sign is lost: of two players each sees the other's gain as a loss, d = -gamma.": _found(
-            edges[0], np.abs(edges[1]), leaf
+            reward, np.abs(discount), leaf
         ),
-        "The sign is turned for one player too: take d as it is given.": _found(edges[0], -np.abs(edges[1]), leaf),
-        "The rewards are left out.": _found(0.0 * edges[0], edges[1], leaf),
+        "The sign is turned for one player too: take d as it is given.": _found(reward, -np.abs(discount), leaf),
+        "The rewards are left out.": _found(0.0 * reward, discount, leaf),
         "The reward is discounted with what follows: G = r + d G, not d (r + G).": _found(
-            *(edges[0] * edges[1], edges[1]), leaf
+            reward * discount, discount, leaf
         ),
         "The edges are taken in the wrong order: the last one comes first on the way up.": _found(
-            edges[0, ::-1], edges[1, ::-1], leaf
+            reward[::-1], discount[::-1], leaf
         ),
         "What is behind an edge that ends the game came up through it: its discount is 0.": _found(
-            edges[0], np.where(edges[1] == 0.0, edges[1, 0], edges[1]), leaf
+            reward, np.where(discount == 0.0, discount[0], discount), leaf
         ),
         "All nodes get the root's G: each has its own, what the simulation is worth from there on.": np.full(
             len(path), found[0]
@@ -96,8 +96,8 @@ def mistakes(path: tuple, rewards: tuple, discounts: tuple, leaf: float) -> dict
     }
     said = {name: _averaged(rows, each) for name, each in tried.items()}
     chained, going = VALUES.copy(), leaf
-    for node, reward, discount in zip(rows[::-1], [0.0, *rewards[::-1]], [1.0, *discounts[::-1]], strict=True):
-        going = reward + discount * going
+    for node, r, d in zip(rows[::-1], [0.0, *rewards[::-1]], [1.0, *discounts[::-1]], strict=True):
+        going = r + d * going
         chained[node] += (going - chained[node]) / (VISITS[node] + 1)
         going = chained[node]
     return said | {
