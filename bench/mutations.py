@@ -47,6 +47,10 @@ GRADIENTS, SOFT, DYNA = (f"tabular/{name}.py" for name in ("policy_gradients", "
 EXACT, STATES = "tabular/test_dynamic_programming.py", "tabular/test_finite_mdp.py"
 SCORES = "tabular/test_exact_policy_gradients.py"
 MUJOCO, GYMNASIUM = "envs/suites/mujoco.py", "envs/test_gymnasium.py"
+PGX, AGAINST, FOUR = "envs/suites/pgx.py", "envs/boards/against.py", "envs/boards/connect_four.py"
+SIDE, AHEAD, AS_PGX = "envs/test_against.py", "envs/test_minimax.py", "envs/test_boards.py"
+PLAYED = f"{AS_PGX}::test_it_plays_as_pgx_does_and_says_so_to_the_mover[pgx/tic_tac_toe]"
+TURNED, PERSON = "envs/test_symmetries.py::test_a_transformed_game_goes_on", "cli/test_play_command.py"
 RANDOMIZE, DRAWN = "envs/wrappers/randomize.py", "envs/test_randomize.py"
 ELSEWHERE = "training/test_evaluation_env.py"
 IMAGINED, PROPOSED, SEARCHED = (f"learning/planning/{name}.py" for name in ("imagination", "proposals", "search"))
@@ -63,10 +67,6 @@ TREE, ZERO, POSITIONS = (
 )
 TREES, ZEROS, GAMES = "learning/test_tree_search.py", "algorithms/test_alphazero.py", "learning/test_positions.py"
 PUCT = f"{TREES}::test_visits_and_values_are_those_of_a_search_in_plain_python"
-PGX, AGAINST, FOUR = "envs/suites/pgx.py", "envs/boards/against.py", "envs/boards/connect_four.py"
-SIDE, AHEAD, AS_PGX = "envs/test_against.py", "envs/test_minimax.py", "envs/test_boards.py"
-PLAYED = f"{AS_PGX}::test_it_plays_as_pgx_does_and_says_so_to_the_mover[pgx/tic_tac_toe]"
-TURNED, PERSON = "envs/test_symmetries.py::test_a_transformed_game_goes_on", "cli/test_play_command.py"
 OF_NUMPY = f"{EXACT}::test_values_of_a_policy_are_those_of_numpy"
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from jaxrl_up.envs.boards.against import facing
 from jaxrl_up.envs.core import Env
-from jaxrl_up.envs.wrappers.base import wrapper
+from jaxrl_up.envs.suites import find
 from jaxrl_up.types import Key, PyTree
 
 
-@wrapper
 def against(
-    env: Env,
+    env: Env | str,
     opponent: str | Callable[[PyTree, Key], Any] = "random",
     *,
     depth: int | None = None,
@@ -35,4 +34,4 @@ def against(
     `make("pgx/connect_four?opponent=minimax&depth=4")`. Raises ValueError for a game that has not two players, and for
     an opponent, a depth or a `first` that it has not.
     """
-    return facing(env, opponent, depth, first)
+    return facing(find(env), opponent, depth, first)
