@@ -84,7 +84,7 @@ NEUTRAL = {
     "max_grad_norm": 1e6,
     "target_entropy": -1.0,
     "simulations": 3.0,
-    "value_bound": 1e6,
+    "value_bound": 1.0,
 }
 TWINS = ("vpg", "a2c", "c51", "qr_dqn", "ddpg")  # which fail as PPO, DQN and TD3 do: what stops them is not theirs
 DISCRETE_IGNORES = {"initial_log_std"}
