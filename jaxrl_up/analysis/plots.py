@@ -87,7 +87,8 @@ def plot_ratings(
     """Draw how strong a policy is over training, as Elo ratings (see `ops.elo`), to `path`, and return it.
 
     `ratings` holds for each label what the checkpoints after `env_steps [E]` were rated, `[S, E]` over seeds; their IQM
-    is drawn with its 95% band. Raises `ValueError` for ratings of another shape, and for none.
+    is drawn, from three seeds on with its 95% band, and each seed. Raises `ValueError` for ratings of another shape, and
+    for none.
     """
     steps = np.asarray(env_steps)
     if not ratings or any(np.ndim(x) != 2 or np.shape(x)[1] != len(steps) for x in ratings.values()):
@@ -97,8 +98,12 @@ def plot_ratings(
     for label, values in ratings.items():
         legend = f"{label} ({count_seeds(len(values))})"
         single = [(steps, np.asarray(values))] if len(values) > 1 else ()
-        bands[label] = Band(steps, *bootstrap(np.asarray(values)), len(values), legend, single)
-    return save(draw_bands({title or "": bands}, title, X_LABELS["steps"], "Elo rating\nIQM, 95% band"), path)
+        middle, low, high = bootstrap(np.asarray(values))
+        if len(values) < 3:  # two say so little of others that the band would hide them
+            low, high = middle, middle
+        bands[label] = Band(steps, middle, low, high, len(values), legend, single)
+    what = "IQM, each seed" if all(len(x) < 3 for x in ratings.values()) else "IQM, 95% band"
+    return save(draw_bands({title or "": bands}, title, X_LABELS["steps"], f"Elo rating\n{what}"), path)
 
 
 def curve_bands(panels: Panels) -> Bands:
