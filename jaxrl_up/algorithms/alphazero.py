@@ -327,6 +327,16 @@ def values(config: Config, env: Env, learner: Learner, obs: PyTree) -> Array:
     return network(config, env).value(learner.params, obs)
 
 
+def judge(config: Config, env: Env, policy: PyTree, obs: PyTree, memory: PyTree = ()) -> dict[str, Array]:
+    """pi of the search, and the value of its root, of the network alone with `num_simulations=0`: `Algorithm.judge`."""
+
+    def all_of_them(obs: PyTree) -> dict[str, Array]:
+        found = searched(config, env, policy, obs, jax.random.key(0), train=False)
+        return {"probabilities": found.weights, "value": found.value}
+
+    return planning.together(env, all_of_them, obs)
+
+
 ALPHAZERO = Algorithm(
     "alphazero",
     Config,
@@ -348,5 +358,6 @@ ALPHAZERO = Algorithm(
     anneals=lambda config: config.anneal_learning_rate,
     initial_memory=initial_memory,
     greedy_memory=False,
+    judge=judge,
     players=(1, 2),
 )

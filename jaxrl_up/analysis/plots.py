@@ -87,8 +87,8 @@ def plot_ratings(
     """Draw how strong a policy is over training, as Elo ratings (see `ops.elo`), to `path`, and return it.
 
     `ratings` holds for each label what the checkpoints after `env_steps [E]` were rated, `[S, E]` over seeds; their IQM
-    is drawn, from three seeds on with its 95% band, and each seed. Raises `ValueError` for ratings of another shape, and
-    for none.
+    is drawn, from three seeds on with its 95% band, and each seed. Raises `ValueError` for ratings of another shape,
+    and for none.
     """
     steps = np.asarray(env_steps)
     if not ratings or any(np.ndim(x) != 2 or np.shape(x)[1] != len(steps) for x in ratings.values()):

@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import tiny
 
-from jaxrl_up import DQN, PPO, envs, run
+from jaxrl_up import ALPHAZERO, DQN, PPO, envs, run
 from jaxrl_up.analysis import can_draw, draw_episode, episode_table, gif_steps, record_episode
 from jaxrl_up.cli import main
 from jaxrl_up.config import canonical
@@ -108,6 +109,18 @@ def test_probabilities_add_up_and_forbid(tmp_path):
     obs["mask"] = obs["mask"].at[3].set(False)
     held = np.asarray(PPO.judge(tiny(PPO), env, policy, obs)["probabilities"])
     assert held[3] == 0 and abs(held.sum() - 1) < 1e-5
+
+
+def test_a_search_says_what_it_found():
+    env, config = envs.with_simulator("pgx/tic_tac_toe"), tiny(ALPHAZERO)
+    policy = ALPHAZERO.init(config, env, jax.random.key(0)).policy
+    obs = env.reset(jax.random.key(0))[1]
+    held = ALPHAZERO.judge(config, env, policy, obs)
+    assert abs(float(held["probabilities"].sum()) - 1) < 1e-5
+    assert held["value"].shape == ()
+    both = ALPHAZERO.judge(config, env, policy, jax.tree.map(lambda x: jnp.stack([x, x]), obs))
+    assert both["probabilities"].shape == (2, 9)
+    assert both["value"].shape == (2,)
 
 
 def test_all_of_it_through_a_pipe(mine):
