@@ -1,6 +1,6 @@
 """How strong AlphaZero becomes at connect four: against opponents that search, against itself, and by solved positions.
 
-    python bench/connect_four.py --seeds 2 --out bench/results/connect_four.json --figure docs/images/connect-four.png
+    python bench/connect_four.py --out bench/results/connect_four.json --figure docs/images/connect-four.png
 
 The recipe is trained in parts, seeds side by side. After each its policies, searching, play games against minimax of
 depth 4, half of them begun by each side on average, and are kept; at the end the search and the network alone play more
@@ -156,7 +156,7 @@ def main() -> None:
     """Train, judge, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--parts", type=int, default=8)
+    parser.add_argument("--parts", type=int, default=10)
     parser.add_argument("--total-steps", type=float, help="not those of the recipe")
     parser.add_argument("--residual", action="store_true", help="a residual CNN and not the recipe's network")
     parser.add_argument("--training-only", action="store_true", help="no games at the end, and no ratings")

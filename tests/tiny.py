@@ -51,6 +51,7 @@ TINY = {
     "search": "muzero",
     "num_simulations": 3,
     "exploration": 5.0,
+    "temperature": 10.0,
     "temperature_moves": 4.0,
     "random_openings": 2.0,
     "hidden": (8,),

@@ -74,6 +74,7 @@ OTHER = {
     "value_bound": 0.01,
     "simulations": 1.0,
     "exploration": 0.01,
+    "temperature": 0.01,
 }
 # What an optional field, None by default, is set to before it is swept: as good as off.
 NEUTRAL = {
