@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,13 +156,13 @@ def single(seeds: int) -> dict[str, Any]:
     return {**found, "frozen-lake-slippery": slippery_lake(seeds)}
 
 
-def slippery_lake(seeds: int) -> dict[str, Any]:
+def slippery_lake(seeds: int, outcomes: Sequence[int] = (4, 0), **fields: Any) -> dict[str, Any]:
     """What is done in each state of the lake is worth, from the start: its exact value."""
     recipe = load_recipe("alphazero/frozen-lake-slippery")
     lake = tabular.frozen_lake(discount=recipe.config.gamma)
     found: dict[str, Any] = {"V*": round(float(tabular.v_star(lake)[0]), 4)}
-    for outcomes in (recipe.config.chance_outcomes, 0):
-        config = recipe.config.replace(chance_outcomes=outcomes)
+    for number in outcomes:
+        config = recipe.config.replace(chance_outcomes=number, **fields)
         done = run(recipe.algo, recipe.env, config, seeds=seeds, num_evals=1, num_episodes=1, progress=False)
         for name, simulations in (("search", config.num_simulations), ("network", 0)):
             acting = canonical(config.replace(num_simulations=simulations))
@@ -170,7 +171,7 @@ def slippery_lake(seeds: int) -> dict[str, Any]:
                 policy = jax.tree.map(lambda x, i=i: x[i], done.state.learner.acting)
                 actions = _moves(acting, recipe.env, policy, lake_positions(recipe.env))
                 worth.append(round(float(tabular.v_pi(lake, jax.nn.one_hot(actions, 4))[0]), 4))
-            found[f"V of the {name}, chance_outcomes={outcomes}"] = worth
+            found[f"V of the {name}, chance_outcomes={number}"] = worth
     return found
 
 

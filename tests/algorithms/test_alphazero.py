@@ -133,10 +133,9 @@ def test_tic_tac_toe_is_learned_until_nobody_beats_it(recipe, solved):
 
 @pytest.mark.learning
 def test_the_lake_that_slips_wants_nodes_of_chance():
-    """On average over five seeds more than with one successor for each action, measured 0.30 and 0.17, of V* = 0.54."""
-    found = bench().slippery_lake(5)
-    many, one = (found[f"V of the search, chance_outcomes={outcomes}"] for outcomes in (4, 0))
-    assert np.mean(many) > np.mean(one) + 0.05
+    """Within 0.05 of V* = 0.542 on average over five seeds, in fewer steps than the recipe's."""
+    found = bench().slippery_lake(5, outcomes=(4,), total_steps=24_576)
+    assert np.mean(found["V of the search, chance_outcomes=4"]) > found["V*"] - 0.05
 
 
 # -- moves

@@ -69,7 +69,8 @@ def test_it_imports_and_has_the_same_fields(name, scripts):
     assert ejected.name == f"my_{name}"
 
 
-@pytest.mark.thorough(*(name for name in WHOLE if name != "dqn"))
+@pytest.mark.thorough("ppo", "sac")  # the others of their families
+@pytest.mark.exhaustive(*(name for name in WHOLE if name not in ("dqn", "ppo", "sac")))
 @EVERY
 def test_it_gives_the_same_numbers(name, scripts):
     algo, env = ALGORITHMS[name], task(ALGORITHMS[name])
