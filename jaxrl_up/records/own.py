@@ -22,6 +22,8 @@ OPTIONS = {"algo": "--algo", "env": "--env", "evaluation_env": "--eval-env"}
 LIBRARIES = ("jaxrl_up", "flax", "jax", "optax", "distrax", "builtins", "functools")  # never one's own
 
 
+NAMELESS = "FILE.py:NAME"
+"""What stands for a name that is not known, as that of a lambda."""
 WHY = "not found by name, and what is your own is imported only where you name it"
 
 
@@ -34,7 +36,8 @@ class NotNamed(ValueError):
         fields = {name: text for name, text in missing.items() if name not in OPTIONS}
         given = [f"{name}={text!r}" for name, text in missing.items() if name in OPTIONS]
         given += [f"own={fields}"] if fields else []
-        super().__init__(f"{what} {WHY}: give {', '.join(given)}")
+        instead = ", or give the config" if NAMELESS in fields.values() else ""
+        super().__init__(f"{what} {WHY}: give {', '.join(given)}{instead}")
 
     def by(self, command: str) -> str:
         """The sentence with a command line that names it, where the same without did not."""
@@ -73,7 +76,7 @@ def remembered(own: Mapping[str, Any], name: str) -> str:
     """The name of something in a table `own`; a pattern where that does not say it, or says something else."""
     text = own.get(name)
     known = isinstance(text, str) and text.isprintable() and (is_own_name(text) or is_own_file(text))
-    return str(text) if known else "FILE.py" if name == "algorithm" else "FILE.py:NAME"
+    return str(text) if known else "FILE.py" if name == "algorithm" else NAMELESS
 
 
 def variables(own: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -98,4 +101,4 @@ def _named(path: str) -> str | None:
     """The name of an import path; None where it is in no file or module, or no variable there."""
     module, _, attribute = path.partition(":")
     name = f"{place_of(module)}:{attribute.partition('.')[0]}"
-    return name if place_of(module) is not None and is_own_name(name) else None
+    return name if place_of(module) is not None and is_own_name(name) and "<" not in attribute else None

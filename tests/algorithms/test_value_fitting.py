@@ -294,7 +294,9 @@ def test_a_policy_of_ones_own_is_kept_by_its_name(tmp_path):
     assert int(again.state.counters.env_steps) == 128
     config = tiny(VALUE_FITTING, policy=lambda obs, key: jnp.int32(0))
     run(VALUE_FITTING, env, config, 1, tmp_path / "nameless", **settings)
-    with pytest.raises(ValueError, match=r"the policy .*<lambda> is not known here: .*, or give the config"):
+    with pytest.raises(
+        ValueError, match=r"the policy .*<lambda> is not found by name.*FILE.py:NAME.*, or give the config"
+    ):
         load_run(tmp_path / "nameless", env=env)
     assert load_run(tmp_path / "nameless", env=env, config=config).config == config
 

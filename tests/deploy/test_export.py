@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from fake_runs import make_env
 from jax import lax
-from tiny import chain, draws, image, targets, task, tiny
+from tiny import chain, draws, image, searches, targets, task, tiny
 
 from jaxrl_up import A2C, ALGORITHMS, C51, DDPG, DQN, PPO, QR_DQN, SAC, TRPO, VPG
 from jaxrl_up.cli import main
@@ -53,7 +53,9 @@ class Convolved(nn.Module):
 
 NORMAL = {"normalize_observations": True}
 CASES = {  # fields that an algorithm does not have are left out
-    **{name: (algo, task(algo), NORMAL) for name, algo in ALGORITHMS.items() if not draws(algo)},  # NumPy has no keys
+    **{  # NumPy has no keys, and a simulator is not exported
+        name: (algo, task(algo), NORMAL) for name, algo in ALGORITHMS.items() if not (draws(algo) or searches(algo))
+    },
     **{f"{algo.name}-continuous": (algo, targets(), NORMAL) for algo in (VPG, A2C, PPO, TRPO)},
     **{f"{algo.name}-dueling": (algo, task(algo), {"dueling": True, "hidden": (8, 8)}) for algo in (DQN, C51, QR_DQN)},
     **{f"ddpg-{name}": (DDPG, targets(), {"activation": name, "hidden": (8, 8)}) for name in ACTIVATIONS},

@@ -36,6 +36,7 @@ def facing(env: Env, opponent: Any, depth: Any = None, first: Any = None, max_st
         raise ValueError(f"first={shown(first)} must be true, false or none (drawn for each game).")
     depth, changed = plain(depth), 0
     if isinstance(opponent, str) and is_own_name(opponent):
+        own_variable(opponent)
         changed = when_changed(opponent.rpartition(":")[0])
     elif isinstance(opponent, str) and opponent not in OPPONENTS:
         raise ValueError(
