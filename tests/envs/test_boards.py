@@ -12,6 +12,7 @@ import pytest
 from jaxrl_up import envs
 
 thorough = pytest.mark.thorough
+DEAR = ("pgx/shogi", "pgx/go_19x19", "pgx/chess", "pgx/animal_shogi")  # to compile
 LISTED = [name for name in envs.names() if name.startswith("pgx/")]
 QUICK = ("pgx/tic_tac_toe", "pgx/connect_four")
 LENGTH = {"pgx/tic_tac_toe": 60, "pgx/connect_four": 120, "pgx/go_9x9": 200, "pgx/othello": 100, "pgx/hex": 150}
@@ -19,7 +20,7 @@ LONG = ("pgx/go_19x19", "pgx/shogi")  # whose games by chance outlast these
 
 
 def all_but(*quick):
-    marks = {name: pytest.mark.exhaustive if name == "pgx/shogi" else thorough for name in LISTED}
+    marks = {name: pytest.mark.exhaustive if name in DEAR else thorough for name in LISTED}
     return [name if name in quick else pytest.param(name, marks=marks[name]) for name in LISTED]
 
 
