@@ -837,7 +837,7 @@ MUTATIONS = (
     ),
     mutation(
         "evaluations play what is drawn",
-        "training/progress.py",
+        "training/evaluation.py",
         "nominal(env) if evaluation_env is None",
         "env if evaluation_env is None",
         f"{ELSEWHERE}::test_returns_are_of_the_environment_that_is_said",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TextIO
 import jax
 import numpy as np
 
-from jaxrl_up.envs import Env, counting, nominal
+from jaxrl_up.envs import Env, counting
 from jaxrl_up.records import clock, concerns, count, games, spread
-from jaxrl_up.training import Log, num_updates
+from jaxrl_up.training import Log, num_updates, played_in
 from jaxrl_up.types import Algorithm, PyTree
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class _Display:
 
 def played_elsewhere(env: Env, evaluation_env: Env | None) -> str:
     """`, evaluated in CartPole-v1 (gravity=20)`: what evaluations play, where it is not what is trained on."""
-    played = nominal(env) if evaluation_env is None else evaluation_env
+    played = played_in(env, evaluation_env)
     other = {name: np.asarray(value) for name, value in played.params.items()}
     changed = [
         f"{name}={value:g}"

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from jaxrl_up.config import as_key, canonical, flag
-from jaxrl_up.envs import Env, nominal
+from jaxrl_up.envs import Env
 from jaxrl_up.learning import acting_space, as_observation, memory_of, remembers
 from jaxrl_up.ops import Score, Shares, score, win_draw_loss
-from jaxrl_up.training import Log
+from jaxrl_up.training import Log, played_in
 from jaxrl_up.types import Algorithm, Key, PyTree
 
 
@@ -51,7 +51,7 @@ class RunResult(NamedTuple):
     @property
     def games(self) -> Shares | None:
         """Shares of the evaluations' games that were won, drawn and lost, `[S, E]`; None without an opponent."""
-        played = nominal(self.env) if self.evaluation_env is None else self.evaluation_env
+        played = played_in(self.env, self.evaluation_env)
         return win_draw_loss(self.log.returns, self.log.returns_std) if played.spec.opponent else None
 
     @property

@@ -14,13 +14,13 @@ import numpy as np
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, take_config
 from jaxrl_up.config import did_you_mean, is_missing, is_own_name, seed_list
-from jaxrl_up.envs import Env, nominal
+from jaxrl_up.envs import Env
 from jaxrl_up.records.description import EVALUATED, describe_environment
 from jaxrl_up.records.files import expand, read_text
 from jaxrl_up.records.own import OWN, NotNamed, remembered, variables
 from jaxrl_up.records.settings import RECORDED, RunSettings
 from jaxrl_up.records.values import Unknown, from_toml, same_but_for_place, toml_value
-from jaxrl_up.training import check_grid, resolve, take_evaluation_env
+from jaxrl_up.training import check_grid, played_in, resolve, take_evaluation_env
 from jaxrl_up.types import Algorithm, PyTree
 
 
@@ -40,7 +40,7 @@ class RunSpec(NamedTuple):
     @property
     def played_env(self) -> Env:
         """What its evaluations play: what reproduces the scores of progress.csv, before swept parameters."""
-        return nominal(self.env) if self.evaluation_env is None else self.evaluation_env
+        return played_in(self.env, self.evaluation_env)
 
 
 def load_run(

@@ -10,6 +10,7 @@ from jaxrl_up.training.compiled import train_program as train_program
 from jaxrl_up.training.evaluation import Evaluation as Evaluation
 from jaxrl_up.training.evaluation import evaluate as evaluate
 from jaxrl_up.training.evaluation import evaluate_episodes as evaluate_episodes
+from jaxrl_up.training.evaluation import played_in as played_in
 from jaxrl_up.training.evaluation import take_evaluation_env as take_evaluation_env
 from jaxrl_up.training.evaluation_schedule import evaluation_ends as evaluation_ends
 from jaxrl_up.training.evaluation_schedule import num_updates as num_updates

@@ -59,6 +59,11 @@ def take_evaluation_env(algo: Algorithm, env: Env, config: PyTree, evaluation_en
     return other
 
 
+def played_in(env: Env, evaluation_env: Env | None) -> Env:
+    """Where policies of `env` are evaluated: there, or where nothing else is given in `nominal(env)`."""
+    return nominal(env) if evaluation_env is None else evaluation_env
+
+
 def on_host(*envs: Env | None) -> bool:
     """Whether one of the environments is stepped on the host, which may fail there."""
     return any(env is not None and env.spec.host for env in envs)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_up.config import as_key
-from jaxrl_up.envs import Env, nominal
+from jaxrl_up.envs import Env
 from jaxrl_up.learning import distinct
 from jaxrl_up.ops import centred
-from jaxrl_up.training.evaluation import Evaluation, play_policy
+from jaxrl_up.training.evaluation import Evaluation, play_policy, played_in
 from jaxrl_up.types import Algorithm, Array, Key, Mean, Metrics, PyTree
 
 
@@ -99,8 +99,7 @@ def advance(
 
     counters = progress.state.counters
     key = jax.random.fold_in(progress.evaluation_key, counters.updates)
-    played = nominal(env) if evaluation_env is None else evaluation_env
-    episodes = play_policy(algo, played, config, progress.state.policy, key, evaluation)
+    episodes = play_policy(algo, played_in(env, evaluation_env), config, progress.state.policy, key, evaluation)
     log = Log(
         env_steps=counters.env_steps,
         returns=jnp.mean(episodes.returns),

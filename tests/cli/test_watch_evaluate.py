@@ -40,8 +40,7 @@ def other_best(policies, monkeypatch):
     """The best policies are the last ones, with their seeds exchanged."""
     best = jax.tree.map(lambda x: x[::-1], policies.last)
     changed = policies._replace(best=best, best_steps=np.array([16, 32]))
-    for command in (evaluate, watch):
-        monkeypatch.setattr(command, "load_policies", lambda run: changed)
+    monkeypatch.setattr(evaluate, "load_policies", lambda run: changed)  # which reads them for `watch` too
     return best
 
 
@@ -124,7 +123,7 @@ def test_grid_points_are_lanes_in_turn(directory, policies, monkeypatch, capsys)
     both = policies._replace(last=jax.tree.map(lambda x: np.concatenate([x, x[::-1]]), policies.last))
     for command in (evaluate, watch):
         monkeypatch.setattr(command, "load_run", lambda directory: swept)
-        monkeypatch.setattr(command, "load_policies", lambda run: both)
+    monkeypatch.setattr(evaluate, "load_policies", lambda run: both)  # which reads them for `watch` too
     first, second = printed(capsys, "evaluate", directory, "--episodes", 3).split("point 1: ")
     assert first.startswith("point 0: gravity=9.8, force_mag=10\n") and second.startswith("gravity=9.8, force_mag=40\n")
     expected = naive(directory, jax.tree.map(lambda x: x[::-1], policies.last), 3, force_mag=40.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, S
 from jaxrl_up.learning import Episodes, acting_space
 from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run
 from jaxrl_up.training import Evaluation, evaluate_episodes, resolve, with_fields, with_swept
-from jaxrl_up.types import Algorithm, Key, PyTree
+from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
 APART = 0x65766C  # keys below it come from no seed's training, which folds and splits by small numbers
 
@@ -106,6 +106,32 @@ def choose_seeds(run: RunSpec, chosen: int | tuple[int, ...] | None) -> tuple[in
     if not wanted or len(set(wanted)) < len(wanted):
         raise ValueError(f"seeds={chosen}: give at least one, and none twice")
     return wanted
+
+
+class Choice(NamedTuple):
+    """The policy of one seed at one grid point of a run."""
+
+    seed: int
+    policy: PyTree
+    env_steps: int
+    """after how many of its steps it is"""
+    swept: dict[str, Array]
+    """the values of the point, by name; none of a plain run"""
+
+
+def choose_policy(run: RunSpec, seed: int | None, point: int, best: bool) -> Choice:
+    """The last policy of a seed (default: the first), or its best by its evaluations.
+
+    Raises `ValueError` for a seed or a point that the run has not.
+    """
+    (seed,) = choose_seeds(run, run.seeds[:1] if seed is None else (seed,))
+    if not 0 <= point < num_points(run):
+        raise ValueError(f"--point={point}: {run.directory} has points 0 to {num_points(run) - 1}")
+    policies = load_policies(run)
+    lane = point * len(run.seeds) + run.seeds.index(seed)
+    policy = jax.tree.map(lambda x: x[lane], policies.best if best else policies.last)
+    swept = {name: jnp.asarray(value[point]) for name, value in swept_values(run).items()}
+    return Choice(seed, policy, int(policies.best_steps[lane] if best else policies.env_steps), swept)
 
 
 def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 
 from jaxrl_up import envs
 from jaxrl_up.cli.board_games import Game, Rival, coloured, converse
-from jaxrl_up.cli.commands.evaluate import choose_seeds, num_points, swept_values
+from jaxrl_up.cli.commands.evaluate import choose_policy
 from jaxrl_up.cli.options import Parser, UsageError, whole
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import acting, pick
 from jaxrl_up.learning import memory_of
-from jaxrl_up.records import load_policies, load_run
+from jaxrl_up.records import load_run
 from jaxrl_up.training import with_fields, with_swept
 from jaxrl_up.types import Array, Key, PyTree
 
@@ -68,13 +68,7 @@ def _against_policy(options: argparse.Namespace) -> tuple[Rival, None]:
     """The policy of a run of a board game."""
     run = load_run(options.rival)
     game = envs.game_of(run.env)
-    (seed,) = choose_seeds(run, run.seeds[:1] if options.seed is None else (options.seed,))
-    if not 0 <= options.point < num_points(run):
-        raise ValueError(f"--point={options.point}: {run.directory} has points 0 to {num_points(run) - 1}")
-    policies = load_policies(run)
-    lane = options.point * len(run.seeds) + run.seeds.index(seed)
-    policy = jax.tree.map(lambda x: x[lane], policies.best if options.best else policies.last)
-    swept = {name: jnp.asarray(value[options.point]) for name, value in swept_values(run).items()}
+    seed, policy, steps, swept = choose_policy(run, options.seed, options.point, options.best)
     env, config, algo = with_swept(game, swept), with_fields(canonical(run.config), swept), run.algo
 
     def one(obs: PyTree, memory: PyTree) -> PyTree:
@@ -92,7 +86,6 @@ def _against_policy(options: argparse.Namespace) -> tuple[Rival, None]:
         assert algo.judge is not None
         return jax.tree.map(lambda x: x[0], dict(algo.judge(config, env, policy, *one(obs, memory))))
 
-    steps = int(policies.best_steps[lane]) if options.best else policies.env_steps
     name = f"{env.name}: {algo.name}, seed {seed}, {steps:,} steps"
     begin = memory_of(algo, env, config, not options.stochastic)
     return Rival(name, env, begin, act, None if algo.judge is None else judge), None

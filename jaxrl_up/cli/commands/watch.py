@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-
 from jaxrl_up.analysis import can_draw, draw_episode, episode_table, gif_steps, record_episode, write_gif
-from jaxrl_up.cli.commands.evaluate import choose_seeds, episode_key, num_points, swept_values
+from jaxrl_up.cli.commands.evaluate import choose_policy, episode_key
 from jaxrl_up.cli.options import Parser, UsageError, path, whole
 from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
-from jaxrl_up.records import RunSpec, load_policies, load_run
+from jaxrl_up.records import RunSpec, load_run
 from jaxrl_up.training import with_fields, with_swept
 
 
@@ -25,13 +22,7 @@ def main(arguments: list[str]) -> int:
     try:
         run = load_run(options.run, **given_own(options))
         out = _out(run, options)
-        (seed,) = choose_seeds(run, run.seeds[:1] if options.seed is None else (options.seed,))
-        if not 0 <= options.point < num_points(run):
-            raise ValueError(f"--point={options.point}: {run.directory} has points 0 to {num_points(run) - 1}")
-        policies = load_policies(run)
-        lane = options.point * len(run.seeds) + run.seeds.index(seed)
-        policy = jax.tree.map(lambda x: x[lane], policies.best if options.best else policies.last)
-        swept = {name: jnp.asarray(value[options.point]) for name, value in swept_values(run).items()}
+        seed, policy, trained, swept = choose_policy(run, options.seed, options.point, options.best)
         env, config = with_swept(run.played_env, swept), with_fields(canonical(run.config), swept)
         cap = run.settings.max_eval_steps if options.max_steps is None else options.max_steps
         key = episode_key(options.episode_seed, seed)
@@ -40,8 +31,7 @@ def main(arguments: list[str]) -> int:
             print(episode_table(env, episode))
         else:
             steps, fps = gif_steps(env, episode.length)
-            trained = policies.best_steps[lane] if options.best else policies.env_steps
-            title = f"{run.algo.name}, seed {seed}, {int(trained):,} steps"
+            title = f"{run.algo.name}, seed {seed}, {trained:,} steps"
             write_gif(draw_episode(env, episode, title, steps, options.simulator_view), out, fps)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
