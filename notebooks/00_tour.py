@@ -64,7 +64,7 @@ for mass in (0.1, 0.5, 1.0):
 keys = jax.vmap(jax.random.key)(jnp.arange(64))
 start = time.perf_counter()
 _, log = sweep(PPO, env, config, {"learning_rate": jnp.array([1e-3])}, keys, num_evals=10)
-returns = jax.block_until_ready(log.returns)[0]  # [64 seeds, 10 evaluations]
+returns = jax.block_until_ready(log.returns)[0]  # [64 seeds, 11 evaluations], the first before training
 steps = log.env_steps[0, 0]
 print(f"{64 * int(steps[-1]):,} environment steps in {time.perf_counter() - start:.0f} s, compilation included")
 

@@ -165,7 +165,7 @@ config = DQN.Config(**common, total_steps=12_000, buffer_size=10_000, learning_s
 seeds = jax.vmap(jax.random.key)(jnp.arange(3))
 _, log = sweep(DQN, env, config, {"tau": jnp.array([0.01, 1.0])}, seeds, num_evals=4, evaluation=Evaluation(1))
 for name, returns, errors in zip(("target network", "none"), log.returns, log.learned["td_error"].value):
-    print(f"{name:15} returns of 3 seeds {np.round(returns[:, -1])}, TD errors over time {np.round(errors.mean(axis=0), 2)}")
+    print(f"{name:15} returns of 3 seeds {np.round(returns[:, -1])}, TD errors over time {np.round(errors[:, 1:].mean(axis=0), 2)}")
 
 # %% [markdown]
 # (An average error says how far targets and estimates are apart, while training.) Three seeds are too few to compare. Here are ten seeds of

@@ -251,7 +251,7 @@ state, log = sweep(REINFORCE, river, Config(), {"baseline_rate": jnp.array([0.0,
 trained, steps = np.asarray(log.train_returns), np.asarray(log.env_steps)[0, 0]
 for name, returns in zip(("no baseline", "moving baseline"), np.asarray(log.returns)):
     print(
-        f"{name:16} after {steps[3]:,} steps {ops.score(returns[:, 3])}, after {steps[-1]:,} steps {ops.score(returns[:, -1])}"
+        f"{name:16} after {steps[4]:,} steps {ops.score(returns[:, 4])}, after {steps[-1]:,} steps {ops.score(returns[:, -1])}"
     )
 
 # %% [markdown]
@@ -290,8 +290,8 @@ print("probe, exact answer 1:", probe.returns[:, -1])
 assert (probe.returns[:, -1] == 1).all()
 
 _, alone = train(REINFORCE, river, short, jax.random.key(1), num_evals=1, evaluation=Evaluation(num_episodes=8))
-print("seed 1 alone:", alone.returns, " in a batch of two:", cut.returns[1, :1])
-assert np.allclose(alone.returns, cut.returns[1, :1], atol=0.05)  # up to rounding
+print("seed 1 alone:", alone.returns, " in a batch of two:", cut.returns[1, :2])
+assert np.allclose(alone.returns, cut.returns[1, :2], atol=0.05)  # up to rounding
 assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(init(small, river, jax.random.key(0))))
 
 # %% [markdown]
@@ -323,7 +323,7 @@ curves = {
 }
 for (name, returns), colour in zip(curves.items(), ("C1", "C0", "C2")):
     at = steps if returns is not curves["PPO, own network"] else ppo.env_steps
-    value, low, high = ops.bootstrap(returns)
+    at, (value, low, high) = at[1:], ops.bootstrap(returns[:, 1:])  # no episode has ended at 0 steps
     left.fill_between(at / 1000, low, high, color=colour, alpha=0.2, linewidth=0)
     left.plot(at / 1000, value, color=colour, label=name)
 left.set(

@@ -288,7 +288,8 @@ def _seconds(directory: Path, steps: np.ndarray) -> np.ndarray:
 def _unfinished(settings: Mapping[str, Any], steps: float, updates: float) -> str:
     """How far a run came that could have made a further update; empty for a run that is done."""
     total = settings.get("total_steps", 0)
-    return f"{steps:,.0f} of {total:,} steps" if steps + steps / updates <= total else ""
+    per_update = steps / updates if updates else min(total, 1)  # nothing was trained yet
+    return f"{steps:,.0f} of {total:,} steps" if steps + per_update <= total else ""
 
 
 def _key(curve: Curve, group: str) -> str:

@@ -125,7 +125,8 @@ def _lanes(columns: Mapping[str, np.ndarray], axes: Sequence[str]) -> list[dict[
     lanes = []
     for lane, returns in enumerate(columns["return"]):
         last = {name: values[lane, -1] for name, values in columns.items()}
-        best = None if np.isnan(returns).all() else int(np.nanargmax(returns))
+        trained = np.where(columns["env_steps"][lane] > 0, returns, np.nan)
+        best = None if np.isnan(trained).all() else int(np.nanargmax(trained))
         values = {
             "name": "".join(f"{axis}={last[axis]:g}, " for axis in axes) + f"seed {last['seed']:.0f}",
             "point": [f"{last[axis]:g}" for axis in axes],

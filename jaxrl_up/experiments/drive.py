@@ -18,7 +18,16 @@ from jaxrl_up.experiments import compilation_cache, compiler
 from jaxrl_up.experiments.device_transfer import to_devices, to_host
 from jaxrl_up.experiments.sinks import Sink, feed
 from jaxrl_up.records import Best, Recorder, RunSpec, Snapshot, describe, save_snapshot
-from jaxrl_up.training import Evaluation, Log, Progress, advance_lanes, begin_lanes, lane_mesh, place
+from jaxrl_up.training import (
+    Evaluation,
+    Log,
+    Progress,
+    advance_lanes,
+    begin_lanes,
+    lane_mesh,
+    place,
+    updates_between,
+)
 from jaxrl_up.types import Algorithm, Array, PyTree
 
 Start = list[Snapshot]  # where a run was, or nothing
@@ -34,7 +43,7 @@ class Job(NamedTuple):
     config: PyTree
     seeds: tuple[int, ...]  # [L], of each lane
     swept: dict[str, np.ndarray]  # name -> value [L]
-    ends: tuple[int, ...]  # updates done at each evaluation, [E]
+    ends: tuple[int, ...]  # updates done at each evaluation, [E + 1]; the first is of the untrained policy
     evaluation: Evaluation
     width: int = 0  # lanes are filled up to so many, by repeating the first: jobs of one width share a program
     evaluation_env: Env | None = None  # where policies are evaluated, if not in `nominal(env)`
@@ -84,7 +93,7 @@ def drive(
     at = start.pop() if start else None
     lanes, logs = len(job.seeds), list(at.logs) if at is not None else []
     width, programs = max(lanes, job.width), {} if programs is None else programs
-    updates = np.diff((0, *job.ends))[len(logs) :]
+    updates = updates_between(job.ends)[len(logs) :]
     mesh, config = lane_mesh(width), canonical(job.config)
     swept = {name: jnp.asarray(np.resize(value, width), jnp.float32) for name, value in job.swept.items()}
     seconds = before, trained_before = (at.seconds, at.train_seconds) if at is not None else (0.0, 0.0)
@@ -186,9 +195,9 @@ def _nothing_yet(policy: PyTree, lanes: int) -> Best:
 
 
 def _better(best: Best, progress: Progress, log: Log) -> Best:
-    """The best so far after an evaluation `log [L]`; of equals the first."""
+    """The best so far after an evaluation `log [L]`; of equals the first, but never the untrained policy."""
     lanes = len(log.returns)
-    better = log.returns > best.returns
+    better = (log.returns > best.returns) & (log.env_steps > 0)
     if not better.any():
         return best
     missing = progress.failed_at.shape[0] - lanes  # lanes that fill up the devices

@@ -90,8 +90,9 @@ class Reporter:
                 self._say(f"seed {seed} failed at update {int(update)}; it keeps its last finite policy")
         rate = len(self.seeds) * steps / max(seconds, 1e-9)
         remaining = seconds * (self.total_steps - steps) / max(steps, 1)
-        parts = [f"{rate:,.0f} steps/s", f"{clock(remaining)} left", f"return {spread(log.returns)}"]
-        if not self.algo.learns_to_act:
+        parts = [f"{rate:,.0f} steps/s", f"{clock(remaining)} left"] if steps else ["untrained"]
+        parts.append(f"return {spread(log.returns)}")
+        if steps and not self.algo.learns_to_act:
             parts.append(f"loss {np.mean(log.losses['loss']):.3g}")
         if self.display is not None:
             self.display.show("   ".join(parts), steps)

@@ -65,11 +65,12 @@ def run(
     """Train many seeds together, on all devices, and report.
 
     `algo` and `env` may be names, and `config` a dict of the fields that differ from the preset or the defaults.
-    `seeds` is how many (0, 1, ...) or which. Between the evaluations the host draws progress on standard error
-    and, with a `directory`, keeps the run there: config.toml, progress.csv, timing.csv, a checkpoint that `resume` goes
-    on from (after an evaluation, at least `checkpoint_seconds` after the last; None: only at the end), and at the end
-    curve.png and report.html. Ctrl-C or SIGTERM stops after the current part and returns what was reached. `force`
-    replaces a run that is there. Policies are evaluated in `evaluation_env`, which has the spaces of `env`: other
+    `seeds` is how many (0, 1, ...) or which. `num_evals` evaluations are spread over the run, after a first one of the
+    untrained policies. Between them the host draws progress on standard error and, with a `directory`, keeps the run
+    there: config.toml, progress.csv, timing.csv, a checkpoint that `resume` goes on from (after an evaluation, at least
+    `checkpoint_seconds` after the last; None: only at the end), and at the end curve.png and report.html. Ctrl-C or
+    SIGTERM stops after the current part and returns what was reached. `force` replaces a run that is there. Policies
+    are evaluated in `evaluation_env`, which has the spaces of `env`: other
     physics, another time limit; None is `env` itself, with its nominal parameters where it draws them
     (`envs.randomize`). `sinks` get the same numbers (see `jaxrl_up.experiments.sinks`). `preset` is noted in
     config.toml: where the config came from, or comes from where none is given. Raises `ValueError` for a config, seeds
@@ -241,8 +242,9 @@ def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
     ends = evaluation_ends(algo, config, settings.num_evals, settings.stages)
     config = changed(config, changes)
     more = num_updates(algo, config) - ends[-1]
-    stages = (*settings.stages, (spec.config.total_steps, len(ends)))
-    num_evals = len(ends) + max(round(more * len(ends) / ends[-1]), 1)
+    evals = len(ends) - 1  # without that of the untrained policy
+    stages = (*settings.stages, (spec.config.total_steps, evals))
+    num_evals = evals + max(round(more * evals / ends[-1]), 1)
     settings = dataclasses.replace(settings, stages=stages, num_evals=num_evals)
     if more < 1:
         raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {spec.config.total_steps}")

@@ -32,7 +32,7 @@ from jaxrl_up.config import wrap_as
 from jaxrl_up.records.files import expand, flush, flush_tree
 from jaxrl_up.types import PyTree
 
-FORMAT = 2  # since 2 the evaluations so far hold totals and counts in place of means
+FORMAT = 3  # since 2 the evaluations so far hold totals and counts in place of means, since 3 the untrained policy
 FOLDER = "checkpoints"
 SEAL = "seal.json"
 PART = ".part"  # ends the name of a checkpoint that is not whole
@@ -123,7 +123,10 @@ def about(checkpoint: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or "format" not in found:
         raise ValueError(f"{checkpoint} is not a checkpoint of jaxrl_up")
     if found["format"] != FORMAT:
-        raise ValueError(f"{checkpoint} has format {found['format']}, but this version reads {FORMAT}")
+        raise ValueError(
+            f"{checkpoint} has format {found['format']}, but this version goes on from {FORMAT} only, since a run "
+            "begins with an evaluation of the untrained policy; what it learned can be evaluated, watched and exported"
+        )
     return found
 
 

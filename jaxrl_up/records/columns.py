@@ -11,12 +11,14 @@ runs write equal bytes. Its columns, in this order (in a sweep the swept names c
     length          their mean length, environment steps
     unfinished      how many met the step cap, counted with the return until then
     distinct        how many differ from one another in an action or a reward
-    train_return    mean return of the training episodes that ended since the last row; nan if none did
+    train_return    mean return of the training episodes that ended since the last row; empty if none did
     train_episodes  how many did
     failed_at       the update whose loss or learner was not finite; -1 for none
     won, drawn, lost  against an opponent only: shares of the evaluation's games
     ...             the algorithm's losses, by name, as means over the gradient steps since the last row that were
                     made; empty if none was, as before learning starts and after a seed failed
+
+The first evaluation is of the untrained policies, at 0 steps.
 
 timing.csv holds what does: `event,env_steps,seconds`. An `evaluation` row says how many seconds of work the run had
 taken until then (compilation included, pauses between processes not), a `resume` row the same where a later process
@@ -124,12 +126,12 @@ class Recorder:
             log.lengths,
             log.unfinished,
             log.distinct,
-            log.train_returns,
+            [x if ended else "" for x, ended in zip(log.train_returns, log.train_episodes, strict=True)],
             log.train_episodes,
             log.failed_at,
             *(win_draw_loss(log.returns, log.returns_std) if self.games else ()),
         ]
-        cells = [[number(value) for value in np.asarray(column)] for column in columns]
+        cells = [[number(value) for value in column] for column in columns]
         for _, mean in sorted(log.learned.items()):
             cells.append([number(x) if count else "" for x, count in zip(mean.value, mean.count, strict=True)])
         return "".join(",".join(row) + "\n" for row in zip(*cells, strict=True))

@@ -25,7 +25,7 @@ class RunResult(NamedTuple):
     config: PyTree
     seeds: tuple[int, ...]
     state: PyTree  # [S, ...], counters unbatched; on the host where the devices do not divide the seeds
-    log: Log  # [S, E]
+    log: Log  # [S, E + 1]: the first evaluation is of the untrained policy
     compile_seconds: float
     train_seconds: float  # without compiling; of all processes that worked on it
     stopped: str  # what stopped it before total_steps: "Ctrl-C", "SIGTERM" or nothing
@@ -35,12 +35,12 @@ class RunResult(NamedTuple):
 
     @property
     def env_steps(self) -> np.ndarray:
-        """Environment steps per seed at each evaluation, `[E]`."""
+        """Environment steps per seed at each evaluation, `[E + 1]`, the first 0."""
         return np.asarray(self.log.env_steps)[0]
 
     @property
     def returns(self) -> np.ndarray:
-        """Mean evaluation returns, `[S, E]`."""
+        """Mean evaluation returns, `[S, E + 1]`; those at 0 steps are of the untrained policies."""
         return np.asarray(self.log.returns)
 
     @property
@@ -50,7 +50,7 @@ class RunResult(NamedTuple):
 
     @property
     def games(self) -> Shares | None:
-        """Shares of the evaluations' games that were won, drawn and lost, `[S, E]`; None without an opponent."""
+        """Shares of the evaluations' games that were won, drawn and lost, `[S, E + 1]`; None without an opponent."""
         played = played_in(self.env, self.evaluation_env)
         return win_draw_loss(self.log.returns, self.log.returns_std) if played.spec.opponent else None
 

@@ -15,6 +15,7 @@ from jaxrl_up.training.evaluation import take_evaluation_env as take_evaluation_
 from jaxrl_up.training.evaluation_schedule import evaluation_ends as evaluation_ends
 from jaxrl_up.training.evaluation_schedule import num_updates as num_updates
 from jaxrl_up.training.evaluation_schedule import schedule as schedule
+from jaxrl_up.training.evaluation_schedule import updates_between as updates_between
 from jaxrl_up.training.lanes import advance_lanes as advance_lanes
 from jaxrl_up.training.lanes import apply_swept as apply_swept
 from jaxrl_up.training.lanes import begin_lanes as begin_lanes

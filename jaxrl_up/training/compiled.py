@@ -27,9 +27,9 @@ def train(
     """Train one seed from start to end as one program; vmap over `key` for many. A whole number n is its key too.
 
     `algo` and `env` may be names. Policies are evaluated in `evaluation_env`, which has the spaces of `env`; None is
-    `env` itself, with its nominal parameters where it draws them. Returns the final state and the log `[E]`. Raises
-    `ValueError` for a config out of range and an `evaluation_env` of other spaces, and `TypeError` for arguments that
-    are none or in another order.
+    `env` itself, with its nominal parameters where it draws them. Returns the final state and the log `[E + 1]`, whose
+    first entry is of the untrained policy. Raises `ValueError` for a config out of range and an `evaluation_env` of
+    other spaces, and `TypeError` for arguments that are none or in another order.
     """
     algo, env, config = take(algo, env, config)
     evaluation_env = take_evaluation_env(algo, env, config, evaluation_env)
@@ -67,7 +67,7 @@ def run_schedule(
     evaluation: Evaluation,
     evaluation_env: Env | None = None,
 ) -> tuple[Progress, Log]:
-    """`advance` once for each of `updates [E]`; log `[E]`."""
+    """`advance` once for each of `updates [E + 1]`; log `[E + 1]`."""
 
     def step(progress: Progress, n: Array) -> tuple[Progress, Log]:
         return advance(algo, env, config, progress, n, evaluation, evaluation_env)

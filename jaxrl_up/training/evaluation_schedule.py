@@ -17,21 +17,27 @@ def num_updates(algo: Algorithm, config: PyTree) -> int:
 
 
 def schedule(algo: Algorithm, config: PyTree, num_evals: int) -> Array:
-    """How many updates go before each evaluation `[E]`, E = `num_evals` or fewer; the last is at the end."""
-    return jax.device_put(np.diff((0, *evaluation_ends(algo, config, num_evals))).astype(np.int32))
+    """How many updates go before each evaluation `[E + 1]`, E = `num_evals` or fewer; before the first, none."""
+    return jax.device_put(updates_between(evaluation_ends(algo, config, num_evals)))
+
+
+def updates_between(ends: Sequence[int]) -> np.ndarray:
+    """How many updates go before each evaluation, int32 `[E + 1]`, of those done at each."""
+    return np.diff((0, *ends)).astype(np.int32)
 
 
 def evaluation_ends(
     algo: Algorithm, config: PyTree, num_evals: int, stages: Sequence[tuple[int, int]] = ()
 ) -> tuple[int, ...]:
-    """Updates done at each evaluation, evenly spaced, the last at the end.
+    """Updates done at each evaluation: none at the first, of the untrained policy; then evenly, the last at the end.
 
-    A run that was made longer has `stages` before: total steps and number of evaluations until there of each.
+    A run that was made longer has `stages` before: total steps of each, and how many evaluations after the first it had
+    had by then.
     """
     num_evals = whole("num_evals", num_evals)
-    ends: list[int] = []
+    ends = [0]
     for total_steps, evals in (*stages, (config.total_steps, num_evals)):
-        first, last = ends[-1] if ends else 0, num_updates(algo, config.replace(total_steps=total_steps))
-        number = min(evals - len(ends), last - first)
+        first, last = ends[-1], num_updates(algo, config.replace(total_steps=total_steps))
+        number = min(evals - len(ends) + 1, last - first)
         ends += np.round(np.linspace(first, last, number + 1)).astype(int).tolist()[1:]
     return tuple(ends)

@@ -215,7 +215,7 @@ def train_lanes(
     mesh: Mesh | None,
     evaluation_env: Env | None = None,
 ) -> tuple[Progress, Log]:
-    """All of `advance_lanes`'s calls as one program, one for each of `updates [E]`; log `[lanes, E]`."""
+    """All of `advance_lanes`'s calls as one program, one for each of `updates [E + 1]`; log `[lanes, E + 1]`."""
 
     def lane(envs: Envs, config: PyTree, swept: dict[str, Array], progress: Progress, updates: Array) -> Any:
         env, config, evaluation_env = _of_lane(envs, config, swept)

@@ -25,7 +25,7 @@ class Progress(NamedTuple):
 
 
 class Log(NamedTuple):
-    """One evaluation `[]`, or a run of them `[E]`, `[S, E]`, `[C, S, E]`.
+    """One evaluation `[]`, or those of a run `[E + 1]`, `[S, E + 1]`, `[C, S, E + 1]`, from the untrained policy on.
 
     `train_returns`, `train_episodes` and `losses` are divided where they are read: a program that put out the NaN of a
     mean over nothing would be stopped by `jax_debug_nans`.

@@ -47,9 +47,9 @@ def sweep(
 
     `grid` maps traced config fields, or environment parameters (`gravity`, or `env.gravity` where a config
     field has that name too), to values `[C]`; they vary together. `evaluation_env` is as for `train`, with the swept
-    parameters that it has. Returns states and logs `[C, S, ...]`.
-    Called under `jit`, it stays on one device. Raises `ValueError` for a name that cannot be swept, values that are
-    no numbers or out of range, and values of unequal length.
+    parameters that it has. Returns states `[C, S, ...]` and logs `[C, S, E + 1]`, of which the first is of the
+    untrained policies. Called under `jit`, it stays on one device. Raises `ValueError` for a name that cannot be swept,
+    values that are no numbers or out of range, and values of unequal length.
     """
     algo, env, config = take(algo, env, config)
     evaluation_env = take_evaluation_env(algo, env, config, evaluation_env)

@@ -227,9 +227,10 @@ def test_run_is_its_updates_and_evaluations(algo, long_config, half, whole):
     for i in range(len(PADDED)):
         assert_equal(lane(result.state, i), lane(whole[0].state, i))
     for i, (_, log) in enumerate((half, whole)):
-        np.testing.assert_array_equal(result.returns[:, i], log.returns[:3])
-        np.testing.assert_array_equal(result.env_steps[i], log.env_steps[0])
-    assert result.returns.shape == (3, len(result.env_steps)) == (3, 2)
+        np.testing.assert_array_equal(result.returns[:, 1 + i], log.returns[:3])
+        np.testing.assert_array_equal(result.env_steps[1 + i], log.env_steps[0])
+    assert result.returns.shape == (3, len(result.env_steps)) == (3, 3)  # the first is of the untrained policies
+    assert result.env_steps[0] == 0 and np.isnan(result.log.losses["loss"][:, 0]).all()
     assert result.failed == {}
 
 
@@ -447,11 +448,11 @@ def test_a_program_puts_out_no_nan_and_no_infinity_of_its_own(algo, config, long
     config = long_config if "learning_starts" in field_names(algo) else config
     with jax.debug_nans(True), jax.debug_infs(True):
         _, log = train(algo, task(algo), config, jax.random.key(0), 4, EVALUATION)
-    assert log.train_episodes[0] == 0  # none ends within 8 steps
+    assert log.train_episodes[:2].tolist() == [0, 0]  # none ends within 8 steps
     np.testing.assert_array_equal(np.isnan(log.train_returns), log.train_episodes == 0)
     made = log.learned["loss"].count > 0
     assert made[-1]
-    assert made[0] != ("learning_starts" in field_names(algo))
+    assert not made[0] and made[1] != ("learning_starts" in field_names(algo))
     np.testing.assert_array_equal(np.isfinite(log.losses["loss"]), made)
 
 

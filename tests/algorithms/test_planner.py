@@ -200,10 +200,10 @@ def whole(cpus, tmp_path_factory):
 
 
 def test_a_run_of_seeds_is_kept(whole):
-    assert whole.returns.shape == (3, 4)
-    assert len(np.unique(whole.returns)) == 12
+    assert whole.returns.shape == (3, 5)
+    assert len(np.unique(whole.returns)) == 15
     assert whole.failed == {}
-    assert np.all(np.asarray(whole.log.losses["loss"]) == 0)
+    assert np.all(np.asarray(whole.log.losses["loss"])[:, 1:] == 0)
     policies = load_policies(load_run(whole.directory, SHOOTING, PENDULUM))
     assert policies.last == policies.best == ()
     np.testing.assert_array_equal(policies.returns, whole.returns[:, -1])
@@ -215,7 +215,7 @@ def test_it_goes_on_bit_for_bit_with_its_memory(whole, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 2)
         half = run(SHOOTING, PENDULUM, SMALL, SEEDS, directory=tmp_path / "run", **SETTINGS)
-    assert (half.stopped, half.returns.shape) == ("SIGTERM", (3, 2))
+    assert (half.stopped, half.returns.shape) == ("SIGTERM", (3, 3))
     assert np.any(np.asarray(half.state.interaction.memory["plan"]) != 0)  # it stops within episodes
     result = resume(tmp_path / "run", algo=SHOOTING, env=PENDULUM, progress=False)
     assert_equal(result.state, whole.state)

@@ -95,12 +95,12 @@ def test_what_could_be_traced_still_can():
         return state.counters
 
     shapes = jax.eval_shape(jax.vmap(trained), jnp.array([0.9, 1.5]), jnp.array([9.8, 3.0]), keys)
-    assert (shapes[0].shape, shapes[1].shape) == ((2, 1), (2, 2))
+    assert (shapes[0].shape, shapes[1].shape) == ((2, 2), (2, 2))
 
     def swept(gamma, keys):
         return sweep("ppo", cartpole(), config, {"gamma": gamma, "gravity": [gamma[0], 9.8]}, keys, 1, Evaluation(2))[1]
 
-    assert jax.eval_shape(swept, jnp.array([0.9, 1.5]), keys).returns.shape == (2, 2, 1)
+    assert jax.eval_shape(swept, jnp.array([0.9, 1.5]), keys).returns.shape == (2, 2, 2)
 
 
 def test_a_config_may_be_left_out_or_a_dict():

@@ -68,7 +68,7 @@ def test_one_that_is_not_given_is_not_recorded(tmp_path):
     result = run(A2C, env, tiny(A2C), 1, tmp_path / "run", **SETTINGS)
     assert "evaluation_environment" not in tables(tmp_path / "run")
     np.testing.assert_array_equal(result.returns, 2)
-    np.testing.assert_array_equal(result.log.train_returns, 10)
+    np.testing.assert_array_equal(result.log.train_returns, [[np.nan, 10, 10]])
     assert "evaluated with the nominal parameters" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     again = load_run(tmp_path / "run", env=env)
     assert (again.evaluation_env, again.played_env.spec) == (None, envs.time_limit(paying(), 2).spec)

@@ -42,8 +42,8 @@ def test_a_longer_run_keeps_the_columns(played):
     directory, _ = played
     result = resume(directory, total_steps=1024, schedule_steps=512, progress=False)
     columns = read_progress(directory)
-    assert columns["won"].shape == (2, 4)
-    assert result.games.win.shape == (2, 4)
+    assert columns["won"].shape == (2, 5)
+    assert result.games.win.shape == (2, 5)
     assert load_run(directory).env.spec.opponent
 
 

@@ -95,7 +95,7 @@ def test_others_go_on_with_new_episodes_and_say_so(algo, tmp_path):
             UserWarning, match="walk: its simulators ended with their process, so all environments begin"
         ):
             results.append(resume(directory, env=walk(), progress=False))
-    assert results[0].returns.shape == (3, 4) and np.isfinite(results[0].returns).all()
+    assert results[0].returns.shape == (3, 5) and np.isfinite(results[0].returns).all()
     assert_equal(results[0].log, results[1].log)  # the new episodes are those of the run's own keys
 
 
@@ -106,7 +106,7 @@ def test_an_error_ends_the_run_and_what_was_kept_goes_on(tmp_path):
     assert (tmp_path / "run" / "progress.csv").read_text().count("\n") >= 2
     FAULTS["at"] = None
     with pytest.warns(UserWarning, match="begin a new episode"):
-        assert resume(tmp_path / "run", env=walk(), progress=False).returns.shape == (1, 4)
+        assert resume(tmp_path / "run", env=walk(), progress=False).returns.shape == (1, 5)
 
 
 def test_simulators_are_left_alone_once_one_has_failed():
@@ -144,7 +144,7 @@ def test_evaluate_raises_it_too():
 
 def test_an_error_of_an_earlier_program_does_not_hit_the_next():
     GUARD.note("another", OSError("long ago"))
-    assert run(A2C, walk(), CONFIG, 1, **SETTINGS).returns.shape == (1, 4)
+    assert run(A2C, walk(), CONFIG, 1, **SETTINGS).returns.shape == (1, 5)
 
 
 def test_nan_fails_the_seed_and_not_the_run():

@@ -19,7 +19,7 @@ from jaxrl_up.analysis import gather, write_report
 from jaxrl_up.cli import main
 from jaxrl_up.config import canonical
 from jaxrl_up.experiments import STOPS, to_devices
-from jaxrl_up.records import alone, describe_environment, environment_options, load_snapshot, to_toml
+from jaxrl_up.records import alone, checkpoint, describe_environment, environment_options, load_snapshot, to_toml
 from jaxrl_up.training import advance_lanes, lane_mesh
 
 CONFIG = tiny(A2C)  # 4 updates
@@ -43,12 +43,12 @@ def whole(cpus, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def kept(whole, tmp_path_factory):
-    """A run stopped after two of four evaluations."""
+    """A run stopped after two of four evaluations, beside that of the untrained policies."""
     directory = tmp_path_factory.mktemp("kept") / "run"
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 2)
         result = run(A2C, cartpole(), CONFIG, SEEDS, directory=directory, **SETTINGS)
-    assert (result.stopped, result.returns.shape) == ("SIGTERM", (3, 2))
+    assert (result.stopped, result.returns.shape) == ("SIGTERM", (3, 3))
     return directory
 
 
@@ -76,14 +76,14 @@ def test_it_goes_on_bit_for_bit(stopped, whole):
     assert not result.stopped
     same_end(result, whole)
     events = [line.split(",")[0] for line in (stopped / "timing.csv").read_text().splitlines()[1:]]
-    first, second = ["compile", "evaluation", "evaluation", "checkpoint", "train"], ["resume", "compile"]
+    first, second = ["compile", *["evaluation"] * 3, "checkpoint", "train"], ["resume", "compile"]
     assert events == [*first, *second, "evaluation", "evaluation", "checkpoint", "train"]
     assert {"curve.png", "report.html"} <= {path.name for path in stopped.iterdir()}
 
 
 def test_rows_that_are_newer_than_the_checkpoint_are_written_again(stopped, whole):
     with (stopped / "progress.csv").open("a") as file:
-        file.writelines((whole.directory / "progress.csv").read_text().splitlines(keepends=True)[7:9])
+        file.writelines((whole.directory / "progress.csv").read_text().splitlines(keepends=True)[10:12])
         file.write("3,48,3,1")
     same_end(resume(stopped, progress=False), whole)
 
@@ -93,7 +93,7 @@ def test_without_a_checkpoint_it_starts_again(stopped, whole):
     with pytest.raises(ValueError, match="holds no checkpoint yet"):
         load_policies(load_run(stopped))
     same_end(resume(stopped, progress=False, checkpoint_seconds=0.0), whole)
-    assert (stopped / "timing.csv").read_text().count("checkpoint") == 4
+    assert (stopped / "timing.csv").read_text().count("checkpoint") == 5
 
 
 def test_a_finished_run_stays_as_it_is(whole, tmp_path):
@@ -111,11 +111,37 @@ def test_a_finished_run_stays_as_it_is(whole, tmp_path):
 
 def test_the_best_policy_is_kept(whole):
     found = load_policies(load_run(whole.directory))
-    np.testing.assert_array_equal(found.best_returns, whole.returns.max(axis=1))
-    np.testing.assert_array_equal(found.best_steps, whole.env_steps[whole.returns.argmax(axis=1)])
+    trained = whole.returns[:, 1:]  # the untrained policy is never the best
+    np.testing.assert_array_equal(found.best_returns, trained.max(axis=1))
+    np.testing.assert_array_equal(found.best_steps, whole.env_steps[1:][trained.argmax(axis=1)])
     np.testing.assert_array_equal(found.returns, whole.returns[:, -1])
     jax.tree.map(np.testing.assert_array_equal, found.last, whole.state.policy)
     assert found.env_steps == 64
+
+
+def test_a_run_stopped_before_its_first_update(whole, tmp_path):
+    """Its only evaluation is of the untrained policies, which are not called the best of it."""
+    directory = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 0)
+        result = run(A2C, cartpole(), CONFIG, SEEDS, directory=directory, **SETTINGS)
+    assert (result.stopped, result.env_steps.tolist()) == ("SIGTERM", [0])
+    np.testing.assert_array_equal(result.returns, whole.returns[:, :1])
+    (curve,) = gather([directory])["CartPole-v1"]["run"]
+    assert curve.unfinished == "0 of 64 steps"
+    assert "0 of 64 steps" in (directory / "report.html").read_text()
+    found = load_policies(load_run(directory))
+    assert (found.env_steps, found.best_returns.tolist()) == (0, [-np.inf] * 3)
+    assert main(["evaluate", str(directory), "--best", "--episodes", "2"]) == 0
+    same_end(resume(directory, progress=False), whole)
+
+
+def test_a_checkpoint_of_an_earlier_format_is_one_line(stopped, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+    with pytest.raises(ValueError, match=r"has format 3, but .* begins with an evaluation of the untrained") as error:
+        resume(stopped, progress=False)
+    assert "\n" not in str(error.value)
+    assert load_policies(load_run(stopped)).env_steps == 32  # what it learned is not lost
 
 
 def test_a_run_is_made_longer(whole, tmp_path):
@@ -127,8 +153,8 @@ def test_a_run_is_made_longer(whole, tmp_path):
         stop_after(patch, 1)
         assert resume(directory, total_steps=112, schedule_steps=64, progress=False).stopped
     longer = resume(directory, progress=False)
-    np.testing.assert_array_equal(longer.env_steps, [16, 32, 48, 64, 80, 96, 112])
-    np.testing.assert_array_equal(longer.returns[:, :4], whole.returns)
+    np.testing.assert_array_equal(longer.env_steps, [0, 16, 32, 48, 64, 80, 96, 112])
+    np.testing.assert_array_equal(longer.returns[:, :5], whole.returns)
     once = run(
         A2C, cartpole(), CONFIG.replace(total_steps=112, schedule_steps=64), SEEDS, **{**SETTINGS, "num_evals": 7}
     )
@@ -207,7 +233,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken(stopped, whole):
             warnings.simplefilter("always")
             reached, _ = load_snapshot(saved)
             policies = load_policies(saved)
-        assert len(reached.logs) == 3
+        assert len(reached.logs) == 4
         assert len(caught) == 1 + (policies.env_steps == 48)  # acting does not need the state
         said = [str(warning.message) for warning in caught]
         assert all(re.search(r"checkpoints/4 is .*; taken is .* of 3 updates.* is lost", line) for line in said)

@@ -26,11 +26,11 @@ def result(cpus):
 
 def test_result_has_every_seed_and_no_padding(result):
     assert result.seeds == SEEDS
-    assert result.returns.shape == (3, 4)
-    np.testing.assert_array_equal(result.env_steps, [16, 32, 48, 64])
+    assert result.returns.shape == (3, 5)
+    np.testing.assert_array_equal(result.env_steps, [0, 16, 32, 48, 64])
     assert all(x.shape[0] == 3 for x in jax.tree.leaves(result.state._replace(counters=None)))
     assert int(result.state.counters.updates) == 4
-    assert all(x.shape == (3, 4) for x in jax.tree.leaves(result.log))
+    assert all(x.shape == (3, 5) for x in jax.tree.leaves(result.log))
     assert not result.stopped
     assert result.failed == {}
     assert result.compile_seconds > 0
@@ -83,11 +83,11 @@ def test_failed_seeds_are_named():
     result = run(A2C, breaking(A2C, 20), CONFIG, (3, 9), **SETTINGS)
     assert result.failed == {3: 3, 9: 3}
     assert np.all(np.isfinite(result.returns))
-    np.testing.assert_array_equal(result.log.failed_at, [[-1, -1, 3, 3]] * 2)
+    np.testing.assert_array_equal(result.log.failed_at, [[-1, -1, -1, 3, 3]] * 2)
 
 
 class Interrupting:
-    """A reporter that presses Ctrl-C once the second evaluation is shown."""
+    """A reporter that presses Ctrl-C once the second evaluation after the first is shown."""
 
     def __init__(self, monkeypatch, press):
         original, seen = Reporter.evaluated, []
@@ -95,7 +95,7 @@ class Interrupting:
         def evaluated(self, log, seconds):
             original(self, log, seconds)
             seen.append(log)
-            if len(seen) == 2:
+            if len(seen) == 3:
                 press()
 
         monkeypatch.setattr(Reporter, "evaluated", evaluated)
@@ -116,10 +116,10 @@ def test_ctrl_c_returns_what_was_reached_and_twice_means_it(monkeypatch, presses
     else:
         stopped = run(A2C, cartpole(), CONFIG, 2, **SETTINGS)
         assert stopped.stopped == "Ctrl-C"
-        assert stopped.returns.shape == (2, 2)
+        assert stopped.returns.shape == (2, 3)
         assert int(stopped.state.counters.env_steps) == stopped.env_steps[-1] == 32
         assert stopped.policy()(jnp.zeros(4)).shape == ()
-    assert len(reporter.seen) == 2
+    assert len(reporter.seen) == 3
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -61,13 +61,13 @@ class Compiles(logging.Handler):
 
 
 def stop_after(patch, *counts):
-    """Raise SIGTERM once so many evaluations were shown, counted on over several calls."""
+    """Raise SIGTERM once so many evaluations of trained policies were shown, counted on over several calls."""
     shown, evaluated = [], SweepWatcher.evaluated
 
     def count(self, log, seconds):
         evaluated(self, log, seconds)
-        shown.append(log)
-        if len(shown) in counts:
+        shown.extend([log] if log.env_steps[0] else [])
+        if log.env_steps[0] and len(shown) in counts:
             signal.raise_signal(signal.SIGTERM)
 
     patch.setattr(SweepWatcher, "evaluated", count)
@@ -106,7 +106,7 @@ def test_parts_agree_with_one_batch(mixed, parts):
     one, (two, _) = mixed[0], parts
     assert two.points == tuple({"learning_rate": rate} for rate in RATES)
     np.testing.assert_allclose(two.returns, one.returns[::2], rtol=1e-4)
-    assert two.returns.shape == (3, 2, 4)
+    assert two.returns.shape == (3, 2, 5)
 
 
 def test_a_point_is_the_run_of_its_config_alone(mixed, tmp_path):
@@ -122,7 +122,8 @@ def test_a_point_is_the_run_of_its_config_alone(mixed, tmp_path):
     )
     for row, other in zip(sorted(rows, key=lambda row: int(row["seed"])), theirs, strict=True):
         assert (row["learning_rate"], row["num_envs"]) == ("0.03", "2")
-        for name in ("return", "length", "entropy"):
+        assert (row["entropy"] == "") == (other["entropy"] == "") == (row["env_steps"] == "0")
+        for name in ("return", "length", *(["entropy"] if row["entropy"] else [])):
             np.testing.assert_allclose(float(row[name]), float(other[name]), 1e-3)
 
 
@@ -161,17 +162,17 @@ def test_an_unknown_name_in_a_grid_is_said(parts, tmp_path):
 
 def test_points_that_were_evaluated_less_often_are_filled_with_nan(mixed):
     result = mixed[0]
-    np.testing.assert_array_equal(result.env_steps[0], [16, 32, 48, 64])
-    np.testing.assert_array_equal(result.env_steps[1], [32, 64, np.nan, np.nan])
-    assert np.isnan(result.returns[1, :, 2:]).all()
-    assert np.isfinite(result.returns[1, :, :2]).all()
+    np.testing.assert_array_equal(result.env_steps[0], [0, 16, 32, 48, 64])
+    np.testing.assert_array_equal(result.env_steps[1], [0, 32, 64, np.nan, np.nan])
+    assert np.isnan(result.returns[1, :, 3:]).all()
+    assert np.isfinite(result.returns[1, :, :3]).all()
     assert result.finished.all()
 
 
 def test_ranking_is_by_the_iqm_of_final_returns(mixed):
     result = mixed[0]
     final = [
-        row[:, 1 if point["num_envs"] == 4 else 3] for row, point in zip(result.returns, result.points, strict=True)
+        row[:, 2 if point["num_envs"] == 4 else 4] for row, point in zip(result.returns, result.points, strict=True)
     ]
     middle = [float(iqm(row)) for row in final]
     assert [r.score.iqm for r in result.ranking] == sorted(middle, reverse=True)
@@ -213,7 +214,7 @@ def test_a_sweep_stopped_twice_ends_as_one_that_was_not(parts, tmp_path, monkeyp
     assert [r.point for r in first.ranking] == [r.point for r in whole.ranking if r.point < 2]
     second = resume_sweep(directory, progress=False)
     assert (second.stopped, second.finished.tolist()) == ("SIGTERM", [True, True, False])
-    assert np.isnan(second.returns[2, :, 2:]).all()
+    assert np.isnan(second.returns[2, :, 3:]).all()
     again = resume_sweep(directory, progress=False)
     assert (again.stopped, again.finished.all()) == ("", True)
     for name in ("results.csv", "ranking.csv", "best.toml", "cells/1/progress.csv"):
@@ -233,14 +234,14 @@ def test_halving_trains_the_best_on_as_they_were(parts, tmp_path, monkeypatch):
     ):
         assert stopped.stopped == "SIGTERM"
     result = resume_sweep(directory, progress=False)
-    (kept,) = keep(list(whole.returns[:, :, 1]), 2)
-    assert kept == np.argmax(np.mean(whole.returns[:, :, 1], axis=1))
+    (kept,) = keep(list(whole.returns[:, :, 2]), 2)
+    assert kept == np.argmax(np.mean(whole.returns[:, :, 2], axis=1))
     assert result.best.point == kept
     assert result.rungs.tolist() == [int(c == kept) for c in range(3)]
     assert result.finished.all()
     np.testing.assert_allclose(result.returns[kept], whole.returns[kept], rtol=1e-4)
-    np.testing.assert_allclose(result.returns[:, :, :2], whole.returns[:, :, :2], rtol=1e-4)
-    assert np.isnan(np.delete(result.returns, kept, axis=0)[:, :, 2:]).all()
+    np.testing.assert_allclose(result.returns[:, :, :3], whole.returns[:, :, :3], rtol=1e-4)
+    assert np.isnan(np.delete(result.returns, kept, axis=0)[:, :, 3:]).all()
     assert [row["rung"] for row in read(directory / "ranking.csv")] == ["2", "1", "1"]
     assert [int(row["env_steps"]) for row in read(directory / "ranking.csv")] == [64, 32, 32]
 

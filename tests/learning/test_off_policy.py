@@ -241,22 +241,22 @@ def test_losses_are_means_over_the_gradient_steps_that_were_made():
     """None before learning starts, and for an actor that waits only those that moved it."""
     config = tiny(TD3, total_steps=96, learning_starts=24, buffer_size=96, gradient_steps=3, policy_delay=4)
     often, once = (train(TD3, breaking(TD3), config, jax.random.key(0), number, EVALUATION)[1] for number in (6, 1))
-    made = np.diff([0, *off_policy.gradient_steps_done(config, 8 * np.arange(1, 7)).tolist()])
+    made = np.diff([0, 0, *off_policy.gradient_steps_done(config, 8 * np.arange(1, 7)).tolist()])
     np.testing.assert_array_equal(often.learned["critic_loss"].count, made)
-    assert made[0] == 0 and 0 < made[1] < made[2]
+    assert made[0] == made[1] == 0 and 0 < made[2] < made[3]
     moved = np.diff([0, *(np.cumsum(made) // 4)])
     np.testing.assert_array_equal(often.learned["actor_loss"].count, moved)
     for name, mean in often.learned.items():
         losses = often.losses[name]
-        assert np.isnan(losses[0]) and np.isfinite(losses[1:]).all()
-        np.testing.assert_allclose(np.sum(losses[1:] * mean.count[1:]), once.learned[name].total[0], rtol=1e-4)
-        assert once.learned[name].count[0] == np.sum(mean.count)
+        assert np.isnan(losses[:2]).all() and np.isfinite(losses[2:]).all()
+        np.testing.assert_allclose(np.sum(losses[2:] * mean.count[2:]), once.learned[name].total[1], rtol=1e-4)
+        assert once.learned[name].count.tolist() == [0, np.sum(mean.count)]
 
 
 def test_a_temperature_is_what_it_is_from_the_first_gradient_step_on():
     config = tiny(SAC, learning_starts=20, learn_alpha=False, alpha=0.2)
     _, log = train(SAC, breaking(SAC), config, jax.random.key(0), 4, EVALUATION)
-    np.testing.assert_allclose(log.losses["alpha"], [np.nan, 0.2, 0.2, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(log.losses["alpha"], [np.nan, np.nan, 0.2, 0.2, 0.2], rtol=1e-6)
 
 
 # -- exploration noise

@@ -59,7 +59,7 @@ CASES = {  # trained on, evaluated in, earned in training, and in evaluations
 def test_returns_are_of_the_environment_that_is_said(algo, name):
     env, evaluation_env, trained, evaluated = CASES[name]
     _, log = train(algo, env, tiny(algo), 0, 2, EVALUATION, evaluation_env)
-    np.testing.assert_allclose(log.train_returns, trained)
+    np.testing.assert_allclose(log.train_returns, [np.nan, trained, trained])
     np.testing.assert_allclose(log.returns, evaluated)
 
 
@@ -75,13 +75,13 @@ def test_swept_parameters_are_of_both_where_both_have_them():
     """One program, on two devices: its own time limit, and the pay of each point."""
     grid, keys = {"pay": np.float32([2, 3])}, [0, 1]
     _, log = sweep(A2C, paying(), tiny(A2C), grid, keys, 1, EVALUATION, paying(9, max_steps=7))
-    np.testing.assert_allclose(log.returns[:, :, 0], np.float32([[14, 14], [21, 21]]))
-    np.testing.assert_allclose(log.train_returns[:, :, 0], np.float32([[6, 6], [9, 9]]))
+    np.testing.assert_allclose(log.returns[:, :, 1], np.float32([[14, 14], [21, 21]]))
+    np.testing.assert_allclose(log.train_returns[:, :, 1], np.float32([[6, 6], [9, 9]]))
     assert with_swept(reading(), {"env.pay": 2.0, "config.gamma": 0.5}).params == reading().params
     swept_beside = {"learning_rate": np.float32([1e-3, 1e-2])}
     _, log = sweep(A2C, DRAWN, tiny(A2C), swept_beside, keys, 1, EVALUATION)
     np.testing.assert_allclose(log.returns, 3)
-    np.testing.assert_allclose(log.train_returns, 15)
+    np.testing.assert_allclose(log.train_returns[:, :, 1], 15)
 
 
 def test_it_compiles_once_for_all_physics():

@@ -22,8 +22,8 @@ def gravities(cpus):
 
 def test_sweep_of_the_environment_equals_separate_runs(gravities):
     states, log = gravities
-    assert log.returns.shape == (2, 3, 2)
-    assert log.losses["loss"].shape == (2, 3, 2)
+    assert log.returns.shape == (2, 3, 3)
+    assert log.losses["loss"].shape == (2, 3, 3)
     assert all(x.shape[:2] == (2, 3) for x in jax.tree.leaves(states._replace(counters=None)))
     assert states.counters.updates.shape == ()
     for c, gravity in enumerate((5.0, 15.0)):
@@ -45,7 +45,7 @@ def test_sweep_of_a_field_and_a_parameter_together():
     keys = keys_of((4,))
     grid = {"learning_rate": [0.0, 0.01, 0.02], "env.gravity": [9.0, 10.0, 11.0]}
     states, log = sweep(A2C, cartpole(), CONFIG, grid, keys, 1, EVALUATION)
-    assert log.returns.shape == (3, 1, 1)
+    assert log.returns.shape == (3, 1, 2)
     params = jax.tree.leaves(states.learner.params["actor"])
     first = lane(start_lanes(A2C, cartpole(), CONFIG, (4,)).state, 0)
     for x, start in zip(params, jax.tree.leaves(first.learner.params["actor"]), strict=True):
@@ -93,9 +93,10 @@ def test_schedule_ends_where_training_ends(steps, evals):
     parts = np.asarray(schedule(A2C, config, evals))
     total = num_updates(A2C, config)
     assert parts.sum() == total == max(steps // 16, 1)
-    assert len(parts) == min(evals, total)
-    assert parts.min() >= 1
-    assert parts.max() - parts.min() <= 1
+    assert parts[0] == 0  # the untrained policy
+    assert len(parts[1:]) == min(evals, total)
+    assert parts[1:].min() >= 1
+    assert parts[1:].max() - parts[1:].min() <= 1
 
 
 def test_schedule_needs_an_evaluation():
@@ -107,25 +108,25 @@ def test_log_of_a_run():
     """Episodes of 5 steps that pay 1 each, 2 environments, 4 updates of 8 steps."""
     env = probes.count_steps(max_steps=5)
     state, log = train(A2C, env, CONFIG, jax.random.key(0), 2, Evaluation(3))
-    np.testing.assert_array_equal(log.env_steps, [32, 64])
-    np.testing.assert_array_equal(log.returns, [5, 5])
-    np.testing.assert_array_equal(log.returns_std, [0, 0])
-    np.testing.assert_array_equal(log.lengths, [5, 5])
-    np.testing.assert_array_equal(log.unfinished, [0, 0])
+    np.testing.assert_array_equal(log.env_steps, [0, 32, 64])
+    np.testing.assert_array_equal(log.returns, [5, 5, 5])
+    np.testing.assert_array_equal(log.returns_std, [0, 0, 0])
+    np.testing.assert_array_equal(log.lengths, [5, 5, 5])
+    np.testing.assert_array_equal(log.unfinished, [0, 0, 0])
     assert np.all((log.distinct >= 1) & (log.distinct <= 3))
-    np.testing.assert_array_equal(log.train_returns, [5, 5])
-    np.testing.assert_array_equal(log.train_episodes, [6, 6])  # 16 and then 32 steps each
-    np.testing.assert_array_equal(log.failed_at, [-1, -1])
-    assert all(x.shape == (2,) for x in log.losses.values())
+    np.testing.assert_array_equal(log.train_returns, [np.nan, 5, 5])
+    np.testing.assert_array_equal(log.train_episodes, [0, 6, 6])  # 16 and then 32 steps each
+    np.testing.assert_array_equal(log.failed_at, [-1, -1, -1])
+    assert all(x.shape == (3,) and np.isnan(x[0]) and np.isfinite(x[1:]).all() for x in log.losses.values())
     assert int(state.counters.env_steps) == 64
 
 
 def test_training_returns_are_nan_only_where_no_episode_ended():
     _, log = train(A2C, probes.count_steps(max_steps=20), CONFIG, jax.random.key(0), 2, Evaluation(1, max_steps=9))
-    np.testing.assert_array_equal(log.train_episodes, [0, 2])
-    np.testing.assert_array_equal(log.train_returns, [np.nan, 20])
-    np.testing.assert_array_equal(log.unfinished, [1, 1])
-    np.testing.assert_array_equal(log.returns, [9, 9])
+    np.testing.assert_array_equal(log.train_episodes, [0, 0, 2])
+    np.testing.assert_array_equal(log.train_returns, [np.nan, np.nan, 20])
+    np.testing.assert_array_equal(log.unfinished, [1, 1, 1])
+    np.testing.assert_array_equal(log.returns, [9, 9, 9])
 
 
 def test_train_of_many_keys_and_metrics_by_cadence(cpus):
@@ -133,10 +134,10 @@ def test_train_of_many_keys_and_metrics_by_cadence(cpus):
     keys = keys_of((0, 1, 2, 3))
     often = jax.jit(jax.vmap(lambda key: train(A2C, cartpole(), CONFIG, key, 4, EVALUATION)))(keys)
     once = jax.jit(jax.vmap(lambda key: train(A2C, cartpole(), CONFIG, key, 1, EVALUATION)))(keys)
-    assert often[1].returns.shape == (4, 4)
+    assert often[1].returns.shape == (4, 5)
     assert_close(often[0], once[0])
     np.testing.assert_allclose(often[1].returns[:, -1], once[1].returns[:, -1])
-    np.testing.assert_allclose(np.mean(often[1].losses["loss"], axis=1), once[1].losses["loss"][:, 0], rtol=1e-4)
+    np.testing.assert_allclose(np.mean(often[1].losses["loss"][:, 1:], axis=1), once[1].losses["loss"][:, 1], rtol=1e-4)
     assert np.sum(often[1].train_episodes) == np.sum(once[1].train_episodes)
 
 

@@ -106,8 +106,9 @@ class SweepWatcher:
                 )
         final = list(np.asarray(log.returns).reshape(len(self.cell.points), -1))
         best = rank(final)[0]
+        left = clock(seconds * (self.total_steps - steps) / max(steps, 1))
+        pace = f"{len(lanes) * steps / max(seconds, 1e-9):,.0f} steps/s   {left} left" if steps else "untrained"
         self.say(
-            f"{self.part}{steps:,}/{self.total_steps:,} steps   {len(lanes) * steps / max(seconds, 1e-9):,.0f} steps/s"
-            f"   {clock(seconds * (self.total_steps - steps) / max(steps, 1))} left   "
+            f"{self.part}{steps:,}/{self.total_steps:,} steps   {pace}   "
             f"best {float(iqm(final[best])):.1f} at {describe_point(self.points[self.cell.points[best]])}"
         )

@@ -95,8 +95,8 @@ def rung_ends(ends: Sequence[int], halving: int, eta: int) -> list[int]:
     """How many evaluations each rung of successive halving has come to at its end, `[halving]`.
 
     Rung i of K ends at the first evaluation at or after the share eta^(i - K + 1) of all updates (Li et al. 2018,
-    algorithm 1: r_i = R eta^(i - s_max)); `ends [E]` are the updates done at each evaluation. Raises `ValueError` for
-    rungs that would end together.
+    algorithm 1: r_i = R eta^(i - s_max)); `ends [E + 1]` are the updates done at each evaluation. Raises
+    `ValueError` for rungs that would end together.
     """
     if halving < 1:
         raise ValueError(f"halving={halving} must be at least 1: in how many rungs points are stopped")
@@ -107,7 +107,7 @@ def rung_ends(ends: Sequence[int], halving: int, eta: int) -> list[int]:
     if any(a >= b for a, b in itertools.pairwise(cuts)):
         raise ValueError(
             f"halving={halving} with eta={eta}: rungs end at shares of {', '.join(f'{x:.3g}' for x in shares)} of the "
-            f"updates, which {len(ends)} evaluations do not tell apart; give fewer rungs or a larger num_evals"
+            f"updates, which {len(ends) - 1} evaluations do not tell apart; give fewer rungs or a larger num_evals"
         )
     return cuts
 
