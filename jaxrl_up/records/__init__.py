@@ -7,6 +7,7 @@ run is in `jaxrl_up.experiments`, what draws it in `jaxrl_up.analysis`; both rea
 
 from jaxrl_up.records import checkpoint as checkpoint
 from jaxrl_up.records import columns as columns
+from jaxrl_up.records.checkpoint import saved as saved
 from jaxrl_up.records.columns import COLUMNS as COLUMNS
 from jaxrl_up.records.columns import GAMES as GAMES
 from jaxrl_up.records.columns import Recorder as Recorder
@@ -33,6 +34,7 @@ from jaxrl_up.records.files import write_atomically as write_atomically
 from jaxrl_up.records.own import OWN as OWN
 from jaxrl_up.records.own import NotNamed as NotNamed
 from jaxrl_up.records.own import command as command
+from jaxrl_up.records.own import near as near
 from jaxrl_up.records.own import option as option
 from jaxrl_up.records.own import options_of as options_of
 from jaxrl_up.records.own import own_names as own_names
@@ -70,6 +72,10 @@ from jaxrl_up.records.wording import clock as clock
 from jaxrl_up.records.wording import concerns as concerns
 from jaxrl_up.records.wording import count as count
 from jaxrl_up.records.wording import games as games
+from jaxrl_up.records.wording import longer as longer
 from jaxrl_up.records.wording import of_games as of_games
 from jaxrl_up.records.wording import repeats as repeats
+from jaxrl_up.records.wording import score_line as score_line
 from jaxrl_up.records.wording import spread as spread
+from jaxrl_up.records.wording import steps_made as steps_made
+from jaxrl_up.records.wording import value as value

@@ -7,8 +7,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from jaxrl_up.cli.options import Parser, UsageError, add_keeping, make_sinks, path, report, whole
+from jaxrl_up.cli.options import Parser, UsageError, add_keeping, make_sinks, path, whole
 from jaxrl_up.cli.own import add_own, given_own
+from jaxrl_up.cli.results import report, report_sweep
 
 
 def main(arguments: list[str]) -> int:
@@ -54,7 +55,6 @@ def main(arguments: list[str]) -> int:
 
 def _resume_sweep(given: argparse.Namespace) -> int:
     """Go on with a sweep, and print its ranking."""
-    from jaxrl_up.cli.commands.sweep import report as report_sweep
     from jaxrl_up.experiments import FILE, resume_sweep
 
     if given.total_steps is not None or given.schedule_steps is not None:
