@@ -16,3 +16,6 @@ from jaxrl_up.cli.main import main as main
 from jaxrl_up.cli.options import UsageError as UsageError
 from jaxrl_up.cli.sources import take_source as take_source
 from jaxrl_up.cli.spelling import spell_seeds as spell_seeds
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

@@ -47,3 +47,6 @@ from jaxrl_up.config.values import shape as shape
 from jaxrl_up.config.values import shown as shown
 from jaxrl_up.config.values import whole as whole
 from jaxrl_up.config.values import whole_or_none as whole_or_none
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

@@ -66,3 +66,6 @@ from jaxrl_up.experiments.sweeps import rung_ends as rung_ends
 from jaxrl_up.experiments.sweeps import start_sweep as start_sweep
 from jaxrl_up.experiments.terminal import curve as curve
 from jaxrl_up.experiments.terminal import lively as lively
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

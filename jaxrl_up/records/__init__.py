@@ -31,6 +31,12 @@ from jaxrl_up.records.files import read_table as read_table
 from jaxrl_up.records.files import read_text as read_text
 from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
+from jaxrl_up.records.numbers import clock as clock
+from jaxrl_up.records.numbers import count as count
+from jaxrl_up.records.numbers import score_line as score_line
+from jaxrl_up.records.numbers import spread as spread
+from jaxrl_up.records.numbers import steps_made as steps_made
+from jaxrl_up.records.numbers import value as value
 from jaxrl_up.records.own import OWN as OWN
 from jaxrl_up.records.own import NotNamed as NotNamed
 from jaxrl_up.records.own import command as command
@@ -68,14 +74,11 @@ from jaxrl_up.records.values import text as text
 from jaxrl_up.records.values import to_toml as to_toml
 from jaxrl_up.records.values import toml_value as toml_value
 from jaxrl_up.records.values import values_of as values_of
-from jaxrl_up.records.wording import clock as clock
 from jaxrl_up.records.wording import concerns as concerns
-from jaxrl_up.records.wording import count as count
 from jaxrl_up.records.wording import games as games
 from jaxrl_up.records.wording import longer as longer
 from jaxrl_up.records.wording import of_games as of_games
 from jaxrl_up.records.wording import repeats as repeats
-from jaxrl_up.records.wording import score_line as score_line
-from jaxrl_up.records.wording import spread as spread
-from jaxrl_up.records.wording import steps_made as steps_made
-from jaxrl_up.records.wording import value as value
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)
