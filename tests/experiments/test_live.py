@@ -81,7 +81,7 @@ def test_episodes_that_repeat_others_are_said():
         found = make_result(log._replace(distinct=np.array([[16, 16, x] for x in last])))._replace(num_episodes=16)
         lines = [line for line in summary(found) if "16 episodes" in line]
         assert len(lines) == (said is not None)
-        assert all(said in line for line in lines)
+        assert all(said is not None and said in line for line in lines)
     unknown = make_result(log._replace(distinct=np.full((3, 3), -1)))._replace(num_episodes=16)
     assert not any("differ" in line for line in summary(unknown))
 
@@ -152,7 +152,7 @@ def test_small_texts():
     assert spread(np.array([1.0, 2.0, 3.0, 50.0])) == "2.5 (IQM, seeds 1.0..50.0)"
     assert [value(x) for x in (-0.125, 9.9996, 12345.67)] == ["-0.125", "10.000", "12345.7"]
     assert value(0.9, 0.948) == "0.900"
-    assert score_line(score([1.0, 1.0]), 2, "64 steps") == (
+    assert score_line(score(np.ones(2)), 2, "64 steps") == (
         "score 1.000 [1.000, 1.000] (IQM of 2 seeds, 95% interval, 64 steps)"
     )
     assert steps_made(PPO, PPO.Config(total_steps=100_000)) == "99,328 steps (of 100,000: an update takes 1,024)"
