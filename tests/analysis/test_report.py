@@ -291,7 +291,7 @@ def test_a_sweep_is_scored_by_grid_point(tmp_path):
     ]
     assert [row[:3] for row in page.table("learning_rate", "seed")[1:]] == [
         ["0.001", "0", "40.2"],
-        ["0.001", "3", "0.3"],
+        ["0.001", "3", "0.333"],
         ["0.01", "7", "60.0"],
     ]
 

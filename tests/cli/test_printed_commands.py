@@ -71,5 +71,5 @@ def test_commands_with_something_of_the_users_in_them_are_made_by_command():
         "cli/commands/exercise.py",
         "cli/exercises/worked.py",
         "types.py",
-    }  # names of ours, in examples and help
+    }
     assert [place for place in found if place.partition(":")[0] not in allowed] == []
