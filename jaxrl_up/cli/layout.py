@@ -89,7 +89,7 @@ def table(rows: list[tuple[str, ...]]) -> list[str]:
     On a terminal that is too narrow the last column is folded, or each row becomes lines of its own.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    columns, before = room(), sum(widths[:-1]) + 2 * (len(widths) - 1)
+    columns, before = room() if sys.stdout.isatty() else None, sum(widths[:-1]) + 2 * (len(widths) - 1)
     if columns is None or before + widths[-1] <= columns:
         return [_aligned(row, widths) for row in rows]
     if columns - before >= NARROWEST:

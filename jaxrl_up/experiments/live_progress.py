@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxrl_up.envs import Env, counting
-from jaxrl_up.experiments.stopping import stop_words
+from jaxrl_up.experiments.stopping import LEAVING, stop_words
 from jaxrl_up.experiments.terminal import columns, curve, lively
 from jaxrl_up.ops import iqm
 from jaxrl_up.records import clock, concerns, count, games, score_line, spread, steps_made, value
@@ -109,8 +109,11 @@ class Reporter:
             self._say("   ".join([f"{steps:,}/{self.total_steps:,} steps", *parts]))
 
     def pressed(self, name: str) -> None:
-        """Say what the first of the signals that stop a run brings about, by its name; from any thread."""
-        if not self.enabled:
+        """Say what the first of the signals that stop a run brings about, by its name; from any thread.
+
+        On the command line also where progress is silent: whoever presses Ctrl-C is waiting for an answer.
+        """
+        if not (self.enabled or LEAVING.is_set()):
             return
         new_line = "\n" if self.display is None and self.stream.isatty() else ""  # behind the ^C that it shows
         self._say(new_line + stop_words(name, self.compiling))

@@ -218,9 +218,9 @@ def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) 
     log = jax.tree.map(lambda *x: np.stack(x, axis=1), *outcome.reached.logs)
     what = (job.algo, job.env, job.config, job.seeds, state, log)
     result = RunResult(*what, *outcome[1:], directory, job.evaluation.num_episodes, job.evaluation_env)
-    if directory is not None:
-        draw(result, directory)
     Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)
+    if directory is not None:
+        draw(result, directory)  # takes seconds, and the score need not wait for it
     return result
 
 

@@ -163,8 +163,9 @@ def test_ctrl_c_keeps_what_was_reached(tmp_path, monkeypatch, capsys):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Reporter, "evaluated", press)
-    assert main(["train", *TINY, "--directory", str(tmp_path / "run")]) == 130
+    assert main(["train", *TINY, "--directory", str(tmp_path / "run"), "--no-progress"]) == 130
     printed = capsys.readouterr()
+    assert printed.err.startswith("Ctrl-C: stopping at the next evaluation; Ctrl-C again to leave now\n")
     assert SCORE.fullmatch(printed.out.strip())[1] == "128"
     assert "stopped by Ctrl-C at 128 of 256 steps" in printed.err
     assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3

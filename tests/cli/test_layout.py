@@ -43,10 +43,11 @@ ROWS = [("name", "number", "what it is"), ("one", "1", "a sentence that is rathe
 
 
 def test_tables(monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # a pipe: as for a program that reads it
     whole = ["name  number  what it is", "one   1       a sentence that is rather long", "two   22      short"]
     assert layout.table(ROWS) == whole
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "44")
     assert layout.table(ROWS) == whole
     monkeypatch.setenv("COLUMNS", "40")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments import memory
 from jaxrl_up.experiments.live_progress import speed
-from jaxrl_up.experiments.stopping import stop_words
+from jaxrl_up.experiments.stopping import LEAVING, stop_words
 from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
@@ -88,8 +88,10 @@ class Voice:
             print(line, file=sys.stderr, flush=True)
 
     def pressed(self, name: str) -> None:
-        """Say what a signal that stops a sweep brings about, by its name; from any thread."""
-        self(("\n" if sys.stderr.isatty() else "") + stop_words(name, self.compiling))
+        """Say what a signal that stops a sweep brings about, by its name; as that of `Reporter`."""
+        if self.enabled or LEAVING.is_set():
+            new_line = "\n" if sys.stderr.isatty() else ""
+            print(new_line + stop_words(name, self.compiling), file=sys.stderr, flush=True)
 
 
 class SweepWatcher:
