@@ -24,14 +24,15 @@ def stoppable(say: Callable[[str], None] | None = None) -> Iterator[Callable[[],
     that prints may find the lock of the display held by what it interrupts.
     """
     pressed: list[str] = []
+    heard: list[str] = []  # by the thread: for Python two of a kind that come while XLA computes are one
 
     def handle(signum: int, frame: Any) -> None:
         pressed.append(STOPS[signal.Signals(signum)])
 
     def stop() -> str:
-        if len(pressed) > 1:
+        if max(len(pressed), len(heard)) > 1:
             raise KeyboardInterrupt
-        return pressed[0] if pressed else ""
+        return (pressed or heard or [""])[0]
 
     if threading.current_thread() is not threading.main_thread():  # signals are not ours to handle
         yield lambda: ""
@@ -40,7 +41,7 @@ def stoppable(say: Callable[[str], None] | None = None) -> Iterator[Callable[[],
     try:
         with ExitStack() as stack:
             if say is not None and os.name != "nt":  # whose signals reach sockets only
-                stack.enter_context(_heard(say))
+                stack.enter_context(_listening(heard, say))
             yield stop
     finally:
         for number, handler in previous.items():
@@ -48,21 +49,21 @@ def stoppable(say: Callable[[str], None] | None = None) -> Iterator[Callable[[],
 
 
 @contextmanager
-def _heard(say: Callable[[str], None]) -> Iterator[None]:
-    """Within, a thread says the name of the first signal that stops; whoever listened before hears all of them too."""
+def _listening(heard: list[str], say: Callable[[str], None]) -> Iterator[None]:
+    """Within, a thread notes the signals that stop and says the name of the first; who listened before hears them."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def listen() -> None:
-        said = False
         while number := os.read(reader, 1):
             if previous != -1:
                 with suppress(OSError):
                     os.write(previous, number)
-            if not said and number[0] in STOPS:
-                said = True
-                say(STOPS[signal.Signals(number[0])])
+            if number[0] in STOPS:
+                heard.append(STOPS[signal.Signals(number[0])])
+                if len(heard) == 1:
+                    say(heard[0])
         os.close(reader)
 
     listener = threading.Thread(target=listen, daemon=True)

@@ -13,19 +13,17 @@ from jaxrl_up.experiments import LEAVING, stop_words, stoppable
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
 def test_it_is_said_at_once_also_while_nothing_of_python_runs(number, name):
-    said, begun = [], time.perf_counter()
+    said = []
     with stoppable(lambda what: said.append((what, time.perf_counter()))) as stop:
         timers = [threading.Timer(after, os.kill, (os.getpid(), number)) for after in (0.05, 0.15)]
         for timer in timers:
             timer.start()
-        while time.perf_counter() < begun + 0.5:  # as XLA: handlers run only where it comes back
-            hashlib.pbkdf2_hmac("sha256", b"", b"", 400_000)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000)  # as XLA: handlers run only when it comes back
         done = time.perf_counter()
         with pytest.raises(KeyboardInterrupt):
             stop()
     [(what, when)] = said
     assert what == name and when < done
-    assert when - begun < 0.25
 
 
 def test_who_listened_before_hears_it_too():
