@@ -25,8 +25,8 @@ from jaxrl_up.records import (
     EVALUATED,
     GAMES,
     OWN,
-    clock,
     count,
+    duration,
     expand,
     is_part,
     of_games,
@@ -68,7 +68,7 @@ def _template() -> Template:
 
     how = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     pages = Environment(loader=PackageLoader("jaxrl_up.analysis", ""), keep_trailing_newline=True, **how)
-    pages.filters |= {"number": value, "seconds": _seconds, "counted": count, "quote": shlex.quote}
+    pages.filters |= {"number": value, "seconds": duration, "counted": count, "quote": shlex.quote}
     pages.filters["sentence"] = lambda text: text[0].upper() + text[1:]
     return pages.get_template(f"{NAME}.jinja")
 
@@ -217,7 +217,3 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} = {_text(item)}" for key, item in value.items())
     return str(value)
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else clock(seconds)

@@ -16,6 +16,7 @@ from jaxrl_up.cli.spelling import spell_seeds, unknown_option, unknown_words
 ENV_PREFIX = "--env."
 METAVARS = {int: "N", float: "X", str: "NAME", tuple: "N,N,..."}
 TRUTHS = ("true", "false")
+UNITS = {"k": 3, "m": 6}  # powers of ten
 LAYERS = re.compile(r"(?<=\d)\s*[-x]\s*(?=\d)|(?<=\d)\s+(?=\d)", re.IGNORECASE)
 """What stands between numbers of layers, beside commas."""
 
@@ -146,9 +147,11 @@ def real(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """A whole number, also as `1e6` or `500_000`. Raises `ArgumentTypeError`."""
+    """A whole number, also as `1e6`, `500_000`, `500k` or `1M`. Raises `ArgumentTypeError`."""
     with contextlib.suppress(ValueError):
         return int(text)
+    if text[-1:].lower() in UNITS and text[:-1].replace(".", "", 1).isdecimal():
+        text = f"{text[:-1]}e{UNITS[text[-1].lower()]}"
     with contextlib.suppress(ValueError, OverflowError):
         if float(text) == int(float(text)):  # 1e6
             return int(float(text))

@@ -53,7 +53,8 @@ def report_sweep(result: Any) -> int:
     left, own = len(result.points) - len(ranking), own_names(result.algo, result.config)
     if left:
         again = command("resume", directory, own=own)
-        _beside([f"{count(left, 'point')} of {len(result.points)} not finished; go on with: {again}"])
+        stop = f"stopped by {result.stopped}: " if result.stopped else ""
+        _beside([f"{stop}{left:,} of {count(len(result.points), 'point')} not finished; go on with: {again}"])
     failed = sum(len(ranked.failed) for ranked in ranking)
     if failed:
         what = "had a loss or parameters that were not finite; the last finite policies were kept and scored"
@@ -78,7 +79,7 @@ def report_sweep(result: Any) -> int:
         best = ranking[0]
         total = score_line(best.score, len(result.seeds), count(best.env_steps, "step"))
         print(f"best {describe_point(best.values)}: {total}", flush=True)
-    lines = [f"tables, picture and recipe of the best are in {near(directory)}"]
+    lines = [f"{'tables, picture and recipe of the best' if ranking else 'tables'} are in {near(directory)}"]
     if ranking and not left:
         lines.append(f"next: {command('train', '--recipe', directory / 'best.toml')}")
         lines.append(f"      {command('plot', directory)}")

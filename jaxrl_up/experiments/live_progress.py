@@ -15,7 +15,7 @@ from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments.stopping import LEAVING, stop_words
 from jaxrl_up.experiments.terminal import columns, curve, lively
 from jaxrl_up.ops import iqm
-from jaxrl_up.records import clock, concerns, count, games, score_line, spread, steps_made, value
+from jaxrl_up.records import clock, concerns, count, duration, games, score_line, spread, steps_made, value
 from jaxrl_up.training import Log, num_updates, played_in
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -87,7 +87,7 @@ class Reporter:
         self.waiting.close()
         self.compiling = False
         if self.enabled:
-            self._say(f"compiled in {seconds:.1f} s{f' ({source})' if source else ''}, training")
+            self._say(f"compiled in {duration(seconds)}{f' ({source})' if source else ''}, training")
         if self.display is not None:
             self.display.show("training")
 
@@ -196,8 +196,8 @@ def summary(result: RunResult) -> list[str]:
     """The lines that close a run: score, worst seed, times, and everything that went otherwise than planned."""
     final = np.asarray(result.returns)[:, -1]
     worst = int(np.argmin(final))
-    total, compiled = result.score, f"compiled in {result.compile_seconds:.1f} s, "
-    trained = f"trained in {result.train_seconds:.1f} s ({result.steps_per_second:,.0f} steps/s, all seeds)"
+    total, compiled = result.score, f"compiled in {duration(result.compile_seconds)}, "
+    trained = f"trained in {duration(result.train_seconds)} ({result.steps_per_second:,.0f} steps/s, all seeds)"
     return [
         score_line(total, len(result.seeds), count(int(result.env_steps[-1]), "step")),
         *games(result),

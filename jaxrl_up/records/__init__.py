@@ -33,6 +33,7 @@ from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
 from jaxrl_up.records.numbers import clock as clock
 from jaxrl_up.records.numbers import count as count
+from jaxrl_up.records.numbers import duration as duration
 from jaxrl_up.records.numbers import score_line as score_line
 from jaxrl_up.records.numbers import spread as spread
 from jaxrl_up.records.numbers import steps_made as steps_made

@@ -48,6 +48,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """`8.3 s`, and from two minutes on `2:05` or `1:01:40`."""
+    return f"{seconds:.1f} s" if seconds < 120 else clock(seconds)
+
+
 def clock(seconds: float) -> str:
     """`h:mm:ss` or `m:ss`."""
     minutes, seconds = divmod(round(seconds), 60)

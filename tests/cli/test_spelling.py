@@ -160,6 +160,14 @@ def test_sizes_of_layers_as_people_write_them(text):
     assert options.layers(text) == (64, 32)
 
 
+def test_whole_numbers_as_people_write_them():
+    for text, number in {"1e6": 10**6, "1M": 10**6, "1.5m": 1_500_000, "100k": 10**5, "1_000": 1000, "-2": -2}.items():
+        assert options.whole(text) == number
+    for text in ("k", "1.5", "0.0001k", "1kk", "1e3k", "five", "1g", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number"):
+            options.whole(text)
+
+
 @pytest.mark.parametrize("text", ["64,x", "64--32", "-64", "64,-32", "x64"])
 def test_what_is_no_size(text):
     with pytest.raises((ValueError, argparse.ArgumentTypeError)):

@@ -150,7 +150,7 @@ def test_a_bad_input_is_one_line(line, tmp_path, monkeypatch, capsys):
 def test_a_sweep_is_not_made_longer_nor_overwritten(stopped, capsys):
     _, directory = stopped
     for line, message in {
-        "--total-steps 128": "holds a sweep, which cannot be made longer",
+        "--total-steps 128": f"its best point can: jaxrl-up train --recipe {directory / 'best.toml'} --total-steps 128",
         "--wandb project": "has no sinks",
         "--checkpoint-seconds -1": "must be at least 0",
     }.items():

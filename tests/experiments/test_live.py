@@ -9,7 +9,7 @@ from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, make_resul
 from jaxrl_up import PPO, envs
 from jaxrl_up.experiments import Reporter, summary
 from jaxrl_up.ops import score
-from jaxrl_up.records import clock, score_line, spread, steps_made, value
+from jaxrl_up.records import clock, duration, score_line, spread, steps_made, value
 
 
 class Terminal(io.StringIO):
@@ -156,4 +156,5 @@ def test_small_texts():
         "score 1.000 [1.000, 1.000] (IQM of 2 seeds, 95% interval, 64 steps)"
     )
     assert steps_made(PPO, PPO.Config(total_steps=100_000)) == "99,328 steps (of 100,000: an update takes 1,024)"
+    assert [duration(s) for s in (8.26, 119.9, 3700)] == ["8.3 s", "119.9 s", "1:01:40"]
     assert [clock(s) for s in (0.4, 59.6, 61, 3700)] == ["0:00", "1:00", "1:01", "1:01:40"]

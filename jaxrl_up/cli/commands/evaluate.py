@@ -17,7 +17,7 @@ from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, is_named, leaves, nominal, tree
 from jaxrl_up.learning import Episodes, acting_space
-from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run
+from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run, short
 from jaxrl_up.training import Evaluation, evaluate_episodes, resolve, with_fields, with_swept
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     for point in range(points):
         here = slice(point * len(chosen), (point + 1) * len(chosen))
         if run.grid:
-            values = ", ".join(f"{name}={float(given[point]):g}" for name, given in run.grid.items())
+            values = ", ".join(f"{name}={short(float(given[point]))}" for name, given in run.grid.items())
             print(f"point {point}: {values}")
         _report(chosen, Episodes(*(x[here] for x in episodes)), steps[here], options.best, bool(env.spec.opponent))
     return 0

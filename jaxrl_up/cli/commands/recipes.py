@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     from jaxrl_up.experiments import SEEDS, read_recipe, recipe_config, recipe_expected, recipe_names
     from jaxrl_up.records import value
 
-    rows, notes = [("name", "environment", "steps", "score", "worst seed", "seeds")], set()
+    rows, notes = [("name", "environment", "steps", "IQM, 95% interval", "worst seed", "seeds")], set()
     for name in recipe_names():
         try:
             recipe = read_recipe(name)

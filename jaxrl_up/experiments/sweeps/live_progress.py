@@ -18,7 +18,7 @@ from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep
-from jaxrl_up.records import Point, command, count, near, spread, steps_made
+from jaxrl_up.records import Point, command, count, duration, near, spread, steps_made
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -122,7 +122,7 @@ class SweepWatcher:
         self.waiting.close()
         self.say.compiling = False
         if self.compiles:
-            self.say(f"{self.part}compiled in {seconds:.1f} s{f' ({source})' if source else ''}, training")
+            self.say(f"{self.part}compiled in {duration(seconds)}{f' ({source})' if source else ''}, training")
 
     def evaluated(self, log: Log, seconds: float) -> None:
         """Say how far it is, and which point is best so far."""
