@@ -64,5 +64,8 @@ from jaxrl_up.types import Algorithm as Algorithm
 from jaxrl_up.types import Array as Array
 from jaxrl_up.types import Key as Key
 from jaxrl_up.types import TimeStep as TimeStep
+from jaxrl_up.types import face
 
 _leave_out_faulty_fusion()
+
+__dir__ = face(__name__)

@@ -6,8 +6,9 @@ import dataclasses
 import importlib
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -78,12 +79,24 @@ class State(Protocol):
         ...
 
 
+class _Help:
+    """The docstring of a class, and of an instance of it what its `_help` says: `help(PPO)` is about PPO."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+
+    def __get__(self, algo: Algorithm | None, owner: type) -> str | None:
+        return self.text if algo is None else algo._help()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Algorithm:
     """A learning algorithm as a record of pure functions; nothing in it holds state.
 
     What a family asks for beside these is a record of its own, as `learning.off_policy.OffPolicy`.
     """
+
+    __doc__ = cast("str | None", _Help(__doc__))
 
     name: str
     """by which command lines, recipes and config.toml know it"""
@@ -121,6 +134,24 @@ class Algorithm:
     players: tuple[int, ...] = (1,)
     """of how many players the games may be that it learns; (1, 2) for one that moves for both in turn"""
 
+    def __repr__(self) -> str:
+        about = textwrap.shorten(self._about().partition("\n")[0].rstrip("."), 90, placeholder=" ...")
+        return f"<Algorithm {self.name}{about and ': '}{about}>"
+
+    def _about(self) -> str:
+        """The docstring of the module that the algorithm is, or of its Config's."""
+        return (getattr(sys.modules.get(self.Config.__module__), "__doc__", None) or "").strip()
+
+    def _help(self) -> str:
+        """What it is, and the fields of its Config with their defaults."""
+        fields = ", ".join(f"{field.name}={field.default!r}" for field in dataclasses.fields(self.Config))
+        config = textwrap.fill(f"Config({fields})", 100, subsequent_indent=" " * 7, break_long_words=False)
+        presets = ", ".join(["default", *self.presets])
+        return (
+            f"{self._about()}\n\n{config}\n\nPresets: {presets}. It acts in {', '.join(self.action_spaces)} spaces. "
+            f"What each field is:\n`jaxrl-up train {self.name} --help`, or jaxrl_up.config.field_help(Config)."
+        )
+
     def __reduce__(self) -> Any:
         """Pickled by name: as the variable of a module that it is."""
         own = sys.modules.get(self.Config.__module__)
@@ -134,6 +165,32 @@ class Algorithm:
 
     def __deepcopy__(self, memo: Any) -> Algorithm:
         return self  # nothing in it changes
+
+
+def face(name: str) -> Callable[[], list[str]]:
+    """The `__dir__` of a module: what it defines and what it passes on under its own name, `from x import y as y`."""
+
+    def names() -> list[str]:
+        import ast
+        import inspect
+
+        there = vars(sys.modules[name])
+        try:
+            body = ast.parse(inspect.getsource(sys.modules[name])).body
+        except (OSError, TypeError):  # without its source: all that is no module
+            return sorted(key for key, value in there.items() if not inspect.ismodule(value))
+        offered = {key for key in there if key.startswith("__")}
+        for node in body:
+            if isinstance(node, ast.ImportFrom):
+                offered |= {alias.asname for alias in node.names if alias.asname == alias.name}
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                offered.add(node.name)
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                offered |= {target.id for target in targets if isinstance(target, ast.Name)}
+        return sorted(key for key in offered if key in there and (key[0] != "_" or key.startswith("__")))
+
+    return names
 
 
 def _variable(module: str, name: str) -> Any:
@@ -182,3 +239,6 @@ def static(default: Any, low: float | None = None, choices: tuple[Any, ...] | No
     """A Config field that fixes a shape, a loop length or a Python branch: a change recompiles."""
     metadata = {"range": None if low is None else (low, math.inf), "choices": choices}
     return struct.field(default=default, pytree_node=False, metadata=metadata)
+
+
+__dir__ = face(__name__)

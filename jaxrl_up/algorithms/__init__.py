@@ -41,3 +41,6 @@ from jaxrl_up.algorithms.td3 import TD3 as TD3
 from jaxrl_up.algorithms.trpo import TRPO as TRPO
 from jaxrl_up.algorithms.value_fitting import VALUE_FITTING as VALUE_FITTING
 from jaxrl_up.algorithms.vpg import VPG as VPG
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

@@ -25,8 +25,8 @@ from jaxrl_up.records import (
     EVALUATED,
     GAMES,
     OWN,
-    clock,
     count,
+    duration,
     expand,
     is_part,
     of_games,
@@ -35,6 +35,7 @@ from jaxrl_up.records import (
     read_progress,
     read_timing,
     repeats,
+    value,
     write_atomically,
 )
 
@@ -67,7 +68,7 @@ def _template() -> Template:
 
     how = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     pages = Environment(loader=PackageLoader("jaxrl_up.analysis", ""), keep_trailing_newline=True, **how)
-    pages.filters |= {"number": _number, "seconds": _seconds, "counted": count, "quote": shlex.quote}
+    pages.filters |= {"number": value, "seconds": duration, "counted": count, "quote": shlex.quote}
     pages.filters["sentence"] = lambda text: text[0].upper() + text[1:]
     return pages.get_template(f"{NAME}.jinja")
 
@@ -146,8 +147,8 @@ def _points(last: Mapping[str, np.ndarray], axes: Sequence[str]) -> list[tuple[s
     values, rows = np.stack([last[axis] for axis in axes], 1) if axes else np.zeros((0, 0)), []
     for point in dict.fromkeys(map(tuple, values.tolist())):
         final = last["return"][(values == point).all(1)]
-        name = ", ".join(f"{axis}={value:g}" for axis, value in zip(axes, point, strict=True))
-        rows.append((name, str(score(final)), _number(final.min())))
+        name = ", ".join(f"{axis}={x:g}" for axis, x in zip(axes, point, strict=True))
+        rows.append((name, str(score(final)), value(final.min(), *score(final)[:3])))
     return rows
 
 
@@ -170,7 +171,7 @@ def _figures(
 def _curve(columns: Mapping[str, np.ndarray]) -> list[tuple[str, ...]]:
     """Steps, IQM and interval of the returns at each evaluation."""
     numbers = zip(columns["env_steps"][0], *bootstrap(columns["return"]), strict=True)
-    return [(f"{steps:,.0f}", *map(_number, values)) for steps, *values in numbers]
+    return [(f"{steps:,.0f}", *map(value, values)) for steps, *values in numbers]
 
 
 def _times(directory: Path, num_lanes: int) -> dict[str, Any]:
@@ -217,11 +218,3 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} = {_text(item)}" for key, item in value.items())
     return str(value)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else clock(seconds)

@@ -5,6 +5,8 @@ file in `commands/` with a `main(arguments) -> exit code`, and a line in `main.C
 """
 
 from jaxrl_up.cli import exercises as exercises
+from jaxrl_up.cli import layout as layout
+from jaxrl_up.cli import options as options
 from jaxrl_up.cli.board_games import coloured as coloured
 from jaxrl_up.cli.commands import evaluate as evaluate
 from jaxrl_up.cli.commands import watch as watch
@@ -12,4 +14,9 @@ from jaxrl_up.cli.main import COMMANDS as COMMANDS
 from jaxrl_up.cli.main import at_once_if_pressed_twice as at_once_if_pressed_twice
 from jaxrl_up.cli.main import main as main
 from jaxrl_up.cli.options import UsageError as UsageError
+from jaxrl_up.cli.results import next_lines as next_lines
 from jaxrl_up.cli.sources import take_source as take_source
+from jaxrl_up.cli.spelling import spell_seeds as spell_seeds
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.envs import Env, board_of, board_text, own_state
+from jaxrl_up.experiments import lively
 from jaxrl_up.types import Array, Key, PyTree
 
 STONES = {False: "X", True: "O"}
@@ -175,4 +175,4 @@ def _hint(game: Game, most: int = 5) -> str:
 def coloured(stream: Any = None) -> bool:
     """Whether a stream shows colours and nobody asked for none (https://no-color.org)."""
     stream = sys.stdout if stream is None else stream
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return lively(stream)

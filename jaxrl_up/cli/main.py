@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -21,7 +20,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from jaxrl_up._version import __version__
+from jaxrl_up.cli.layout import definitions, example, fill
 from jaxrl_up.cli.options import UsageError
+from jaxrl_up.experiments import LEAVING
 
 COMMANDS = {
     "train": "train an algorithm on an environment, many seeds at once",
@@ -69,7 +70,9 @@ def _in_one_line(error: UsageError, arguments: list[str]) -> str:
     needed: Any = error.__cause__
     if not isinstance(needed, getattr(sys.modules.get("jaxrl_up.records"), "NotNamed", ())):
         return " ".join(str(error).split())
-    return needed.by(shlex.join(["jaxrl-up", *arguments]))
+    from jaxrl_up.records import command
+
+    return needed.by(command(*arguments))
 
 
 @contextmanager
@@ -85,9 +88,11 @@ def at_once_if_pressed_twice() -> Iterator[None]:
     os.set_blocking(writer, False)
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    LEAVING.set()
     try:
         yield
     finally:
+        LEAVING.clear()
         signal.set_wakeup_fd(previous)
         os.close(writer)
 
@@ -128,20 +133,25 @@ def _main(arguments: list[str]) -> int:
     return importlib.import_module(f"jaxrl_up.cli.commands.{command}").main(rest)
 
 
+EXAMPLES = (
+    ("", "PPO on CartPole-v1, 8 seeds"),
+    ("ppo --env Acrobot-v1 --seeds 16 --gamma 0.995 --directory runs/acrobot", ""),
+    ("--recipe ppo/pendulum", ""),
+    ("dqn --env Breakout-MinAtar --wrap frame_stack=4 --dry-run", ""),
+    ("ppo --preset spinup --seeds 0,3,7 --env.gravity 12", ""),
+    ("--algo my_algo.py --help", "an algorithm of your own, and its fields"),
+)
+
+
 def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    options = {
+        "--help": "this text; also after a command, and after `train ALGO` for its fields",
+        "--version": "print the version",
+    }
+    examples = [f"jaxrl-up train {words}".rstrip() + (f"  # {note}" if note else "") for words, note in EXAMPLES]
+    what = "Deep reinforcement learning as pure JAX functions: many seeds at once, as one program."
     return (
-        "usage: jaxrl-up COMMAND [OPTIONS]\n\n"
-        "Deep reinforcement learning as pure JAX functions: many seeds at once, as one program.\n\n"
-        f"commands:\n{commands}\n\n"
-        "options:\n  --help     this text; also after a command, and after `train ALGO` for its fields\n"
-        "  --version  print the version\n\n"
-        "examples:\n"
-        "  jaxrl-up train                                        PPO on CartPole-v1, 8 seeds\n"
-        "  jaxrl-up train ppo --env Acrobot-v1 --seeds 16 --gamma 0.995 --directory runs/acrobot\n"
-        "  jaxrl-up train --recipe ppo/pendulum\n"
-        "  jaxrl-up train dqn --env Breakout-MinAtar --wrap frame_stack=4 --dry-run\n"
-        "  jaxrl-up train ppo --preset spinup --seeds 0,3,7 --env.gravity 12\n"
-        "  jaxrl-up train --algo my_algo.py --help               an algorithm of your own, and its fields"
+        f"usage: jaxrl-up COMMAND [OPTIONS]\n\n{fill(what)}\n\n"
+        f"commands:\n{definitions(list(COMMANDS.items()))}\n\noptions:\n{definitions(list(options.items()))}\n\n"
+        "examples:\n" + "\n".join(map(example, examples))
     )

@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import sys
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-EXIT_CODES = {"": 0, "Ctrl-C": 130, "SIGTERM": 143}  # by what stopped a run
+from jaxrl_up.cli.layout import fold_usage, formatter
+from jaxrl_up.cli.spelling import spell_seeds, unknown_option, unknown_words
+
 ENV_PREFIX = "--env."
 METAVARS = {int: "N", float: "X", str: "NAME", tuple: "N,N,..."}
+TRUTHS = ("true", "false")
+UNITS = {"k": 3, "m": 6}  # powers of ten
+LAYERS = re.compile(r"(?<=\d)\s*[-x]\s*(?=\d)|(?<=\d)\s+(?=\d)", re.IGNORECASE)
+"""What stands between numbers of layers, beside commas."""
 
 
 class UsageError(Exception):
@@ -26,11 +32,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, compiles: bool = False, **options: Any) -> None:
-        super().__init__(
-            allow_abbrev=False,
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
-            **options,
-        )
+        options["usage"] = fold_usage(options["prog"], options.get("usage"))
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
         self.known, self.compiles = ["--help"], compiles
         if compiles:
             self.add(self, "--no-cache", action="store_true",
@@ -42,7 +45,8 @@ class Parser(argparse.ArgumentParser):
         self.known += action.option_strings
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message.removeprefix("argument "))
+        message, unknown, words = message.removeprefix("argument ").partition("unrecognized arguments: ")
+        raise UsageError(unknown_words(words, self.known) if unknown else message)
 
     def start_from(self, source: Any) -> None:
         """Let what a `records.Source` says be the defaults."""
@@ -70,24 +74,33 @@ class Parser(argparse.ArgumentParser):
 
     def _normalise(self, arguments: list[str]) -> list[str]:
         """Spell options as declared and join negative values to them, which argparse takes for options."""
-        from jaxrl_up.config import did_you_mean
-
+        if "--seeds" in self.known and "--seed" not in self.known:
+            arguments = spell_seeds(arguments)
         result: list[str] = []
         for argument in arguments:
             follows = bool(result) and result[-1].startswith("--") and "=" not in result[-1]
             if _is_number(argument) and follows:
                 result[-1] += f"={argument}"
+            elif argument.lower() in TRUTHS and follows and self._is_flag(result[-1]):
+                result[-1] = self._flag(result[-1], argument)
             elif argument.startswith("-") and not _is_number(argument) and argument != "-h":
                 name, equals, value = argument.partition("=")
                 name = name.replace("_", "-")
                 if name not in self.known:
-                    raise UsageError(
-                        f"{self.prog} has no option {argument.partition('=')[0]!r}.{did_you_mean(name, self.known)}"
-                    )
-                result.append(name + equals + value)
+                    raise UsageError(unknown_option(self.prog, argument.partition("=")[0], self.known))
+                flag = value.lower() in TRUTHS and self._is_flag(name)
+                result.append(self._flag(name, value) if flag else name + equals + value)
             else:
                 result.append(argument)
         return result
+
+    def _is_flag(self, name: str) -> bool:
+        return f"--no-{name.removeprefix('--')}" in self.known
+
+    @staticmethod
+    def _flag(name: str, value: str) -> str:
+        """`--shared true` as `--shared`, `--shared false` as `--no-shared`."""
+        return name if value.lower() == "true" else f"--no-{name.removeprefix('--')}"
 
 
 def take_env_options(arguments: list[str], prefix: str = ENV_PREFIX) -> tuple[list[str], dict[str, Any]]:
@@ -109,7 +122,7 @@ def take_env_options(arguments: list[str], prefix: str = ENV_PREFIX) -> tuple[li
 
 def converter(kind: type, optional: bool) -> Callable[[str], Any]:
     """What turns the text of a field of this kind into its value; raises `ArgumentTypeError`."""
-    convert = {int: whole, float: real, str: str, tuple: wholes}[kind]
+    convert = {int: whole, float: real, str: str, tuple: layers}[kind]
     return or_none(convert) if optional else convert
 
 
@@ -134,9 +147,11 @@ def real(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """A whole number, also as `1e6` or `500_000`. Raises `ArgumentTypeError`."""
+    """A whole number, also as `1e6`, `500_000`, `500k` or `1M`. Raises `ArgumentTypeError`."""
     with contextlib.suppress(ValueError):
         return int(text)
+    if text[-1:].lower() in UNITS and text[:-1].replace(".", "", 1).isdecimal():
+        text = f"{text[:-1]}e{UNITS[text[-1].lower()]}"
     with contextlib.suppress(ValueError, OverflowError):
         if float(text) == int(float(text)):  # 1e6
             return int(float(text))
@@ -146,6 +161,11 @@ def whole(text: str) -> int:
 def wholes(text: str) -> tuple[int, ...]:
     """Whole numbers between commas. Raises `ArgumentTypeError`."""
     return tuple(whole(part) for part in text.strip(" ()[]").split(",") if part.strip())
+
+
+def layers(text: str) -> tuple[int, ...]:
+    """Sizes as people write them: `64,64`, `64-64`, `64x64`, `[64, 64]`, `(64 64)`. Raises `ArgumentTypeError`."""
+    return wholes(LAYERS.sub(",", text))
 
 
 def seeds(text: str) -> int | tuple[int, ...]:
@@ -342,23 +362,3 @@ def make_sinks(options: argparse.Namespace, directory: Path | None) -> list[Any]
     except ValueError as error:
         raise UsageError(str(error)) from error
     return chosen
-
-
-def report(result: Any, progress: bool) -> int:
-    """Print the score of a run on standard output, and return the exit code."""
-    from jaxrl_up.records import concerns, count, games
-
-    if not progress:
-        for line in games(result) + concerns(result):
-            print(line, file=sys.stderr)
-    elif result.directory is not None:
-        print(f"records are in {result.directory}", file=sys.stderr)
-    number = count(len(result.seeds), "seed")
-    print(f"score {result.score} (IQM of {number}, 95% interval, {int(result.env_steps[-1])} steps)", flush=True)
-    return EXIT_CODES[result.stopped]
-
-
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of cells as lines with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

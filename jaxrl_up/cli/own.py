@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxrl_up.cli.options import Parser, UsageError
 from jaxrl_up.cli.options import seeds as read_seeds
+from jaxrl_up.cli.spelling import spell_seeds
 
 FIELDS = ("network", "head", "policy")
 """The fields of the package's algorithms that take something of one's own."""
@@ -18,6 +19,7 @@ def algorithm(text: str) -> Any:
 
     Raises `UsageError` with what was meant, and with the file and line where one of your own cannot be taken.
     """
+    from jaxrl_up import envs
     from jaxrl_up.algorithms import ALGORITHMS, find_algorithm
     from jaxrl_up.config import did_you_mean, is_own_file, is_own_name
 
@@ -27,8 +29,9 @@ def algorithm(text: str) -> Any:
         except ValueError as error:
             raise UsageError(str(error)) from error
     if text.lower() not in ALGORITHMS:
+        meant = f" It is an environment: --env {text}." if envs.is_name(text) else did_you_mean(text, ALGORITHMS)
         raise UsageError(
-            f"unknown algorithm {text!r}.{did_you_mean(text, ALGORITHMS)} Choose from {', '.join(ALGORITHMS)}, or give "
+            f"unknown algorithm {text!r}.{meant} Choose from {', '.join(ALGORITHMS)}, or give "
             "a file of your own, as my_algo.py"
         )
     return ALGORITHMS[text.lower()]
@@ -103,6 +106,7 @@ def choose_cores(arguments: list[str], seeds: int) -> None:
         return
     from jaxrl_up.experiments import use_all_cores
 
+    arguments = spell_seeds(arguments)
     given = [_value(arguments, i)[0] for i, word in enumerate(arguments) if word.partition("=")[0] == "--seeds"]
     with contextlib.suppress(argparse.ArgumentTypeError, RuntimeError):
         number = read_seeds(given[-1]) if given else seeds
@@ -124,7 +128,7 @@ def add_own(parser: Parser, arguments: list[str]) -> None:
     """
     from jaxrl_up.algorithms import own_kinds
 
-    group = parser.add_argument_group("what the run has of your own, which is imported only where you name it")
+    group = parser.add_argument_group("what is your own, imported only where you name it")
     parser.add(group, "--algo", metavar="FILE.py",
                help="its algorithm: a file that holds one Algorithm, FILE.py:NAME or MODULE:NAME")  # fmt: skip
     parser.add(group, "--env", metavar="FILE.py:NAME", help="its environment")

@@ -34,6 +34,8 @@ from jaxrl_up.config.own import own_variable as own_variable
 from jaxrl_up.config.own import place_of as place_of
 from jaxrl_up.config.own import when_changed as when_changed
 from jaxrl_up.config.own import where as where
+from jaxrl_up.config.synonyms import SYNONYMS as SYNONYMS
+from jaxrl_up.config.synonyms import elsewhere as elsewhere
 from jaxrl_up.config.values import as_whole as as_whole
 from jaxrl_up.config.values import flag as flag
 from jaxrl_up.config.values import is_number as is_number
@@ -45,3 +47,6 @@ from jaxrl_up.config.values import shape as shape
 from jaxrl_up.config.values import shown as shown
 from jaxrl_up.config.values import whole as whole
 from jaxrl_up.config.values import whole_or_none as whole_or_none
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

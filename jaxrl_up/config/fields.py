@@ -13,14 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl_up.config.synonyms import meant
 from jaxrl_up.config.values import LARGEST, as_whole, check_range, flag, is_number, numbers, plain, shown
 from jaxrl_up.types import PyTree
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` with a leading space, or nothing."""
+    """` Did you mean 'x'?` with a leading space, or nothing: what other libraries call so, else what looks like it."""
     known = list(known)
+    same = meant(name, known)
+    if same is not None:
+        return f" Did you mean {same!r}?"
     by_lower = {k.lower(): k for k in known}
+    begun = [k for lower, k in by_lower.items() if len(name) > 2 and lower.startswith(name.lower())]
+    if len(begun) == 1:
+        return f" Did you mean {begun[0]!r}?"
     close = difflib.get_close_matches(name.lower().replace("-", "_"), by_lower, 1, 0.5) or (
         difflib.get_close_matches(name.lower(), by_lower, 1, 0.5)
     )

@@ -12,3 +12,6 @@ from jaxrl_up.deploy.export import save_policy as save_policy
 from jaxrl_up.deploy.full_scripts import WHOLE as WHOLE
 from jaxrl_up.deploy.programs import numpy_program as numpy_program
 from jaxrl_up.deploy.scripts import eject as eject
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

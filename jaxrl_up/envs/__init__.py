@@ -112,3 +112,6 @@ from jaxrl_up.envs.wrapping import is_named as is_named
 from jaxrl_up.envs.wrapping import parse_wrappers as parse_wrappers
 from jaxrl_up.envs.wrapping import wrap as wrap
 from jaxrl_up.envs.wrapping import wrapper_usages as wrapper_usages
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxrl_up.envs.core import Env
 from jaxrl_up.envs.from_functions import from_functions
 from jaxrl_up.envs.spaces import Box, Dict, Discrete, Mask, MultiDiscrete, Space, allows, sample
-from jaxrl_up.types import Array, Key
+from jaxrl_up.types import Array, Key, face
 
 NO, YES = np.bool_(False), np.bool_(True)  # NumPy: importing must not start JAX
 UNIT = Box(-1.0, 1.0, (1,))
@@ -244,3 +244,5 @@ PROBES: dict[str, Callable[..., Env]] = {
         changing_mask,
     )
 }
+
+__dir__ = face(__name__)

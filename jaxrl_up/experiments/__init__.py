@@ -18,8 +18,6 @@ from jaxrl_up.experiments.device_transfer import to_devices as to_devices
 from jaxrl_up.experiments.device_transfer import to_host as to_host
 from jaxrl_up.experiments.device_transfer import without_padding as without_padding
 from jaxrl_up.experiments.devices import use_all_cores as use_all_cores
-from jaxrl_up.experiments.drive import STOPS as STOPS
-from jaxrl_up.experiments.drive import stoppable as stoppable
 from jaxrl_up.experiments.jaxpr_memory import working_bytes as working_bytes
 from jaxrl_up.experiments.live_progress import Reporter as Reporter
 from jaxrl_up.experiments.live_progress import summary as summary
@@ -43,6 +41,10 @@ from jaxrl_up.experiments.runs import run as run
 from jaxrl_up.experiments.runs import start as start
 from jaxrl_up.experiments.sinks import Sink as Sink
 from jaxrl_up.experiments.sinks import as_sinks as as_sinks
+from jaxrl_up.experiments.stopping import LEAVING as LEAVING
+from jaxrl_up.experiments.stopping import STOPS as STOPS
+from jaxrl_up.experiments.stopping import stop_words as stop_words
+from jaxrl_up.experiments.stopping import stoppable as stoppable
 from jaxrl_up.experiments.sweeps import FILE as FILE
 from jaxrl_up.experiments.sweeps import FILES as FILES
 from jaxrl_up.experiments.sweeps import SweepResult as SweepResult
@@ -62,3 +64,8 @@ from jaxrl_up.experiments.sweeps import resume_sweep as resume_sweep
 from jaxrl_up.experiments.sweeps import run_sweep as run_sweep
 from jaxrl_up.experiments.sweeps import rung_ends as rung_ends
 from jaxrl_up.experiments.sweeps import start_sweep as start_sweep
+from jaxrl_up.experiments.terminal import curve as curve
+from jaxrl_up.experiments.terminal import lively as lively
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from jaxrl_up.envs import GUARD, Env, orphaned
 from jaxrl_up.experiments import compilation_cache, compiler
 from jaxrl_up.experiments.device_transfer import to_devices, to_host
 from jaxrl_up.experiments.sinks import Sink, feed
+from jaxrl_up.experiments.stopping import stoppable
 from jaxrl_up.records import Best, Recorder, RunSpec, Snapshot, describe, save_snapshot
 from jaxrl_up.training import (
     Evaluation,
@@ -31,8 +31,6 @@ from jaxrl_up.training import (
 from jaxrl_up.types import Algorithm, Array, PyTree
 
 Start = list[Snapshot]  # where a run was, or nothing
-STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-"""Signals that stop a run in order, and what they are called."""
 
 
 class Job(NamedTuple):
@@ -56,6 +54,7 @@ class Watcher(Protocol):
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None: ...
     def compiled(self, seconds: float, source: str = "") -> None: ...
     def evaluated(self, log: Log, seconds: float) -> None: ...
+    def pressed(self, name: str) -> None: ...
 
 
 class Outcome(NamedTuple):
@@ -100,7 +99,7 @@ def drive(
     compile_seconds, stopped = 0.0, ""
     with ExitStack() as stack:
         stack.enter_context(reporter)
-        stop = stack.enter_context(stoppable()) if stop is None else stop
+        stop = stack.enter_context(stoppable(reporter.pressed)) if stop is None else stop
         feed_sinks = stack.enter_context(feed(sinks, _description(job, keeping) if sinks else {}))
         begun = time.perf_counter()
         GUARD.forget()
@@ -227,31 +226,3 @@ def transfers() -> Iterator[None]:
     """
     with jax.transfer_guard("allow"):
         yield
-
-
-@contextmanager
-def stoppable() -> Iterator[Callable[[], str]]:
-    """Within, Ctrl-C and SIGTERM only set a flag, whose name the callable gives; after a second one it raises.
-
-    `KeyboardInterrupt` is raised there and not in the handler, since XLA does not survive it while it compiles.
-    """
-    pressed: list[str] = []
-
-    def handle(signum: int, frame: Any) -> None:
-        pressed.append(STOPS[signal.Signals(signum)])
-
-    def stop() -> str:
-        if len(pressed) > 1:
-            raise KeyboardInterrupt
-        return pressed[0] if pressed else ""
-
-    try:
-        previous = {number: signal.signal(number, handle) for number in STOPS}
-    except ValueError:  # not in the main thread: signals are not ours to handle
-        yield lambda: ""
-        return
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

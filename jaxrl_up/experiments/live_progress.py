@@ -12,7 +12,10 @@ import jax
 import numpy as np
 
 from jaxrl_up.envs import Env, counting
-from jaxrl_up.records import clock, concerns, count, games, spread
+from jaxrl_up.experiments.stopping import LEAVING, stop_words
+from jaxrl_up.experiments.terminal import columns, curve, lively
+from jaxrl_up.ops import iqm
+from jaxrl_up.records import clock, concerns, count, duration, games, score_line, spread, steps_made, value
 from jaxrl_up.training import Log, num_updates, played_in
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -21,9 +24,10 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Live progress of a run, as a context manager; plain lines where the stream is no terminal.
+    """Live progress of a run, as a context manager; plain lines where the stream is no terminal, or a dumb one.
 
-    `enabled=False` makes every method silent. `stream` is standard error by default.
+    `enabled=False` makes every method silent. `stream` is standard error by default. A run that goes on has the steps
+    that it had `reached`, and `news` of where that is in place of the word that something is compiled.
     """
 
     def __init__(
@@ -35,28 +39,35 @@ class Reporter:
         enabled: bool = True,
         stream: TextIO | None = None,
         evaluation_env: Env | None = None,
+        reached: int = 0,
+        news: str = "",
     ) -> None:
         self.algo, self.env, self.seeds, self.enabled = algo, env, tuple(seeds), enabled
-        self.played = played_elsewhere(env, evaluation_env)
+        self.played, self.reached, self.news = played_elsewhere(env, evaluation_env), reached, news
+        self.steps = steps_made(algo, config)
         self.total_steps = num_updates(algo, config) * algo.steps_per_update(config)
         self.stream = sys.stderr if stream is None else stream
         self.display: _Display | None = None
+        self.compiling = True
         self.named: set[int] = set()  # failed seeds already reported
         self.waiting = ExitStack()  # counts the seconds until it is closed, or the terminal's display does
 
     def __enter__(self) -> Reporter:
         if not self.enabled:
             return self
-        if self.stream.isatty():
-            self.display = _Display(self.stream, self.total_steps)
-        self._say(
-            f"{self.algo.name} on {self.env.full_name}: {count(len(self.seeds), 'seed')} x {self.total_steps:,} steps "
-            f"on {count(len(jax.devices()[: len(self.seeds)]), f'{jax.default_backend()} device')}"
-            f"{self.played}, compiling ..."
+        trains = self.reached < self.total_steps
+        if trains and lively(self.stream):
+            self.display = _Display(self.stream, self.total_steps, self.reached)
+        header = (
+            f"{self.algo.name} on {self.env.full_name}: {count(len(self.seeds), 'seed')} x {self.steps} "
+            f"on {count(len(jax.devices()[: len(self.seeds)]), f'{jax.default_backend()} device')}{self.played}"
         )
+        self._say(header if self.news else f"{header}, compiling ...")
+        if self.news:
+            self._say(f"{self.news}, compiling ..." if trains else self.news)
         if self.display is not None:
             self.display.start()
-        else:
+        elif trains:
             self.waiting.enter_context(counting("compiling", say=self._say))
         return self
 
@@ -74,8 +85,9 @@ class Reporter:
         `source` is what a user should know of where the program came from.
         """
         self.waiting.close()
+        self.compiling = False
         if self.enabled:
-            self._say(f"compiled in {seconds:.1f} s{f' ({source})' if source else ''}, training")
+            self._say(f"compiled in {duration(seconds)}{f' ({source})' if source else ''}, training")
         if self.display is not None:
             self.display.show("training")
 
@@ -88,22 +100,35 @@ class Reporter:
             if update >= 0 and seed not in self.named:
                 self.named.add(seed)
                 self._say(f"seed {seed} failed at update {int(update)}; it keeps its last finite policy")
-        rate = len(self.seeds) * steps / max(seconds, 1e-9)
-        remaining = seconds * (self.total_steps - steps) / max(steps, 1)
-        parts = [f"{rate:,.0f} steps/s", f"{clock(remaining)} left"] if steps else ["untrained"]
-        parts.append(f"return {spread(log.returns)}")
-        if steps and not self.algo.learns_to_act:
-            parts.append(f"loss {np.mean(log.losses['loss']):.3g}")
+        parts = [*speed(len(self.seeds), steps, self.total_steps, seconds), f"return {spread(log.returns)}"]
+        if not self.algo.learns_to_act and np.isfinite(log.losses["loss"]).any():
+            parts.append(f"loss {np.nanmean(log.losses['loss']):.3g}{' (mean)' if len(self.seeds) > 1 else ''}")
         if self.display is not None:
             self.display.show("   ".join(parts), steps)
         else:
             self._say("   ".join([f"{steps:,}/{self.total_steps:,} steps", *parts]))
 
+    def pressed(self, name: str) -> None:
+        """Say what the first of the signals that stop a run brings about, by its name; from any thread.
+
+        On the command line also where progress is silent: whoever presses Ctrl-C is waiting for an answer.
+        """
+        if not (self.enabled or LEAVING.is_set()):
+            return
+        new_line = "\n" if self.display is None and self.stream.isatty() else ""  # behind the ^C that it shows
+        self._say(new_line + stop_words(name, self.compiling))
+
     def finished(self, result: RunResult) -> None:
-        """Print the summary of a run."""
-        if self.enabled:
-            for line in summary(result):
-                self._say(line)
+        """Print the summary of a run, on a terminal below its curve."""
+        if not self.enabled:
+            return
+        lines = summary(result)
+        if self.stream.isatty():
+            middle = iqm(result.returns, axis=0).tolist()
+            what = "return" if len(result.seeds) == 1 else f"return, IQM of {count(len(result.seeds), 'seed')}"
+            lines = [*curve(result.env_steps.tolist(), middle, what, self.stream), *lines]
+        for line in lines:
+            self._say(line)
 
     def _say(self, line: str) -> None:
         if self.display is not None:
@@ -112,23 +137,29 @@ class Reporter:
             print(line, file=self.stream, flush=True)
 
 
+def speed(lanes: int, steps: int, total: int, seconds: float) -> list[str]:
+    """`1,024 steps/s` of so many lanes, and `0:03 left`; nothing before the first step."""
+    if not steps:
+        return []
+    return [f"{lanes * steps / max(seconds, 1e-9):,.0f} steps/s", f"{clock(seconds * (total - steps) / steps)} left"]
+
+
 class _Display:
     """A bar and a line below it, drawn by rich (imported here: it is not always needed)."""
 
-    def __init__(self, stream: TextIO, total_steps: int) -> None:
-        from rich.console import Console
+    def __init__(self, stream: TextIO, total_steps: int, reached: int) -> None:
+        from rich.console import Console, Group
         from rich.live import Live
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.text import Text
 
-        self.console = Console(file=stream, highlight=False, markup=False)
+        self.console = Console(file=stream, highlight=False, markup=False, width=columns(stream))
         self.text = Text("compiling")
-        self.bar = Progress(
-            SpinnerColumn(), BarColumn(), MofNCompleteColumn(), "env steps", TimeElapsedColumn(), console=self.console
-        )
-        self.task = self.bar.add_task("", total=total_steps)
-        from rich.console import Group
-
+        steps = "{task.completed:,.0f}/{task.total:,.0f} steps"
+        room = self.console.width - len(f"  {total_steps:,}/{total_steps:,} steps   0:00:00")
+        bar = BarColumn(max(min(room, 40), 5))
+        self.bar = Progress(SpinnerColumn(), bar, TextColumn(steps), TimeElapsedColumn(), console=self.console)
+        self.task = self.bar.add_task("", total=total_steps, completed=reached)
         self.live = Live(Group(self.bar, self.text), console=self.console, refresh_per_second=5)
 
     def start(self) -> None:
@@ -165,12 +196,12 @@ def summary(result: RunResult) -> list[str]:
     """The lines that close a run: score, worst seed, times, and everything that went otherwise than planned."""
     final = np.asarray(result.returns)[:, -1]
     worst = int(np.argmin(final))
-    trained = f"trained in {result.train_seconds:.1f} s ({result.steps_per_second:,.0f} env steps/s, all seeds)"
+    total, compiled = result.score, f"compiled in {duration(result.compile_seconds)}, "
+    trained = f"trained in {duration(result.train_seconds)} ({result.steps_per_second:,.0f} steps/s, all seeds)"
     return [
-        f"score {result.score} (IQM of {count(len(result.seeds), 'seed')}, 95% interval, "
-        f"{int(result.env_steps[-1]):,} steps)",
+        score_line(total, len(result.seeds), count(int(result.env_steps[-1]), "step")),
         *games(result),
-        f"worst seed {result.seeds[worst]}: {final[worst]:.1f}",
-        f"compiled in {result.compile_seconds:.1f} s, {trained}",
+        f"worst seed {result.seeds[worst]}: {value(final[worst], *total[:3])}",
+        f"{compiled if result.compile_seconds else ''}{trained}",
         *concerns(result),
     ]

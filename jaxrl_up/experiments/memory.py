@@ -12,6 +12,7 @@ import jax
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments.jaxpr_memory import working_bytes
+from jaxrl_up.records import count, steps_made
 from jaxrl_up.training import begin, update
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -95,7 +96,7 @@ def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int, kept: bo
     ways = ["fewer"] * (fit > 0) + ["a smaller buffer_size"] * hasattr(config, "buffer_size")
     advice = f"; choose {' or '.join(ways)}" if ways else ""
     raise ValueError(
-        f"{seeds} seed(s) of {readable(needed.per_seed)} need {readable(at_start(needed, seeds, kept))}, but "
+        f"{count(seeds, 'seed')} of {readable(needed.per_seed)} need {readable(at_start(needed, seeds, kept))}, but "
         f"{readable(free)} are free: at most {fit} fit{advice}"
     )
 
@@ -103,7 +104,7 @@ def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int, kept: bo
 def memory_lines(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> list[str]:
     """What a run takes, for people."""
     needed, free = need(algo, env, config), available()
-    lines = [f"{algo.name} on {env.full_name}: {seeds} seed(s), {config.total_steps:,} steps each"]
+    lines = [f"{algo.name} on {env.full_name}: {count(seeds, 'seed')} x {steps_made(algo, config)}"]
     lines.append(f"a seed         {readable(needed.per_seed)}")
     if needed.per_transition is not None:
         lines.append(f"its replay     {readable(needed.replay)}, {needed.per_transition:.1f} bytes a transition")

@@ -34,7 +34,9 @@ from jaxrl_up.records import (
     is_part,
     load_run,
     load_snapshot,
+    longer,
     make_directory,
+    saved,
     to_toml,
     toml_value,
     write_atomically,
@@ -171,10 +173,10 @@ def _resume(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
         spec = _longer(spec, total_steps, schedule_steps)
     for doubt in doubts:
         warnings.warn(doubt, stacklevel=2)
-    return _go_on(spec, start)
+    return _go_on(spec, start, resumed=True)
 
 
-def _go_on(spec: RunSpec, start: Start) -> RunResult:
+def _go_on(spec: RunSpec, start: Start, resumed: bool = False) -> RunResult:
     """Train a run from its start or from where it was, and keep it where it has a directory."""
     algo, env, config, settings = spec.algo, spec.env, spec.config, spec.settings
     ends = evaluation_ends(algo, config, settings.num_evals, settings.stages)
@@ -192,9 +194,24 @@ def _go_on(spec: RunSpec, start: Start) -> RunResult:
             recorder.begin(start[0].logs, start[0].seconds)
         keeping = CheckpointPolicy(spec, recorder, settings.checkpoint_seconds)
     how = {"enabled": settings.progress, "evaluation_env": spec.evaluation_env}
-    reporter = Reporter(algo, env, config, spec.seeds, **how)
+    reached, news = _where(spec, start, done == len(ends)) if resumed else (0, "")
+    reporter = Reporter(algo, env, config, spec.seeds, reached=reached, news=news, **how)
     outcome = drive(job, reporter, keeping, start, settings.sinks)
     return _result(job, outcome, spec.directory, settings.progress)
+
+
+def _where(spec: RunSpec, start: Start, over: bool) -> tuple[int, str]:
+    """The steps from which a run goes on, and words about it."""
+    algo, config, directory = spec.algo, spec.config, spec.directory
+    if not start:
+        return 0, "no checkpoint yet: from the start"
+    updates, each = int(start[0].progress.state.counters.updates), algo.steps_per_update(config)
+    how_far = (
+        f"{updates * each:,} of {num_updates(algo, config) * each:,} steps (checkpoint of {saved(directory, updates)})"
+    )
+    if not over:
+        return updates * each, f"going on from {how_far}"
+    return updates * each, f"finished at {how_far}; to make it longer: {longer(algo, config, directory)}"
 
 
 def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) -> RunResult:
@@ -202,9 +219,9 @@ def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) 
     log = jax.tree.map(lambda *x: np.stack(x, axis=1), *outcome.reached.logs)
     what = (job.algo, job.env, job.config, job.seeds, state, log)
     result = RunResult(*what, *outcome[1:], directory, job.evaluation.num_episodes, job.evaluation_env)
-    if directory is not None:
-        draw(result, directory)
     Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)
+    if directory is not None:
+        draw(result, directory)  # takes seconds, and the score need not wait for it
     return result
 
 

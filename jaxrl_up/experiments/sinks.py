@@ -25,6 +25,7 @@ from jaxrl_up.config import shown
 from jaxrl_up.ops import iqm, score
 from jaxrl_up.records import expand, to_toml, toml_value
 from jaxrl_up.training import Log
+from jaxrl_up.types import face
 
 
 class Sink(NamedTuple):
@@ -210,3 +211,6 @@ def wandb(project: str, directory: str | Path | None = None, name: str | None = 
 
 def _missing(what: str, extra: str) -> ValueError:
     return ValueError(f"{what} needs a library that is not installed: pip install 'jaxrl-up[{extra}]'")
+
+
+__dir__ = face(__name__)

@@ -66,3 +66,6 @@ from jaxrl_up.learning.rollout import start as start
 from jaxrl_up.learning.rollout import stored_space as stored_space
 from jaxrl_up.learning.rollout import training_env as training_env
 from jaxrl_up.learning.rollout import unroll as unroll
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

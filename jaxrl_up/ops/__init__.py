@@ -87,3 +87,6 @@ from jaxrl_up.ops.statistics import init_statistics as init_statistics
 from jaxrl_up.ops.statistics import merge_statistics as merge_statistics
 from jaxrl_up.ops.statistics import normalize as normalize
 from jaxrl_up.ops.statistics import update_statistics as update_statistics
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

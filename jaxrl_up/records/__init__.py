@@ -7,6 +7,7 @@ run is in `jaxrl_up.experiments`, what draws it in `jaxrl_up.analysis`; both rea
 
 from jaxrl_up.records import checkpoint as checkpoint
 from jaxrl_up.records import columns as columns
+from jaxrl_up.records.checkpoint import saved as saved
 from jaxrl_up.records.columns import COLUMNS as COLUMNS
 from jaxrl_up.records.columns import GAMES as GAMES
 from jaxrl_up.records.columns import Recorder as Recorder
@@ -30,9 +31,17 @@ from jaxrl_up.records.files import read_table as read_table
 from jaxrl_up.records.files import read_text as read_text
 from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
+from jaxrl_up.records.numbers import clock as clock
+from jaxrl_up.records.numbers import count as count
+from jaxrl_up.records.numbers import duration as duration
+from jaxrl_up.records.numbers import score_line as score_line
+from jaxrl_up.records.numbers import spread as spread
+from jaxrl_up.records.numbers import steps_made as steps_made
+from jaxrl_up.records.numbers import value as value
 from jaxrl_up.records.own import OWN as OWN
 from jaxrl_up.records.own import NotNamed as NotNamed
 from jaxrl_up.records.own import command as command
+from jaxrl_up.records.own import near as near
 from jaxrl_up.records.own import option as option
 from jaxrl_up.records.own import options_of as options_of
 from jaxrl_up.records.own import own_names as own_names
@@ -66,10 +75,11 @@ from jaxrl_up.records.values import text as text
 from jaxrl_up.records.values import to_toml as to_toml
 from jaxrl_up.records.values import toml_value as toml_value
 from jaxrl_up.records.values import values_of as values_of
-from jaxrl_up.records.wording import clock as clock
 from jaxrl_up.records.wording import concerns as concerns
-from jaxrl_up.records.wording import count as count
 from jaxrl_up.records.wording import games as games
+from jaxrl_up.records.wording import longer as longer
 from jaxrl_up.records.wording import of_games as of_games
 from jaxrl_up.records.wording import repeats as repeats
-from jaxrl_up.records.wording import spread as spread
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

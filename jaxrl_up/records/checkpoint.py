@@ -17,6 +17,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -81,6 +82,15 @@ def save(directory: str | Path, updates: int, state: PyTree, policy: PyTree, abo
         if other not in kept:
             shutil.rmtree(other, ignore_errors=True)
     return place
+
+
+def saved(directory: str | Path, updates: int) -> str:
+    """When the checkpoint after so many updates was written, for people: `2026-01-31 16:05`."""
+    try:
+        seconds = (expand(directory).absolute() / FOLDER / str(updates)).stat().st_mtime
+    except OSError:  # it was replaced meanwhile
+        return "an unknown time"
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def places(directory: str | Path) -> list[Path]:

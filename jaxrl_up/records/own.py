@@ -6,8 +6,10 @@ to give it, as text, and what opens the run takes them from the user.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from jaxrl_up.algorithms import own_kinds, own_name
@@ -62,9 +64,21 @@ def options_of(own: Mapping[str, Any]) -> list[str]:
     return [word for name in own for word in (option("algo" if name == "algorithm" else name), remembered(own, name))]
 
 
-def command(verb: str, directory: Any, own: Mapping[str, Any]) -> str:
-    """A command line about a run with this table `own`, quoted for the shell: `jaxrl-up resume DIR --algo FILE.py`."""
-    return shlex.join(["jaxrl-up", verb, str(directory), *options_of(own)])
+def command(*words: Any, own: Mapping[str, Any] | None = None) -> str:
+    """A command line of ours to paste, quoted for the shell: `jaxrl-up resume 'runs/two words' --algo FILE.py`.
+
+    Paths are as short as the current directory makes them; `own` is the table of a run, whose names are options.
+    """
+    texts = [near(word) if isinstance(word, Path) else str(word) for word in words]
+    return shlex.join(["jaxrl-up", *texts, *options_of(own or {})])
+
+
+def near(path: Path) -> str:
+    """A path as seen from the current directory where it is below that, otherwise as it is."""
+    with contextlib.suppress(OSError, ValueError):
+        text = str(path.relative_to(Path.cwd()) if path.is_absolute() else path)
+        return text if not text.startswith("-") else f"./{text}"
+    return str(path)
 
 
 def option(name: str) -> str:

@@ -13,6 +13,7 @@ from jaxrl_up.config import as_key, canonical, flag
 from jaxrl_up.envs import Env
 from jaxrl_up.learning import acting_space, as_observation, memory_of, remembers
 from jaxrl_up.ops import Score, Shares, score, win_draw_loss
+from jaxrl_up.records.numbers import count, score_line
 from jaxrl_up.training import Log, played_in
 from jaxrl_up.types import Algorithm, Key, PyTree
 
@@ -32,6 +33,12 @@ class RunResult(NamedTuple):
     directory: Path | None = None  # where it is kept, absolute
     num_episodes: int | None = None  # of each evaluation
     evaluation_env: Env | None = None  # where its policies were evaluated, if not in `nominal(env)`
+
+    def __repr__(self) -> str:
+        what = f"{self.algo.name} on {self.env.full_name}"
+        if self.log is None:
+            return f"<RunResult {what}>"
+        return f"<RunResult {what}: {score_line(self.score, len(self.seeds), count(int(self.env_steps[-1]), 'step'))}>"
 
     @property
     def env_steps(self) -> np.ndarray:

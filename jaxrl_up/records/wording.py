@@ -1,14 +1,17 @@
-"""What a reader of a score must know, in words, and numbers for people."""
+"""What a reader of a score must know, in words."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxrl_up.ops import Shares, score
+from jaxrl_up.records.numbers import count
 from jaxrl_up.records.own import command, own_names
 from jaxrl_up.training import num_updates
+from jaxrl_up.types import Algorithm, PyTree
 
 if TYPE_CHECKING:
     from jaxrl_up.records.result import RunResult
@@ -25,7 +28,8 @@ def concerns(result: RunResult) -> list[str]:
         total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
         lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
         if result.directory is not None:
-            lines.append(f"go on with: {command('resume', result.directory, own_names(result.algo, result.config))}")
+            own = own_names(result.algo, result.config)
+            lines.append(f"go on with: {command('resume', result.directory, own=own)}")
     unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
     if unfinished:
         lines.append(
@@ -64,21 +68,9 @@ def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
     ]
 
 
-def spread(returns: Any) -> str:
-    """`mean (sd, min..max)` over seeds, or the value of one."""
-    returns = np.asarray(returns, np.float64)
-    if returns.size == 1:
-        return f"{returns.item():.1f}"
-    return f"{returns.mean():.1f} (sd {returns.std(ddof=1):.1f}, {returns.min():.1f}..{returns.max():.1f})"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def clock(seconds: float) -> str:
-    """`h:mm:ss` or `m:ss`."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+def longer(algo: Algorithm, config: PyTree, directory: Path) -> str:
+    """The command that makes a run twice as long; what is annealed stays as it was."""
+    words = ["--total-steps", 2 * config.total_steps]
+    if algo.anneals(config) and config.schedule_steps is None:
+        words += ["--schedule-steps", config.total_steps]
+    return command("resume", directory, *words, own=own_names(algo, config))

@@ -76,3 +76,6 @@ from jaxrl_up.tabular.trajectories import all_trajectories as all_trajectories
 from jaxrl_up.tabular.trajectories import draw as draw
 from jaxrl_up.tabular.trajectories import sample_trajectories as sample_trajectories
 from jaxrl_up.tabular.trajectories import trajectory_log_prob as trajectory_log_prob
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

@@ -39,3 +39,6 @@ from jaxrl_up.training.swept import check_grid as check_grid
 from jaxrl_up.training.swept import check_not_drawn as check_not_drawn
 from jaxrl_up.training.swept import resolve as resolve
 from jaxrl_up.training.swept import sweep as sweep
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

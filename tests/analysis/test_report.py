@@ -103,9 +103,9 @@ def test_every_seed_is_in_the_table(page):
     header, *rows = page.table("seed")
     assert header[:5] == ["seed", "final return", "± over episodes", "best return", "at steps"]
     assert rows == [
-        ["0", "40.2", "0.5", "40.2", "3,072", "40.2", "0", ""],
-        ["3", "0.333", "0.5", "35.0", "2,048", "0.333", "0", ""],
-        ["7", "60.0", "0.5", "60.0", "3,072", "60.0", "0", ""],
+        ["0", "40.2", "0.500", "40.2", "3,072", "40.2", "0", ""],
+        ["3", "0.333", "0.500", "35.0", "2,048", "0.333", "0", ""],
+        ["7", "60.0", "0.500", "60.0", "3,072", "60.0", "0", ""],
     ]
 
 
@@ -286,7 +286,7 @@ def test_a_sweep_is_scored_by_grid_point(tmp_path):
     page = read(write(tmp_path / "run", swept={"learning_rate": [1e-3, 1e-3, 1e-2]}))
     assert "2 grid points, 3 seeds" in page.text
     assert page.table("grid point")[1:] == [
-        ["learning_rate=0.001", str(score(RETURNS[:2, -1])), "0.333"],
+        ["learning_rate=0.001", str(score(RETURNS[:2, -1])), "0.3"],
         ["learning_rate=0.01", "60.0 [60.0, 60.0]", "60.0"],
     ]
     assert [row[:3] for row in page.table("learning_rate", "seed")[1:]] == [

@@ -51,7 +51,12 @@ def test_train_scores_on_standard_output(tiny):
     assert SCORE.fullmatch(out.strip())[1] == "256"
     assert "ppo on CartPole-v1: 2 seeds x 256 steps" in err
     assert "return" in err
-    assert err.rstrip().endswith(f"records are in {directory}")
+    assert err.splitlines()[-4:] == [
+        f"records are in {directory}; open {directory / 'report.html'}",
+        f"next: jaxrl-up watch {directory}",
+        f"      jaxrl-up evaluate {directory} && jaxrl-up plot {directory}",
+        f"      jaxrl-up resume {directory} --total-steps 512 --schedule-steps 256",
+    ]
 
 
 def test_train_records_what_was_asked(tiny):
@@ -130,9 +135,19 @@ def test_a_stopped_run_is_resumed(tiny, tmp_path, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert "stopped by SIGTERM at 128 of 256 steps" in error
     assert f"go on with: jaxrl-up resume {tmp_path / 'run'}" in error
+    assert "SIGTERM: stopping at the next evaluation; a second one leaves now" in error
+    assert "--schedule-steps" not in error  # it is not made longer before its end
     assert main(["resume", str(tmp_path / "run")]) == 0
     printed = capsys.readouterr()
     assert SCORE.fullmatch(printed.out.strip())[1] == "256"
+    assert re.search(
+        r"^going on from 128 of 256 steps \(checkpoint of \d{4}-.*\), compiling", printed.err, re.MULTILINE
+    )
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    again = capsys.readouterr()
+    assert again.out == printed.out and "compil" not in again.err
+    longer = f"jaxrl-up resume {tmp_path / 'run'} --total-steps 512 --schedule-steps 256"
+    assert re.search(rf"^finished at 256 of 256 steps \(checkpoint of .*\); .*: {longer}$", again.err, re.MULTILINE)
     same_files(tmp_path / "run", tiny[-1])
     assert main(["resume", str(tmp_path / "run"), "--no-progress"]) == 0
     assert capsys.readouterr().out == printed.out
@@ -148,8 +163,9 @@ def test_ctrl_c_keeps_what_was_reached(tmp_path, monkeypatch, capsys):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Reporter, "evaluated", press)
-    assert main(["train", *TINY, "--directory", str(tmp_path / "run")]) == 130
+    assert main(["train", *TINY, "--directory", str(tmp_path / "run"), "--no-progress"]) == 130
     printed = capsys.readouterr()
+    assert printed.err.startswith("Ctrl-C: stopping at the next evaluation; Ctrl-C again to leave now\n")
     assert SCORE.fullmatch(printed.out.strip())[1] == "128"
     assert "stopped by Ctrl-C at 128 of 256 steps" in printed.err
     assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3

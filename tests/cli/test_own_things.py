@@ -129,7 +129,7 @@ def test_its_fields_are_options(folder, capsys):
     assert "--strength X of nothing in particular (default 1.0; between 0 and 2)" in text
     assert "default, weak" in text and "--network and --head also take FILE.py:NAME" in text
     assert main(["train", "my_algo.py", "--dry-run", "--preset", "weak"]) == 0  # as the first word too
-    assert capsys.readouterr().out.startswith("mine on CartPole-v1: 8 seed(s), 32 steps each")
+    assert capsys.readouterr().out.startswith("mine on CartPole-v1: 8 seeds x 32 steps")
     assert "Did you mean '--strength'?" in said(capsys, ["train", "--algo", "my_algo.py", "--strenght", "1"])
     assert "strength=3 is out of range" in said(capsys, ["train", "--algo=my_algo.py", "--strength", "3", "--dry-run"])
     assert "mine has no preset 'week'" in said(capsys, ["train", "--algo", "my_algo.py", "--preset", "week"])

@@ -47,6 +47,13 @@ def test_it_stops_goes_on_and_prints_the_ranking(stopped, capsys):
     assert BEST.match(best)
     assert "1 program to compile, 1 part to train" in err
     assert "64/64 steps" in err
+    assert f"going on with {directory}: 0 of 1 part done" in err
+    assert "part 1" not in err and "4 points x 2 seeds, going on from 32 of 64 steps, compiling ..." in err
+    assert re.search(r"best return \S+ \(IQM, seeds \S+\) at learning_rate=", err)
+    assert err.splitlines()[-2:] == [
+        f"next: jaxrl-up train --recipe {directory / 'best.toml'}",
+        f"      jaxrl-up plot {directory}",
+    ]
     with (directory / "ranking.csv").open(newline="") as file:
         ranking = list(csv.DictReader(file))
     assert [row.split()[1] for row in rows] == [row["learning_rate"] for row in ranking]
@@ -56,12 +63,22 @@ def test_it_stops_goes_on_and_prints_the_ranking(stopped, capsys):
     assert recipe["config"]["learning_rate"] == float(ranking[0]["learning_rate"])
 
 
+def test_a_finished_sweep_says_so(stopped, capsys):
+    _, directory = stopped
+    main(["resume", str(directory), "--no-progress"])
+    capsys.readouterr()
+    assert main(["resume", str(directory)]) == 0
+    err = capsys.readouterr().err
+    assert "compil" not in err
+    assert "finished: 1 part done; a sweep is not made longer, its best point is trained by: jaxrl-up train" in err
+
+
 def test_the_best_can_be_trained_and_parts_can_be_drawn(stopped, tmp_path, capsys):
     _, directory = stopped
     main(["resume", str(directory), "--no-progress"])
     capsys.readouterr()
     assert main(["train", "--recipe", str(directory / "best.toml"), "--dry-run"]) == 0
-    assert "a2c on CartPole-v1: 2 seed(s), 64 steps each" in capsys.readouterr().out
+    assert "a2c on CartPole-v1: 2 seeds x 64 steps" in capsys.readouterr().out
     assert main(["plot", str(directory), "--out", str(tmp_path / "curves.png")]) == 0
     assert (tmp_path / "curves.csv").read_text().count("learning_rate=0.001, env.force_mag=8") == 2
 
@@ -73,7 +90,7 @@ def test_dry_run_says_what_would_be_compiled_and_writes_nothing(tmp_path, monkey
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("a2c on CartPole-v1: 16 points x 2 seeds, 32 runs to train")
     assert out[1] == "4 programs to compile, 8 parts to train"
-    assert out[2].startswith("program 1: rollout_length=8, hidden=8-8: 4 points, 2 parts of 4 runs, ")
+    assert out[2].startswith("program 1: rollout_length=8, hidden=8-8: 4 points x 64 steps, 2 parts of 4 runs, ")
     assert not list(tmp_path.iterdir())
 
 
@@ -97,7 +114,7 @@ BAD = {
     "--grid env.gravity=nan": "--env.gravity=nan must be a finite number",
     "--grid num_envs=2.5": "--grid num_envs: '2.5' is not a whole number",
     "--grid shared=yes": "--grid shared: 'yes' is not true or false",
-    "--grid hidden=8-x": "--grid hidden: 'x' is not a whole number",
+    "--grid hidden=8-x": "--grid hidden: '8-x' is not a whole number",
     "--grid activation=rleu": "Did you mean 'relu'?",
     "--grid num_minibatches=3": "num_minibatches=3 does not divide",
     "--log gamma=0.5:0.9": "say how many points with --random N",
@@ -133,7 +150,7 @@ def test_a_bad_input_is_one_line(line, tmp_path, monkeypatch, capsys):
 def test_a_sweep_is_not_made_longer_nor_overwritten(stopped, capsys):
     _, directory = stopped
     for line, message in {
-        "--total-steps 128": "holds a sweep, which cannot be made longer",
+        "--total-steps 128": f"its best point can: jaxrl-up train --recipe {directory / 'best.toml'} --total-steps 128",
         "--wandb project": "has no sinks",
         "--checkpoint-seconds -1": "must be at least 0",
     }.items():

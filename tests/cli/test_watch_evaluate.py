@@ -16,7 +16,7 @@ from jaxrl_up.cli import evaluate, main, watch
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Discrete, MultiDiscrete, Tuple
 from jaxrl_up.ops import score
-from jaxrl_up.records import load_policies, load_run
+from jaxrl_up.records import load_policies, load_run, value
 
 SEEDS = (0, 3)
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "looking.md"
@@ -132,7 +132,7 @@ def test_grid_points_are_lanes_in_turn(directory, policies, monkeypatch, capsys)
     )
     out = printed(capsys, "watch", directory, "--text", "--seed", 3, "--point", 1)
     last = out.splitlines()[-1]
-    assert last.startswith(f"return {float(expected[1].returns[0]):g} in ")
+    assert last.startswith(f"return {value(float(expected[1].returns[0]))} in ")
     assert main(["watch", str(directory), "--point", "2"]) == 2
     assert "has points 0 to 1" in capsys.readouterr().err
 
@@ -143,7 +143,7 @@ def test_watch_writes_the_first_episode_of_evaluate(directory, policies, capsys)
     length = int(episodes.lengths[0])
     how = "time limit" if length == 40 else "terminated"
     path = directory / "episode.gif"
-    assert out == f"{path}: return {length} in {length} steps, {how}, seed 3\n"
+    assert out == f"{path}: return {value(length)} in {length} steps, {how}, seed 3\n"
     with Image.open(path) as gif:
         assert gif.n_frames == (length + 1) // 2 + 1  # every second state, and the last
 
@@ -152,7 +152,7 @@ def test_watch_takes_the_best_policy_and_another_place(directory, other_best, tm
     place = tmp_path / "other.gif"
     out = printed(capsys, "watch", directory, "--best", "--seed", 3, "--out", place)
     length = int(naive(directory, other_best, 1)[1].lengths[0])
-    assert out.startswith(f"{place}: return {length} in {length} steps") and place.exists()
+    assert out.startswith(f"{place}: return {value(length)} in {length} steps") and place.exists()
 
 
 def test_watch_as_text(directory, capsys, tmp_path):
@@ -161,7 +161,7 @@ def test_watch_as_text(directory, capsys, tmp_path):
     header, *steps, end, last = out.splitlines()
     assert header.split() == ["step", "observation", "action", "reward"]
     assert [line.split()[0] for line in steps] == ["0", "1", "2"] and end.endswith("stopped")
-    assert last == "return 3 in 3 steps, stopped, seed 0"
+    assert last == "return 3.000 in 3 steps, stopped, seed 0"
     assert {path.name for path in directory.iterdir()} == before
 
 

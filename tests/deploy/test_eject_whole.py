@@ -99,7 +99,7 @@ def test_a_script_takes_what_train_takes(scripts, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert main(["eject", "dqn", "own.py", "--env", "Breakout-MinAtar", "--wrap", "frame_stack=2"]) == 0
     for words, said in {
-        "--dry-run --gamma 0.9": "own on Breakout-MinAtar + frame_stack(2): 8 seed(s), 500,000 steps",
+        "--dry-run --gamma 0.9": "own on Breakout-MinAtar + frame_stack(2): 8 seeds x 499,712 steps",
         "--dry-run --env Acrobot-v1 --preset fitted_q": "own on Acrobot-v1",
     }.items():
         monkeypatch.setattr(sys, "argv", ["own.py", *words.split()])

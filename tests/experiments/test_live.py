@@ -8,7 +8,8 @@ from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, make_resul
 
 from jaxrl_up import PPO, envs
 from jaxrl_up.experiments import Reporter, summary
-from jaxrl_up.records import clock, spread
+from jaxrl_up.ops import score
+from jaxrl_up.records import clock, duration, score_line, spread, steps_made, value
 
 
 class Terminal(io.StringIO):
@@ -31,9 +32,9 @@ def test_plain_lines():
     lines = report(io.StringIO()).splitlines()
     assert lines[0].startswith("ppo on Fake-v0: 3 seeds x 3,072 steps on ")
     assert lines[1] == "compiled in 2.0 s, training"
-    assert lines[2] == "1,024/3,072 steps   3,072 steps/s   0:02 left   return 17.4 (sd 6.5, 10.0..22.1)"
+    assert lines[2] == "1,024/3,072 steps   3,072 steps/s   0:02 left   return 17.4 (IQM, seeds 10.0..22.1)"
     assert lines[5].startswith("score 33.5 [-41.4, 108.5] (IQM of 3 seeds")
-    assert lines[6:] == ["worst seed 3: 0.3", "compiled in 2.0 s, trained in 4.0 s (2,304 env steps/s, all seeds)"]
+    assert lines[6:] == ["worst seed 3: 0.3", "compiled in 2.0 s, trained in 4.0 s (2,304 steps/s, all seeds)"]
 
 
 def test_the_header_says_where_else_policies_are_evaluated():
@@ -80,7 +81,7 @@ def test_episodes_that_repeat_others_are_said():
         found = make_result(log._replace(distinct=np.array([[16, 16, x] for x in last])))._replace(num_episodes=16)
         lines = [line for line in summary(found) if "16 episodes" in line]
         assert len(lines) == (said is not None)
-        assert all(said in line for line in lines)
+        assert all(said is not None and said in line for line in lines)
     unknown = make_result(log._replace(distinct=np.full((3, 3), -1)))._replace(num_episodes=16)
     assert not any("differ" in line for line in summary(unknown))
 
@@ -97,10 +98,38 @@ def test_terminal_shows_a_bar_and_keeps_the_summary(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     text = report(Terminal(), make_log(failed_at=(-1, 17, -1)))
     assert "━" in text
-    assert "3072/3072" in text
+    assert "3,072/3,072 steps" in text
     assert "return 33.5" in text
     assert "seed 3 failed at update 17; it keeps" in text
     assert text.rstrip().endswith("its last finite policy was kept and scored")
+
+
+@pytest.mark.parametrize("name", ["TERM", "NO_COLOR"])
+def test_a_dumb_terminal_gets_plain_lines_and_a_curve_of_plain_signs(name, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv(name, "dumb")
+    text = report(Terminal())
+    assert "\x1b" not in text and "3,072/3,072 steps" in text
+    assert ("*" if name == "TERM" else "⣀") in text
+    assert text.isascii() == (name == "TERM")
+
+
+def test_a_run_that_goes_on_says_from_where():
+    for reached, words in ((1024, "going on from there, compiling ..."), (3072, "finished")):
+        stream = io.StringIO()
+        news = words.removesuffix(", compiling ...")
+        with Reporter(PPO, make_env(), CONFIG, SEEDS, True, stream, reached=reached, news=news):
+            pass
+        assert stream.getvalue().splitlines()[1:] == [words]
+        assert "compiling" not in stream.getvalue().splitlines()[0]
+
+
+def test_nothing_is_extrapolated_from_the_evaluation_before_the_first_step():
+    log, stream = at(make_log(), 0), io.StringIO()
+    reporter = Reporter(PPO, make_env(), CONFIG, SEEDS, True, stream)
+    reporter.evaluated(log._replace(env_steps=np.zeros(3, np.int32)), 1.0)
+    assert stream.getvalue() == "0/3,072 steps   return 17.4 (IQM, seeds 10.0..22.1)\n"
 
 
 def test_silent_when_disabled():
@@ -119,6 +148,13 @@ def test_the_bar_goes_away_when_training_raises(monkeypatch):
 
 
 def test_small_texts():
-    assert spread([1.0]) == "1.0"
-    assert spread(np.array([1.0, 3.0])) == "2.0 (sd 1.4, 1.0..3.0)"
+    assert spread([1.0]) == "1.000"
+    assert spread(np.array([1.0, 2.0, 3.0, 50.0])) == "2.5 (IQM, seeds 1.0..50.0)"
+    assert [value(x) for x in (-0.125, 9.9996, 12345.67)] == ["-0.125", "10.000", "12345.7"]
+    assert value(0.9, 0.948) == "0.900"
+    assert score_line(score(np.ones(2)), 2, "64 steps") == (
+        "score 1.000 [1.000, 1.000] (IQM of 2 seeds, 95% interval, 64 steps)"
+    )
+    assert steps_made(PPO, PPO.Config(total_steps=100_000)) == "99,328 steps (of 100,000: an update takes 1,024)"
+    assert [duration(s) for s in (8.26, 119.9, 3700)] == ["8.3 s", "119.9 s", "1:01:40"]
     assert [clock(s) for s in (0.4, 59.6, 61, 3700)] == ["0:00", "1:00", "1:01", "1:01:40"]

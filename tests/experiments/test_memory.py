@@ -170,7 +170,7 @@ def test_dry_run_says_what_it_takes_and_trains_nothing(capsys, tmp_path):
     assert main(command) == 0
     out, _ = capsys.readouterr()
     assert "bytes a transition" in out
-    assert "4 seed(s)" in out
+    assert "4 seeds x" in out
     assert not (tmp_path / "r").exists()
 
 

@@ -360,7 +360,7 @@ def test_memory_decides_how_many_fit(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: memory.at_start(needed, 4))
     plan = plan_lines(A2C, cartpole(), CONFIG, {"learning_rate": RATES}, SEEDS)
     assert plan[1:3] == ["1 program to compile, 2 parts to train", plan[2]]
-    assert plan[2].startswith("program 1: 3 points, 2 parts of 4 runs, ")
+    assert plan[2].startswith("program 1: 3 points x 64 steps, 2 parts of 4 runs, ")
     monkeypatch.setattr(memory, "available", lambda: memory.at_start(needed, 1))
     assert "6 parts of 1 run," in plan_lines(A2C, cartpole(), CONFIG, {"learning_rate": RATES}, SEEDS)[2]
     monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxrl_up.cli.options import Parser, table
+from jaxrl_up.cli.layout import table
+from jaxrl_up.cli.options import Parser
 
 
 def main(arguments: list[str]) -> int:

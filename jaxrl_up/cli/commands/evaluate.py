@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.algorithms import check_steps
-from jaxrl_up.cli.options import Parser, UsageError, seeds, table, take_env_options, whole
+from jaxrl_up.cli.layout import table
+from jaxrl_up.cli.options import Parser, UsageError, seeds, take_env_options, whole
 from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, is_named, leaves, nominal, tree
 from jaxrl_up.learning import Episodes, acting_space
-from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run
+from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run, short
 from jaxrl_up.training import Evaluation, evaluate_episodes, resolve, with_fields, with_swept
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> int:
     for point in range(points):
         here = slice(point * len(chosen), (point + 1) * len(chosen))
         if run.grid:
-            values = ", ".join(f"{name}={float(value[point]):g}" for name, value in run.grid.items())
+            values = ", ".join(f"{name}={short(float(given[point]))}" for name, given in run.grid.items())
             print(f"point {point}: {values}")
         _report(chosen, Episodes(*(x[here] for x in episodes)), steps[here], options.best, bool(env.spec.opponent))
     return 0
@@ -201,25 +202,21 @@ def _evaluate(
 def _report(chosen: tuple[int, ...], episodes: Episodes, steps: np.ndarray, best: bool, games: bool) -> None:
     """Print the table and the score of episodes `[S, N]` of policies from `steps` `[S]`."""
     from jaxrl_up.ops import score, win_draw_loss
-    from jaxrl_up.records import count, of_games
+    from jaxrl_up.records import count, of_games, score_line, value
 
     returns = np.asarray(episodes.returns, np.float64)
-    means, digits = returns.mean(axis=1), 1 if np.max(np.abs(returns)) >= 10 else 3  # as in a score
+    means, largest = returns.mean(axis=1), float(np.max(np.abs(returns)))
     rows: list[tuple[str, ...]] = [
         ("seed", "mean", "sd", "min", "max", "length", "unfinished", "distinct", "policy at step")
     ]
     for i, seed in enumerate(chosen):
         numbers = (means[i], returns[i].std(), returns[i].min(), returns[i].max())
         length, unfinished = np.mean(episodes.lengths[i]), int(np.sum(~np.asarray(episodes.finished[i])))
-        cells = [f"{x:.{digits}f}" for x in numbers]
+        cells = [value(x, largest) for x in numbers]
         marks = len(np.unique(episodes.mark[i]))
-        rows.append((str(seed), *cells, f"{length:.1f}", str(unfinished), str(marks), str(int(steps[i]))))
+        rows.append((str(seed), *cells, f"{length:.1f}", str(unfinished), str(marks), f"{int(steps[i]):,}"))
     print("\n".join(table(rows)))
     if games:
         print(of_games(win_draw_loss(means, returns.std(axis=1))))
     which = "best policies" if best else "last policies"
-    print(
-        f"score {score(means)} (IQM of {count(len(chosen), 'seed')}, 95% interval, "
-        f"{count(returns.shape[1], 'episode')} each, {which})",
-        flush=True,
-    )
+    print(score_line(score(means), len(chosen), f"{count(returns.shape[1], 'episode')} each, {which}"), flush=True)

@@ -6,14 +6,15 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from jaxrl_up.cli.exercises import BOOK, LESSONS, Exercise, check_of, find, mark_apart, solution, task
-from jaxrl_up.cli.options import Parser, UsageError, path, table, whole
+from jaxrl_up.cli.layout import definitions, example, fill, table
+from jaxrl_up.cli.options import Parser, UsageError, path, whole
 from jaxrl_up.config import did_you_mean
+from jaxrl_up.records import command
 
 DIRECTORY = Path("exercises")
 PROGRESS = ".progress.json"
@@ -94,7 +95,7 @@ def _check(arguments: list[str]) -> int:
         _remember(options.directory, exercise, verdict.right)
     print(verdict.text)
     if not verdict.right:
-        print(f"a hint: jaxrl-up exercise hint {exercise.number}", file=sys.stderr)
+        print(f"a hint: {command('exercise', 'hint', exercise.number)}", file=sys.stderr)
     return 0 if verdict.right else 1
 
 
@@ -111,8 +112,8 @@ def _hint(arguments: list[str]) -> int:
         raise UsageError(f"hint {options.which}: exercise {exercise.number} has hints 1 to {len(hints)}")
     print(f"hint {options.which} of {len(hints)}: {hints[options.which - 1]}")
     more = options.which < len(hints)
-    following = f"hint {exercise.number} {options.which + 1}" if more else f"solution {exercise.number}"
-    print(f"more: jaxrl-up exercise {following}", file=sys.stderr)
+    following = ("hint", exercise.number, options.which + 1) if more else ("solution", exercise.number)
+    print(f"more: {command('exercise', *following)}", file=sys.stderr)
     return 0
 
 
@@ -160,7 +161,7 @@ def _known(action: str, number: str) -> Exercise:
     """The exercise of a number. Raises `UsageError` where there is none."""
     if not number:
         raise UsageError(
-            f"{action} needs the number of an exercise, as in `jaxrl-up exercise {action} {BOOK[0].number}`"
+            f"{action} needs the number of an exercise, as in `{command('exercise', action, BOOK[0].number)}`"
         )
     exercise = find(number)
     if exercise is None:
@@ -170,8 +171,8 @@ def _known(action: str, number: str) -> Exercise:
 
 def _again(action: str, exercise: Exercise, directory: Path) -> str:
     """The command for the same directory."""
-    where = "" if directory == DIRECTORY else f" --directory {shlex.quote(str(directory))}"
-    return f"jaxrl-up exercise {action} {exercise.number}{where}"
+    where = () if directory == DIRECTORY else ("--directory", directory)
+    return command("exercise", action, exercise.number, *where)
 
 
 def _right(directory: Path) -> set[str]:
@@ -196,12 +197,13 @@ def _remember(directory: Path, exercise: Exercise, right: bool) -> None:
 
 
 def _overview() -> str:
-    actions = "\n".join(f"  {name:<8}  {text}" for name, (_, text) in ACTIONS.items())
+    what = "Exercises of the lessons, which mark themselves: `start` writes a file, you fill its gap, `check` runs it."
+    actions = definitions([(name, text) for name, (_, text) in ACTIONS.items()])
+    options = definitions(
+        [("--help", "after an action, its options"), ("--directory", "where the files are (default exercises)")]
+    )
+    examples = "\n".join(example(command("exercise", *words)) for words in (("start", 1.1), ("hint", 1.1, 2)))
     return (
-        "usage: jaxrl-up exercise ACTION [N.M] [OPTIONS]\n\n"
-        "Exercises of the lessons, which mark themselves: `start` writes a file, you fill its gap, `check` runs it.\n\n"
-        f"actions:\n{actions}\n\n"
-        "options:\n  --help       after an action, its options\n"
-        "  --directory  where the files are (default exercises)\n\n"
-        "examples:\n  jaxrl-up exercise start 1.1\n  jaxrl-up exercise check 1.1\n  jaxrl-up exercise hint 1.1 2"
+        f"usage: jaxrl-up exercise ACTION [N.M] [OPTIONS]\n\n{fill(what)}\n\nactions:\n{actions}\n\n"
+        f"options:\n{options}\n\nexamples:\n{examples}"
     )

@@ -38,7 +38,7 @@ def _export(given: Any) -> int:
     import numpy as np
 
     from jaxrl_up.deploy import check_path, numpy_policy, save_policy
-    from jaxrl_up.records import load_policies, load_run
+    from jaxrl_up.records import count, load_policies, load_run, value
 
     try:
         path = check_path(given.file, given.force)
@@ -71,7 +71,7 @@ def _export(given: Any) -> int:
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     kind = "best" if given.best else "last"
-    print(f"seed {about['seed']}, its {kind} policy: return {about['return']} after {about['env_steps']} steps",
-          file=sys.stderr)  # fmt: skip
+    reached, steps = float(returns[lane]), count(about["env_steps"], "step")
+    print(f"seed {about['seed']}, its {kind} policy: return {value(reached)} after {steps}", file=sys.stderr)
     print(path)
     return 0

@@ -49,7 +49,7 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
         for environment, groups in panels.items():
             ends = {float(curve.x[-1]) for curves in groups.values() for curve in curves}
             if len(ends) > 1:
-                print(f"{environment}: scores are compared at {min(ends):g} {options.x}, as far as all runs go",
+                print(f"{environment}: scores are compared at {min(ends):,.0f} {options.x}, as far as all runs go",
                       file=sys.stderr)  # fmt: skip
     for kind, picture in pictures.items():
         numbers = picture.with_suffix(".csv")

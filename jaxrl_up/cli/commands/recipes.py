@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from jaxrl_up.cli.options import Parser, UsageError, table
+from jaxrl_up.cli.layout import table
+from jaxrl_up.cli.options import Parser, UsageError
 
 
 def main(arguments: list[str]) -> int:
@@ -18,8 +19,9 @@ def main(arguments: list[str]) -> int:
         return 0
     from jaxrl_up import envs
     from jaxrl_up.experiments import SEEDS, read_recipe, recipe_config, recipe_expected, recipe_names
+    from jaxrl_up.records import value
 
-    rows, notes = [("name", "environment", "steps", "score", "worst seed", "seeds")], set()
+    rows, notes = [("name", "environment", "steps", "IQM, 95% interval", "worst seed", "seeds")], set()
     for name in recipe_names():
         try:
             recipe = read_recipe(name)
@@ -33,7 +35,7 @@ def main(arguments: list[str]) -> int:
             why = f" ({recipe['note']})" if "note" in recipe else ""
             rows.append((name, environment, f"{steps:,}", f"not measured{why}", "", str(seeds)))
         else:
-            reached = (str(found.score), f"{found.worst:.1f}", str(found.seeds))
+            reached = (str(found.score), value(found.worst, *found.score[:3]), str(found.seeds))
             rows.append((name, environment, f"{found.env_steps:,}", *reached))
     print("\n".join(table(rows)))
     for note in sorted(notes - {""}):

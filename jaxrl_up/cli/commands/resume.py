@@ -7,8 +7,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from jaxrl_up.cli.options import Parser, UsageError, add_keeping, make_sinks, path, report, whole
+from jaxrl_up.cli.options import Parser, UsageError, add_keeping, make_sinks, path, whole
 from jaxrl_up.cli.own import add_own, given_own
+from jaxrl_up.cli.results import report, report_sweep
 
 
 def main(arguments: list[str]) -> int:
@@ -54,11 +55,13 @@ def main(arguments: list[str]) -> int:
 
 def _resume_sweep(given: argparse.Namespace) -> int:
     """Go on with a sweep, and print its ranking."""
-    from jaxrl_up.cli.commands.sweep import report as report_sweep
     from jaxrl_up.experiments import FILE, resume_sweep
+    from jaxrl_up.records import command
 
     if given.total_steps is not None or given.schedule_steps is not None:
-        raise UsageError(f"{given.directory} holds a sweep, which cannot be made longer; its best.toml can be trained")
+        best = ("train", "--recipe", given.directory / "best.toml")
+        best = command(*best, *(() if given.total_steps is None else ("--total-steps", given.total_steps)))
+        raise UsageError(f"{given.directory} holds a sweep, which cannot be made longer; its best point can: {best}")
     if given.tensorboard or given.wandb is not None:
         raise UsageError(f"{given.directory} holds a sweep, which has no sinks: leave --tensorboard and --wandb out")
     make_sinks(given, given.directory)

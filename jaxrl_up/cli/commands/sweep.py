@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import sys
 from typing import Any
 
 from jaxrl_up.cli.commands.train import DEFAULT_ALGO, DEFAULT_ENV
 from jaxrl_up.cli.evaluation_options import add_evaluation_env, build_evaluation_env, take_evaluation_options
 from jaxrl_up.cli.options import (
-    EXIT_CODES,
     Parser,
     UsageError,
     add_checkpoints,
@@ -26,15 +24,14 @@ from jaxrl_up.cli.options import (
     real,
     seeds,
     settings_of,
-    table,
     take_env_options,
     whole,
 )
 from jaxrl_up.cli.own import add_algo, algorithm, take_algo
+from jaxrl_up.cli.results import report_sweep
 from jaxrl_up.cli.sources import take_source
 from jaxrl_up.envs import counting
-
-ROWS = 20  # of the ranking that are printed
+from jaxrl_up.records import command
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if options is None:
         return 0
     if options.algo not in (None, algo):
-        raise UsageError(f"name the algorithm first: jaxrl-up sweep {options.algo.name} ...")
+        raise UsageError(f"name the algorithm first: {command('sweep', options.algo.name)} ...")
     fields = {k.removeprefix("config."): v for k, v in vars(options).items() if k.startswith("config.")}
     return _sweep(algo, options, fields, env_options, evaluation_options)
 
@@ -84,55 +81,7 @@ def _sweep(
         result = start_sweep(*what, directory, settings, evaluation_env)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
-    return report(result)
-
-
-def report(result: Any) -> int:
-    """Print the ranking of a sweep on standard output, what a reader must know of it beside, and return the exit code.
-
-    The last line is the best point with its score.
-    """
-    from jaxrl_up.experiments import describe_point
-    from jaxrl_up.records import command, count, own_names, short
-
-    ranking, seeds = result.ranking, count(len(result.seeds), "seed")
-    left = len(result.points) - len(ranking)
-    if left:
-        own = own_names(result.algo, result.config)
-        print(f"{count(left, 'point')} of {len(result.points)} not finished; go on with: "
-              f"{command('resume', result.directory, own)}", file=sys.stderr)  # fmt: skip
-    failed = sum(len(ranked.failed) for ranked in ranking)
-    if failed:
-        print(
-            f"{count(failed, 'run')} had a loss or parameters that were not finite; the last finite policies were kept "
-            "and scored",
-            file=sys.stderr,
-        )
-    if ranking:
-        steps = len({ranked.env_steps for ranked in ranking}) > 1
-        header = ("rank", *result.points[0], "IQM, 95% interval", "worst seed", "failed", *["steps"] * steps)
-        rows = [
-            (
-                str(i),
-                *map(short, ranked.values.values()),
-                str(ranked.score),
-                f"{ranked.worst:.1f} (seed {ranked.worst_seed})",
-                str(len(ranked.failed)),
-                *[str(ranked.env_steps)] * steps,
-            )
-            for i, ranked in enumerate(ranking[:ROWS], 1)
-        ]
-        print("\n".join(table([header, *rows])))
-        if len(ranking) > ROWS:
-            print(f"... and {len(ranking) - ROWS} more in {result.directory / 'ranking.csv'}")
-        best = ranking[0]
-        print(
-            f"best {describe_point(best.values)}: score {best.score} (IQM of {seeds}, 95% interval, "
-            f"{best.env_steps} steps)",
-            flush=True,
-        )
-    print(f"tables, picture and recipe of the best are in {result.directory}", file=sys.stderr)
-    return EXIT_CODES[result.stopped]
+    return report_sweep(result)
 
 
 def _points(algo: Any, options: argparse.Namespace) -> tuple[dict[str, Any], ...]:
@@ -193,7 +142,7 @@ def _values(algo: Any, name: str, text: str) -> list[Any]:
         )
     convert = converter(field.kind, field.optional)
     try:
-        return [convert(part.replace("-", ",") if field.kind is tuple else part) for part in parts]
+        return [convert(part) for part in parts]
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--grid {name}: {error}") from error
 

@@ -19,12 +19,12 @@ from jaxrl_up.cli.options import (
     check_env,
     make_sinks,
     place_of,
-    report,
     seeds,
     settings_of,
     take_env_options,
 )
 from jaxrl_up.cli.own import add_algo, algorithm, choose_cores, guess_algo, take_algo
+from jaxrl_up.cli.results import report
 from jaxrl_up.cli.sources import take_source
 from jaxrl_up.envs import counting
 

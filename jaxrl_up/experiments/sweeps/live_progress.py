@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 
 from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments import memory
+from jaxrl_up.experiments.live_progress import speed
+from jaxrl_up.experiments.stopping import LEAVING, stop_words
 from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep
-from jaxrl_up.ops import iqm
-from jaxrl_up.records import Point, clock, count
+from jaxrl_up.records import Point, command, count, duration, near, spread, steps_made
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -41,7 +43,8 @@ def plan_lines(
         static = {name: value for name, value in sweep.points[member.points[0]].items() if name not in member.swept}
         needed = memory.need(sweep.base.algo, member.env, member.config)
         lines.append(
-            f"program {i + 1}: {describe_point(static) + ': ' if static else ''}{count(len(member.points), 'point')}, "
+            f"program {i + 1}: {describe_point(static) + ': ' if static else ''}{count(len(member.points), 'point')} x "
+            f"{steps_made(sweep.base.algo, member.config)}, "
             f"{count(len(parts), 'part')} of {count(parts[0].width, 'run')}, {memory.readable(needed.per_seed)} each, "
             f"{memory.readable(memory.at_start(needed, parts[0].width))} at the start"
         )
@@ -66,14 +69,40 @@ def announcement(sweep: Sweep, rung: int, todo: Sequence[int], programs: Program
     return lines
 
 
+def how_far(sweep: Sweep, done: int) -> str:
+    """What a sweep that is resumed goes on from: so many of its parts are done."""
+    if done < len(sweep.cells) or sweep.cells[-1].rung + 1 < sweep.halving:
+        return f"going on with {near(sweep.base.directory)}: {done:,} of {count(len(sweep.cells), 'part')} done"
+    best = command("train", "--recipe", sweep.base.directory / "best.toml")
+    return f"finished: {count(done, 'part')} done; a sweep is not made longer, its best point is trained by: {best}"
+
+
+class Voice:
+    """What a sweep says on standard error, called with a line; silent where it is not `enabled`."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled, self.compiling = enabled, True
+
+    def __call__(self, line: str) -> None:
+        if self.enabled:
+            print(line, file=sys.stderr, flush=True)
+
+    def pressed(self, name: str) -> None:
+        """Say what a signal that stops a sweep brings about, by its name; as that of `Reporter`."""
+        if self.enabled or LEAVING.is_set():
+            new_line = "\n" if sys.stderr.isatty() else ""
+            print(new_line + stop_words(name, self.compiling), file=sys.stderr, flush=True)
+
+
 class SweepWatcher:
-    """Says how a part of a sweep goes: a line for each evaluation."""
+    """Says how a part of a sweep goes: a line for each evaluation. `reached` are the steps that it goes on from."""
 
     def __init__(
-        self, sweep: Sweep, cell: Cell, part: str, total_steps: int, compiles: bool, say: Callable[[str], None]
+        self, sweep: Sweep, cell: Cell, part: str, total_steps: int, compiles: bool, say: Voice, reached: int = 0
     ) -> None:
         self.points, self.cell, self.total_steps, self.compiles = sweep.points, cell, total_steps, compiles
         self.part, self.say, self.named, self.waiting = part, say, set[int](), ExitStack()
+        self.going_on = f"going on from {reached:,} of {count(total_steps, 'step')}, " if reached else ""
 
     def __enter__(self) -> None:
         cell = self.cell
@@ -81,7 +110,8 @@ class SweepWatcher:
             describe_point(self.points[cell.points[0]]) if len(cell.points) == 1 else count(len(cell.points), "point")
         )
         doing = "compiling" if self.compiles else "training"
-        self.say(f"{self.part}{what} x {count(len(cell.seeds), 'seed')}, {doing} ...")
+        self.say.compiling = self.compiles
+        self.say(f"{self.part}{what} x {count(len(cell.seeds), 'seed')}, {self.going_on}{doing} ...")
         self.waiting.enter_context(counting(f"{self.part}{doing}", say=self.say))
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -90,8 +120,9 @@ class SweepWatcher:
     def compiled(self, seconds: float, source: str = "") -> None:
         """Say how long it took, if something was compiled."""
         self.waiting.close()
+        self.say.compiling = False
         if self.compiles:
-            self.say(f"{self.part}compiled in {seconds:.1f} s{f' ({source})' if source else ''}, training")
+            self.say(f"{self.part}compiled in {duration(seconds)}{f' ({source})' if source else ''}, training")
 
     def evaluated(self, log: Log, seconds: float) -> None:
         """Say how far it is, and which point is best so far."""
@@ -106,9 +137,13 @@ class SweepWatcher:
                 )
         final = list(np.asarray(log.returns).reshape(len(self.cell.points), -1))
         best = rank(final)[0]
-        left = clock(seconds * (self.total_steps - steps) / max(steps, 1))
-        pace = f"{len(lanes) * steps / max(seconds, 1e-9):,.0f} steps/s   {left} left" if steps else "untrained"
-        self.say(
-            f"{self.part}{steps:,}/{self.total_steps:,} steps   {pace}   "
-            f"best {float(iqm(final[best])):.1f} at {describe_point(self.points[self.cell.points[best]])}"
-        )
+        point = describe_point(self.points[self.cell.points[best]])
+        parts = [
+            f"{self.part}{steps:,}/{self.total_steps:,} steps",
+            *speed(len(lanes), steps, self.total_steps, seconds),
+        ]
+        self.say("   ".join([*parts, f"best return {spread(final[best])} at {point}"]))
+
+    def pressed(self, name: str) -> None:
+        """The sweep says it: see `Voice`."""
+        self.say.pressed(name)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments.sweeps.points import configure, configure_evaluation
 from jaxrl_up.ops import Score, iqm, score
-from jaxrl_up.records import Point
+from jaxrl_up.records import Point, count
 from jaxrl_up.types import Algorithm, PyTree
 
 
@@ -44,6 +44,11 @@ class SweepResult(NamedTuple):
     finished: np.ndarray  # whether a point is done: trained to the end, or stopped by successive halving, bool [C]
     stopped: str = ""  # what stopped the sweep: "Ctrl-C", "SIGTERM" or nothing
     evaluation_env: Env | None = None  # the base's, if policies are not evaluated in `nominal(env)`
+
+    def __repr__(self) -> str:
+        size = f"{count(len(self.points), 'point')} x {count(len(self.seeds), 'seed')}"
+        what = f"{self.algo.name} on {self.env.full_name}: {size}, {int(self.finished.sum()):,} done"
+        return f"<SweepResult {what}, in {self.directory}>"
 
     def final(self, point: int) -> np.ndarray:
         """The returns of a point's last evaluation so far, `[S]`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +19,9 @@ from jaxrl_up.config import flag
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments import memory
 from jaxrl_up.experiments.device_transfer import choose, gather, to_devices
-from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Start, drive, stoppable, transfers
-from jaxrl_up.experiments.sweeps.live_progress import Programs, SweepWatcher, announcement
+from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Start, drive, transfers
+from jaxrl_up.experiments.stopping import stoppable
+from jaxrl_up.experiments.sweeps.live_progress import Programs, SweepWatcher, Voice, announcement, how_far
 from jaxrl_up.experiments.sweeps.plan import ETA, SweepSettings, keep, plan, planned
 from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.experiments.sweeps.sweep_records import (
@@ -141,7 +141,7 @@ def resume_sweep(
     asked = load_plan(directory, algo, env, evaluation_env, own)
     asked = asked._replace(base=asked.base._replace(settings=asked.base.settings.driven_as(given)))
     with alone(asked.base.directory):
-        return _go_on(asked)
+        return _go_on(asked, resumed=True)
 
 
 def load_sweep(
@@ -155,17 +155,15 @@ def load_sweep(
     return read_results(load_plan(directory, algo, env, evaluation_env, own))
 
 
-def _go_on(sweep: Sweep) -> SweepResult:
+def _go_on(sweep: Sweep, resumed: bool = False) -> SweepResult:
     """Train what is not done yet, rung by rung, then write the tables and draw."""
-
-    def say(line: str) -> None:
-        if sweep.base.settings.progress:
-            print(line, file=sys.stderr, flush=True)
-
+    say = Voice(sweep.base.settings.progress)
+    if resumed:
+        say(how_far(sweep, sum(is_done(sweep, k) for k in range(len(sweep.cells)))))
     held: dict[int, Snapshot] = {}  # parts that the next rung goes on from, as far as there is room
     programs: Programs = {}
     stopped = ""
-    with stoppable() as stop:
+    with stoppable(say.pressed) as stop:
         while not stopped:
             rung = sweep.cells[-1].rung
             todo = [k for k in range(len(sweep.cells)) if not is_done(sweep, k)]  # of earlier rungs: what was damaged
@@ -186,7 +184,7 @@ def _go_on(sweep: Sweep) -> SweepResult:
 def _train_cells(
     sweep: Sweep,
     todo: Sequence[int],
-    say: Callable[[str], None],
+    say: Voice,
     stop: Callable[[], str],
     programs: Programs,
     held: dict[int, Snapshot],
@@ -224,7 +222,7 @@ def _train(
     sweep: Sweep,
     k: int,
     part: str,
-    say: Callable[[str], None],
+    say: Voice,
     stop: Callable[[], str],
     programs: Programs,
     held: dict[int, Snapshot],
@@ -252,10 +250,11 @@ def _train(
         saved.directory, seeds, base.algo.steps_per_update(saved.config), labels, bool(saved.played_env.spec.opponent)
     )
     recorder.begin(reached.logs, reached.seconds) if reached is not None else recorder.begin()
+    steps = int(reached.logs[-1].env_steps[0]) if reached is not None and reached.logs else 0
     start: Start = [] if reached is None else [reached]
     del reached  # `drive` is then the only one that has it
     compiled = programs.setdefault((cell.group, cell.width), {})
-    watcher = SweepWatcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not compiled, say)
+    watcher = SweepWatcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not compiled, say, steps)
     keeping = CheckpointPolicy(saved, recorder, base.settings.checkpoint_seconds)
     outcome = drive(job, watcher, keeping, start, programs=compiled, stop=stop)
     if cell.rung + 1 < sweep.halving:

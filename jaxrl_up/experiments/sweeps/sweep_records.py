@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import shlex
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -38,6 +37,7 @@ from jaxrl_up.records import (
     RunSpec,
     check_directory,
     checkpoint,
+    command,
     count,
     create,
     describe,
@@ -123,7 +123,7 @@ def check_place(directory: str | Path, force: bool = False) -> None:
         check_directory(directory)
     for name in FILES:
         if (expand(directory) / name).exists() and not force:
-            ways = [", replace it with --force", f" or go on with `jaxrl-up resume {shlex.quote(str(directory))}`"]
+            ways = [", replace it with --force", f" or go on with `{command('resume', expand(directory))}`"]
             advice = ",".join(ways) if is_sweep(directory) else " or replace it with --force"
             raise FileExistsError(f"{directory} already holds a sweep ({name}); choose another directory{advice}")
 

@@ -27,3 +27,6 @@ from jaxrl_up.learning.models.fitting import member_steps as member_steps
 from jaxrl_up.learning.models.fitting import rows as rows
 from jaxrl_up.learning.models.imagined import as_env as as_env
 from jaxrl_up.learning.models.imagined import as_model as as_model
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

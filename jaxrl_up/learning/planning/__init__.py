@@ -37,3 +37,6 @@ from jaxrl_up.learning.planning.tree import discount_of as discount_of
 from jaxrl_up.learning.planning.tree import players_of as players_of
 from jaxrl_up.learning.planning.tree import space_within as space_within
 from jaxrl_up.learning.planning.tree import tree_search as tree_search
+from jaxrl_up.types import face
+
+__dir__ = face(__name__)

@@ -1,0 +1,44 @@
+"""Options as people type them: other spellings that are taken, and what is said of those that are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+NUMBER = re.compile(r"\d+")
+LIST = re.compile(r"\d+(,\d*)*")
+
+
+def spell_seeds(arguments: Sequence[str]) -> list[str]:
+    """`--seed 3` as `--seeds 3,`, which is seed 3 alone; numbers behind one another, `--seed 0 10 20`, as a list."""
+    result: list[str] = []
+    words = list(arguments)
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        if name not in ("--seed", "--seeds"):
+            result.append(name + equals + value)
+            continue
+        given = [value] if equals else words[:1]
+        del words[: 0 if equals else 1]
+        while given and LIST.fullmatch(given[-1]) and words and NUMBER.fullmatch(words[0]):
+            given.append(words.pop(0))
+        text = ",".join(given)
+        result += ["--seeds", f"{text}," if name == "--seed" and NUMBER.fullmatch(text) else text][: 1 + bool(given)]
+    return result
+
+
+def unknown_option(prog: str, given: str, known: Sequence[str]) -> str:
+    """What is said of an option that is not there, and which was meant."""
+    from jaxrl_up.config import did_you_mean, elsewhere
+
+    others = [name for name in known if name != "--help"]
+    name = given.replace("_", "-")
+    return f"{prog} has no option {given!r}.{elsewhere(name) or did_you_mean(name, others)}"
+
+
+def unknown_words(words: str, known: Sequence[str]) -> str:
+    """What is said of words that are no options, as an environment without `--env`."""
+    from jaxrl_up import envs
+
+    meant = next((word for word in words.split() if "--env" in known and envs.is_name(word)), None)
+    return f"unrecognized arguments: {words}{'' if meant is None else f'. Did you mean --env {meant}?'}"

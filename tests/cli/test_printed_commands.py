@@ -1,0 +1,75 @@
+"""Every command that is printed can be pasted into a shell."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from fake_runs import make_result
+
+import jaxrl_up
+from jaxrl_up import PPO
+from jaxrl_up.cli import next_lines
+from jaxrl_up.experiments import check_place
+from jaxrl_up.records import command, concerns, longer, near
+
+ROOT = Path(jaxrl_up.__file__).parent
+ODD = ("two words", "it's", "a$HOME", "b[1]", "c?d=1&e", "-dash", "a;b", "ünï")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_a_run_prints_is_read_back_by_a_shell(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place, stopped = tmp_path / name, make_result(stopped="Ctrl-C")._replace(directory=tmp_path / name)
+    again = next(line for line in concerns(stopped) if line.startswith("go on with: ")).removeprefix("go on with: ")
+    lines = [part for line in next_lines(stopped._replace(stopped=""))[1:] for part in line.split(" && ")]
+    for text in (again, *(line.removeprefix("next:").strip() for line in lines)):
+        program, verb, path, *_ = shlex.split(text)
+        assert program == "jaxrl-up" and verb in ("resume", "watch", "evaluate", "plot")
+        assert Path(path).absolute() == place and not path.startswith("-")
+    assert shlex.split(longer(PPO, PPO.Config(total_steps=1000), place))[-4:] == [
+        *("--total-steps", "2000", "--schedule-steps", "1000"),
+    ]
+
+
+def test_what_does_not_anneal_is_made_longer_by_its_total_alone(tmp_path):
+    config = PPO.Config(total_steps=1000, anneal_learning_rate=False)
+    assert longer(PPO, config, tmp_path).endswith(" --total-steps 2000")
+
+
+def test_paths_are_as_short_as_the_place_makes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert near(tmp_path / "runs" / "one") == "runs/one"
+    assert near(tmp_path.parent) == str(tmp_path.parent)
+    assert near(Path("runs/one")) == "runs/one"
+    assert command("resume", tmp_path / "a b", own={"algorithm": "my algo.py"}) == (
+        "jaxrl-up resume 'a b' --algo 'my algo.py'"
+    )
+
+
+def test_a_sweep_that_is_there_names_the_command_that_goes_on(tmp_path):
+    place = tmp_path / "a sweep"
+    place.mkdir()
+    (place / "sweep.toml").write_text("")
+    with pytest.raises(FileExistsError, match=re.escape(f"`{command('resume', place)}`")):
+        check_place(place)
+
+
+def test_commands_with_something_of_the_users_in_them_are_made_by_command():
+    """In the source no text goes on behind `jaxrl-up VERB` with a value."""
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                for before, after in zip(node.values, node.values[1:], strict=False):
+                    text = before.value if isinstance(before, ast.Constant) else ""
+                    if isinstance(after, ast.FormattedValue) and re.search(r"jaxrl-up [a-z]+ ([^`]* )?$", str(text)):
+                        found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    allowed = {
+        "cli/main.py",
+        "cli/commands/exercise.py",
+        "cli/exercises/worked.py",
+        "types.py",
+    }
+    assert [place for place in found if place.partition(":")[0] not in allowed] == []
