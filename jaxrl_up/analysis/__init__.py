@@ -36,6 +36,10 @@ from jaxrl_up.analysis.drawing import observation_text as observation_text
 from jaxrl_up.analysis.drawing import record_episode as record_episode
 from jaxrl_up.analysis.drawing import write_gif as write_gif
 from jaxrl_up.analysis.grid_plots import plot_grid as plot_grid
+from jaxrl_up.analysis.labels import short_names as short_names
+from jaxrl_up.analysis.labels import short_value as short_value
+from jaxrl_up.analysis.looks import apart as apart
+from jaxrl_up.analysis.looks import looks as looks
 from jaxrl_up.analysis.plots import plot_curves as plot_curves
 from jaxrl_up.analysis.plots import plot_ratings as plot_ratings
 from jaxrl_up.analysis.report import write_report as write_report

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxrl_up.analysis.plots import COLOUR_MAP, COLOURS, panel_figure, save, write
+from jaxrl_up.analysis.looks import COLOUR_MAP, COLOURS, panel_figure, save, write
 from jaxrl_up.ops import Score
 from jaxrl_up.records import Point, short, values_of
 
