@@ -8,7 +8,7 @@ of the environment reached.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,7 +94,7 @@ def plot_improvement(
 ) -> Path:
     """Draw the probability that a run of one label scores above a run of another, to `path`, and return it.
 
-    The arguments are those of `jaxrl_up.analysis.plot_curves`. All pairs of labels are drawn up to six, else the first
+    The arguments are those of `jaxrl_up.analysis.plot_curves`. All pairs of labels are drawn up to six, else the best
     against each other one. Environments are the tasks of the mean. `numbers` has the columns environments, column, x,
     y, seeds_x, seeds_y, probability, low, high. Raises `ValueError` also for a single label, and for labels that were
     not run on the same environments.
@@ -194,9 +194,10 @@ def profile_bands(panels: Panels) -> Bands:
 
 
 def improvements(panels: Panels) -> list[Improvement]:
-    """P(X > Y) of all pairs of labels, up to six pairs, else of the first label against each other one.
+    """P(X > Y) of all pairs of labels, up to six pairs, else of the best label against each other one.
 
-    Raises `ValueError` for a single label and for labels that were not run on the same environments.
+    The best is the one that a run of another is least likely to score above, on average. Raises `ValueError` for a
+    single label and for labels that were not run on the same environments.
     """
     labels = list(dict.fromkeys(label for groups in panels.values() for label in groups))
     if len(labels) < 2:
@@ -210,13 +211,25 @@ def improvements(panels: Panels) -> list[Improvement]:
     scores = [final_scores(groups)[1] for groups in panels.values()]
     pairs = list(itertools.combinations(labels, 2))
     if len(pairs) > MAX_PAIRS:
-        pairs = [(labels[0], other) for other in labels[1:]]
+        best = _best(labels, scores)
+        pairs = [(best, other) for other in labels if other != best]
     found = []
     for one, other in pairs:
         xs, ys = [task[one] for task in scores], [task[other] for task in scores]
         seeds = (sum(map(len, xs)), sum(map(len, ys)))
         found.append(Improvement(one, other, seeds, *probability_of_improvement(xs, ys)))
     return found
+
+
+def _best(labels: Sequence[str], scores: Sequence[Mapping[str, np.ndarray]]) -> str:
+    """The label whose runs win most often against those of all others; of equals the first."""
+
+    def wins(one: str) -> float:
+        mine = [task[one] for task in scores]
+        rest = [[task[other] for task in scores] for other in labels if other != one]
+        return sum(probability_of_improvement(mine, others, resamples=1)[0] for others in rest)
+
+    return max(labels, key=wins)
 
 
 def efficiency_bands(panels: Panels, threshold: float) -> Bands:

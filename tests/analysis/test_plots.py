@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fake_runs import RETURNS, STEPS, make_log, make_result
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from written_runs import write_run, write_sweep
 
@@ -227,11 +228,33 @@ def test_improvement_is_the_mean_over_environments(tmp_path):
         improvements(gather(tmp_path / "x0"))
 
 
-def test_many_runs_are_compared_with_the_first(runs):
+def test_many_runs_are_compared_with_the_best(runs):
     pairs = improvements(gather({name: runs[i % 3] for i, name in enumerate("abcd")}))
     assert [(p.x, p.y) for p in pairs] == [("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")]
     pairs = improvements(gather({name: runs[i % 3] for i, name in enumerate("abcdefg")}))
-    assert [(p.x, p.y) for p in pairs] == [("a", other) for other in "bcdefg"]
+    assert [(p.x, p.y) for p in pairs] == [("b", other) for other in "acdefg"]  # of equals the first
+
+
+def test_points_that_are_tied_with_the_best_are_framed(tmp_path, monkeypatch):
+    """Neither their number nor that they are the highest makes them so, but intervals."""
+    figures, savefig = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **_: figures.append(self) or savefig(self, *args))
+    points = product({"learning_rate": [1e-3, 1e-2], "gamma": [0.9, 0.99]})
+    scores = [Score(9.0, 8.0, 10.0), Score(8.5, 8.2, 8.8), Score(7.0, 1.0, 8.0), Score(7.9, 7.8, 7.99)]
+    plot_scores(points, scores, tmp_path / "heat.png")
+    frames = [frame for frame in figures[0].axes[0].patches if isinstance(frame, Rectangle)]
+    where = {(round(frame.get_x() + 0.5), round(frame.get_y() + 0.5)): frame.get_linestyle() for frame in frames}
+    assert where == {(0, 0): "solid", (1, 0): "--", (0, 1): "--"}  # gamma across, the rate upwards
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [
+        "best",
+        "tied with it: their intervals overlap",
+    ]
+    plot_scores(points, scores, tmp_path / "heat.png", ties=[True, False, False, False])
+    assert len([frame for frame in figures[1].axes[0].patches if isinstance(frame, Rectangle)]) == 1
+    one = product({"learning_rate": [1e-3, 1e-2, 1e-1]})
+    plot_scores(one, scores[:3], tmp_path / "line.png", best=0)
+    star, rings = figures[2].axes[0].lines[-2:]
+    assert (list(star.get_xdata()), list(rings.get_xdata())) == ([1e-3], [1e-2, 1e-1])
 
 
 def test_profile_numbers_are_counts(runs, tmp_path):

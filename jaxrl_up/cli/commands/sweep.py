@@ -110,12 +110,14 @@ def report(result: Any) -> int:
         )
     if ranking:
         steps = len({ranked.env_steps for ranked in ranking}) > 1
-        header = ("rank", *result.points[0], "IQM, 95% interval", "worst seed", "failed", *["steps"] * steps)
+        header = ("rank", *result.points[0], "IQM, 95% interval", "best wins", "worst seed", "failed",
+                  *["steps"] * steps)  # fmt: skip
         rows = [
             (
                 str(i),
                 *map(short, ranked.values.values()),
                 str(ranked.score),
+                f"tied, {ranked.best_wins:.2f}" if ranked.tied else f"{ranked.best_wins:.2f}",
                 f"{ranked.worst:.1f} (seed {ranked.worst_seed})",
                 str(len(ranked.failed)),
                 *[str(ranked.env_steps)] * steps,
