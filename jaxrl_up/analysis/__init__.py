@@ -6,6 +6,7 @@ imported where something is drawn.
 
 from jaxrl_up.analysis import drawing as drawing
 from jaxrl_up.analysis import sweep_plots as sweep_plots
+from jaxrl_up.analysis.column_plots import draw_columns as draw_columns
 from jaxrl_up.analysis.comparison import efficiency_bands as efficiency_bands
 from jaxrl_up.analysis.comparison import improvements as improvements
 from jaxrl_up.analysis.comparison import plot_efficiency as plot_efficiency

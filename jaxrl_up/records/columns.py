@@ -1,22 +1,9 @@
 """A run on disk: config.toml, progress.csv, timing.csv, checkpoints, curve.png and report.html in one directory.
 
 progress.csv is tidy, one row per seed and evaluation, and holds nothing that depends on the clock, so that equal
-runs write equal bytes. Its columns, in this order (in a sweep the swept names come first):
-
-    seed            the seed
-    env_steps       environment steps of this seed so far
-    updates         updates so far
-    return          mean undiscounted return of the evaluation's episodes
-    return_std      its standard deviation over the episodes
-    length          their mean length, environment steps
-    unfinished      how many met the step cap, counted with the return until then
-    distinct        how many differ from one another in an action or a reward
-    train_return    mean return of the training episodes that ended since the last row; nan if none did
-    train_episodes  how many did
-    failed_at       the update whose loss or learner was not finite; -1 for none
-    won, drawn, lost  against an opponent only: shares of the evaluation's games
-    ...             the algorithm's losses, by name, as means over the gradient steps since the last row that were
-                    made; empty if none was, as before learning starts and after a seed failed
+runs write equal bytes. Its columns are `COLUMNS`, in a sweep after the swept names; `GAMES`, where evaluations are
+games against an opponent; and the algorithm's losses, by name, as means over the gradient steps since the last row that
+were made, empty if none was, as before learning starts and after a seed failed. What each is, `meanings` says.
 
 timing.csv holds what does: `event,env_steps,seconds`. An `evaluation` row says how many seconds of work the run had
 taken until then (compilation included, pauses between processes not), a `resume` row the same where a later process
