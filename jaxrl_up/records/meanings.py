@@ -30,9 +30,12 @@ SHARED = {
         "falls as episodes come to be alike; what is left is how much starts and chance differ",
     ),
     "length": Meaning(
-        "mean length of the evaluation's episodes, environment steps", "longer where lasting pays, shorter where a goal ends the episode"
+        "mean length of the evaluation's episodes, environment steps",
+        "longer where lasting pays, shorter where a goal ends the episode",
     ),
-    "unfinished": Meaning("how many of the evaluation's episodes met the step cap, counted with the return until then", "0"),
+    "unfinished": Meaning(
+        "how many of the evaluation's episodes met the step cap, counted with the return until then", "0"
+    ),
     "distinct": Meaning(
         "how many of the evaluation's episodes differ from one another in an action or a reward",
         "as many as there are episodes; fewer where task and policy are deterministic",
@@ -41,13 +44,17 @@ SHARED = {
         "mean return of the training episodes that ended since the last row; nan if none did",
         "follows the return, a little below it: it has the exploration in it",
     ),
-    "train_episodes": Meaning("how many training episodes ended since the last row", "above 0, and moves against their length"),
+    "train_episodes": Meaning(
+        "how many training episodes ended since the last row", "above 0, and moves against their length"
+    ),
     "failed_at": Meaning("the update whose loss or learner was not finite; -1 for none", "-1"),
     "won": Meaning("against an opponent only: share of the evaluation's games that were won", "rises"),
-    "drawn": Meaning("against an opponent only: share of the evaluation's games that were drawn", "small, or rises "
-                     "where perfect play draws"),
+    "drawn": Meaning(
+        "against an opponent only: share of the evaluation's games that were drawn",
+        "small, or rises where perfect play draws",
+    ),
     "lost": Meaning("against an opponent only: share of the evaluation's games that were lost", "falls"),
-}  # fmt: skip
+}
 
 
 WHAT: dict[str, str | dict[str, str]] = {  # of what is learned: what it is, or by algorithm where it differs
