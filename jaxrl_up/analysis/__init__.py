@@ -35,7 +35,9 @@ from jaxrl_up.analysis.drawing import episode_table as episode_table
 from jaxrl_up.analysis.drawing import gif_steps as gif_steps
 from jaxrl_up.analysis.drawing import observation_text as observation_text
 from jaxrl_up.analysis.drawing import record_episode as record_episode
+from jaxrl_up.analysis.drawing import video_library as video_library
 from jaxrl_up.analysis.drawing import write_gif as write_gif
+from jaxrl_up.analysis.drawing import write_mp4 as write_mp4
 from jaxrl_up.analysis.grid_plots import plot_grid as plot_grid
 from jaxrl_up.analysis.labels import short_names as short_names
 from jaxrl_up.analysis.labels import short_value as short_value
