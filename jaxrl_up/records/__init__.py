@@ -10,6 +10,7 @@ from jaxrl_up.records import checkpoint as checkpoint
 from jaxrl_up.records import columns as columns
 from jaxrl_up.records.columns import COLUMNS as COLUMNS
 from jaxrl_up.records.columns import GAMES as GAMES
+from jaxrl_up.records.columns import WHOLE as WHOLE
 from jaxrl_up.records.columns import Recorder as Recorder
 from jaxrl_up.records.columns import Timing as Timing
 from jaxrl_up.records.columns import read_progress as read_progress

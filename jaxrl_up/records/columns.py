@@ -37,6 +37,8 @@ COLUMNS = (
     "failed_at",
 )
 """The columns of progress.csv that every run has, in order."""
+WHOLE = ("seed", "env_steps", "updates", "unfinished", "distinct", "train_episodes", "failed_at")
+"""Those that are whole numbers."""
 GAMES = ("won", "drawn", "lost")
 """Those that follow where evaluations are games against an opponent."""
 
@@ -131,11 +133,12 @@ def _append(path: Path, text: str) -> None:
         file.write(text)
 
 
-def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
+def read_progress(directory: str | Path, tidy: bool = False) -> dict[str, np.ndarray]:
     """The columns of a run's progress.csv, each `[S, E]` in the order of writing; an empty cell is NaN.
 
-    A last evaluation that was not written for every seed is left out. Raises `FileNotFoundError` if there is no
-    progress.csv and `ValueError` if it holds no evaluation.
+    `tidy` gives them as `[S * E]`, a row for each evaluation and seed as in the file, with counts as integers: what
+    `pandas.DataFrame` takes. A last evaluation that was not written for every seed is left out. Raises
+    `FileNotFoundError` if there is no progress.csv and `ValueError` if it holds no evaluation.
     """
     path = expand(directory) / "progress.csv"
     if not path.exists():
@@ -149,6 +152,9 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} holds no evaluation")
     cells = [[cell or "nan" for cell in row] for row in rows[: num_evals * num_seeds]]
     table = np.array(cells, np.float64).reshape(num_evals, num_seeds, len(names))
+    if tidy:
+        columns = {name: table[:, :, i].ravel() for i, name in enumerate(names)}
+        return {name: column.astype(np.int64) if name in WHOLE else column for name, column in columns.items()}
     return {name: table[:, :, i].T for i, name in enumerate(names)}
 
 
