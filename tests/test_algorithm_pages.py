@@ -11,6 +11,7 @@ import pytest
 
 from jaxrl_up import ALGORITHMS, make_config
 from jaxrl_up.algorithms import ppo
+from jaxrl_up.records import GAMES, column_meaning
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "algorithms"
@@ -84,6 +85,9 @@ def test_a_page_says_of_every_column_when_it_is_healthy_and_when_sick(name, macr
     table = section(page(name), "What it logs")
     columns = [*macros.shared_columns(), *macros.logged(name)]
     assert sorted(first_cells(table)) == sorted(columns)
+    for column in (*columns, *GAMES):
+        found = column_meaning(name, column)
+        assert found and found.what and found.healthy, column
     for row in re.findall(r"^\| `.*$", table, re.MULTILINE):
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
         assert len(cells) == 3 and all(cells), row

@@ -35,6 +35,7 @@ FLOORS = {
 BESIDE = {"__init__.py", "__main__.py", "_version.py", "py.typed", "configs"}  # the last a link to the recipes
 LONGEST = 400  # lines of a file
 HEAVY = (
+    "av",
     "gymnax",
     "gymnasium",
     "brax",

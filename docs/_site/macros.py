@@ -36,7 +36,7 @@ from jaxrl_up import envs, make_config
 from jaxrl_up.algorithms import ALGORITHMS, find_algorithm
 from jaxrl_up.config import declarations
 from jaxrl_up.learning import actor_critic, models, off_policy, on_policy, planning, q_learning
-from jaxrl_up.records import read_progress
+from jaxrl_up.records import GAMES, SHARED, column_meaning
 from jaxrl_up.types import Algorithm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,82 +66,6 @@ SPACES = {
     "Box": "continuous",
     "MultiDiscrete": "several discrete ones",
     "Dict": "dicts and tuples of these",
-}
-
-MEANINGS = {  # of what is learned: name -> sentence, or by algorithm where it differs
-    "loss": {
-        "": "what must stay finite: the sum of the other losses",
-        "a2c": "the number that is minimised: `policy_loss` + `value_cost` x `value_loss` - `entropy_cost` x `entropy`",
-        "ppo": "the number that is minimised: `policy_loss` + `value_cost` x `value_loss` - `entropy_cost` x `entropy`",
-        "dqn": "the squared or Huber error to the target, weighted where the replay is prioritised",
-        "c51": "the cross-entropy of the predicted distribution against the projected target, nats",
-        "qr_dqn": "the quantile Huber loss against all quantiles of the target",
-        "td3": "what must stay finite: `critic_loss` and, on average, one actor's loss a step",
-        "value_fitting": "half the squared error to the targets, in units of V's scale, mean over the update's steps",
-        "mpc": "0: nothing is learned",
-        "pets": "what must stay finite: `model_loss` + `ending_loss`",
-        "alphazero": "the number that is minimised: `policy_loss` + `value_cost` x `value_loss`",
-        "mbpo": "what must stay finite of SAC's: `critic_loss` + `actor_loss`",
-        "mbve": "what must stay finite of the base's: `critic_loss` + `actor_loss`; with TD3 on average over its steps",
-    },
-    "policy_loss": {
-        "": "the surrogate that the policy descends, in units of the weights: normalised ones unless told otherwise",
-        "trpo": "the surrogate -E[ratio x advantage] after the step; before it, the mean advantage, negated: 0",
-        "ppo": "the clipped surrogate, negated, mean over minibatches",
-        "alphazero": "cross-entropy of the network's policy against the search's weights, nats",
-    },
-    "value_loss": {
-        "": "half the squared error of the critic, in units of its scale; 0.5 where V is 0 everywhere",
-        "value_fitting": "the loss before the first of the update's steps: on rows that V has not seen yet",
-        "alphazero": "squared error of the value to how games came out, in units of its scale: 1 where wins and losses "
-        "are even and V is 0",
-    },
-    "value_target": "mean target G_t, in units of the discounted return",
-    "entropy": {
-        "": "mean entropy of the policy, nats; of continuous actions that span [-1, 1], so it may be negative",
-        "sac": "mean of -log pi(a|s) over the batch, nats, of actions that span [-1, 1]: it may be negative",
-        "sac_discrete": "mean entropy of the policy over the batch, nats; log A is the uniform policy",
-        "mbpo": "mean of -log pi(a|s) over the batch, nats, of actions that span [-1, 1]: it may be negative",
-    },
-    "search_entropy": "mean entropy of the search's weights, nats: the least that `policy_loss` can be",
-    "kl": {
-        "": "mean KL(old || new) in nats",
-        "ppo": "KL(old || new) in nats before each minibatch's step, by `kl_estimate`; the estimate k1 may be negative",
-        "trpo": "mean KL(old || new) after the step, exact, nats",
-    },
-    "clip_fraction": "share of the rows whose probability ratio lies outside 1 ± `clip_epsilon`",
-    "stopped": "with `target_kl`: share of the minibatches after which the policy stood still",
-    "step_fraction": "part of the full step that the line search took: `backtrack_decay`^j, 0 if none was accepted",
-    "q_value": {
-        "": "mean value of the actions in the batch, in units of the discounted return",
-        "ddpg": "mean value that the critic gives the actions in the batch, in units of the discounted return",
-        "td3": "mean value that both critics give the actions in the batch, in units of the discounted return",
-        "sac": "mean value that both critics give the actions in the batch: returns with their entropies",
-        "sac_discrete": "mean value that both critics give the actions in the batch: returns with their entropies",
-        "mbpo": "mean value that both critics give the actions in the batch, imagined ones too: returns with entropies",
-        "mbve": "mean value that the critics give real actions and, with `td_k`, imagined ones; in units of the return",
-    },
-    "td_error": {
-        "": "mean absolute error of the value, in units of the return",
-        "c51": "mean absolute distance of the means of target and prediction, in units of the return",
-        "qr_dqn": "mean absolute distance of the means of target and prediction, in units of the return",
-    },
-    "critic_loss": {
-        "": "squared error to the target, summed over the critics, in squared units of the return",
-        "ddpg": "squared error of the critic to its target, in squared units of the return",
-        "mbve": "squared error to the targets of H + 1 states (one without `td_k`), mean over them, sum over critics",
-    },
-    "actor_loss": {
-        "": "-Q(s, mu(s)) of the first critic, mean over the batch",
-        "sac": "alpha log pi(a|s) - min Q(s, a), mean over the batch",
-        "sac_discrete": "the same in expectation over actions: sum pi (alpha log pi - min Q), mean over the batch",
-        "mbpo": "alpha log pi(a|s) - min Q(s, a), mean over the batch, most of it imagined",
-    },
-    "model_loss": "the model's negative log-likelihood, nats a predicted number, of whitened changes and rewards: "
-    "about 1/2 before anything is known, and negative where predictions are sharp",
-    "model_error": "mean square of what the model's means miss, in whitened units: 1 for a model that says the mean",
-    "ending_loss": "cross-entropy of whether a step ends the episode, nats: log 2 before anything is known",
-    "alpha": "the temperature: what a nat of entropy is worth, in units of reward",
 }
 
 
@@ -284,26 +208,16 @@ def logged(name: str) -> list[str]:
 
 
 def shared_columns() -> dict[str, str]:
-    """What every run logs: column -> sentence, of the docstring of `records/columns.py`."""
-    doc = sys.modules[read_progress.__module__].__doc__ or ""
-    found: dict[str, str] = {}
-    for line in doc.splitlines():
-        if match := re.fullmatch(r" {4}(\w+) {2,}(.*)", line):
-            found[match[1]] = match[2]
-        elif found and (match := re.fullmatch(r" {20}(\w.*)", line)):
-            found[[*found][-1]] += f" {match[1]}"
-        elif line.startswith("    ...") or (found and not line.strip()):
-            break
-    return found
+    """What every run logs: column -> sentence."""
+    return {column: found.what for column, found in SHARED.items() if column not in GAMES}
 
 
 def meaning(name: str, column: str) -> str:
     """The sentence of a column that an algorithm logs. Raises `ValueError` where there is none."""
-    known = MEANINGS.get(column)
-    sentence = known.get(name, known.get("")) if isinstance(known, dict) else known
-    if sentence is None:
-        raise ValueError(f"MEANINGS has no sentence for the column {column!r} of {name}")
-    return sentence
+    found = column_meaning(name, column)
+    if found is None:
+        raise ValueError(f"records/meanings.py has no sentence for the column {column!r} of {name}")
+    return found.what
 
 
 def _module(name: str) -> ModuleType:

@@ -6,6 +6,7 @@ imported where something is drawn.
 
 from jaxrl_up.analysis import drawing as drawing
 from jaxrl_up.analysis import sweep_plots as sweep_plots
+from jaxrl_up.analysis.column_plots import draw_columns as draw_columns
 from jaxrl_up.analysis.comparison import efficiency_bands as efficiency_bands
 from jaxrl_up.analysis.comparison import improvements as improvements
 from jaxrl_up.analysis.comparison import plot_efficiency as plot_efficiency
@@ -34,8 +35,14 @@ from jaxrl_up.analysis.drawing import episode_table as episode_table
 from jaxrl_up.analysis.drawing import gif_steps as gif_steps
 from jaxrl_up.analysis.drawing import observation_text as observation_text
 from jaxrl_up.analysis.drawing import record_episode as record_episode
+from jaxrl_up.analysis.drawing import video_library as video_library
 from jaxrl_up.analysis.drawing import write_gif as write_gif
+from jaxrl_up.analysis.drawing import write_mp4 as write_mp4
 from jaxrl_up.analysis.grid_plots import plot_grid as plot_grid
+from jaxrl_up.analysis.labels import short_names as short_names
+from jaxrl_up.analysis.labels import short_value as short_value
+from jaxrl_up.analysis.looks import apart as apart
+from jaxrl_up.analysis.looks import looks as looks
 from jaxrl_up.analysis.plots import plot_curves as plot_curves
 from jaxrl_up.analysis.plots import plot_ratings as plot_ratings
 from jaxrl_up.analysis.report import write_report as write_report

@@ -8,12 +8,14 @@ of the environment reached.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrl_up.analysis.curves import Panels, final_scores, gather
+from jaxrl_up.analysis.looks import label_looks, looks, panel_figure, save, wrapped, write
 from jaxrl_up.analysis.plots import (
     X_LABELS,
     X_NAMES,
@@ -22,10 +24,8 @@ from jaxrl_up.analysis.plots import (
     Bands,
     count_seeds,
     draw_bands,
-    label_looks,
-    panel_figure,
-    save,
-    write,
+    of_seeds,
+    with_seeds,
     write_bands,
 )
 from jaxrl_up.ops import performance_profile, probability_of_improvement, steps_to_threshold
@@ -55,6 +55,12 @@ def plot_profiles(
     smooth: int = 1,
     group: str | None = None,
     numbers: str | Path | None = None,
+    *,
+    select: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    legend: str = "outside",
+    width: float | str | None = None,
+    font_size: float | None = None,
 ) -> Path:
     """Draw performance profiles, the fraction of seeds that score above each threshold, to `path` and return it.
 
@@ -62,12 +68,13 @@ def plot_profiles(
     panel and thresholds. `numbers` has the columns environment, label, column, seeds, threshold, fraction_above, low,
     high.
     """
-    bands = profile_bands(gather(runs, column, x, smooth, group))
-    x_label, y_label = f"threshold τ of the {_name(column)}", "fraction of seeds above τ\n95% bootstrap band"
-    figure = draw_bands(bands, title, x_label, y_label, steps=True)
+    style = looks(legend, width, font_size)
+    bands = profile_bands(gather(runs, column, x, smooth, group, select, exclude))
+    y_label = f"fraction{of_seeds(bands) or ' of seeds'} above τ\n95% bootstrap band"
+    figure = draw_bands(bands, title, f"threshold τ of the {_name(column)}", y_label, True, style)
     if numbers:
         write_bands(bands, numbers, column, "threshold", "fraction_above")
-    return save(figure, path)
+    return save(figure, path, style)
 
 
 def plot_improvement(
@@ -79,48 +86,57 @@ def plot_improvement(
     smooth: int = 1,
     group: str | None = None,
     numbers: str | Path | None = None,
+    *,
+    select: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    width: float | str | None = None,
+    font_size: float | None = None,
 ) -> Path:
     """Draw the probability that a run of one label scores above a run of another, to `path`, and return it.
 
-    The arguments are those of `jaxrl_up.analysis.plot_curves`. All pairs of labels are drawn up to six, else the first
+    The arguments are those of `jaxrl_up.analysis.plot_curves`. All pairs of labels are drawn up to six, else the best
     against each other one. Environments are the tasks of the mean. `numbers` has the columns environments, column, x,
     y, seeds_x, seeds_y, probability, low, high. Raises `ValueError` also for a single label, and for labels that were
     not run on the same environments.
     """
-    panels = gather(runs, column, x, smooth, group)
+    style = looks("none", width, font_size)
+    panels = gather(runs, column, x, smooth, group, select, exclude)
     pairs = improvements(panels)
     names = [name for name in panels if name]
     tasks = ", ".join(names) if len(names) <= MAX_NAMED else f"{len(names)} environments"
-    figure, axes_of = panel_figure([tasks], title)
+    figure, axes_of = panel_figure([tasks], title, style)
     (axes,) = axes_of.values()
-    looks = label_looks(panels)
-    ticks = [f"{pair.x} > {pair.y}" for pair in pairs]
-    figure.set_size_inches(5.5 + 0.11 * max(map(len, ticks)), 2.1 + 0.55 * len(pairs))
+    colours = label_looks(panels)
+    across = 7.5 if style.width is None else style.width
+    ticks = [_tick(pair, 0.4 * across, style.small) for pair in pairs]
+    lines = sum(max(2, tick.count("\n") + 1) for tick in ticks)
+    figure.set_size_inches(across, (7.5 + 1.5 * lines) * style.font_size / 72)
     for row, pair in enumerate(pairs):
         axes.errorbar(
             pair.probability,
             row,
             xerr=[[pair.probability - pair.low], [pair.high - pair.probability]],
-            color=looks[pair.x]["color"],
+            color=colours[pair.x]["color"],
             marker="o",
-            markersize=9,
-            linewidth=3,
-            capsize=6,
+            markersize=9 * style.scale,
+            linewidth=3 * style.scale,
+            capsize=6 * style.scale,
         )
-    axes.axvline(0.5, color="black", linestyle="--", linewidth=1.2)
+    axes.axvline(0.5, color="black", linestyle="--", linewidth=1.2 * style.scale)
     write(axes.set_yticks, range(len(pairs)), ticks)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.03)
     average = f"mean of {len(names)} environments, " if len(names) > 1 else ""
-    write(axes.set_xlabel, f"P(X > Y) in {_name(column)}\n{average}95% bootstrap interval", fontsize=14)
-    axes.tick_params(labelsize=13)
+    x_label = f"P(X > Y) in {_name(column)}\n{average}95% bootstrap interval"
+    write(axes.set_xlabel, wrapped(x_label, 0.5 * across, style.font_size), fontsize=style.font_size)
+    axes.tick_params(labelsize=style.small)
     axes.grid(alpha=0.3, axis="x")
     axes.spines[["top", "right"]].set_visible(False)
     if numbers:
         header = ("environments", "column", "x", "y", "seeds_x", "seeds_y", "probability", "low", "high")
         rows = [(" ".join(names), column, p.x, p.y, *p.num_seeds, p.probability, p.low, p.high) for p in pairs]
         write_atomically(expand(numbers), table_text(header, rows))
-    return save(figure, path)
+    return save(figure, path, style)
 
 
 def plot_efficiency(
@@ -134,6 +150,11 @@ def plot_efficiency(
     smooth: int = 1,
     group: str | None = None,
     numbers: str | Path | None = None,
+    select: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    legend: str = "outside",
+    width: float | str | None = None,
+    font_size: float | None = None,
 ) -> Path:
     """Draw the fraction of seeds that have reached `threshold`, over steps or seconds, to `path` and return it.
 
@@ -142,7 +163,8 @@ def plot_efficiency(
     env_steps or seconds, fraction_reached, low, high. Raises `ValueError` also for a threshold that is not finite, and
     for several environments, which one threshold does not suit.
     """
-    panels = gather(runs, column, x, smooth, group)
+    style = looks(legend, width, font_size)
+    panels = gather(runs, column, x, smooth, group, select, exclude)
     if not np.isfinite(threshold):
         raise ValueError(f"threshold={threshold:g} must be a finite number")
     if len(panels) > 1:
@@ -150,11 +172,11 @@ def plot_efficiency(
             f"one threshold does not suit several environments ({', '.join(panels)}): draw one environment at a time"
         )
     bands = efficiency_bands(panels, threshold)
-    y_label = f"fraction of seeds that reached\n{_name(column)} {threshold:g}, 95% bootstrap band"
-    figure = draw_bands(bands, title, X_LABELS[x], y_label, steps=True)
+    y_label = f"fraction of seeds that reached {_name(column)} {threshold:g}\n95% bootstrap band"
+    figure = draw_bands(bands, title, X_LABELS[x], y_label, True, style)
     if numbers:
         write_bands(bands, numbers, column, X_NAMES[x], "fraction_reached")
-    return save(figure, path)
+    return save(figure, path, style)
 
 
 def profile_bands(panels: Panels) -> Bands:
@@ -166,16 +188,16 @@ def profile_bands(panels: Panels) -> Bands:
         margin = 0.05 * (found[-1] - found[0]) or 1.0
         thresholds = np.concatenate([[found[0] - margin], found, [found[-1] + margin]])
         bands[environment] = {
-            label: Band(thresholds, *performance_profile(s, thresholds), len(s), f"{label} ({count_seeds(len(s))})")
-            for label, s in scores.items()
+            label: Band(thresholds, *performance_profile(s, thresholds), len(s), label) for label, s in scores.items()
         }
-    return bands
+    return with_seeds(bands)
 
 
 def improvements(panels: Panels) -> list[Improvement]:
-    """P(X > Y) of all pairs of labels, up to six pairs, else of the first label against each other one.
+    """P(X > Y) of all pairs of labels, up to six pairs, else of the best label against each other one.
 
-    Raises `ValueError` for a single label and for labels that were not run on the same environments.
+    The best is the one that a run of another is least likely to score above, on average. Raises `ValueError` for a
+    single label and for labels that were not run on the same environments.
     """
     labels = list(dict.fromkeys(label for groups in panels.values() for label in groups))
     if len(labels) < 2:
@@ -189,13 +211,25 @@ def improvements(panels: Panels) -> list[Improvement]:
     scores = [final_scores(groups)[1] for groups in panels.values()]
     pairs = list(itertools.combinations(labels, 2))
     if len(pairs) > MAX_PAIRS:
-        pairs = [(labels[0], other) for other in labels[1:]]
+        best = _best(labels, scores)
+        pairs = [(best, other) for other in labels if other != best]
     found = []
     for one, other in pairs:
         xs, ys = [task[one] for task in scores], [task[other] for task in scores]
         seeds = (sum(map(len, xs)), sum(map(len, ys)))
         found.append(Improvement(one, other, seeds, *probability_of_improvement(xs, ys)))
     return found
+
+
+def _best(labels: Sequence[str], scores: Sequence[Mapping[str, np.ndarray]]) -> str:
+    """The label whose runs win most often against those of all others; of equals the first."""
+
+    def wins(one: str) -> float:
+        mine = [task[one] for task in scores]
+        rest = [[task[other] for task in scores] for other in labels if other != one]
+        return sum(probability_of_improvement(mine, others, resamples=1)[0] for others in rest)
+
+    return max(labels, key=wins)
 
 
 def efficiency_bands(panels: Panels, threshold: float) -> Bands:
@@ -215,6 +249,14 @@ def efficiency_bands(panels: Panels, threshold: float) -> Bands:
             legend = f"{label}: {reached} of {count_seeds(len(first))}{half}"
             bands[environment][label] = Band(x, 1 - above, 1 - high, 1 - low, len(first), legend)
     return bands
+
+
+def _tick(pair: Improvement, inches: float, points: float) -> str:
+    """`x > y`, on lines of their own where they are long."""
+    text = f"{pair.x} > {pair.y}"
+    if wrapped(text, inches, points) == text:
+        return text
+    return f"{wrapped(pair.x, inches, points)}\n> {wrapped(pair.y, inches, points)}"
 
 
 def _name(column: str) -> str:

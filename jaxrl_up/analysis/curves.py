@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxrl_up.analysis.labels import grouping, label_of, matches, short_names, value_in
 from jaxrl_up.config import did_you_mean
 from jaxrl_up.records import (
     EVALUATED,
@@ -36,7 +37,7 @@ class Curve(NamedTuple):
     """What one run reached, or one grid point of a sweep: a row for each seed."""
 
     name: str  # of the run
-    swept: str  # the grid point, as in "learning_rate=0.001"; empty for a plain run
+    swept: dict[str, float]  # the grid point; empty for a plain run
     settings: dict[str, Any]  # what it was run with: algorithm, environment, fields, "env.gravity"
     seeds: tuple[int, ...]
     x: np.ndarray  # [E], environment steps per seed, or seconds of work for all seeds together
@@ -64,7 +65,15 @@ def find_runs(places: Iterable[str | Path]) -> list[Path]:
     return list(found.values())
 
 
-def gather(runs: Any, column: str = "return", x: str = "steps", smooth: int = 1, group: str | None = None) -> Panels:
+def gather(
+    runs: Any,
+    column: str = "return",
+    x: str = "steps",
+    smooth: int = 1,
+    group: str | None = None,
+    select: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+) -> Panels:
     """The curves of `runs` by environment and label.
 
     `runs` is a run, a sequence of them, or a mapping from label to a run or to a sequence of runs whose seeds are
@@ -72,8 +81,11 @@ def gather(runs: Any, column: str = "return", x: str = "steps", smooth: int = 1,
     "seconds" of work for all seeds together, compiling included. `smooth` is how many evaluations a trailing moving
     average takes, in each seed (fewer where some have no value). `group` labels, and pools, runs by "algorithm",
     "environment", "run" or a field of config.toml ("learning_rate", "env.gravity"), or by several with commas between;
-    None and "run" keep runs apart. Grid points of a sweep are always kept apart. Raises `ValueError` for what is not
-    known or cannot be pooled, and `OSError` for a directory without a run.
+    None and "run" keep runs apart. A run without the field is labelled with the default of its algorithm, and with "-"
+    where that has none. Grid points of a sweep are always kept apart. Of these curves those are taken that are what
+    one of `select` means (all, where there is none) and none of `exclude`: patterns of the label, "ppo*", or of
+    settings, "learning_rate=3e-4,algorithm=ppo". Raises `ValueError` for what is not known or cannot be pooled and for
+    a pattern that nothing matches, and `OSError` for a directory without a run.
     """
     if x not in X_AXES:
         raise ValueError(f"x={x!r}: choose from {', '.join(X_AXES)}.{did_you_mean(x, X_AXES)}")
@@ -81,21 +93,25 @@ def gather(runs: Any, column: str = "return", x: str = "steps", smooth: int = 1,
         raise ValueError(f"smooth={smooth} must be at least 1: how many evaluations an average takes")
     if group is not None and isinstance(runs, Mapping):
         raise ValueError("labels come from the mapping or from group, not from both")
-    group = None if group == "run" else group
     listed = _listed(runs)
-    panels: Panels = {}
-    for (label, run), name in zip(listed, _names([run for _, run in listed]), strict=True):
-        for curve in _read(run, name, column, x, smooth):
-            alone = "" if curve.swept and len(listed) == 1 else name
-            key = label if label is not None else alone if group is None else _key(curve, group)
-            key = ", ".join(part for part in (key, curve.swept) if part)
-            groups = panels.setdefault(str(curve.settings.get("environment", "")), {})
-            groups.setdefault(key, []).append(curve)
-    if not panels:
+    curves = [
+        (label, curve)
+        for (label, run), name in zip(listed, _names([run for _, run in listed]), strict=True)
+        for curve in _read(run, name, column, x, smooth)
+    ]
+    if not curves:
         raise ValueError("no run to draw: give a RunResult, the directory of a run, or several")
+    fields = None if group in (None, "run") else grouping(group, [curve.settings for _, curve in curves])
+    parts = [_parts(label, curve, fields, len(listed) == 1) for label, curve in curves]
+    names = short_names(field for part in parts for field, _ in part)
+    labelled = [(label_of(part, names), curve) for part, (_, curve) in zip(parts, curves, strict=True)]
+    panels: Panels = {}
+    for label, curve in _chosen(labelled, select, exclude):
+        groups = panels.setdefault(str(curve.settings.get("environment", "")), {})
+        groups.setdefault(label, []).append(curve)
     for groups in panels.values():
-        for key, curves in groups.items():
-            _check_poolable(key, curves)
+        for label, pooled in groups.items():
+            _check_poolable(label, pooled)
     return panels
 
 
@@ -204,10 +220,10 @@ def _read(run: RunResult | str | Path, name: str, column: str, x: str, smooth: i
     curves = []
     for point in dict.fromkeys(map(tuple, points.tolist())):
         lanes = (points == point).all(axis=1)
-        here = {axis if axis in settings else f"env.{axis}": value for axis, value in zip(swept, point, strict=True)}
-        text = ", ".join(f"{axis}={value:.9g}" for axis, value in zip(swept, point, strict=True))
+        here = dict(zip(swept, point, strict=True))
+        there = {_setting(settings, axis): value for axis, value in here.items()}
         seeds = tuple(columns["seed"][lanes, 0].astype(int).tolist())
-        curves.append(Curve(name, text, {**settings, **here}, seeds, ticks, values[lanes], unfinished))
+        curves.append(Curve(name, here, {**settings, **there}, seeds, ticks, values[lanes], unfinished))
     return curves
 
 
@@ -292,24 +308,43 @@ def _unfinished(settings: Mapping[str, Any], steps: float, updates: float) -> st
     return f"{steps:,.0f} of {total:,} steps" if steps + per_update <= total else ""
 
 
-def _key(curve: Curve, group: str) -> str:
-    """The label of a curve: what it has in the settings that `group` names."""
-    parts = []
-    for name in group.split(","):
-        name = name.strip()
-        field = name.replace("-", "_")
-        if name == "run":
-            parts.append(curve.name)
-        elif field not in curve.settings:
-            raise ValueError(
-                f"{curve.name} has no setting {name!r} to group by.{did_you_mean(name, ['run', *curve.settings])} "
-                "It takes run, algorithm, environment, and the names in config.toml"
-            )
-        else:
-            value = curve.settings[field]
-            value = f"{value:g}" if isinstance(value, float) else str(value)
-            parts.append(value if name in ("algorithm", "environment") else f"{field}={value}")
-    return ", ".join(parts)
+def _parts(label: str | None, curve: Curve, fields: Sequence[str] | None, is_only: bool) -> list[tuple[str, Any]]:
+    """What a curve is labelled by, as fields and values: of a mapping, of a group, or its run; and its grid point."""
+    here = {_setting(curve.settings, axis): value for axis, value in curve.swept.items()}
+    if label is not None:
+        return [("run", label), *here.items()]
+    if fields is None:
+        return [*here.items()] if here and is_only else [("run", curve.name), *here.items()]
+    found = [(field, curve.name if field == "run" else value_in(curve.settings, field)) for field in fields]
+    return [*found, *((field, value) for field, value in here.items() if field not in fields)]
+
+
+def _setting(settings: Mapping[str, Any], axis: str) -> str:
+    """What a swept name is called among the settings."""
+    return axis if axis in settings else f"env.{axis}"
+
+
+def _chosen(
+    labelled: Sequence[tuple[str, Curve]], select: str | Sequence[str], exclude: str | Sequence[str]
+) -> list[tuple[str, Curve]]:
+    """The labelled curves that are selected and not excluded. Raises `ValueError` for a pattern that matches none."""
+    hits: dict[str, list[set[int]]] = {}
+    for option, patterns in (("select", select), ("exclude", exclude)):
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            known = [(label, {"run": curve.name, **curve.settings}) for label, curve in labelled]
+            found = {i for i, one in enumerate(known) if matches(pattern, *one)}
+            if not found:
+                labels = ", ".join(dict.fromkeys(label for label, _ in labelled))
+                raise ValueError(
+                    f"{option} {pattern!r} matches nothing: give a label or part of one with *, or FIELD=VALUE. The "
+                    f"labels are {labels}"
+                )
+            hits.setdefault(option, []).append(found)
+    every = set(range(len(labelled)))
+    left = set.union(*hits.get("select", [every])) - set.union(set(), *hits.get("exclude", []))
+    if not left:
+        raise ValueError("nothing is left to draw: exclude takes away all that select leaves")
+    return [labelled[i] for i in sorted(left)]
 
 
 def _differing(curves: Sequence[Curve]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_up.analysis.plots import COLOUR_MAP, save
+from jaxrl_up.analysis.looks import COLOUR_MAP, save
 from jaxrl_up.tabular import MDP, as_policy
 
 CELL = 0.75  # inches

@@ -1,39 +1,29 @@
-"""Learning curves: the IQM over seeds with its 95% band, and every seed as a thin line.
-
-The pictures share one look: a panel for each environment, a colour and a line style for each label, both the same in
-every panel, and sizes that can still be read at half size. matplotlib.pyplot is not used: no window, no shared state.
-"""
+"""Learning curves: the IQM over seeds with its 95% band, and every seed as a thin line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jaxrl_up.analysis.curves import Panels, gather, pool
+from jaxrl_up.analysis.looks import Looks, add_legend, finish_axes, label_looks, looks, panel_figure, save
 from jaxrl_up.ops import bootstrap
 from jaxrl_up.records import expand, table_text, write_atomically
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart with every common colour blindness; the styles tell them apart in grey too
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
-COLOUR_MAP = "cividis"  # even for all common colour blindness, and in grey
-COLUMNS = 3  # panels beside one another
-MAX_INSIDE = 6  # entries of a legend that fit into its panel
 MAX_CROWD = 2  # with more curves in a panel, seeds are not drawn one by one
+MAX_BANDS = 6  # with more, bands are fainter
 X_LABELS = {"steps": "environment steps per seed", "seconds": "seconds for all seeds, compiling included"}
 X_NAMES = {"steps": "env_steps", "seconds": "seconds"}
 Y_LABELS = {
-    "return": "evaluation return (undiscounted)",
-    "train_return": "training return (undiscounted)",
-    "length": "episode length (environment steps)",
+    "return": "evaluation return",
+    "train_return": "training return",
+    "length": "episode length (steps)",
 }
 
 
@@ -45,7 +35,7 @@ class Band(NamedTuple):
     low: np.ndarray  # [K]
     high: np.ndarray  # [K]
     num_seeds: int
-    legend: str  # the label and how many seeds
+    legend: str  # the label, and what else the legend says of it
     seeds: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # x and values `[S, E]` of single seeds
 
 
@@ -61,24 +51,32 @@ def plot_curves(
     smooth: int = 1,
     group: str | None = None,
     numbers: str | Path | None = None,
+    *,
+    select: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    legend: str = "outside",
+    width: float | str | None = None,
+    font_size: float | None = None,
 ) -> Path:
     """Draw learning curves to `path` (its suffix says the format: .png, .svg, .pdf) and return it.
 
     `runs` is one run, a sequence of them, or a mapping from legend label to a run or to runs whose seeds are pooled; a
     run is a `RunResult` or the directory of one. `column` is the column of progress.csv to draw, `x` "steps" or
     "seconds", `smooth` the number of evaluations in a trailing moving average of each seed, and `group` what runs are
-    labelled and pooled by ("algorithm", "run", "environment", a field); see `gather`. Environments get a panel each.
-    Bands are 95% intervals of the IQM over seeds (see `jaxrl_up.ops.bootstrap`). `numbers` is a CSV
-    file to write with what is drawn: environment, label, column, seeds, env_steps or seconds, iqm, low, high. Raises
-    `ValueError` for no run, an unknown column or runs that cannot be pooled, and `FileNotFoundError` for a directory
-    without one.
+    labelled and pooled by ("algorithm", "run", "environment", a field), `select` and `exclude` patterns of the curves
+    to draw; see `gather`. Environments get a panel each. Bands are 95% intervals of the IQM over seeds (see
+    `jaxrl_up.ops.bootstrap`). `legend` is "outside", "inside", "direct" or "none", `width` inches, "column" or "page",
+    `font_size` points. `numbers` is a CSV file to write with what is drawn: environment, label, column, seeds,
+    env_steps or seconds, iqm, low, high. Raises `ValueError` for no run, an unknown column or runs that cannot be
+    pooled, and `FileNotFoundError` for a directory without one.
     """
-    bands = curve_bands(gather(runs, column, x, smooth, group))
-    y_label = f"{Y_LABELS.get(column, column.replace('_', ' '))}\nIQM, 95% band"
-    figure = draw_bands(bands, title, X_LABELS[x], y_label)
+    style = looks(legend, width, font_size)
+    bands = curve_bands(gather(runs, column, x, smooth, group, select, exclude))
+    y_label = f"{Y_LABELS.get(column, column.replace('_', ' '))}\nIQM{of_seeds(bands)}, 95% band"
+    figure = draw_bands(bands, title, X_LABELS[x], y_label, style=style)
     if numbers:
         write_bands(bands, numbers, column, X_NAMES[x], "iqm")
-    return save(figure, path)
+    return save(figure, path, style)
 
 
 def plot_ratings(
@@ -96,14 +94,15 @@ def plot_ratings(
         raise ValueError(f"ratings of shapes {shapes}: give [S, {len(steps)}] for each label, a column for each step")
     bands = {}
     for label, values in ratings.items():
-        legend = f"{label} ({count_seeds(len(values))})"
         single = [(steps, np.asarray(values))] if len(values) > 1 else ()
         middle, low, high = bootstrap(np.asarray(values))
         if len(values) < 3:  # two say so little of others that the band would hide them
             low, high = middle, middle
-        bands[label] = Band(steps, middle, low, high, len(values), legend, single)
-    what = "IQM, each seed" if all(len(x) < 3 for x in ratings.values()) else "IQM, 95% band"
-    return save(draw_bands({title or "": bands}, title, X_LABELS["steps"], f"Elo rating\n{what}"), path)
+        bands[label] = Band(steps, middle, low, high, len(values), label, single)
+    panel = with_seeds({title or "": bands})
+    what = "each seed" if all(len(x) < 3 for x in ratings.values()) else "95% band"
+    y_label = f"Elo rating\nIQM{of_seeds(panel)}, {what}"
+    return save(draw_bands(panel, title, X_LABELS["steps"], y_label), path)
 
 
 def curve_bands(panels: Panels) -> Bands:
@@ -113,103 +112,60 @@ def curve_bands(panels: Panels) -> Bands:
         bands[environment] = {}
         for label, curves in groups.items():
             x, values = pool(curves)
-            legend = f"{label} ({count_seeds(len(values))})"
             single = [(curve.x, curve.values) for curve in curves] if len(values) > 1 else ()
-            bands[environment][label] = Band(x, *bootstrap(values), len(values), legend, single)
-    return bands
+            bands[environment][label] = Band(x, *bootstrap(values), len(values), label, single)
+    return with_seeds(bands)
 
 
-def draw_bands(bands: Bands, title: str | None, x_label: str, y_label: str, steps: bool = False) -> Figure:
-    """A panel for each environment, with a line and a band for each label; `steps` holds a value until the next."""
-    figure, panels = panel_figure(bands, title)
-    looks = label_looks(bands)
-    if max(map(len, bands.values())) > MAX_INSIDE:
-        figure.set_figwidth(figure.get_figwidth() + 4 * min(len(bands), COLUMNS))  # room for legends beside the panels
-    for environment, axes in panels.items():
-        lines = {}
-        for label, band in bands[environment].items():
-            colour = looks[label]["color"]
-            marker = "o" if len(band.x) == 1 else None
-            drawing = "steps-post" if steps else "default"
-            if len(bands[environment]) <= MAX_CROWD:
-                for x, values in band.seeds:
-                    axes.plot(x, values.T, color=colour, linewidth=0.6, alpha=0.35, marker=marker)
-            if band.num_seeds > 1:
-                where = "post" if steps else None
-                axes.fill_between(band.x, band.low, band.high, step=where, color=colour, alpha=0.2, linewidth=0)
-            lines[band.legend] = axes.plot(band.x, band.middle, linewidth=2.2, marker=marker, drawstyle=drawing,
-                                           **looks[label])[0]  # fmt: skip
-        finish_axes(axes, x_label, y_label, lines)
-    return figure
+def of_seeds(bands: Bands) -> str:
+    """` of 8 seeds` where every band is of as many; empty where they differ, and their legends say it."""
+    numbers = {band.num_seeds for groups in bands.values() for band in groups.values()}
+    return f" of {count_seeds(*numbers)}" if len(numbers) == 1 else ""
 
 
-def panel_figure(names: Iterable[str], title: str | None) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with a panel for each name, titled with it (a single one with `title`, where there is one)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    names = list(names)
-    columns = min(len(names), COLUMNS)
-    rows = -(-len(names) // columns)
-    size = (7, 4.5) if len(names) == 1 else (5.2 * columns, 4.2 * rows)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = {name: figure.add_subplot(rows, columns, i + 1) for i, name in enumerate(names)}
-    for name, axes in panels.items():
-        write(axes.set_title, title if title and len(names) == 1 else name, fontsize=14)
-    if title and len(names) > 1:
-        write(figure.suptitle, title, fontsize=15)
-    return figure, panels
-
-
-def label_looks(panels: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Colour and line style of each label, the same in every panel."""
-    labels = dict.fromkeys(label for groups in panels.values() for label in groups)
+def with_seeds(bands: Bands) -> Bands:
+    """The same with the number of seeds in each legend, where bands differ in it: of all panels, as one legend has."""
+    if of_seeds(bands):
+        return bands
+    found: dict[str, set[int]] = {}
+    for groups in bands.values():
+        for label, band in groups.items():
+            found.setdefault(label, set()).add(band.num_seeds)
+    texts = {
+        label: count_seeds(*numbers) if len(numbers) == 1 else f"{min(numbers)} to {count_seeds(max(numbers))}"
+        for label, numbers in found.items()
+    }
     return {
-        label: {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
-        for i, label in enumerate(labels)
+        environment: {label: band._replace(legend=f"{band.legend} ({texts[label]})") for label, band in groups.items()}
+        for environment, groups in bands.items()
     }
 
 
-def write(method: Callable[..., Any], *texts: Any, **looks: Any) -> None:
-    """Call what draws texts so that they are drawn as written: to matplotlib a pair of `$` is mathematics."""
-    method(*map(printable, texts), parse_math=False, **looks)
-
-
-def printable(text: Any) -> Any:
-    """A text, or a list of texts, without what stands for bytes of a file name that are no UTF-8."""
-    if not isinstance(text, str):
-        return [printable(item) for item in text] if isinstance(text, list) else text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def finish_axes(axes: Axes, x_label: str, y_label: str, lines: Mapping[str, Artist]) -> None:
-    """Labels, ticks and the legend of some lines in sizes that can be read at half size."""
-    from matplotlib.ticker import EngFormatter
-
-    write(axes.set_xlabel, x_label, fontsize=14)
-    write(axes.set_ylabel, y_label, fontsize=14)
-    if axes.dataLim.x1 >= 10_000:
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.tick_params(labelsize=12)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    # texts come later: matplotlib leaves those out of a legend that begin with an underscore
-    numbered = [*lines.values()], [str(i) for i in range(len(lines))]
-    if len(lines) <= MAX_INSIDE:
-        legend = axes.legend(*numbered, fontsize=11, framealpha=0.8)
-    else:
-        legend = axes.legend(*numbered, fontsize=10, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    for entry, text in zip(legend.get_texts(), lines, strict=True):
-        entry.set_parse_math(False)
-        entry.set_text(printable(text))
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure in the format that its suffix says."""
-    path = expand(path)
-    figure.savefig(path, dpi=150)
-    return path
+def draw_bands(
+    bands: Bands, title: str | None, x_label: str, y_label: str, steps: bool = False, style: Looks = Looks()
+) -> Figure:
+    """A panel for each environment, with a line and a band for each label; `steps` holds a value until the next."""
+    figure, panels = panel_figure(bands, title, style)
+    colours, lines = label_looks(bands), []
+    for environment, axes in panels.items():
+        known = {}
+        for label, band in bands[environment].items():
+            colour = colours[label]["color"]
+            marker = "o" if np.isfinite(band.middle).sum() == 1 else None
+            drawing = "steps-post" if steps else "default"
+            alpha = 0.2 if len(bands[environment]) <= MAX_BANDS else 0.07
+            if len(bands[environment]) <= MAX_CROWD:
+                for x, values in band.seeds:
+                    axes.plot(x, values.T, color=colour, linewidth=0.6 * style.scale, alpha=0.35, marker=marker)
+            if band.num_seeds > 1:
+                where = "post" if steps else None
+                axes.fill_between(band.x, band.low, band.high, step=where, color=colour, alpha=alpha, linewidth=0)
+            known[band.legend] = axes.plot(band.x, band.middle, linewidth=2.2 * style.scale, marker=marker,
+                                           drawstyle=drawing, **colours[label])[0]  # fmt: skip
+        finish_axes(axes, x_label, y_label, style)
+        lines.append((axes, known))
+    add_legend(figure, lines, style)
+    return figure
 
 
 def write_bands(bands: Bands, path: str | Path, column: str, x_name: str, middle: str) -> None:

@@ -8,6 +8,7 @@ are in report.html.jinja; what they are about is gathered here.
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS
+from jaxrl_up.analysis.column_plots import draw_columns
 from jaxrl_up.analysis.plots import plot_curves
 from jaxrl_up.ops import Shares, bootstrap, score
 from jaxrl_up.records import (
@@ -25,6 +27,8 @@ from jaxrl_up.records import (
     EVALUATED,
     GAMES,
     OWN,
+    SHARED,
+    column_meaning,
     count,
     duration,
     expand,
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 NAME = "report.html"
-DIAGNOSTICS = ("value_loss", "critic_loss", "entropy", "q_value", "loss")  # the first two that a run has are drawn
+OVER = ("seed", "env_steps", "updates")  # columns that others are drawn over
 
 
 def write_report(directory: str | Path) -> Path:
@@ -65,10 +69,12 @@ def write_report(directory: str | Path) -> Path:
 
 def _template() -> Template:
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup, escape
 
     how = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     pages = Environment(loader=PackageLoader("jaxrl_up.analysis", ""), keep_trailing_newline=True, **how)
     pages.filters |= {"number": value, "seconds": duration, "counted": count, "quote": shlex.quote}
+    pages.filters["code"] = lambda text: Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))
     pages.filters["sentence"] = lambda text: text[0].upper() + text[1:]
     return pages.get_template(f"{NAME}.jinja")
 
@@ -107,7 +113,8 @@ def _contents(directory: Path) -> dict[str, Any]:
         "worst": lanes[int(np.argmin(last["return"]))],  # one that is not a number, if there is one
         "points": _points(last, axes),
         "caution": envs.caution(name),
-        "figures": _figures(directory, columns, axes),
+        "returns": _returns(directory),
+        "columns": _columns(algorithm, columns, axes),
         "curve": [] if axes else _curve(columns),
         **_times(directory, len(lanes)),
         "tables": tables,
@@ -152,20 +159,35 @@ def _points(last: Mapping[str, np.ndarray], axes: Sequence[str]) -> list[tuple[s
     return rows
 
 
-def _figures(
-    directory: Path, columns: Mapping[str, np.ndarray], axes: Sequence[str]
-) -> Iterable[tuple[str, str, Exception | None]]:
-    """Column, picture and what went wrong, of the returns and of the losses that there is room for."""
-    known = [name for name in columns if name not in (*COLUMNS, *axes)]
-    small = [name for name in DIAGNOSTICS if name in known] or known
-    for column in ("return", *[name for name in small if np.isfinite(columns[name]).any()][:2]):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                picture = plot_curves({directory.resolve().name: directory}, Path(folder) / "c.png", column=column)
-            except (OSError, ImportError, ValueError) as error:
-                yield column, "", error
-            else:
-                yield column, base64.b64encode(picture.read_bytes()).decode("ascii"), None
+def _returns(directory: Path) -> tuple[str, Exception | None]:
+    """The picture of the returns, and what went wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            picture = plot_curves({directory.resolve().name: directory}, Path(folder) / "curve.png")
+        except (OSError, ImportError, ValueError) as error:
+            return "", error
+        return _text_of(picture.read_bytes()), None
+
+
+def _columns(algorithm: str, columns: Mapping[str, np.ndarray], axes: Sequence[str]) -> list[dict[str, str]]:
+    """Every column but the swept ones with its sentence, and a picture if it has values; what is learned comes early.
+
+    The first is the return, which has a picture of its own.
+    """
+    learned = [name for name in columns if name not in (*SHARED, *axes)]
+    others = [name for name in SHARED if name in columns and name not in ("return", "train_return", *OVER)]
+    small = ["train_return", *learned, *others]
+    pictures = {name: _text_of(data) for name, data in draw_columns(columns, small, axes)}
+    rows = []
+    for name in ("return", *small, *OVER):
+        known = column_meaning(algorithm, name) if algorithm in ALGORITHMS or name in SHARED else None
+        what, healthy = known or (f"what {algorithm or 'the algorithm'} reports under this name", "")
+        rows.append({"name": name, "what": what, "healthy": healthy, "picture": pictures.get(name, "")})
+    return rows
+
+
+def _text_of(picture: bytes) -> str:
+    return base64.b64encode(picture).decode("ascii")
 
 
 def _curve(columns: Mapping[str, np.ndarray]) -> list[tuple[str, ...]]:

@@ -12,37 +12,48 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxrl_up.analysis.plots import COLOUR_MAP, COLOURS, panel_figure, save, write
-from jaxrl_up.ops import Score
+from jaxrl_up.analysis.looks import COLOUR_MAP, COLOURS, Looks, add_legend, finish_axes, panel_figure, save, write
+from jaxrl_up.ops import Score, tied
 from jaxrl_up.records import Point, short, values_of
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SCORE = "final return, IQM over seeds"
 WITH_BAND = "final return\nIQM over seeds, 95% interval"
+BEST, TIED = "best", "tied with it: their intervals overlap"
+INSET = 0.04  # of a cell: frames of neighbours do not cover one another
 MAX_TICKS = 6
 MAX_CELLS = 12  # values of an axis up to which a heat map has numbers in it
 FAR, VERY_FAR = 9.9, 50.0  # a logarithmic axis has values so many times apart
 
 
 def plot_scores(
-    points: Sequence[Point], scores: Sequence[Score], path: str | Path, title: str | None = None, best: int = 0
+    points: Sequence[Point],
+    scores: Sequence[Score],
+    path: str | Path,
+    title: str | None = None,
+    best: int = 0,
+    ties: Sequence[bool] | None = None,
 ) -> Path:
     """Draw the scores of points over the values in which they differ, to `path`, and return it.
 
-    The point `best` is marked: of equal scores only the ranking knows which that is. Raises `ValueError` for no points.
+    The point `best` is marked, since of equal scores only the ranking knows which that is, and so are those that `ties`
+    has as tied with it, by default those whose intervals overlap its own (`ops.tied`). Raises `ValueError` for no
+    points.
     """
     if not points or len(points) != len(scores):
         raise ValueError(f"{len(points)} points and {len(scores)} scores: give one score for each point")
+    ties = [i for i, is_tied in enumerate(tied(scores, best) if ties is None else ties) if is_tied and i != best]
     names = [name for name in points[0] if len(values_of(points, name)) > 1] or list(points[0])[:1]
     if len(names) == 1:
-        figure = _line(points, scores, names[0], best, title)
+        figure = _line(points, scores, names[0], best, ties, title)
     elif len(names) == 2 and len(points) == len(values_of(points, names[0])) * len(values_of(points, names[1])):
-        figure = _heat_map(points, scores, names, best, title)
+        figure = _heat_map(points, scores, names, best, ties, title)
     else:
-        figure = _slices(points, scores, names, best, title)
+        figure = _slices(points, scores, names, best, ties, title)
     return save(figure, path)
 
 
@@ -56,7 +67,9 @@ def is_logarithmic(values: Sequence[float]) -> bool:
     return even or bool(ordered[-1] >= VERY_FAR * ordered[0])
 
 
-def _line(points: Sequence[Point], scores: Sequence[Score], name: str, best: int, title: str | None) -> Figure:
+def _line(
+    points: Sequence[Point], scores: Sequence[Score], name: str, best: int, ties: Sequence[int], title: str | None
+) -> Figure:
     figure, panels = panel_figure([""], title)
     axes = panels[""]
     x = _positions(axes, points, name)
@@ -69,15 +82,22 @@ def _line(points: Sequence[Point], scores: Sequence[Score], name: str, best: int
     else:
         axes.errorbar(x[order], middle, [middle - low, high - middle], color=colour, fmt="o", capsize=4, linewidth=2)
         axes.margins(x=0.15)
-    _mark(axes, x[best], scores[best].iqm)
-    _finish(axes, name, WITH_BAND)
-    axes.legend(fontsize=11, framealpha=0.8)
+    marks = _mark(axes, x, np.array([score.iqm for score in scores]), best, ties)
+    finish_axes(axes, name, WITH_BAND)
+    add_legend(figure, [(axes, marks)], Looks())
     return figure
 
 
 def _heat_map(
-    points: Sequence[Point], scores: Sequence[Score], names: Sequence[str], best: int, title: str | None
+    points: Sequence[Point],
+    scores: Sequence[Score],
+    names: Sequence[str],
+    best: int,
+    ties: Sequence[int],
+    title: str | None,
 ) -> Figure:
+    from matplotlib.patches import Rectangle
+
     down, across = names
     rows, columns = values_of(points, down), values_of(points, across)
     table = np.full((len(rows), len(columns)), np.nan)
@@ -99,18 +119,27 @@ def _heat_map(
             dark = value < low + 0.55 * (high - low)
             axes.text(column, row, f"{value:.{0 if largest >= 100 else 1 if largest >= 1 else 3}f}", ha="center",
                       va="center", fontsize=12, color="white" if dark else "black")  # fmt: skip
-    where = columns.index(points[best][across]) - 0.5, rows.index(points[best][down]) - 0.5
-    from matplotlib.patches import Rectangle
-
-    axes.add_patch(Rectangle(where, 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=3, clip_on=False))
+    frames = {}
+    for i in (*ties, best):
+        text, looks = (BEST, {"linewidth": 3}) if i == best else (TIED, {"linewidth": 2, "linestyle": "--"})
+        where = columns.index(points[i][across]) - 0.5 + INSET, rows.index(points[i][down]) - 0.5 + INSET
+        size = (1 - 2 * INSET,) * 2
+        frame = Rectangle(where, *size, fill=False, edgecolor=COLOURS[1], clip_on=False, **looks)
+        frames[text] = axes.add_patch(frame)
     bar = figure.colorbar(image, ax=axes)
     bar.set_label(SCORE, fontsize=13)
     bar.ax.tick_params(labelsize=11)
+    add_legend(figure, [(axes, {text: frames[text] for text in (BEST, TIED) if text in frames})], Looks())
     return figure
 
 
 def _slices(
-    points: Sequence[Point], scores: Sequence[Score], names: Sequence[str], best: int, title: str | None
+    points: Sequence[Point],
+    scores: Sequence[Score],
+    names: Sequence[str],
+    best: int,
+    ties: Sequence[int],
+    title: str | None,
 ) -> Figure:
     figure, panels = panel_figure(names, title)
     y = np.array([score.iqm for score in scores])
@@ -121,10 +150,10 @@ def _slices(
         at = np.unique(x)
         if len(at) < len(x) and _is_numeric(points, name):  # values that several points have: their best
             axes.plot(at, [np.nanmax(y[x == value]) for value in at], color=COLOURS[0], linewidth=1.2)
-        _mark(axes, x[best], y[best])
-        _finish(axes, name, SCORE)
+        marks = _mark(axes, x, y, best, ties)
+        finish_axes(axes, name, SCORE)
         axes.margins(x=0.08)
-    panels[names[0]].legend(fontsize=11, framealpha=0.8)
+    add_legend(figure, [(panels[names[0]], marks)], Looks())
     return figure
 
 
@@ -161,14 +190,11 @@ def _turn(values: Sequence[Any]) -> float:
     return 30.0 if sum(len(short(value)) + 2 for value in values) > 60 else 0.0
 
 
-def _mark(axes: Axes, x: float, y: float) -> None:
-    axes.plot([x], [y], marker="*", markersize=15, color=COLOURS[1], markeredgecolor="white", linestyle="none",
-              label="best", zorder=5)  # fmt: skip
-
-
-def _finish(axes: Axes, x_label: str, y_label: str) -> None:
-    write(axes.set_xlabel, x_label, fontsize=14)
-    write(axes.set_ylabel, y_label, fontsize=14)
-    axes.tick_params(labelsize=12)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+def _mark(axes: Axes, x: np.ndarray, y: np.ndarray, best: int, ties: Sequence[int]) -> dict[str, Artist]:
+    """Mark the best point and those that are tied with it; the marks by what they mean."""
+    looks = {"color": COLOURS[1], "linestyle": "none", "zorder": 5}
+    (star,) = axes.plot([x[best]], [y[best]], marker="*", markersize=15, markeredgecolor="white", **looks)
+    if not ties:
+        return {BEST: star}
+    rings = axes.plot(x[ties], y[ties], marker="o", markersize=11, markerfacecolor="none", markeredgewidth=2, **looks)
+    return {BEST: star, TIED: rings[0]}

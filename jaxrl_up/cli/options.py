@@ -318,7 +318,7 @@ def add_keeping(parser: Parser, group: Any) -> None:
     """Add the options that `train` and `resume` share: checkpoints, progress and sinks."""
     add_checkpoints(parser, group)
     parser.add(group, "--tensorboard", action="store_true", help="write TensorBoard events into the run's directory")
-    parser.add(group, "--wandb", metavar="PROJECT", help="log to this project of Weights & Biases")
+    parser.add(group, "--wandb", metavar="PROJECT", help="log to this project of Weights & Biases, a run for each seed")
 
 
 def add_checkpoints(parser: Parser, group: Any) -> None:

@@ -61,12 +61,14 @@ def report_sweep(result: Any) -> int:
         _beside([f"{count(failed, 'run')} {what}"])
     if ranking:
         steps = len({ranked.env_steps for ranked in ranking}) > 1
-        header = ("rank", *result.points[0], "IQM, 95% interval", "worst seed", "failed", *["steps"] * steps)
+        scores = ("IQM, 95% interval", "best wins", "worst seed", "failed")
+        header = ("rank", *result.points[0], *scores, *["steps"] * steps)
         rows = [
             (
                 str(i),
                 *map(short, ranked.values.values()),
                 str(ranked.score),
+                f"tied, {ranked.best_wins:.2f}" if ranked.tied else f"{ranked.best_wins:.2f}",
                 f"{value(ranked.worst, *ranked.score[:3])} (seed {ranked.worst_seed})",
                 str(len(ranked.failed)),
                 *[f"{ranked.env_steps:,}"] * steps,

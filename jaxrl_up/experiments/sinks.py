@@ -11,7 +11,9 @@ Both libraries come with extras of their names: `pip install 'jaxrl-up[tensorboa
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +25,7 @@ import numpy as np
 
 from jaxrl_up.config import shown
 from jaxrl_up.ops import iqm, score
-from jaxrl_up.records import expand, to_toml, toml_value
+from jaxrl_up.records import GAMES, expand, file_name, read_progress, read_text, to_toml, toml_value, write_atomically
 from jaxrl_up.training import Log
 from jaxrl_up.types import face
 
@@ -158,13 +160,15 @@ def tensorboard(directory: str | Path) -> Sink:
 
 
 def wandb(project: str, directory: str | Path | None = None, name: str | None = None) -> Sink:
-    """Log the series (see `scalars`) by `env_steps`, with the settings as config, as one run of Weights & Biases.
+    """Log each seed as a run of Weights & Biases, in one group: the columns of progress.csv by `env_steps`.
 
-    `directory` receives wandb's own files, in `wandb/`; the default is wandb's (`WANDB_DIR`, or the current one).
-    `name` is the run's name in the project, by default one that wandb invents. The environment variables of wandb
-    hold: with `WANDB_MODE=offline` nothing leaves the machine until `wandb sync`. Raises `ValueError` for a name that
-    cannot be a project's and if wandb is missing; `start` raises `OSError` where wandb does not start, for example
-    because nobody is logged in.
+    `directory` is that of the run, or another; it receives wandb's own files in `wandb/`, the default being wandb's
+    (`WANDB_DIR`, or the current one). What the runs are called there is noted in `wandb/runs.json`, so that a run that
+    is resumed goes on in the same runs: with the evaluations of progress.csv that they lack, and none twice. `name` is
+    the group's, by default that of the directory, or algorithm and environment, and some letters. The settings, with
+    the seed, are each run's config. The environment variables of wandb hold: with `WANDB_MODE=offline` nothing leaves
+    the machine until `wandb sync`. Raises `ValueError` for a name that cannot be a project's and if wandb is missing;
+    `start` raises `OSError` where wandb does not start, for example because nobody is logged in.
     """
     try:
         import wandb as client
@@ -177,36 +181,119 @@ def wandb(project: str, directory: str | Path | None = None, name: str | None = 
         client.Settings(project=project)
     except UsageError as error:
         raise ValueError(f"{project!r} cannot be a project of Weights & Biases: {error}") from None
-    run: Any = None
-    seeds: Sequence[int] = ()
+    place = None if directory is None else expand(directory)
+    runs: list[Any] = []  # of each seed
+    note: dict[str, Any] = {}
 
     def start(description: Mapping[str, Any]) -> None:
-        nonlocal run, seeds
-        seeds = description["run"]["seeds"]
+        nonlocal note
+        seeds, config = description["run"]["seeds"], toml_value(description)  # the values of config.toml
         try:
-            if directory is not None:
-                expand(directory).mkdir(parents=True, exist_ok=True)
-            run = client.init(
-                project=project,
-                dir=None if directory is None else str(expand(directory)),
-                name=name,
-                config=toml_value(description),  # the values of config.toml
-                settings=client.Settings(console="off"),  # standard output and error are the run's own
-            )
-        except OSError as error:
-            raise OSError(f"cannot write wandb's files to {directory}: {error.strerror}") from error
-        except Error as error:
-            raise OSError(f"Weights & Biases: {_one_line(error)} Or set WANDB_MODE=offline") from error
-        run.define_metric("env_steps")
-        run.define_metric("*", step_metric="env_steps")
+            if place is not None:
+                (place / "wandb").mkdir(parents=True, exist_ok=True)
+            known = _noted(place, project)
+            note = known or _new_note(name, place, description)
+            for seed in seeds:
+                runs.append(
+                    client.init(
+                        project=project,
+                        dir=None if place is None else str(place),
+                        id=f"{note['id']}-{seed}",
+                        name=f"{note['group']}, seed {seed}",
+                        group=note["group"],
+                        config={**config, "seed": seed},
+                        resume="allow" if known else None,
+                        allow_val_change=True,  # a run that was made longer
+                        reinit="create_new",  # beside the others
+                        settings=client.Settings(console="off"),  # standard output and error are the run's own
+                    )
+                )
+                runs[-1].define_metric("env_steps")
+                runs[-1].define_metric("*", step_metric="env_steps")
+            for rows in _recorded(place, seeds):
+                write(rows)
+        except Exception as error:
+            finish(failed=True)
+            if isinstance(error, Error):
+                raise OSError(f"Weights & Biases: {_one_line(error)} Or set WANDB_MODE=offline") from error
+            if isinstance(error, OSError):
+                raise OSError(f"cannot write wandb's files to {directory}: {error.strerror or error}") from error
+            raise
+
+    def write(rows: Sequence[Mapping[str, float]]) -> None:
+        steps = int(rows[0]["env_steps"])
+        if steps <= note["env_steps"]:  # written by an earlier process
+            return
+        for run, row in zip(runs, rows, strict=True):
+            run.log(dict(row), step=steps)
+        note["env_steps"] = steps
+        if place is not None:
+            _write_note(place, project, note)
 
     def append(log: Log) -> None:
-        run.log({"env_steps": _steps(log), **scalars(seeds, log)})
+        write([_row(log, lane) for lane in range(len(runs))])
 
     def finish(failed: bool) -> None:
-        run.finish(exit_code=int(failed))
+        for run in runs:
+            run.finish(exit_code=int(failed))
 
     return Sink("Weights & Biases", start, append, finish)
+
+
+NOTE = "runs.json"  # in the folder of wandb, by project: the group, what ids begin with, and how far they were written
+
+
+def _noted(place: Path | None, project: str) -> dict[str, Any] | None:
+    """What an earlier process noted of its runs in a project."""
+    path = None if place is None else place / "wandb" / NOTE
+    return json.loads(read_text(path)).get(project) if path is not None and path.exists() else None
+
+
+def _new_note(name: str | None, place: Path | None, description: Mapping[str, Any]) -> dict[str, Any]:
+    token = secrets.token_hex(4)
+    what = f"{description['run']['algorithm']}-{file_name(str(description['environment']['name']))}"
+    group = name or f"{what if place is None else place.resolve().name}-{token[:4]}"
+    return {"group": group, "id": token, "env_steps": -1}
+
+
+def _write_note(place: Path, project: str, note: Mapping[str, Any]) -> None:
+    path = place / "wandb" / NOTE
+    notes = json.loads(read_text(path)) if path.exists() else {}
+    write_atomically(path, json.dumps({**notes, project: note}, indent=1) + "\n")
+
+
+def _recorded(place: Path | None, seeds: Sequence[int]) -> Iterator[list[dict[str, float]]]:
+    """The evaluations that progress.csv holds, a row for each seed: what an earlier process trained."""
+    if place is None or not (place / "progress.csv").exists():
+        return
+    columns = read_progress(place)
+    names = [name for name in columns if name not in ("seed", "updates", *GAMES)]
+    if columns["seed"][:, 0].tolist() != list(seeds):  # another run's, beside which wandb's files are kept
+        return
+    for e in range(columns["env_steps"].shape[1]):
+        yield [_finite({name: columns[name][lane, e] for name in names}) for lane in range(len(seeds))]
+
+
+def _row(log: Log, lane: int) -> dict[str, float]:
+    """One seed of an evaluation `log [S]`, by the names of progress.csv."""
+    columns = {
+        "env_steps": log.env_steps,
+        "return": log.returns,
+        "return_std": log.returns_std,
+        "length": log.lengths,
+        "unfinished": log.unfinished,
+        "distinct": log.distinct,
+        "train_return": log.train_returns,
+        "train_episodes": log.train_episodes,
+        "failed_at": log.failed_at,
+        **log.losses,
+    }
+    return _finite({name: np.asarray(column)[lane] for name, column in columns.items()})
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, float]:
+    """A row without what is missing in it: wandb draws no NaN."""
+    return {name: float(value) for name, value in row.items() if np.isfinite(value)}
 
 
 def _missing(what: str, extra: str) -> ValueError:

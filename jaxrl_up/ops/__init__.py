@@ -80,6 +80,7 @@ from jaxrl_up.ops.scores import performance_profile as performance_profile
 from jaxrl_up.ops.scores import probability_of_improvement as probability_of_improvement
 from jaxrl_up.ops.scores import score as score
 from jaxrl_up.ops.scores import steps_to_threshold as steps_to_threshold
+from jaxrl_up.ops.scores import tied as tied
 from jaxrl_up.ops.statistics import WINDOW as WINDOW
 from jaxrl_up.ops.statistics import RunningStatistics as RunningStatistics
 from jaxrl_up.ops.statistics import denormalize as denormalize

@@ -9,6 +9,7 @@ bootstraps. All are stratified: runs are drawn with replacement within each task
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,6 +91,20 @@ def score(scores: np.ndarray, level: float = 0.95) -> Score:
     """
     value, low, high = bootstrap(np.asarray(scores), level)
     return Score(float(value), float(low), float(high), level)
+
+
+def tied(scores: Sequence[Score], best: int = 0) -> list[bool]:
+    """Which scores cannot be told from that of index `best`, itself among them: whose interval overlaps its interval.
+
+    A lenient rule, so that what is not tied is behind for sure: where intervals of equal width do not overlap, the
+    difference is about 1.4 times as large as a test of it at the same level asks for. A score that is not a number is
+    tied with nothing.
+
+    >>> tied([Score(9.0, 8.0, 10.0), Score(7.0, 6.0, 8.5), Score(5.0, 4.0, 6.0)])
+    [True, True, False]
+    """
+    first = scores[best]
+    return [i == best or bool(one.high >= first.low and one.low <= first.high) for i, one in enumerate(scores)]
 
 
 def performance_profile(

@@ -1,8 +1,9 @@
 """A run on disk: its directory, config.toml, tables, checkpoints, and what was reached as data.
 
 Everything that is written and read back lives here, with the one way from values to text and back: a new column of
-progress.csv in `columns`, a new option of a run in `settings` (and in `run` of `jaxrl_up.experiments`). What drives a
-run is in `jaxrl_up.experiments`, what draws it in `jaxrl_up.analysis`; both read and write by this package only.
+progress.csv in `columns`, its sentence in `meanings`, a new option of a run in `settings` (and in `run` of
+`jaxrl_up.experiments`). What drives a run is in `jaxrl_up.experiments`, what draws it in `jaxrl_up.analysis`; both read
+and write by this package only.
 """
 
 from jaxrl_up.records import checkpoint as checkpoint
@@ -10,6 +11,7 @@ from jaxrl_up.records import columns as columns
 from jaxrl_up.records.checkpoint import saved as saved
 from jaxrl_up.records.columns import COLUMNS as COLUMNS
 from jaxrl_up.records.columns import GAMES as GAMES
+from jaxrl_up.records.columns import WHOLE as WHOLE
 from jaxrl_up.records.columns import Recorder as Recorder
 from jaxrl_up.records.columns import Timing as Timing
 from jaxrl_up.records.columns import read_progress as read_progress
@@ -31,6 +33,9 @@ from jaxrl_up.records.files import read_table as read_table
 from jaxrl_up.records.files import read_text as read_text
 from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
+from jaxrl_up.records.meanings import SHARED as SHARED
+from jaxrl_up.records.meanings import Meaning as Meaning
+from jaxrl_up.records.meanings import column_meaning as column_meaning
 from jaxrl_up.records.numbers import clock as clock
 from jaxrl_up.records.numbers import count as count
 from jaxrl_up.records.numbers import duration as duration

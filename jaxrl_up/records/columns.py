@@ -1,22 +1,9 @@
 """A run on disk: config.toml, progress.csv, timing.csv, checkpoints, curve.png and report.html in one directory.
 
 progress.csv is tidy, one row per seed and evaluation, and holds nothing that depends on the clock, so that equal
-runs write equal bytes. Its columns, in this order (in a sweep the swept names come first):
-
-    seed            the seed
-    env_steps       environment steps of this seed so far
-    updates         updates so far
-    return          mean undiscounted return of the evaluation's episodes
-    return_std      its standard deviation over the episodes
-    length          their mean length, environment steps
-    unfinished      how many met the step cap, counted with the return until then
-    distinct        how many differ from one another in an action or a reward
-    train_return    mean return of the training episodes that ended since the last row; empty if none did
-    train_episodes  how many did
-    failed_at       the update whose loss or learner was not finite; -1 for none
-    won, drawn, lost  against an opponent only: shares of the evaluation's games
-    ...             the algorithm's losses, by name, as means over the gradient steps since the last row that were
-                    made; empty if none was, as before learning starts and after a seed failed
+runs write equal bytes. Its columns are `COLUMNS`, in a sweep after the swept names; `GAMES`, where evaluations are
+games against an opponent; and the algorithm's losses, by name, as means over the gradient steps since the last row that
+were made, empty if none was, as before learning starts and after a seed failed. What each is, `meanings` says.
 
 The first evaluation is of the untrained policies, at 0 steps.
 
@@ -52,6 +39,8 @@ COLUMNS = (
     "failed_at",
 )
 """The columns of progress.csv that every run has, in order."""
+WHOLE = ("seed", "env_steps", "updates", "unfinished", "distinct", "train_episodes", "failed_at")
+"""Those that are whole numbers."""
 GAMES = ("won", "drawn", "lost")
 """Those that follow where evaluations are games against an opponent."""
 
@@ -146,11 +135,12 @@ def _append(path: Path, text: str) -> None:
         file.write(text)
 
 
-def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
+def read_progress(directory: str | Path, tidy: bool = False) -> dict[str, np.ndarray]:
     """The columns of a run's progress.csv, each `[S, E]` in the order of writing; an empty cell is NaN.
 
-    A last evaluation that was not written for every seed is left out. Raises `FileNotFoundError` if there is no
-    progress.csv and `ValueError` if it holds no evaluation.
+    `tidy` gives them as `[S * E]`, a row for each evaluation and seed as in the file, with counts as integers: what
+    `pandas.DataFrame` takes. A last evaluation that was not written for every seed is left out. Raises
+    `FileNotFoundError` if there is no progress.csv and `ValueError` if it holds no evaluation.
     """
     path = expand(directory) / "progress.csv"
     if not path.exists():
@@ -164,6 +154,9 @@ def read_progress(directory: str | Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} holds no evaluation")
     cells = [[cell or "nan" for cell in row] for row in rows[: num_evals * num_seeds]]
     table = np.array(cells, np.float64).reshape(num_evals, num_seeds, len(names))
+    if tidy:
+        columns = {name: table[:, :, i].ravel() for i, name in enumerate(names)}
+        return {name: column.astype(np.int64) if name in WHOLE else column for name, column in columns.items()}
     return {name: table[:, :, i].T for i, name in enumerate(names)}
 
 

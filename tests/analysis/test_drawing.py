@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,7 @@ from jaxrl_up.analysis import (
     observation_text,
     record_episode,
     write_gif,
+    write_mp4,
 )
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Box, Discrete, MultiDiscrete, Simulator, Tuple
@@ -207,6 +209,40 @@ def test_a_gif_reads_back(tmp_path):
     assert np.all(np.diff(columns) > 30)
 
 
+def test_a_video_reads_back(tmp_path):
+    av = pytest.importorskip("av")
+    env = envs.make("CartPole-v1")
+    episode = by_hand(env, [1] * 6, x=np.linspace(-1, 1, 7))
+    path = write_mp4(draw_episode(env, episode), tmp_path / "a.mp4", fps=12.5, hold=0.4)
+    with av.open(path) as file:
+        stream = file.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in file.decode(stream)]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.average_rate == 12.5
+    assert len(frames) == 7 + 5 and frames[0].shape == (HEIGHT, WIDTH, 3)
+    blue = np.array([int(BLUE[i : i + 2], 16) for i in (1, 3, 5)])
+    columns = [np.nonzero(np.abs(frame - blue).max(axis=2) < 40)[1].mean() for frame in frames]
+    assert np.all(np.diff(columns[:7]) > 30) and np.allclose(columns[6:], columns[6], atol=1)
+
+
+def test_what_is_no_video(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    frame = Image.new("P", (4, 4))
+    for path, frames, fps, message in (
+        ("a.gif", [frame], 10, "must end in .mp4"),
+        ("a.mp4", [], 10, "no frames"),
+        ("a.mp4", [frame], 0, "fps=0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            write_mp4(frames, tmp_path / path, fps)
+    with pytest.raises(OSError, match="cannot write"):
+        write_mp4([Image.new("P", (64, 64))], tmp_path / "missing" / "a.mp4", 10)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ValueError, match=r"pip install 'jaxrl-up\[video\]'"):
+        write_mp4([frame], tmp_path / "a.mp4", 10)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_written(tmp_path):
     frame = Image.new("P", (4, 4))
     for path, frames, fps, message in (
@@ -232,6 +268,7 @@ def test_long_episodes_skip_frames_and_keep_their_speed():
     assert fps * (steps[1] - steps[0]) == 15
     for length in range(1, 1200, 7):
         assert len(gif_steps(freeway, length)[0]) <= MAX_FRAMES
+    assert gif_steps(freeway, 2500, max_frames=None) == ([*range(2501)], 15)  # of an MP4
 
 
 def test_table_of_steps():

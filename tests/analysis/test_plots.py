@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fake_runs import RETURNS, STEPS, make_log, make_result
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from written_runs import write_run, write_sweep
 
@@ -94,9 +95,9 @@ def test_every_text_of_a_user_is_drawn_as_written(runs, tmp_path, monkeypatch):
     labelled = {odd: write_run(tmp_path / "odd" / str(i), ONE, environment=ODD[1]) for i, odd in enumerate(ODD)}
     for title in (None, *ODD):
         plot_curves(labelled, tmp_path / "c.svg", title=title)
-        assert drawn(figures[-1]) >= {f"{odd} (2 seeds)" for odd in ODD} | {title or ODD[1]}
+        assert drawn(figures[-1]) >= set(ODD) | {title or ODD[1]}
     plot_profiles({odd: labelled[odd] for odd in ODD[:2]}, tmp_path / "p.svg")
-    assert drawn(figures[-1]) >= {f"{odd} (2 seeds)" for odd in ODD[:2]}
+    assert drawn(figures[-1]) >= set(ODD[:2])
     plot_efficiency(labelled, tmp_path / "e.svg", 5.0)
     assert drawn(figures[-1]) >= {f"{odd}: 1 of 2 seeds" for odd in ODD}
     plot_improvement({odd: labelled[odd] for odd in ODD[:3]}, tmp_path / "i.svg")
@@ -106,8 +107,8 @@ def test_every_text_of_a_user_is_drawn_as_written(runs, tmp_path, monkeypatch):
         plot_scores(points, [Score(1.0, 0.0, 2.0)] * len(points), tmp_path / "s.svg", ODD[1])
         assert drawn(figures[-1]) >= {*grid, *(value for values in grid.values() for value in values), ODD[1]}
     many = {f"_{i}": labelled["_old"] for i in range(8)}
-    plot_curves(many, tmp_path / "m.svg")  # the legend is beside the panel
-    assert drawn(figures[-1]) >= {f"_{i} (2 seeds)" for i in range(8)}
+    plot_curves(many, tmp_path / "m.svg", legend="direct")
+    assert drawn(figures[-1]) >= set(many)
 
 
 def drawn(figure):
@@ -149,7 +150,7 @@ def test_groups(runs, tmp_path):
     assert labels(None) == labels("run") == {"one": 1, "two": 1, "other": 1}
     assert labels("algorithm") == {"ppo": 2, "a2c": 1}
     assert labels("environment") == {"CartPole-v1": 3}
-    assert labels("algorithm,learning-rate") == {"ppo, learning_rate=0.001": 2, "a2c, learning_rate=0.001": 1}
+    assert labels("algorithm,learning-rate") == {"ppo, lr 1e-3": 2, "a2c, lr 1e-3": 1}
     _, values = pool(only(gather(runs, group="algorithm"))["ppo"])
     np.testing.assert_array_equal(values, np.concatenate([ONE, TWO]))
     same_name = write_run(tmp_path / "more" / "one", TWO)
@@ -159,7 +160,7 @@ def test_groups(runs, tmp_path):
 def test_a_sweep_is_a_curve_for_each_grid_point(runs, tmp_path):
     sweep = write_sweep(tmp_path / "sweep", [ONE, ONE + 1, ONE + 2], (0.1, 0.01, 0.001))
     groups = only(gather(sweep))
-    assert list(groups) == ["learning_rate=0.1", "learning_rate=0.01", "learning_rate=0.001"]
+    assert list(groups) == ["lr 0.1", "lr 0.01", "lr 1e-3"]
     for i, (curve,) in enumerate(groups.values()):
         np.testing.assert_array_equal(curve.values, ONE + i)
         assert curve.seeds == (0, 1)
@@ -204,7 +205,7 @@ def test_pools_what_is_alike_and_says_what_is_not(runs, tmp_path):
     moon = write_run(tmp_path / "moon", TWO, gravity=1.6)
     with pytest.raises(ValueError, match=r"differ in env\.gravity: group by that too"):
         gather([runs[0], moon], group="algorithm")
-    assert list(only(gather([runs[0], moon], group="env.gravity"))) == ["env.gravity=9.8", "env.gravity=1.6"]
+    assert list(only(gather([runs[0], moon], group="env.gravity"))) == ["g 9.8", "g 1.6"]
     with pytest.raises(ValueError, match="seeds would count twice"):
         gather({"twice": [runs[0], runs[0]]})
 
@@ -227,11 +228,33 @@ def test_improvement_is_the_mean_over_environments(tmp_path):
         improvements(gather(tmp_path / "x0"))
 
 
-def test_many_runs_are_compared_with_the_first(runs):
+def test_many_runs_are_compared_with_the_best(runs):
     pairs = improvements(gather({name: runs[i % 3] for i, name in enumerate("abcd")}))
     assert [(p.x, p.y) for p in pairs] == [("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")]
     pairs = improvements(gather({name: runs[i % 3] for i, name in enumerate("abcdefg")}))
-    assert [(p.x, p.y) for p in pairs] == [("a", other) for other in "bcdefg"]
+    assert [(p.x, p.y) for p in pairs] == [("b", other) for other in "acdefg"]  # of equals the first
+
+
+def test_points_that_are_tied_with_the_best_are_framed(tmp_path, monkeypatch):
+    """Neither their number nor that they are the highest makes them so, but intervals."""
+    figures, savefig = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **_: figures.append(self) or savefig(self, *args))
+    points = product({"learning_rate": [1e-3, 1e-2], "gamma": [0.9, 0.99]})
+    scores = [Score(9.0, 8.0, 10.0), Score(8.5, 8.2, 8.8), Score(7.0, 1.0, 8.0), Score(7.9, 7.8, 7.99)]
+    plot_scores(points, scores, tmp_path / "heat.png")
+    frames = [frame for frame in figures[0].axes[0].patches if isinstance(frame, Rectangle)]
+    where = {(round(frame.get_x() + 0.5), round(frame.get_y() + 0.5)): frame.get_linestyle() for frame in frames}
+    assert where == {(0, 0): "solid", (1, 0): "--", (0, 1): "--"}  # gamma across, the rate upwards
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [
+        "best",
+        "tied with it: their intervals overlap",
+    ]
+    plot_scores(points, scores, tmp_path / "heat.png", ties=[True, False, False, False])
+    assert len([frame for frame in figures[1].axes[0].patches if isinstance(frame, Rectangle)]) == 1
+    one = product({"learning_rate": [1e-3, 1e-2, 1e-1]})
+    plot_scores(one, scores[:3], tmp_path / "line.png", best=0)
+    star, rings = figures[2].axes[0].lines[-2:]
+    assert (list(star.get_xdata()), list(rings.get_xdata())) == ([1e-3], [1e-2, 1e-1])
 
 
 def test_profile_numbers_are_counts(runs, tmp_path):
@@ -280,7 +303,9 @@ def test_nothing_to_draw(runs, tmp_path):
         plot_curves(runs, tmp_path / "x.png", x="second")
     with pytest.raises(ValueError, match="smooth=0"):
         plot_curves(runs, tmp_path / "x.png", smooth=0)
-    with pytest.raises(ValueError, match=r"no setting 'learnin_rate' to group by\. Did you mean 'learning_rate'"):
+    with pytest.raises(
+        ValueError, match=r"no run has a setting 'learnin_rate' to group by\. Did you mean 'learning_rate'"
+    ):
         plot_curves(runs, tmp_path / "x.png", group="learnin_rate")
     with pytest.raises(ValueError, match="not from both"):
         plot_curves({"a": runs}, tmp_path / "x.png", group="algorithm")

@@ -11,10 +11,10 @@ import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, mean
 
 from jaxrl_up import PPO
-from jaxrl_up.analysis import write_report
+from jaxrl_up.analysis import draw_columns, write_report
 from jaxrl_up.cli import main
 from jaxrl_up.ops import score
-from jaxrl_up.records import COLUMNS, Recorder, create, describe
+from jaxrl_up.records import COLUMNS, Recorder, column_meaning, create, describe
 
 VOID = {"meta", "img", "br"}
 
@@ -80,11 +80,12 @@ def read(directory):
 def undrawn(monkeypatch):
     """Without the pictures, which take most of the time."""
 
-    def draw(runs, path, column):
-        path.write_bytes(column.encode())
+    def draw(runs, path):
+        path.write_bytes(b"picture")
         return path
 
     monkeypatch.setattr("jaxrl_up.analysis.report.plot_curves", draw)
+    monkeypatch.setattr("jaxrl_up.analysis.report.draw_columns", lambda columns, names, axes: ())
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +134,38 @@ def test_settings_and_versions(page):
     assert {"jax", "jaxlib", "python", "commit"} <= {cells[0] for cells in found}
 
 
+def test_every_column_is_drawn_with_its_sentence(page):
+    captions = {text.partition(":")[0]: text for text in page.texts["figcaption"]}
+    drawn = [name for name in COLUMNS if name not in ("seed", "env_steps", "updates")]
+    assert set(captions) == {*drawn, "loss", "entropy"}
+    for name, text in captions.items():
+        what, healthy = column_meaning("ppo", name)
+        assert text == f"{name}: {what}. Healthy: {healthy}.".replace("`", "")
+    assert "Not drawn: seed, the seed; env_steps, environment steps of this seed so far; updates, " in page.text
+
+
+def test_columns_of_ones_own_algorithm_are_drawn_too(undrawn, tmp_path):
+    directory = write(tmp_path / "run")
+    config = directory / "config.toml"
+    config.write_text(config.read_text().replace('"ppo"', '"mine"'))
+    assert "entropy, what mine reports under this name; loss, what mine reports" in read(directory).text
+
+
+def test_pictures_of_columns_have_what_was_there():
+    """A first evaluation without losses, a seed that failed, one value alone, and points of a sweep."""
+    steps, nan = np.tile([0.0, 20_000.0, 40_000.0], (4, 1)), np.nan
+    values = np.array([[nan, 3.0, 2.0], [nan, 4.0, nan], [nan, 5.0, 4.0], [nan, np.inf, 5.0]])
+    once = np.where(steps == 40_000, 1.0, nan)
+    columns = {"rate": np.repeat([[0.1], [0.2]], 2, 0) + 0 * steps, "seed": steps * 0, "env_steps": steps}
+    columns |= {"loss": values, "once": once, "never": steps * nan}
+    pictures = dict(draw_columns(columns, ["loss", "once", "never"]))
+    assert list(pictures) == ["loss", "once"]
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+    assert dict(draw_columns(columns, ["loss"], axes=["rate"]))["loss"] != pictures["loss"]
+
+
 def test_it_needs_nothing_but_itself(page, tmp_path):
-    assert len(page.addresses) == 3  # the returns and two losses
+    assert len(page.addresses) == len(page.texts["figcaption"])
     for address in page.addresses:
         head, data = address.split(",")
         assert head == "data:image/png;base64"
@@ -231,7 +262,9 @@ def test_numbers_that_are_none(tmp_path):
     rows = page.table("seed")[1:]
     assert [row[1] for row in rows] == ["40.2", "nan", "nan"]
     assert [row[3:5] for row in rows] == [["40.2", "3,072"], ["35.0", "2,048"], ["none", ""]]
-    assert len(page.addresses) == 2  # a loss that never was a number is not drawn
+    drawn = [text.partition(":")[0] for text in page.texts["figcaption"]]
+    assert "value_loss" in drawn and "loss" not in drawn  # one that never was a number is not drawn
+    assert "Not drawn: loss, the number that is minimised" in page.text
 
 
 def test_one_seed_is_said_to_be_one(undrawn, tmp_path):

@@ -80,7 +80,7 @@ def test_the_best_can_be_trained_and_parts_can_be_drawn(stopped, tmp_path, capsy
     assert main(["train", "--recipe", str(directory / "best.toml"), "--dry-run"]) == 0
     assert "a2c on CartPole-v1: 2 seeds x 64 steps" in capsys.readouterr().out
     assert main(["plot", str(directory), "--out", str(tmp_path / "curves.png")]) == 0
-    assert (tmp_path / "curves.csv").read_text().count("learning_rate=0.001, env.force_mag=8") == 2
+    assert (tmp_path / "curves.csv").read_text().count("lr 1e-3, force_mag 8") == 2
 
 
 def test_dry_run_says_what_would_be_compiled_and_writes_nothing(tmp_path, monkeypatch, capsys):

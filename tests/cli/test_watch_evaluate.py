@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import jax
@@ -155,6 +156,18 @@ def test_watch_takes_the_best_policy_and_another_place(directory, other_best, tm
     assert out.startswith(f"{place}: return {value(length)} in {length} steps") and place.exists()
 
 
+def test_watch_writes_a_video(directory, tmp_path, capsys, monkeypatch):
+    av = pytest.importorskip("av")
+    place = tmp_path / "episode.mp4"
+    assert printed(capsys, "watch", directory, "--out", place, "--max-steps", 6).startswith(f"{place}: return 6 in 6 ")
+    with av.open(place) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 4 + round(1.5 * 25)  # every second state; the last stays
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert main(["watch", str(directory), "--out", str(tmp_path / "other.mp4")]) == 2
+    assert "pip install 'jaxrl-up[video]', or write a .gif" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["episode.mp4"]
+
+
 def test_watch_as_text(directory, capsys, tmp_path):
     before = {path.name for path in directory.iterdir()}
     out = printed(capsys, "watch", directory, "--text", "--max-steps", 3)
@@ -179,7 +192,7 @@ def test_watch_as_text(directory, capsys, tmp_path):
         ("evaluate RUN --env.gravty 9", "Did you mean 'gravity'?"),
         ("evaluate RUN --bst", "Did you mean '--best'?"),
         ("watch RUN --seed 7", "has no seed 7; its seeds are 0, 3"),
-        ("watch RUN --out a.png", "must end in .gif"),
+        ("watch RUN --out a.png", "must end in .gif or .mp4"),
         ("watch RUN --out missing/a.gif", "there is no directory missing"),
         ("watch RUN --text --out a.gif", "leave --out away"),
         ("watch RUN --max-steps 0", "max_steps=0"),

@@ -14,7 +14,7 @@ from fake_runs import CONFIG, RETURNS, SEEDS, STEPS, at, make_env, make_log, mea
 from jaxrl_up import PPO
 from jaxrl_up.experiments import sinks
 from jaxrl_up.ops import score
-from jaxrl_up.records import describe, to_toml
+from jaxrl_up.records import Recorder, describe, to_toml
 
 DESCRIPTION = describe(PPO, make_env(), CONFIG, SEEDS, {"num_evals": 3, "max_eval_steps": None})
 SETTINGS = tomllib.loads(to_toml(DESCRIPTION))
@@ -234,10 +234,23 @@ def items(updates):
     return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in updates}
 
 
-@pytest.mark.parametrize("error", [None, RuntimeError])
-def test_wandb_offline_keeps_everything_and_calls_nobody(outside, tmp_path, error):
+def wandb_runs(directory):
+    """Of each file of wandb, in order: what it says of the run, its rows and its exit code."""
     from wandb import teardown
 
+    teardown()  # its own process writes the file, some time after the run was finished
+    found = []
+    for path in sorted((directory / "wandb").glob("offline-run-*/*.wandb")):
+        records = list(wandb_records(path))
+        (about,) = (record.run for record in records if record.HasField("run"))
+        rows = [items(record.history.item) for record in records if record.HasField("history")]
+        (end,) = (record.exit for record in records if record.HasField("exit"))
+        found.append((about, rows, end.exit_code))
+    return found
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError])
+def test_wandb_offline_keeps_everything_and_calls_nobody(outside, tmp_path, error):
     sink = sinks.wandb("project", directory=tmp_path / "run", name="a name")
     try:
         with sinks.feed([sink], DESCRIPTION) as append:
@@ -247,22 +260,115 @@ def test_wandb_offline_keeps_everything_and_calls_nobody(outside, tmp_path, erro
                 raise error
     except RuntimeError:
         assert error
-    teardown()  # its own process writes the file, some time after the run was finished
-    (path,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
-    records = list(wandb_records(path))
-    (about,) = (record.run for record in records if record.HasField("run"))
-    assert (about.project, about.display_name) == ("project", "a name")
-    config = items(about.config.update)
-    assert {name: config[name] for name in SETTINGS} == SETTINGS
-    rows = [items(record.history.item) for record in records if record.HasField("history")]
-    assert [row["env_steps"] for row in rows] == list(STEPS)
-    for evaluation, row in enumerate(rows):
-        expected = sinks.scalars(SEEDS, at(make_log(), evaluation))
-        assert {name: row[name] for name in expected} == pytest.approx(expected)
-    (end,) = (record.exit for record in records if record.HasField("exit"))
-    assert end.exit_code == bool(error)
+    runs = {about.display_name: (about, rows, code) for about, rows, code in wandb_runs(tmp_path / "run")}
+    assert sorted(runs) == [f"a name, seed {seed}" for seed in SEEDS]
+    for lane, seed in enumerate(SEEDS):
+        about, rows, code = runs[f"a name, seed {seed}"]
+        assert (about.project, about.run_group, code) == ("project", "a name", bool(error))
+        config = items(about.config.update)
+        assert {name: config[name] for name in SETTINGS} == SETTINGS and config["seed"] == seed
+        assert [row["env_steps"] for row in rows] == [row["_step"] for row in rows] == list(STEPS)
+        np.testing.assert_array_equal(np.float32([row["return"] for row in rows]), RETURNS[lane])
+        assert set(rows[0]) >= {"loss", "entropy", "train_return", "length", "failed_at"}
+        assert "train_return" not in rows[2]  # no training episode ended
     with pytest.raises(BlockingIOError):  # no connection waits
         outside.accept()
+
+
+class FakeRun:
+    def __init__(self, **options):
+        self.options, self.rows, self.code = options, [], None
+
+    def define_metric(self, *_, **__):
+        pass
+
+    def log(self, row, step):
+        self.rows.append({**row, "step": step})
+
+    def finish(self, exit_code):
+        self.code = exit_code
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """wandb that notes its runs. What it returns can be broken: `fake.broken` is raised at the second run."""
+    wandb = pytest.importorskip("wandb")
+    made = []
+
+    def init(**options):
+        if made and init.broken:
+            raise init.broken
+        made.append(FakeRun(**options))
+        return made[-1]
+
+    init.broken, init.made = None, made
+    monkeypatch.setattr(wandb, "init", init)
+    return init
+
+
+def kept(directory, evaluations):
+    """A run's directory as it is when a process goes on after so many evaluations."""
+    recorder = Recorder(directory, SEEDS, 1024)
+    directory.mkdir(exist_ok=True)
+    if evaluations == 0:
+        recorder.begin()
+    else:
+        recorder.begin([at(make_log(), e) for e in range(evaluations)], 1.0)
+    return directory
+
+
+def trained(sink, evaluations):
+    with sinks.feed([sink], DESCRIPTION) as append:
+        for evaluation in evaluations:
+            append(at(make_log(), evaluation))
+
+
+def test_a_resumed_run_goes_on_in_the_same_wandb_runs(fake, tmp_path):
+    """The first process came to the second evaluation, its checkpoint to the first: that one is trained again."""
+    directory = kept(tmp_path / "run", 0)
+    trained(sinks.wandb("p", directory), [0, 1])
+    first = fake.made[:]
+    kept(directory, 1)
+    trained(sinks.wandb("p", directory), [1, 2])
+    second = fake.made[3:]
+    assert [run.options["id"] for run in first] == [run.options["id"] for run in second]
+    assert len({run.options["id"] for run in first}) == 3
+    assert {run.options["group"] for run in fake.made} == {first[0].options["group"]}
+    assert first[0].options["group"].startswith("run-")
+    assert [run.options["resume"] for run in fake.made] == [None] * 3 + ["allow"] * 3
+    for lane, (one, two) in enumerate(zip(first, second, strict=True)):
+        assert [row["step"] for row in one.rows + two.rows] == list(STEPS)  # none twice
+        np.testing.assert_array_equal(np.float32([row["return"] for row in one.rows + two.rows]), RETURNS[lane])
+        assert (one.options["config"]["seed"], one.code) == (SEEDS[lane], 0)
+
+
+def test_a_run_that_was_trained_without_wandb_is_written_from_its_records(fake, tmp_path):
+    directory = kept(tmp_path / "run", 2)
+    trained(sinks.wandb("p", directory), [2])
+    live = FakeRun()
+    for evaluation in range(3):
+        live.log(sinks._row(at(make_log(), evaluation), 0), STEPS[evaluation])
+    assert [set(row) for row in fake.made[0].rows] == [set(row) for row in live.rows]
+    for row, expected in zip(fake.made[0].rows, live.rows, strict=True):
+        assert row == pytest.approx(expected)
+    trained(sinks.wandb("other", directory), [])  # another project has nothing of it yet
+    assert [row["step"] for row in fake.made[3].rows] == list(STEPS[:2])
+    assert fake.made[3].options["id"] != fake.made[0].options["id"]
+
+
+def test_wandb_runs_that_cannot_all_start_are_ended(fake, tmp_path):
+    fake.broken = OSError(28, "No space left on device")
+    with pytest.raises(OSError, match=r"cannot write wandb's files to .*: No space left"):
+        trained(sinks.wandb("p", tmp_path), [0])
+    assert [run.code for run in fake.made] == [1]
+
+
+def test_new_runs_have_new_names(fake, tmp_path):
+    for _ in range(2):
+        trained(sinks.wandb("p"), [0])
+    groups = {run.options["group"] for run in fake.made}
+    assert len(groups) == 2 and all(group.startswith("ppo-Fake-v0-") for group in groups)
+    assert fake.made[0].options["dir"] is None
 
 
 @pytest.mark.parametrize("project", ["", "a/b"])

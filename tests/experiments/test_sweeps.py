@@ -184,6 +184,12 @@ def test_ranking_is_by_the_iqm_of_final_returns(mixed):
     assert [int(row["point"]) for row in rows] == [r.point for r in result.ranking]
     assert [row["rank"] for row in rows] == list("123456")
     assert float(rows[0]["iqm"]) == result.best.score.iqm
+    first = final[result.best.point]
+    for ranked, row in zip(result.ranking, rows, strict=True):
+        overlap = ranked.score.high >= result.best.score.low and ranked.score.low <= result.best.score.high
+        assert ranked.tied == overlap == (row["tied"] == "true")
+        wins = np.mean(np.sign(first[:, None] - final[ranked.point]) / 2 + 0.5)
+        assert ranked.best_wins == pytest.approx(wins) and float(row["best_wins"]) == ranked.best_wins
 
 
 def test_the_best_is_a_recipe(mixed):
@@ -244,6 +250,7 @@ def test_halving_trains_the_best_on_as_they_were(parts, tmp_path, monkeypatch):
     assert np.isnan(np.delete(result.returns, kept, axis=0)[:, :, 3:]).all()
     assert [row["rung"] for row in read(directory / "ranking.csv")] == ["2", "1", "1"]
     assert [int(row["env_steps"]) for row in read(directory / "ranking.csv")] == [64, 32, 32]
+    assert {row["tied"] for row in read(directory / "ranking.csv")[1:]} == {"false"}  # they were stopped earlier
 
 
 def remembered(read_back):
@@ -551,7 +558,12 @@ def test_pictures_of_every_kind(grid, tmp_path, monkeypatch):
 def test_the_picture_marks_the_first_of_the_ranking(tmp_path, monkeypatch):
     """Two points have one score; the worst seed decides, and not their order."""
     marked, mark = [], sweep_plots._mark
-    monkeypatch.setattr(sweep_plots, "_mark", lambda axes, x, y: (marked.append((x, y)), mark(axes, x, y)))
+
+    def note(axes, x, y, best, ties):
+        marked.append((x[best], y[best]))
+        return mark(axes, x, y, best, ties)
+
+    monkeypatch.setattr(sweep_plots, "_mark", note)
     drawn = points.product({"learning_rate": [1e-4, 1e-3, 1e-2]})
     plot_scores(drawn, [Score(5.0, 4.0, 6.0)] * 3, tmp_path / "sweep.png", best=1)
     assert marked == [(1e-3, 5.0)]

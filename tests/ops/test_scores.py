@@ -15,6 +15,7 @@ from jaxrl_up.ops import (
     probability_of_improvement,
     score,
     steps_to_threshold,
+    tied,
 )
 
 
@@ -191,6 +192,21 @@ def test_profile_counts_tasks_alike_and_its_band_is_binomial():
 def test_optimality_gap():
     assert optimality_gap([0.25, 0.75, 3.0], 1.0) == pytest.approx((0.75 + 0.25 + 0) / 3)
     assert optimality_gap(X, 1.5) == pytest.approx(1.5 - np.minimum(X, 1.5).mean())  # as rliable writes it
+
+
+def test_scores_are_tied_whose_intervals_overlap_that_of_the_best():
+    scores = [
+        Score(5.0, 4.0, 6.0),
+        Score(9.0, 8.0, 10.0),
+        Score(7.0, 6.0, 8.0),
+        Score(7.9, 7.8, 7.9),
+        Score(1.0, -9.0, 99.0),
+    ]
+    assert tied(scores, best=1) == [False, True, True, False, True]
+    assert tied([Score(5.0, 5.0, 5.0), Score(5.0, 5.0, 5.0), Score(4.9, 4.9, 4.9)]) == [True, True, False]
+    nan = Score(np.nan, np.nan, np.nan)
+    assert tied([scores[0], nan]) == [True, False]
+    assert tied([nan, nan]) == [True, False]
 
 
 def test_steps_to_threshold():

@@ -16,6 +16,7 @@ from jaxrl_up.analysis import gather
 from jaxrl_up.experiments import draw
 from jaxrl_up.records import (
     COLUMNS,
+    WHOLE,
     Recorder,
     check_directory,
     create,
@@ -292,6 +293,21 @@ def test_swept_values_come_first(tmp_path):
     np.testing.assert_array_equal(columns["seed"][:, -1], [0, 1, 0])
     np.testing.assert_array_equal(columns["learning_rate"][:, 0], [0.1, 0.1, 0.2])
     np.testing.assert_array_equal(columns["return"].astype(np.float32), RETURNS)
+
+
+def test_a_tidy_table_is_what_pandas_takes(tmp_path):
+    directory = record(tmp_path / "run", make_log(failed_at=(-1, 17, -1)))
+    columns, tidy = read_progress(directory), read_progress(directory, tidy=True)
+    assert list(tidy) == list(columns)
+    assert {column.shape for column in tidy.values()} == {(9,)}
+    assert tidy["seed"].tolist() == list(SEEDS) * 3 and tidy["env_steps"].tolist() == [s for s in STEPS for _ in SEEDS]
+    assert {name for name, column in tidy.items() if column.dtype == np.int64} == set(WHOLE)
+    for name, column in tidy.items():
+        np.testing.assert_array_equal(column.reshape(3, 3).T, columns[name])
+    pandas = pytest.importorskip("pandas")
+    frame, read = pandas.DataFrame(tidy), pandas.read_csv(directory / "progress.csv")
+    pandas.testing.assert_frame_equal(frame, read, check_dtype=False)
+    assert frame.groupby("env_steps")["return"].max().tolist() == columns["return"].max(axis=0).tolist()
 
 
 def test_a_torn_last_row_is_left_out(directory, tmp_path):

@@ -23,3 +23,5 @@ from jaxrl_up.analysis.drawing.scenes import channels as channels
 from jaxrl_up.analysis.drawing.table import action_text as action_text
 from jaxrl_up.analysis.drawing.table import episode_table as episode_table
 from jaxrl_up.analysis.drawing.table import observation_text as observation_text
+from jaxrl_up.analysis.drawing.video import video_library as video_library
+from jaxrl_up.analysis.drawing.video import write_mp4 as write_mp4

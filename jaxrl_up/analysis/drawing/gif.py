@@ -103,15 +103,16 @@ def _views(env: Env, episode: Episode, title: str, steps: Iterable[int] | None) 
         yield picture.quantize(palette=colours, dither=Dither.NONE)
 
 
-def gif_steps(env: Env, length: int) -> tuple[list[int], float]:
+def gif_steps(env: Env, length: int, max_frames: int | None = MAX_FRAMES) -> tuple[list[int], float]:
     """Which states of an episode of `length` steps to draw, and how many a second.
 
-    Steps are skipped where there would be more than `MAX_FPS` a second or `MAX_FRAMES` in all; the speed stays. The
-    last state is always drawn.
+    Steps are skipped where there would be more than `MAX_FPS` a second or `max_frames` in all (None: as many as there
+    are, for an MP4); the speed stays. The last state is always drawn.
     """
     usual = 15 if env.spec.board is None else MOVES_PER_SECOND
     rate = STEPS_PER_SECOND.get(env.name, usual) if env.spec.look is None else 1 / env.spec.look.step_seconds
-    stride = max(math.ceil(rate / MAX_FPS), math.ceil(length / (MAX_FRAMES - 1)), 1)
+    most = length if max_frames is None else max_frames - 1
+    stride = max(math.ceil(rate / MAX_FPS), math.ceil(length / max(most, 1)), 1)
     return [*range(0, length, stride), length], rate / stride
 
 

@@ -40,7 +40,15 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
         plot_profiles,
     )
 
-    settings = {"column": options.y, "x": options.x, "smooth": options.smooth, "group": options.group}
+    settings = {
+        "column": options.y,
+        "x": options.x,
+        "smooth": options.smooth,
+        "group": options.group,
+        "select": options.select,
+        "exclude": options.exclude,
+    }
+    looks = {"width": options.width, "font_size": options.font_size}
     runs = find_runs(options.runs)
     panels = gather(runs, **settings)
     for line in notes(panels):
@@ -53,7 +61,9 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
                       file=sys.stderr)  # fmt: skip
     for kind, picture in pictures.items():
         numbers = picture.with_suffix(".csv")
-        arguments = {"title": options.title, "numbers": numbers, **settings}
+        arguments = {"title": options.title, "numbers": numbers, **settings, **looks}
+        if kind != "improvement":  # which names what it compares at its axis
+            arguments["legend"] = options.legend
         try:
             if kind == "curves":
                 plot_curves(runs, picture, **arguments)
@@ -126,7 +136,16 @@ def _parser() -> Parser:
     parser.add(options, "--group", default="run", metavar="NAME",
                help="label runs by, and pool the seeds of those that share it: run, algorithm, environment, or a name "
                "in config.toml; several with commas: algorithm,learning_rate (default run)")  # fmt: skip
+    parser.add(options, "--select", action="append", default=[], metavar="PATTERN",
+               help="draw only these: a label, also with *, or settings, as in learning_rate=3e-4,run=a*; may be "
+               "repeated")  # fmt: skip
+    parser.add(options, "--exclude", action="append", default=[], metavar="PATTERN", help="leave these out")
     parser.add(options, "--threshold", type=real, metavar="Y", help="what seeds should reach, for efficiency")
+    parser.add(options, "--legend", default="outside", metavar="WHERE",
+               help="outside the axes, inside, direct (at the curves' ends) or none (default outside)")  # fmt: skip
+    parser.add(options, "--width", metavar="X",
+               help="inches, or column (3.25) or page (6.75); with text as large as it will be printed")  # fmt: skip
+    parser.add(options, "--font-size", type=real, metavar="X", help="points (default 14; with --width 8)")
     parser.add(options, "--title", metavar="TEXT", help="title (default: the environment)")
     parser.add(options, "--out", type=path, default=Path("plot.png"), metavar="FILE",
                help="picture, .png, .svg or .pdf, replaced if there (default plot.png)")  # fmt: skip

@@ -1,11 +1,21 @@
-"""`jaxrl-up watch`: see one episode of a saved run, as a GIF or as a table of steps."""
+"""`jaxrl-up watch`: see one episode of a saved run, as a GIF, an MP4 or a table of steps."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from jaxrl_up.analysis import can_draw, draw_episode, episode_table, gif_steps, record_episode, write_gif
+from jaxrl_up.analysis import (
+    MAX_FRAMES,
+    can_draw,
+    draw_episode,
+    episode_table,
+    gif_steps,
+    record_episode,
+    video_library,
+    write_gif,
+    write_mp4,
+)
 from jaxrl_up.cli.commands.evaluate import choose_policy, episode_key
 from jaxrl_up.cli.options import Parser, UsageError, path, whole
 from jaxrl_up.cli.own import add_own, given_own
@@ -30,9 +40,11 @@ def main(arguments: list[str]) -> int:
         if out is None:
             print(episode_table(env, episode))
         else:
-            steps, fps = gif_steps(env, episode.length)
+            is_video = out.suffix.lower() == ".mp4"
+            steps, fps = gif_steps(env, episode.length, None if is_video else MAX_FRAMES)
             title = f"{run.algo.name}, seed {seed}, {trained:,} steps"
-            write_gif(draw_episode(env, episode, title, steps, options.simulator_view), out, fps)
+            frames = draw_episode(env, episode, title, steps, options.simulator_view)
+            (write_mp4 if is_video else write_gif)(frames, out, fps)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     where = "" if out is None else f"{out}: "
@@ -42,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _out(run: RunSpec, options: argparse.Namespace) -> Path | None:
-    """Where to write the GIF; None for text. Raises `ValueError` where that cannot be, before anything is played."""
+    """Where to write frames; None for text. Raises `ValueError` where that cannot be, before anything is played."""
     if options.text or (options.out is None and not can_draw(run.played_env)):
         if options.out is not None:
             raise ValueError("--text writes no file: leave --out away")
@@ -50,8 +62,10 @@ def _out(run: RunSpec, options: argparse.Namespace) -> Path | None:
     if not can_draw(run.played_env):
         raise ValueError(f"there is no drawing of {run.played_env.name}: leave --out away to read the steps")
     out = run.directory / "episode.gif" if options.out is None else options.out
-    if out.suffix.lower() != ".gif":
-        raise ValueError(f"--out={out} must end in .gif")
+    if out.suffix.lower() not in (".gif", ".mp4"):
+        raise ValueError(f"--out={out} must end in .gif or .mp4")
+    if out.suffix.lower() == ".mp4":
+        video_library()
     if not out.parent.is_dir():
         raise ValueError(f"--out={out}: there is no directory {out.parent}")
     return out
@@ -61,9 +75,9 @@ def _parser(arguments: list[str]) -> Parser:
     parser = Parser(
         compiles=True,
         prog="jaxrl-up watch",
-        usage="jaxrl-up watch RUN [--seed N] [--best] [--stochastic] [--out FILE.gif] [--text]",
+        usage="jaxrl-up watch RUN [--seed N] [--best] [--stochastic] [--out FILE.gif|FILE.mp4] [--text]",
         description="Play one episode of a seed's policy, the first of those that `jaxrl-up evaluate` plays, and draw "
-        "it as a GIF: classic control, MinAtar and other grids, bodies of simulators, boards, pixels. Other "
+        "it as a GIF, or an MP4: classic control, MinAtar and other grids, bodies of simulators, boards, pixels. Other "
         "environments are printed as a table of steps.",
     )
     parser.add_argument("run", metavar="RUN", help="the directory of a run")
@@ -71,7 +85,9 @@ def _parser(arguments: list[str]) -> Parser:
     parser.add(parser, "--best", action="store_true",
                help="the seed's best policy, by its evaluations, instead of the last")  # fmt: skip
     parser.add(parser, "--stochastic", action="store_true", help="sampled actions instead of the policy's mode")
-    parser.add(parser, "--out", type=path, metavar="FILE.gif", help="where to write the GIF (default: RUN/episode.gif)")
+    parser.add(parser, "--out", type=path, metavar="FILE",
+               help="where to write it, as its ending says: .gif, or .mp4 with the extra video (default: "
+               "RUN/episode.gif)")  # fmt: skip
     parser.add(parser, "--text", action="store_true", help="print a table of steps instead")
     parser.add(parser, "--simulator-view", action="store_true",
                help="bodies as the simulator's own renderer shows them (MuJoCo), in place of a figure")  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments.sweeps.points import configure, configure_evaluation
-from jaxrl_up.ops import Score, iqm, score
+from jaxrl_up.ops import Score, iqm, probability_of_improvement, score, tied
 from jaxrl_up.records import Point, count
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -26,6 +26,8 @@ class Ranked(NamedTuple):
     failed: tuple[int, ...]  # seeds whose loss or learner was not finite; they are in the score
     env_steps: int  # of each seed
     rung: int  # of successive halving, at whose end it was stopped; the last if it was not
+    tied: bool  # with the best: of its rung, and their intervals overlap (`ops.tied`)
+    best_wins: float  # P(a seed of the best scores above one of this point), a tie counting half
 
 
 class SweepResult(NamedTuple):
@@ -63,18 +65,22 @@ class SweepResult(NamedTuple):
         done = np.flatnonzero(self.finished).tolist()
         final = {c: self.final(c) for c in done}
         order = [done[i] for i in rank([final[c] for c in done], [int(self.rungs[c]) for c in done])]
+        scores = [score(final[c]) for c in order]
+        ties = tied(scores) if order else []
         return tuple(
             Ranked(
                 c,
                 self.points[c],
-                score(final[c]),
+                scores[i],
                 float(np.min(final[c])),
                 self.seeds[int(np.argmin(final[c]))],
                 tuple(s for s, update in zip(self.seeds, self.failed_at[c], strict=True) if update >= 0),
                 int(np.nanmax(self.env_steps[c])),
                 int(self.rungs[c]),
+                bool(ties[i] and self.rungs[c] == self.rungs[order[0]]),
+                _wins(final[order[0]], final[c]),
             )
-            for c in order
+            for i, c in enumerate(order)
         )
 
     @property
@@ -99,6 +105,13 @@ class SweepResult(NamedTuple):
     def best_config(self) -> PyTree:
         """The config of the best point."""
         return configure(self.env, self.config, self.best.values)[1]
+
+
+def _wins(one: np.ndarray, other: np.ndarray) -> float:
+    """P(X > Y) of two points, NaN where a return is none."""
+    if np.isnan(one).any() or np.isnan(other).any():
+        return float("nan")
+    return probability_of_improvement(one, other, resamples=1)[0]
 
 
 def rank(final: Sequence[np.ndarray], rungs: Sequence[int] | None = None) -> list[int]:

@@ -5,7 +5,8 @@ A sweep's directory holds
     sweep.toml    what was asked: the base config and environment, points, and which part trains which of them
     cells/0, ...  the parts, each a run with its own config.toml, progress.csv and checkpoint
     results.csv   tidy: a row for each point, seed and evaluation, with a column for each name that was varied
-    ranking.csv   the points from best to worst: IQM over seeds of the final returns, 95% interval, worst seed, failures
+    ranking.csv   the points from best to worst: IQM over seeds of the final returns, 95% interval, worst seed,
+                  failures; whether a point is tied with the best, and P(the best scores above it)
     sweep.png     what the scores are over the values
     best.toml     the best point as a recipe
 
@@ -271,12 +272,25 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     ]
     write_atomically(directory / "results.csv", table_text(["point", *axes, *halved, *columns], table))
     ranking = result.ranking
-    header = ["rank", "point", *axes, *halved, "env_steps", "seeds", "iqm", "low", "high", "worst", "worst_seed"]
-    table = [
-        [i, *labels[r.point], r.env_steps, len(result.seeds), *r.score[:3], r.worst, r.worst_seed, len(r.failed)]
-        for i, r in enumerate(ranking, 1)
+    header = [
+        "rank",
+        "point",
+        *axes,
+        *halved,
+        "env_steps",
+        "seeds",
+        "iqm",
+        "low",
+        "high",
+        "worst",
+        "worst_seed",
+        "failed",
     ]
-    write_atomically(directory / "ranking.csv", table_text([*header, "failed"], table))
+    table = []
+    for i, r in enumerate(ranking, 1):
+        score = [*r.score[:3], r.worst, r.worst_seed, len(r.failed)]
+        table.append([i, *labels[r.point], r.env_steps, len(result.seeds), *score, str(r.tied).lower(), r.best_wins])
+    write_atomically(directory / "ranking.csv", table_text([*header, "tied", "best_wins"], table))
     if not ranking:
         return
     from jaxrl_up.analysis import plot_scores
@@ -286,7 +300,8 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     drawn = sorted(ranking, key=lambda ranked: ranked.point)
     try:
         values, scores = [r.values for r in drawn], [r.score for r in drawn]
-        plot_scores(values, scores, directory / "sweep.png", title, drawn.index(ranking[0]))
+        best, ties = drawn.index(ranking[0]), [r.tied for r in drawn]
+        plot_scores(values, scores, directory / "sweep.png", title, best, ties)
     except (OSError, ImportError, ValueError) as error:
         warnings.warn(f"{directory / 'sweep.png'} was not written: {error}", stacklevel=2)
     try:
