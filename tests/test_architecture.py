@@ -52,6 +52,7 @@ HEAVY = (
     "tyro",
     "tensorboardX",
     "wandb",
+    "submitit",
     "tensorflow_probability",
 )
 

@@ -62,6 +62,11 @@ def options_of(own: Mapping[str, Any]) -> list[str]:
     return [word for name in own for word in (option("algo" if name == "algorithm" else name), remembered(own, name))]
 
 
+def own_options(tables: Mapping[str, Any]) -> list[str]:
+    """The options that open what these tables of config.toml, or of sweep.toml, are of."""
+    return options_of(tables.get(OWN, {}))
+
+
 def command(verb: str, directory: Any, own: Mapping[str, Any]) -> str:
     """A command line about a run with this table `own`, quoted for the shell: `jaxrl-up resume DIR --algo FILE.py`."""
     return shlex.join(["jaxrl-up", verb, str(directory), *options_of(own)])
