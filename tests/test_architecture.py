@@ -53,6 +53,7 @@ HEAVY = (
     "tyro",
     "tensorboardX",
     "wandb",
+    "submitit",
     "tensorflow_probability",
 )
 

@@ -59,10 +59,11 @@ def test_python_runs(documents, tmp_path):
 
 
 WORKERS = {  # what commands call once they have understood their arguments
-    "experiments": ("start", "resume", "start_sweep"),
+    "experiments": ("start", "resume", "start_sweep", "plan_sweep"),
     "records": ("load_run", "read_config", "run_source"),
     "analysis": ("find_runs", "write_report"),
     "deploy": ("eject",),
+    "cli.jobs": ("executor_of",),
     "cli.commands.evaluate": ("load_run",),
     "cli.commands.watch": ("load_run",),
     "cli.commands.play": ("load_run", "converse"),

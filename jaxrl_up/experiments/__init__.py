@@ -47,6 +47,7 @@ from jaxrl_up.experiments.stopping import stop_words as stop_words
 from jaxrl_up.experiments.stopping import stoppable as stoppable
 from jaxrl_up.experiments.sweeps import FILE as FILE
 from jaxrl_up.experiments.sweeps import FILES as FILES
+from jaxrl_up.experiments.sweeps import PartResult as PartResult
 from jaxrl_up.experiments.sweeps import SweepResult as SweepResult
 from jaxrl_up.experiments.sweeps import SweepSettings as SweepSettings
 from jaxrl_up.experiments.sweeps import SweepWatcher as SweepWatcher
@@ -54,12 +55,15 @@ from jaxrl_up.experiments.sweeps import check_place as check_place
 from jaxrl_up.experiments.sweeps import describe_point as describe_point
 from jaxrl_up.experiments.sweeps import is_sweep as is_sweep
 from jaxrl_up.experiments.sweeps import keep as keep
+from jaxrl_up.experiments.sweeps import load_jobs as load_jobs
 from jaxrl_up.experiments.sweeps import load_sweep as load_sweep
 from jaxrl_up.experiments.sweeps import plan_lines as plan_lines
+from jaxrl_up.experiments.sweeps import plan_sweep as plan_sweep
 from jaxrl_up.experiments.sweeps import points as points
 from jaxrl_up.experiments.sweeps import product as product
 from jaxrl_up.experiments.sweeps import random_points as random_points
 from jaxrl_up.experiments.sweeps import rank as rank
+from jaxrl_up.experiments.sweeps import resume_part as resume_part
 from jaxrl_up.experiments.sweeps import resume_sweep as resume_sweep
 from jaxrl_up.experiments.sweeps import run_sweep as run_sweep
 from jaxrl_up.experiments.sweeps import rung_ends as rung_ends

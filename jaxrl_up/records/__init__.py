@@ -50,6 +50,7 @@ from jaxrl_up.records.own import near as near
 from jaxrl_up.records.own import option as option
 from jaxrl_up.records.own import options_of as options_of
 from jaxrl_up.records.own import own_names as own_names
+from jaxrl_up.records.own import own_options as own_options
 from jaxrl_up.records.result import RunResult as RunResult
 from jaxrl_up.records.run_spec import LIMITS as LIMITS
 from jaxrl_up.records.run_spec import EnvironmentSource as EnvironmentSource

@@ -67,15 +67,18 @@ def reserve(place: str | Path) -> Path:
 
 
 @contextmanager
-def alone(directory: str | Path) -> Iterator[None]:
-    """Within, no other process trains in a directory; a kill frees it. Raises `ValueError` where one does."""
+def alone(directory: str | Path, beside_parts: bool = False) -> Iterator[None]:
+    """Within, no other process trains in a directory; a kill frees it. Raises `ValueError` where one does.
+
+    `beside_parts`: others may be there that say so too, each alone in the directory of a part of its own.
+    """
     if fcntl is None:  # no such locks on this system
         yield
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if beside_parts else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"{directory} is being trained by another process") from None
         except OSError:  # a file system without locks

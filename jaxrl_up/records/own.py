@@ -64,6 +64,11 @@ def options_of(own: Mapping[str, Any]) -> list[str]:
     return [word for name in own for word in (option("algo" if name == "algorithm" else name), remembered(own, name))]
 
 
+def own_options(tables: Mapping[str, Any]) -> list[str]:
+    """The options that open what these tables of config.toml, or of sweep.toml, are of."""
+    return options_of(tables.get(OWN, {}))
+
+
 def command(*words: Any, own: Mapping[str, Any] | None = None) -> str:
     """A command line of ours to paste, quoted for the shell: `jaxrl-up resume 'runs/two words' --algo FILE.py`.
 

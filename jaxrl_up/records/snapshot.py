@@ -158,7 +158,7 @@ def load_policies(run: RunSpec | str | Path) -> Policies:
     run = run if isinstance(run, RunSpec) else load_run(run)
     found = _newest(run, partial(_read_policies, run))
     if found is None:
-        way = command("resume", run.directory, run.tables.get(OWN, {}))
+        way = command("resume", run.directory, own=run.tables.get(OWN, {}))
         raise ValueError(f"{run.directory} holds no checkpoint yet: finish it with `{way}`")
     return found
 

@@ -6,8 +6,10 @@ import argparse
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
-from jaxrl_up.cli.options import Parser, UsageError, add_keeping, make_sinks, path, whole
+from jaxrl_up.cli.jobs import add_jobs, are_jobs, hand_out
+from jaxrl_up.cli.options import EXIT_CODES, Parser, UsageError, add_keeping, make_sinks, path, whole
 from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.cli.results import report, report_sweep
 
@@ -28,7 +30,9 @@ def main(arguments: list[str]) -> int:
     parser.add(options, "--total-steps", type=whole, metavar="N", help="make the run longer, also a finished one")
     parser.add(options, "--schedule-steps", type=whole, metavar="N",
                help="steps over which a longer run anneals, where something is annealed over the total")  # fmt: skip
+    parser.add(options, "--part", type=whole, metavar="K", help="go on with one part of a sweep only, that in cells/K")
     add_keeping(parser, options)
+    add_jobs(parser, options)
     add_own(parser, arguments)
     given = parser.parse(arguments)
     if given is None:
@@ -37,6 +41,8 @@ def main(arguments: list[str]) -> int:
         given.directory = given.directory.parent
     if is_sweep(given.directory):
         return _resume_sweep(given)
+    if given.part is not None or are_jobs(given):
+        raise UsageError(f"{given.directory} holds no sweep: leave --part, --print-jobs and --submit out")
     use_cores_of(given.directory / "config.toml")
     try:
         result = resume(
@@ -65,13 +71,50 @@ def _resume_sweep(given: argparse.Namespace) -> int:
     if given.tensorboard or given.wandb is not None:
         raise UsageError(f"{given.directory} holds a sweep, which has no sinks: leave --tensorboard and --wandb out")
     make_sinks(given, given.directory)
+    if are_jobs(given):
+        return _hand_out(given)
+    how = {"progress": given.progress, "checkpoint_seconds": given.checkpoint_seconds}
+    if given.part is not None:
+        return _resume_part(given, how)
     use_cores_of(given.directory / FILE)
     try:
-        how = {"progress": given.progress, "checkpoint_seconds": given.checkpoint_seconds}
         result = resume_sweep(given.directory, **how, **given_own(given))
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report_sweep(result)
+
+
+def _hand_out(given: argparse.Namespace) -> int:
+    """Make jobs of the parts of a sweep that are not done."""
+    from jaxrl_up.experiments import load_jobs
+    from jaxrl_up.records import own_options
+
+    if given.part is not None:
+        raise UsageError("--part trains one part: leave --print-jobs and --submit out")
+    try:
+        sweep, parts = load_jobs(given.directory, **given_own(given))
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    return hand_out(sweep.base.directory, parts, own_options(sweep.base.tables), given)
+
+
+def _resume_part(given: argparse.Namespace, how: dict[str, Any]) -> int:
+    """Go on with one part of a sweep; the last one prints the ranking."""
+    from jaxrl_up.experiments import FILE, resume_part
+    from jaxrl_up.records import count
+
+    begun = given.directory / "cells" / str(given.part) / "config.toml"
+    use_cores_of(begun if begun.exists() else given.directory / FILE)
+    try:
+        reached = resume_part(given.directory, given.part, **how, **given_own(given))
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    if reached.sweep is not None:
+        return report_sweep(reached.sweep)
+    how_it_ended = f"stopped by {reached.stopped}" if reached.stopped else "done"
+    print(f"part {given.part} is {how_it_ended}, {len(reached.left)} of {count(reached.parts, 'part')} left",
+          flush=True)  # fmt: skip
+    return EXIT_CODES[reached.stopped]
 
 
 def use_cores_of(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxrl_up.cli.commands.train import DEFAULT_ALGO, DEFAULT_ENV
 from jaxrl_up.cli.evaluation_options import add_evaluation_env, build_evaluation_env, take_evaluation_options
+from jaxrl_up.cli.jobs import add_jobs, are_jobs, hand_out
 from jaxrl_up.cli.options import (
     Parser,
     UsageError,
@@ -59,9 +60,10 @@ def _sweep(
     env_options: dict[str, Any],
     evaluation_options: dict[str, Any],
 ) -> int:
-    from jaxrl_up.experiments import check_place, plan_lines, start_sweep, use_all_cores
+    from jaxrl_up.experiments import check_place, plan_lines, plan_sweep, start_sweep, use_all_cores
+    from jaxrl_up.records import own_options
 
-    points = _points(algo, options)
+    points, jobs = _points(algo, options), are_jobs(options)
     lanes = len(points) * (options.seeds if isinstance(options.seeds, int) else len(options.seeds))
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
         use_all_cores(runs=max(lanes, 1))
@@ -78,6 +80,9 @@ def _sweep(
                 check_place(directory, options.force)
             print("\n".join(plan_lines(*what, settings, evaluation_env)), flush=True)
             return 0
+        if jobs:
+            sweep = plan_sweep(*what, directory, settings, evaluation_env)
+            return hand_out(sweep.base.directory, range(len(sweep.cells)), own_options(sweep.base.tables), options)
         result = start_sweep(*what, directory, settings, evaluation_env)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
@@ -204,6 +209,7 @@ def _parser(algo: Any, source: Any = None) -> Parser:
     parser.add(options, "--dry-run", action="store_true",
                help="check everything, print what would be trained and compiled, and stop")  # fmt: skip
     add_checkpoints(parser, options)
+    add_jobs(parser, options)
     add_fields(parser, algo, f"fields of {algo.name}, the same in all points")
     parser.start_from(source)
     return parser

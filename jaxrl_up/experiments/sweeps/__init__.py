@@ -6,6 +6,10 @@ How points are chosen comes in in `points`, which go on in `plan`, what they rea
 
 from jaxrl_up.experiments.sweeps import plan as plan
 from jaxrl_up.experiments.sweeps import running as running
+from jaxrl_up.experiments.sweeps.jobs import PartResult as PartResult
+from jaxrl_up.experiments.sweeps.jobs import load_jobs as load_jobs
+from jaxrl_up.experiments.sweeps.jobs import plan_sweep as plan_sweep
+from jaxrl_up.experiments.sweeps.jobs import resume_part as resume_part
 from jaxrl_up.experiments.sweeps.live_progress import SweepWatcher as SweepWatcher
 from jaxrl_up.experiments.sweeps.live_progress import plan_lines as plan_lines
 from jaxrl_up.experiments.sweeps.plan import SweepSettings as SweepSettings

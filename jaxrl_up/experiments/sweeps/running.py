@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,22 @@ def start_sweep(
     evaluation_env: Env | str | None = None,
 ) -> SweepResult:
     """`run_sweep`, with its options as one record."""
+    with created(algo, env, config, grid, seeds, directory, settings, evaluation_env) as sweep:
+        return _go_on(sweep)
+
+
+@contextmanager
+def created(
+    algo: Algorithm | str,
+    env: Env | str,
+    config: PyTree | None,
+    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
+    seeds: int | Sequence[int],
+    directory: str | Path | None,
+    settings: SweepSettings,
+    evaluation_env: Env | str | None,
+) -> Iterator[Sweep]:
+    """A sweep, checked and in its directory, which no other process trains in meanwhile."""
     if directory is not None:
         directory = expand(directory, "directory").absolute()
         check_place(directory, flag("force", settings.force))
@@ -117,7 +134,7 @@ def start_sweep(
     make_directory(directory)
     with alone(directory), transfers():
         create_sweep(directory, settings.force)
-        return _go_on(add_cells(sweep, cells))
+        yield add_cells(sweep, cells)
 
 
 @transfers()
@@ -195,7 +212,7 @@ def _train_cells(
             return stop()
         _make_room(sweep, sweep.cells[k], held)
         part = f"part {i + 1} of {len(todo)}: " if len(todo) > 1 else ""
-        stopped = _train(sweep, k, part, say, stop, programs, held)
+        stopped = train_cell(sweep, k, part, say, stop, programs, held)
         if stopped:
             return stopped
     return ""
@@ -218,7 +235,7 @@ def _load_cell(sweep: Sweep, k: int) -> RunSpec:
     return load_part(where, sweep.base.algo, member.env, member.config, member.evaluation_env)
 
 
-def _train(
+def train_cell(
     sweep: Sweep,
     k: int,
     part: str,

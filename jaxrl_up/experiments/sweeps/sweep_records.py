@@ -48,6 +48,7 @@ from jaxrl_up.records import (
     load_run,
     make_directory,
     own_names,
+    read_config,
     read_table,
     table_text,
     text,
@@ -211,11 +212,23 @@ def ends_of(sweep: Sweep, cell: Cell) -> tuple[int, ...]:
     return ends[: rung_ends(ends, sweep.halving, sweep.eta)[cell.rung]]
 
 
+def has_come(sweep: Sweep, k: int) -> list[Path]:
+    """The checkpoints of a part from the end of its rung, unread."""
+    end, places = ends_of(sweep, sweep.cells[k])[-1], checkpoint.places(cell_directory(sweep, k))
+    return [place for place in places if checkpoint.updates_of(place) >= end]
+
+
 def is_done(sweep: Sweep, k: int) -> bool:
     """Whether a part has come to the end of its rung: whether it has a checkpoint from there that is not damaged."""
-    end = ends_of(sweep, sweep.cells[k])[-1]
-    places = checkpoint.places(cell_directory(sweep, k))
-    return any(checkpoint.updates_of(place) >= end and checkpoint.is_undamaged(place) for place in places)
+    return any(map(checkpoint.is_undamaged, has_come(sweep, k)))
+
+
+def note_device(sweep: Sweep, k: int) -> None:
+    """Write down that a part begins on the devices, and with the code, of this process and not of who planned it."""
+    base, member, path = sweep.base, sweep.groups[sweep.cells[k].group], cell_directory(sweep, k) / "config.toml"
+    now = describe(base.algo, member.env, member.config, base.seeds, evaluation_env=member.evaluation_env)
+    told = {name: now[name] for name in ("versions", "code", "device")}
+    write_atomically(path, to_toml({**read_config(path), **toml_value(told)}))
 
 
 def _rows(sweep: Sweep) -> dict[tuple[int, int], list[dict[str, str]]]:
