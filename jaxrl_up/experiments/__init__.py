@@ -21,6 +21,10 @@ from jaxrl_up.experiments.devices import use_all_cores as use_all_cores
 from jaxrl_up.experiments.drive import STOPS as STOPS
 from jaxrl_up.experiments.drive import stoppable as stoppable
 from jaxrl_up.experiments.jaxpr_memory import working_bytes as working_bytes
+from jaxrl_up.experiments.joining import Meeting as Meeting
+from jaxrl_up.experiments.joining import find_meeting as find_meeting
+from jaxrl_up.experiments.joining import join as join
+from jaxrl_up.experiments.joining import use_all_processes as use_all_processes
 from jaxrl_up.experiments.live_progress import Reporter as Reporter
 from jaxrl_up.experiments.live_progress import summary as summary
 from jaxrl_up.experiments.memory import at_start as at_start

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxrl_up.envs import Env, counting
-from jaxrl_up.records import clock, concerns, count, games, spread
+from jaxrl_up.records import clock, concerns, count, games, processes, spread
 from jaxrl_up.training import Log, num_updates, played_in
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -51,8 +51,7 @@ class Reporter:
             self.display = _Display(self.stream, self.total_steps)
         self._say(
             f"{self.algo.name} on {self.env.full_name}: {count(len(self.seeds), 'seed')} x {self.total_steps:,} steps "
-            f"on {count(len(jax.devices()[: len(self.seeds)]), f'{jax.default_backend()} device')}"
-            f"{self.played}, compiling ..."
+            f"on {devices_in_words(len(self.seeds))}{self.played}, compiling ..."
         )
         if self.display is not None:
             self.display.start()
@@ -143,6 +142,14 @@ class _Display:
 
     def say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)
+
+
+def devices_in_words(lanes: int | None = None) -> str:
+    """`4 cpu devices in 2 processes`: over what so many lanes spread."""
+    place, number = processes.place(), len(jax.local_devices())
+    number *= place.processes
+    several = f" in {place.processes} processes" if place.processes > 1 else ""
+    return count(number if lanes is None else min(number, lanes), f"{jax.default_backend()} device") + several
 
 
 def played_elsewhere(env: Env, evaluation_env: Env | None) -> str:

@@ -7,6 +7,7 @@ run is in `jaxrl_up.experiments`, what draws it in `jaxrl_up.analysis`; both rea
 
 from jaxrl_up.records import checkpoint as checkpoint
 from jaxrl_up.records import columns as columns
+from jaxrl_up.records import processes as processes
 from jaxrl_up.records.columns import COLUMNS as COLUMNS
 from jaxrl_up.records.columns import GAMES as GAMES
 from jaxrl_up.records.columns import Recorder as Recorder

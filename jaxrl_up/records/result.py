@@ -24,7 +24,8 @@ class RunResult(NamedTuple):
     env: Env
     config: PyTree
     seeds: tuple[int, ...]
-    state: PyTree  # [S, ...], counters unbatched; on the host where the devices do not divide the seeds
+    state: PyTree  # [S, ...], counters unbatched; on the host where devices do not divide the seeds. Of several
+    # processes only the first has it, on the host; None in the others
     log: Log  # [S, E]
     compile_seconds: float
     train_seconds: float  # without compiling; of all processes that worked on it

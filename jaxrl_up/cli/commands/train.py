@@ -61,7 +61,7 @@ def _train(
     evaluation_options: dict[str, Any],
 ) -> int:
     from jaxrl_up.experiments import ask, memory_lines, start, use_all_cores
-    from jaxrl_up.records import RUNS, file_name, reserve
+    from jaxrl_up.records import RUNS, file_name, processes, reserve
 
     runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
@@ -79,7 +79,9 @@ def _train(
                 print(f"evaluated in   {asked.evaluation_env.full_name}", flush=True)
             return 0
         if directory is None and options.directory != "none":
-            directory = reserved = reserve(RUNS / f"{algo.name}-{file_name(options.env)}")
+            place = RUNS / f"{algo.name}-{file_name(options.env)}"
+            directory = Path(processes.from_first(lambda: str(reserve(place).absolute())))
+            reserved = directory if processes.is_first() else None
         result = start(asked, directory, make_sinks(options, directory))
     except (ValueError, OSError, UsageError) as error:
         with contextlib.suppress(OSError):

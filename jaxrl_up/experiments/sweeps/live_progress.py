@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments import memory
+from jaxrl_up.experiments.live_progress import devices_in_words
 from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
@@ -57,7 +57,7 @@ def announcement(sweep: Sweep, rung: int, todo: Sequence[int], programs: Program
     lanes = sum(len(cell.lanes) for cell in cells)
     lines = [
         f"{base.algo.name} on {base.env.full_name}: {count(len(here), 'point')} x {count(len(base.seeds), 'seed')}, "
-        f"{count(lanes, 'run')} to train, on {count(len(jax.local_devices()), f'{jax.default_backend()} device')}"
+        f"{count(lanes, 'run')} to train, on {devices_in_words()}"
     ]
     if sweep.halving > 1:
         lines[0] = f"rung {rung + 1} of {sweep.halving}: {lines[0]}"
