@@ -34,10 +34,10 @@ def among_processes(command: str, arguments: list[str]) -> Iterator[None]:
     given: Any = parser.parse_known_args(arguments)[0]
     try:
         meeting = find_meeting(given.coordinator, given.processes, given.process)
-        if meeting is None or not {"--help", "-h", "--dry-run"}.isdisjoint(arguments):
+        if meeting is None or not {"--help", "-h"}.isdisjoint(arguments):
             yield
             return
-        join(meeting)
+        join(meeting, connects="--dry-run" not in arguments)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     try:
@@ -46,6 +46,9 @@ def among_processes(command: str, arguments: list[str]) -> Iterator[None]:
     except BaseException:  # not in order: the others end too
         processes.abandon()
         raise
+    finally:
+        if "--dry-run" in arguments:
+            processes.connect(processes.Place(), ())
 
 
 @contextlib.contextmanager

@@ -60,6 +60,8 @@ def find_meeting(coordinator: str | None, processes: int | None, process: int | 
     """
     processes, process = whole_or_none("processes", processes), whole_or_none("process", process, 0)
     found, said, number = _launcher()
+    if processes == 1 and not process:  # also where a cluster says otherwise
+        return None
     if found is None and coordinator is None and processes is None and process is None:
         return None
     processes, process = said if processes is None else processes, number if process is None else process
@@ -80,11 +82,18 @@ def find_meeting(coordinator: str | None, processes: int | None, process: int | 
     return Meeting(f"{host}:{port}", processes, process, None if found is None else _device(found))
 
 
-def join(meeting: Meeting, timeout: float = TIMEOUT) -> None:
-    """Connect with the other processes; returns when all have come. Raises as `use_all_processes` does."""
+def join(meeting: Meeting, timeout: float = TIMEOUT, connects: bool = True) -> None:
+    """Connect with the other processes; returns when all have come. Raises as `use_all_processes` does.
+
+    Without `connects` this is the first process, and knows how many there are: to plan what they would do.
+    """
     if link.place().processes > 1:
         raise ValueError("this process has joined others already: call use_all_processes() once")
     host, port = _split(meeting.coordinator)
+    neighbours = meeting.processes if _is_loopback(host) else 1
+    if not connects:
+        link.connect(link.Place(0, meeting.processes, neighbours), ())
+        return
     until = time.monotonic() + timeout
     where = f"process {meeting.process} of {meeting.processes}: waiting at {meeting.coordinator} for"
     if meeting.process == 0:
@@ -96,7 +105,6 @@ def join(meeting: Meeting, timeout: float = TIMEOUT) -> None:
     if meeting.device is not None:
         for kind in ("cuda", "rocm"):
             jax.config.update(f"jax_{kind}_visible_devices", str(meeting.device))
-    neighbours = meeting.processes if _is_loopback(host) else 1
     link.connect(link.Place(meeting.process, meeting.processes, neighbours), connections)
 
 

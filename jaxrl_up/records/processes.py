@@ -116,7 +116,8 @@ class _State:
 def connect(place: Place, connections: Sequence[tuple[int, Connection]]) -> None:
     """Say which of several processes this is, with connections to `(process, ...)` all others or to the first one."""
     _State.place, _State.peers = place, tuple(Peer(*one) for one in connections)
-    atexit.register(_leave)
+    if connections:
+        atexit.register(_leave)
 
 
 def abandon() -> None:

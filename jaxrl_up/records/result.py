@@ -75,6 +75,8 @@ class RunResult(NamedTuple):
         of the space.
         """
         deterministic = flag("deterministic", deterministic)
+        if self.state is None:
+            raise ValueError("of several processes only process 0 has the policies: ask it for them")
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:
             raise ValueError(f"seed {seed} was not run; choose from {list(self.seeds)}")

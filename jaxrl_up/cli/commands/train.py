@@ -74,7 +74,9 @@ def _train(
             evaluation_env = build_evaluation_env(options, env_options, evaluation_options)
             asked = ask(algo, env, fields, options.seeds, directory, settings_of(options), evaluation_env)
         if options.dry_run:
-            print("\n".join(memory_lines(algo, env, asked.config, runs)), flush=True)
+            print("\n".join(memory_lines(algo, env, asked.config, processes.widest(runs))), flush=True)
+            if (number := processes.place().processes) > 1:
+                print(f"processes      {number}; the lines above are of the one with most seeds", flush=True)
             if asked.evaluation_env is not None:
                 print(f"evaluated in   {asked.evaluation_env.full_name}", flush=True)
             return 0

@@ -16,7 +16,7 @@ from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep
 from jaxrl_up.ops import iqm
-from jaxrl_up.records import Point, clock, count
+from jaxrl_up.records import Point, clock, count, processes
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -43,7 +43,7 @@ def plan_lines(
         lines.append(
             f"program {i + 1}: {describe_point(static) + ': ' if static else ''}{count(len(member.points), 'point')}, "
             f"{count(len(parts), 'part')} of {count(parts[0].width, 'run')}, {memory.readable(needed.per_seed)} each, "
-            f"{memory.readable(memory.at_start(needed, parts[0].width))} at the start"
+            f"{memory.readable(memory.at_start(needed, processes.widest(parts[0].width)))} at the start"
         )
     return lines
 
