@@ -48,6 +48,7 @@ from jaxrl_up.experiments import resume_sweep as resume_sweep
 from jaxrl_up.experiments import run as run
 from jaxrl_up.experiments import run_sweep as run_sweep
 from jaxrl_up.experiments import use_all_cores as use_all_cores
+from jaxrl_up.experiments import use_all_processes as use_all_processes
 from jaxrl_up.experiments import use_compilation_cache as use_compilation_cache
 from jaxrl_up.ops import Score as Score
 from jaxrl_up.ops import iqm as iqm

@@ -3,8 +3,8 @@
 Built on argparse from the Config dataclasses, not on tyro: a bad input must be one line on standard error with
 a suggestion, fields come in `-` and `_` spellings, and environment parameters are known only once the
 environment is. Standard output carries results only; everything else goes to standard error.
-Exit codes: 0 done, 1 a simulator on the host raised an error, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM,
-141 where nobody reads standard output any more.
+Exit codes: 0 done, 1 a simulator on the host raised an error, or another of several processes ended, 2 bad input, 130
+stopped by Ctrl-C, 143 by SIGTERM, 141 where nobody reads standard output any more.
 """
 
 from __future__ import annotations
@@ -130,7 +130,10 @@ def _main(arguments: list[str]) -> int:
         kind = "option" if command.startswith("-") else "command"
         known = ("--help", "--version") if kind == "option" else tuple(COMMANDS)
         raise UsageError(f"unknown {kind} {command!r}.{did_you_mean(command, known)} It takes {', '.join(COMMANDS)}")
-    return importlib.import_module(f"jaxrl_up.cli.commands.{command}").main(rest)
+    from jaxrl_up.cli.processes import among_processes
+
+    with among_processes(command, rest):
+        return importlib.import_module(f"jaxrl_up.cli.commands.{command}").main(rest)
 
 
 EXAMPLES = (

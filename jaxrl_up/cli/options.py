@@ -327,6 +327,17 @@ def add_checkpoints(parser: Parser, group: Any) -> None:
                help="time between checkpoints, after evaluations (default 120; none: only at the end)")  # fmt: skip
     parser.add(group, "--progress", action=argparse.BooleanOptionalAction, default=True,
                help="report progress on standard error")  # fmt: skip
+    add_processes(parser)
+
+
+def add_processes(parser: Parser) -> None:
+    """Add the options of several processes; `cli.processes` reads them before."""
+    group = parser.add_argument_group(
+        "several processes", "The same command in each (docs/clusters.md). SLURM and Open MPI say all three."
+    )
+    parser.add(group, "--coordinator", metavar="HOST:PORT", help="where process 0 waits for the others")
+    parser.add(group, "--processes", type=whole, metavar="N", help="how many there are (1: stay alone in a cluster)")
+    parser.add(group, "--process", type=whole, metavar="I", help="which this is, from 0 on")
 
 
 def settings_of(options: argparse.Namespace, **more: Any) -> Any:

@@ -19,6 +19,10 @@ from jaxrl_up.experiments.device_transfer import to_host as to_host
 from jaxrl_up.experiments.device_transfer import without_padding as without_padding
 from jaxrl_up.experiments.devices import use_all_cores as use_all_cores
 from jaxrl_up.experiments.jaxpr_memory import working_bytes as working_bytes
+from jaxrl_up.experiments.joining import Meeting as Meeting
+from jaxrl_up.experiments.joining import find_meeting as find_meeting
+from jaxrl_up.experiments.joining import join as join
+from jaxrl_up.experiments.joining import use_all_processes as use_all_processes
 from jaxrl_up.experiments.live_progress import Reporter as Reporter
 from jaxrl_up.experiments.live_progress import summary as summary
 from jaxrl_up.experiments.memory import at_start as at_start

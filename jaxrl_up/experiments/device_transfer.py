@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.config import wrap_as
-from jaxrl_up.records import Best, Snapshot
+from jaxrl_up.records import Best, Snapshot, processes
 from jaxrl_up.training import Progress, join, lane_mesh, place, shares
 from jaxrl_up.types import Array, PyTree
 
@@ -49,6 +49,22 @@ def to_host(reached: Snapshot) -> Snapshot:
     return Snapshot(_together(bare, counters), reached.logs, reached.best._replace(policy=policy), *reached[3:])
 
 
+def gathered(reached: Snapshot, lanes: int) -> Snapshot | None:
+    """The lanes of all processes, each of which has its share on the host, in the first process; None in the others."""
+    bare, counters = _apart(reached.progress)
+    found = processes.gather((bare, reached.best), lanes)
+    return None if found is None else Snapshot(_together(found[0], counters), reached.logs, found[1], *reached[3:])
+
+
+def gathered_state(state: PyTree, lanes: int) -> PyTree:
+    """The same of an algorithm's State; of a process alone it stays where it is."""
+    if processes.place().processes == 1:
+        return state
+    bare = jax.tree.map(lambda x: x if isinstance(x, np.ndarray) else _fetch(x, len(x)), state._replace(counters=None))
+    found = processes.gather(bare, lanes)
+    return None if found is None else found._replace(counters=state.counters)
+
+
 def without_padding(state: PyTree, lanes: int) -> PyTree:
     """An algorithm's State without the lanes that fill up the devices; where there are some it is used up.
 
@@ -72,6 +88,19 @@ def choose(reached: Snapshot, lanes: Sequence[int]) -> Snapshot:
     bare, counters = _apart(reached.progress)
     bare, logs, best = jax.tree.map(lambda x: x[np.array(lanes)], (bare, reached.logs, reached.best))
     return Snapshot(_together(bare, counters), logs, best, *reached[3:])
+
+
+def gather_on_host(parts: Sequence[Snapshot], lanes: Sequence[tuple[int, int]]) -> Snapshot:
+    """The lanes (part, lane) of what was read of several parts, on the host."""
+    apart = [_apart(part.progress) for part in parts]
+
+    def leaf(*x: Any) -> Any:
+        of_keys = jnp.issubdtype(x[0].dtype, jax.dtypes.prng_key)
+        return (jnp if of_keys else np).stack([x[part][lane] for part, lane in lanes])
+
+    trees = [(bare, part.logs, part.best) for (bare, _), part in zip(apart, parts, strict=True)]
+    bare, logs, best = jax.tree.map(leaf, *trees)
+    return Snapshot(_together(bare, apart[-1][1]), logs, best, *parts[-1][3:])
 
 
 def gather(parts: Sequence[Snapshot], lanes: Sequence[tuple[int, int]], width: int) -> Snapshot:

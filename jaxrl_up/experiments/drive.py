@@ -14,10 +14,10 @@ import numpy as np
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import GUARD, Env, orphaned
 from jaxrl_up.experiments import compilation_cache, compiler
-from jaxrl_up.experiments.device_transfer import to_devices, to_host
+from jaxrl_up.experiments.device_transfer import choose, gathered, to_devices, to_host
 from jaxrl_up.experiments.sinks import Sink, feed
-from jaxrl_up.experiments.stopping import stoppable
-from jaxrl_up.records import Best, Recorder, RunSpec, Snapshot, describe, save_snapshot
+from jaxrl_up.experiments.stopping import STOPS, stoppable
+from jaxrl_up.records import Best, Recorder, RunSpec, Snapshot, describe, processes, save_snapshot
 from jaxrl_up.training import (
     Evaluation,
     Log,
@@ -90,11 +90,13 @@ def drive(
     compiles nothing. `stop` is that of a caller who is within `stoppable` already.
     """
     at = start.pop() if start else None
-    lanes, logs = len(job.seeds), list(at.logs) if at is not None else []
-    width, programs = max(lanes, job.width), {} if programs is None else programs
+    everyone, logs = len(job.seeds), list(at.logs) if at is not None else []
+    processes.agree([job.algo.name, job.env.full_name, everyone, job.ends[-1], len(job.ends), len(logs)], "the run")
+    ours, lanes, at = _of_this_process(job, at)
+    width, programs = max(len(ours.seeds), ours.width), {} if programs is None else programs
     updates = updates_between(job.ends)[len(logs) :]
     mesh, config = lane_mesh(width), canonical(job.config)
-    swept = {name: jnp.asarray(np.resize(value, width), jnp.float32) for name, value in job.swept.items()}
+    swept = {name: jnp.asarray(np.resize(value, width), jnp.float32) for name, value in ours.swept.items()}
     seconds = before, trained_before = (at.seconds, at.train_seconds) if at is not None else (0.0, 0.0)
     compile_seconds, stopped = 0.0, ""
     with ExitStack() as stack:
@@ -105,7 +107,7 @@ def drive(
         GUARD.forget()
         with compilation_cache.heeded():
             if at is None:
-                at = _begun(job, config, swept, width, keeping is not None)
+                at = _begun(ours, config, swept, width, keeping is not None)
             elif job.env.spec.tokens:  # not as they were: what fills up the devices would be stepped twice
                 at = at._replace(progress=orphaned(at.progress))
             at = to_devices(at, width) if at.on_host else at
@@ -131,21 +133,24 @@ def drive(
             keeping.recorder.time("compile", _steps(logs), compile_seconds)
         for count in updates:
             progress, log = compiled(job.env, config, swept, progress, jnp.int32(count), job.evaluation_env)
-            log = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
+            here = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
             GUARD.check()
-            logs.append(log)
+            logs.append(log := processes.everywhere(here, everyone))
             now = time.perf_counter()
             seconds = (now - begun + before, now - trained + trained_before)
             reporter.evaluated(log, seconds[1])
             feed_sinks(log)
-            stopped = stop() if len(logs) < len(job.ends) else ""
+            due = keeping is not None and keeping.seconds is not None and now - kept >= keeping.seconds
+            stopped, due = agreed(stop() if len(logs) < len(job.ends) else "", due)
             if keeping is not None and best is not None:
                 keeping.recorder.append(log, seconds[0])
-                best = _better(best, progress, log)
-                due = keeping.seconds is not None and now - kept >= keeping.seconds
+                best = _better(best, progress, here)
                 if due or stopped or len(logs) == len(job.ends):
                     keeping.recorder.flush()  # rows of evaluations that a checkpoint has are not written again
-                    save_snapshot(keeping.run, to_host(Snapshot(progress, tuple(logs), best, *seconds)))
+                    reached = gathered(to_host(Snapshot(progress, tuple(logs), best, *seconds)), everyone)
+                    if reached is not None:
+                        save_snapshot(keeping.run, reached)
+                    del reached
                     kept = time.perf_counter()
                     keeping.recorder.time("checkpoint", _steps(logs), kept - now)
             if stopped:
@@ -154,6 +159,28 @@ def drive(
     if keeping is not None and len(updates):
         keeping.recorder.time("train", _steps(logs), train_seconds)
     return Outcome(Snapshot(progress, tuple(logs), best, *seconds), compile_seconds, train_seconds, stopped)
+
+
+def _of_this_process(job: Job, at: Snapshot | None) -> tuple[Job, int, Snapshot | None]:
+    """The job of this process's share of the lanes, how many these are, and where they were.
+
+    All are of one width, and so one program. A process that has no lane trains a copy of the first.
+    """
+    if processes.place().processes == 1:
+        return job, len(job.seeds), at
+    rows = processes.share(len(job.seeds))
+    some = list(rows) or [0]
+    swept = {name: value[some] for name, value in job.swept.items()}
+    width = processes.widest(max(len(job.seeds), job.width))
+    ours = job._replace(seeds=tuple(job.seeds[i] for i in some), swept=swept, width=width)
+    return ours, len(rows), None if at is None else choose(at, some)
+
+
+def agreed(stopped: str, due: bool = False) -> tuple[str, bool]:
+    """What stops any of the processes, and whether the first one finds that a checkpoint is due."""
+    names = ["", *STOPS.values()]
+    said = processes.everywhere(np.array([[names.index(stopped), due]]))
+    return names[said[:, 0].max()], bool(said[0, 1])
 
 
 def _begun(job: Job, config: PyTree, swept: dict[str, Array], width: int, kept: bool) -> Snapshot:

@@ -15,7 +15,18 @@ from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments.stopping import LEAVING, stop_words
 from jaxrl_up.experiments.terminal import columns, curve, lively
 from jaxrl_up.ops import iqm
-from jaxrl_up.records import clock, concerns, count, duration, games, score_line, spread, steps_made, value
+from jaxrl_up.records import (
+    clock,
+    concerns,
+    count,
+    duration,
+    games,
+    processes,
+    score_line,
+    spread,
+    steps_made,
+    value,
+)
 from jaxrl_up.training import Log, num_updates, played_in
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -60,7 +71,7 @@ class Reporter:
             self.display = _Display(self.stream, self.total_steps, self.reached)
         header = (
             f"{self.algo.name} on {self.env.full_name}: {count(len(self.seeds), 'seed')} x {self.steps} "
-            f"on {count(len(jax.devices()[: len(self.seeds)]), f'{jax.default_backend()} device')}{self.played}"
+            f"on {devices_in_words(len(self.seeds))}{self.played}"
         )
         self._say(header if self.news else f"{header}, compiling ...")
         if self.news:
@@ -175,6 +186,14 @@ class _Display:
 
     def say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)
+
+
+def devices_in_words(lanes: int | None = None) -> str:
+    """`4 cpu devices in 2 processes`: over what so many lanes spread."""
+    place, number = processes.place(), len(jax.local_devices())
+    number *= place.processes
+    several = f" in {place.processes} processes" if place.processes > 1 else ""
+    return count(number if lanes is None else min(number, lanes), f"{jax.default_backend()} device") + several
 
 
 def played_elsewhere(env: Env, evaluation_env: Env | None) -> str:

@@ -12,7 +12,7 @@ import jax
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments.jaxpr_memory import working_bytes
-from jaxrl_up.records import count, steps_made
+from jaxrl_up.records import count, processes, steps_made
 from jaxrl_up.training import begin, update
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -73,8 +73,9 @@ def most_seeds(needed: Need, free: int, kept: bool = True) -> int:
 def available() -> int | None:
     """Bytes that may still be taken on the devices that run; None where this is not known.
 
-    On CPU the least of what the machine and the control groups of this process have left; file caches count as free.
-    Of several accelerators as much as the fullest has left counts of each.
+    On CPU the least of what the machine and the control groups of this process have left; file caches count as free,
+    and processes that train together on one machine share it. Of several accelerators as much as the fullest has left
+    counts of each.
     """
     devices = jax.local_devices()
     if devices[0].platform != "cpu":
@@ -83,7 +84,8 @@ def available() -> int | None:
             return None
         return min(known["bytes_limit"] - known.get("bytes_in_use", 0) for known in stats) * len(devices)
     left = [_machine(), _groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]
-    return min((x for x in left if x is not None), default=None)
+    free = min((x for x in left if x is not None), default=None)
+    return None if free is None else free // processes.place().neighbours
 
 
 def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int, kept: bool = True) -> None:

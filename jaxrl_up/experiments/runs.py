@@ -14,7 +14,7 @@ import numpy as np
 from jaxrl_up.algorithms import take
 from jaxrl_up.config import as_whole, changed, seed_list, whole_or_none
 from jaxrl_up.envs import Env
-from jaxrl_up.experiments.device_transfer import without_padding
+from jaxrl_up.experiments.device_transfer import gathered_state, without_padding
 from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Outcome, Start, drive, transfers
 from jaxrl_up.experiments.live_progress import Reporter
 from jaxrl_up.experiments.memory import check_memory
@@ -36,6 +36,7 @@ from jaxrl_up.records import (
     load_snapshot,
     longer,
     make_directory,
+    processes,
     saved,
     to_toml,
     toml_value,
@@ -99,11 +100,13 @@ def ask(
     settings = check_settings(settings)
     if directory is not None:
         directory = expand(directory, "directory").absolute()
-        check_directory(directory, settings.force)
+        if processes.is_first():
+            check_directory(directory, settings.force)
     number = as_whole(seeds)
     number = len(seed_list(seeds)) if number is None or number < 1 else number
+    processes.check_lanes(number, "seeds")
     # of a number of seeds before a list of them is made
-    check_memory(algo, env, config, number, kept=directory is not None)
+    check_memory(algo, env, config, processes.widest(number), kept=directory is not None)
     return RunSpec(directory, algo, env, config, seed_list(seeds), settings, {}, {}, evaluation_env)
 
 
@@ -114,18 +117,21 @@ def start(asked: RunSpec, directory: Path | None = None, sinks: Sequence[Sink] =
     Raises `ValueError` where the checkpoints that a directory brings do not fit in memory.
     """
     if directory is not None and asked.directory is None:
-        check_memory(asked.algo, asked.env, asked.config, len(asked.seeds), kept=True)
+        check_memory(asked.algo, asked.env, asked.config, processes.widest(len(asked.seeds)), kept=True)
     directory = asked.directory if directory is None else directory.absolute()
     settings = dataclasses.replace(asked.settings, sinks=(*asked.settings.sinks, *sinks))
     asked = asked._replace(directory=directory, settings=settings)
     if directory is None:
         return _go_on(asked, [])
-    make_directory(directory)
+    what = (asked.algo, asked.env, asked.config, asked.seeds)
+    if processes.is_first():
+        make_directory(directory)
     with alone(directory):
-        what = (asked.algo, asked.env, asked.config, asked.seeds)
         tables = describe(*what, settings.recorded(), asked.evaluation_env)
         asked = asked._replace(tables=toml_value(tables))
-        create(directory, asked.tables, settings.force)
+        if processes.is_first():
+            create(directory, asked.tables, settings.force)
+        processes.see(directory / "config.toml")
         return _go_on(asked, [])
 
 
@@ -156,6 +162,7 @@ def resume(
     schedule_steps = whole_or_none("schedule_steps", schedule_steps, 0)
     given = RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds, sinks=as_sinks(sinks))
     given = check_settings(given)
+    processes.see(expand(directory, "directory") / "config.toml")
     spec = load_run(directory, algo, env, config, evaluation_env, own)
     spec = spec._replace(settings=check_settings(spec.settings.driven_as(given)))
     with alone(spec.directory):
@@ -165,13 +172,15 @@ def resume(
 def _resume(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) -> RunResult:
     if spec.grid or is_part(spec.directory):
         raise ValueError(f"{spec.directory} is a part of a sweep: resume the directory of the sweep")
-    check_memory(spec.algo, spec.env, spec.config, len(spec.seeds))
+    processes.check_lanes(len(spec.seeds), "seeds")
+    check_memory(spec.algo, spec.env, spec.config, processes.widest(len(spec.seeds)))
     reached, doubts = load_snapshot(spec) or (None, [])
+    processes.together()  # before anything is written again
     start: Start = [] if reached is None else [reached]
     del reached  # `drive` is then the only one that has it
     if total_steps is not None or schedule_steps is not None:
         spec = _longer(spec, total_steps, schedule_steps)
-    for doubt in doubts:
+    for doubt in doubts if processes.is_first() else ():
         warnings.warn(doubt, stacklevel=2)
     return _go_on(spec, start, resumed=True)
 
@@ -196,7 +205,7 @@ def _go_on(spec: RunSpec, start: Start, resumed: bool = False) -> RunResult:
     how = {"enabled": settings.progress, "evaluation_env": spec.evaluation_env}
     reached, news = _where(spec, start, done == len(ends)) if resumed else (0, "")
     reporter = Reporter(algo, env, config, spec.seeds, reached=reached, news=news, **how)
-    outcome = drive(job, reporter, keeping, start, settings.sinks)
+    outcome = drive(job, reporter, keeping, start, settings.sinks if processes.is_first() else ())
     return _result(job, outcome, spec.directory, settings.progress)
 
 
@@ -215,12 +224,14 @@ def _where(spec: RunSpec, start: Start, over: bool) -> tuple[int, str]:
 
 
 def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) -> RunResult:
-    state = without_padding(outcome.reached.progress.state, len(job.seeds))
+    everyone = len(job.seeds)
+    state = without_padding(outcome.reached.progress.state, max(len(processes.share(everyone)), 1))
+    state = gathered_state(state, everyone)
     log = jax.tree.map(lambda *x: np.stack(x, axis=1), *outcome.reached.logs)
     what = (job.algo, job.env, job.config, job.seeds, state, log)
     result = RunResult(*what, *outcome[1:], directory, job.evaluation.num_episodes, job.evaluation_env)
     Reporter(job.algo, job.env, job.config, job.seeds, enabled=progress).finished(result)
-    if directory is not None:
+    if directory is not None and processes.is_first():
         draw(result, directory)  # takes seconds, and the score need not wait for it
     return result
 
@@ -268,5 +279,6 @@ def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
     tables = toml_value(describe(algo, spec.env, config, spec.seeds, settings.recorded(), spec.evaluation_env))
     tables |= {name: spec.tables[name] for name in ("versions", "code", "device") if name in spec.tables}
     tables["config"] = {**tables["config"], **{k: x for k, x in spec.tables["config"].items() if k not in changes}}
-    write_atomically(spec.directory / "config.toml", to_toml(tables))
+    if processes.is_first():
+        write_atomically(spec.directory / "config.toml", to_toml(tables))
     return spec._replace(config=config, settings=settings, tables=tables)

@@ -8,6 +8,7 @@ and write by this package only.
 
 from jaxrl_up.records import checkpoint as checkpoint
 from jaxrl_up.records import columns as columns
+from jaxrl_up.records import processes as processes
 from jaxrl_up.records.checkpoint import saved as saved
 from jaxrl_up.records.columns import COLUMNS as COLUMNS
 from jaxrl_up.records.columns import GAMES as GAMES

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl_up.ops import win_draw_loss
+from jaxrl_up.records import processes
 from jaxrl_up.records.files import clear_parts, expand, flush, read_table, table_text, write_atomically
 from jaxrl_up.records.values import number
 from jaxrl_up.training import Log
@@ -54,7 +55,7 @@ class Timing(NamedTuple):
 
 
 class Recorder:
-    """Writes the tables of a run while it trains: progress.csv and timing.csv.
+    """Writes the tables of a run while it trains: progress.csv and timing.csv; of several processes only the first.
 
     `seeds [L]` and `axes`, name -> value `[L]`, say which lane of a log is what; `games`, whether its evaluations are
     games against an opponent.
@@ -73,6 +74,8 @@ class Recorder:
 
     def begin(self, logs: Sequence[Log] = (), seconds: float = 0.0) -> None:
         """Start the tables, or leave in them what `logs`, each `[L]`, hold: later rows are of a process that ended."""
+        if not processes.is_first():
+            return
         clear_parts(self.directory)
         if not logs:
             (self.directory / "progress.csv").unlink(missing_ok=True)
@@ -87,17 +90,21 @@ class Recorder:
 
     def append(self, log: Log, seconds: float) -> None:
         """Add one evaluation, `log [L]`, as whole rows, reached after so many seconds of work."""
+        if not processes.is_first():
+            return
         path = self.directory / "progress.csv"
         _append(path, ("" if path.exists() else self._header(log)) + self._rows(log))
         self.time("evaluation", int(log.env_steps[0]), seconds)
 
     def time(self, event: str, env_steps: int, seconds: float) -> None:
         """Add a row to timing.csv."""
-        _append(self.directory / "timing.csv", _timing_row(event, env_steps, seconds))
+        if processes.is_first():
+            _append(self.directory / "timing.csv", _timing_row(event, env_steps, seconds))
 
     def flush(self) -> None:
         """Return when the tables are on the disk."""
-        for path in (self.directory / "progress.csv", self.directory / "timing.csv", self.directory):
+        paths = (self.directory / "progress.csv", self.directory / "timing.csv", self.directory)
+        for path in paths if processes.is_first() else ():
             flush(path)
 
     def _header(self, log: Log) -> str:

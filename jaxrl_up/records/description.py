@@ -13,6 +13,7 @@ import jax
 
 from jaxrl_up._version import __version__
 from jaxrl_up.envs import Env, libraries
+from jaxrl_up.records import processes
 from jaxrl_up.records.own import OWN, own_names
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -29,7 +30,7 @@ def describe(
     evaluation_env: Env | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to repeat a run, as nested dictionaries (tables of config.toml)."""
-    own = own_names(algo, config)
+    own, number = own_names(algo, config), processes.place().processes
     evaluated = {} if evaluation_env is None else {EVALUATED: describe_environment(evaluation_env)["environment"]}
     return {
         "run": {"algorithm": algo.name, "seeds": list(seeds), **(settings or {})},
@@ -40,9 +41,10 @@ def describe(
         "versions": versions(env, evaluation_env),
         "code": {"commit": commit()},
         "device": {
-            "kind": jax.devices()[0].device_kind,
+            "kind": jax.local_devices()[0].device_kind,
             "platform": jax.default_backend(),
-            "count": len(jax.devices()),
+            "count": len(jax.local_devices()) * number,
+            **({"processes": number} if number > 1 else {}),
         },
     }
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxrl_up.records import checkpoint
+from jaxrl_up.records import checkpoint, processes
 from jaxrl_up.records.files import LONGEST, expand, make_directory, write_atomically
 from jaxrl_up.records.values import to_toml
 
@@ -68,11 +68,12 @@ def reserve(place: str | Path) -> Path:
 
 @contextmanager
 def alone(directory: str | Path, beside_parts: bool = False) -> Iterator[None]:
-    """Within, no other process trains in a directory; a kill frees it. Raises `ValueError` where one does.
+    """Within, no other process trains in a directory, but those that train with this one; a kill frees it.
 
-    `beside_parts`: others may be there that say so too, each alone in the directory of a part of its own.
+    `beside_parts`: others may be there that say so too, each alone in the directory of a part of its own. Raises
+    `ValueError` where another trains.
     """
-    if fcntl is None:  # no such locks on this system
+    if fcntl is None or not processes.is_first():  # no such locks on this system, or the first process has it
         yield
         return
     descriptor = os.open(directory, os.O_RDONLY)

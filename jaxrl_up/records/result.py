@@ -25,7 +25,8 @@ class RunResult(NamedTuple):
     env: Env
     config: PyTree
     seeds: tuple[int, ...]
-    state: PyTree  # [S, ...], counters unbatched; on the host where the devices do not divide the seeds
+    state: PyTree  # [S, ...], counters unbatched; on the host where devices do not divide the seeds. Of several
+    # processes only the first has it, on the host; None in the others
     log: Log  # [S, E + 1]: the first evaluation is of the untrained policy
     compile_seconds: float
     train_seconds: float  # without compiling; of all processes that worked on it
@@ -81,6 +82,8 @@ class RunResult(NamedTuple):
         of the space.
         """
         deterministic = flag("deterministic", deterministic)
+        if self.state is None:
+            raise ValueError("of several processes only process 0 has the policies: ask it for them")
         seed = self.seeds[0] if seed is None else seed
         if seed not in self.seeds:
             raise ValueError(f"seed {seed} was not run; choose from {list(self.seeds)}")

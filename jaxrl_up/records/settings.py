@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from jaxrl_up.config import flag, seconds_or_none, whole, whole_or_none
+from jaxrl_up.records.processes import is_first
 from jaxrl_up.training import Evaluation
 
 CHECKPOINT_SECONDS = 120.0
@@ -56,7 +57,7 @@ def check_settings(settings: Any) -> Any:
         num_episodes=whole("num_episodes", settings.num_episodes),
         deterministic=flag("deterministic", settings.deterministic),
         max_eval_steps=whole_or_none("max_eval_steps", settings.max_eval_steps),
-        progress=flag("progress", settings.progress),
+        progress=flag("progress", settings.progress) and is_first(),
         checkpoint_seconds=seconds_or_none("checkpoint_seconds", settings.checkpoint_seconds),
         force=flag("force", settings.force),
     )

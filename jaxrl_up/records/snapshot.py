@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxrl_up.config import canonical
-from jaxrl_up.records import checkpoint
+from jaxrl_up.records import checkpoint, processes
 from jaxrl_up.records.description import EVALUATED, versions
 from jaxrl_up.records.own import OWN, command
 from jaxrl_up.records.run_spec import RunSpec, load_run
@@ -72,7 +72,7 @@ def save_snapshot(run: RunSpec, reached: Snapshot) -> Path:
         "logs": {name: [*values.shape, values.dtype.name] for name, values in logs.items()},
         "seconds": reached.seconds,
         "train_seconds": reached.train_seconds,
-        "devices": [jax.default_backend(), len(jax.local_devices())],
+        "devices": _devices(),
         "keys": str(jax.random.key_impl(reached.progress.evaluation_key)),
     }
     state = {"progress": reached.progress, "logs": logs, "best": reached.best}
@@ -129,13 +129,14 @@ def _read_snapshot(run: RunSpec, place: Path) -> tuple[Snapshot, list[str]]:
         raise ValueError(f"{place} is not a checkpoint of a run: {error}") from None
     found = checkpoint.restore(place, "state", like)
     logs = tuple(_log(found["logs"], i) for i in range(len(found["logs"]["returns"])))
-    now = [jax.default_backend(), len(jax.local_devices())]
     doubts = []
-    if devices != now:
-        doubts.append(f"the run was on {devices[1]} {devices[0]} device(s) and goes on with {now[1]} {now[0]}")
-    kind = run.tables.get("device", {}).get("kind")
-    if kind not in (None, jax.devices()[0].device_kind):
-        doubts.append(f"the run was on {kind} and goes on with {jax.devices()[0].device_kind}")
+    if devices != (now := _devices()):
+        (was, number, *several), (now_is, now_number, *now_several) = devices, now
+        then = f"{number} {was} device(s){_several(several)}"
+        doubts.append(f"the run was on {then} and goes on with {now_number} {now_is}{_several(now_several)}")
+    kind, here = run.tables.get("device", {}).get("kind"), jax.local_devices()[0].device_kind
+    if kind not in (None, here):
+        doubts.append(f"the run was on {kind} and goes on with {here}")
     then = run.tables.get("versions", {})
     for name, version in versions(run.env, run.evaluation_env).items():
         if then.get(name, version) != version:
@@ -147,6 +148,16 @@ def _read_snapshot(run: RunSpec, place: Path) -> tuple[Snapshot, list[str]]:
             "was learned is as it was, what follows is not bit for bit"
         )
     return Snapshot(found["progress"], logs, found["best"], seconds, train_seconds), doubts
+
+
+def _devices() -> list[Any]:
+    """The backend, the devices of all processes, and where there are several how many."""
+    number = processes.place().processes
+    return [jax.default_backend(), len(jax.local_devices()) * number, *[number] * (number > 1)]
+
+
+def _several(number: Sequence[int]) -> str:
+    return f" in {number[0]} processes" if number else ""
 
 
 def load_policies(run: RunSpec | str | Path) -> Policies:

@@ -123,9 +123,10 @@ def use_cores_of(path: Path) -> None:
     Raises `UsageError` for a file that does not say how many.
     """
     from jaxrl_up.experiments import use_all_cores
-    from jaxrl_up.records import read_config
+    from jaxrl_up.records import processes, read_config
 
     try:
+        processes.see(path)
         device = read_config(path)["device"]
         number, platform = int(device["count"]), device["platform"]
     except (KeyError, TypeError) as error:
@@ -134,4 +135,4 @@ def use_cores_of(path: Path) -> None:
         raise UsageError(str(error)) from error
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
-        use_all_cores(min(number, there) if platform == "cpu" else None)
+        use_all_cores(min(-(-number // processes.place().processes), there) if platform == "cpu" else None)

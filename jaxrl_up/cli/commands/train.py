@@ -61,7 +61,7 @@ def _train(
     evaluation_options: dict[str, Any],
 ) -> int:
     from jaxrl_up.experiments import ask, memory_lines, start, use_all_cores
-    from jaxrl_up.records import RUNS, file_name, reserve
+    from jaxrl_up.records import RUNS, file_name, processes, reserve
 
     runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
     with contextlib.suppress(RuntimeError):  # a Python process that has used JAX before: keep its devices
@@ -74,12 +74,16 @@ def _train(
             evaluation_env = build_evaluation_env(options, env_options, evaluation_options)
             asked = ask(algo, env, fields, options.seeds, directory, settings_of(options), evaluation_env)
         if options.dry_run:
-            print("\n".join(memory_lines(algo, env, asked.config, runs)), flush=True)
+            print("\n".join(memory_lines(algo, env, asked.config, processes.widest(runs))), flush=True)
+            if (number := processes.place().processes) > 1:
+                print(f"processes      {number}; the lines above are of the one with most seeds", flush=True)
             if asked.evaluation_env is not None:
                 print(f"evaluated in   {asked.evaluation_env.full_name}", flush=True)
             return 0
         if directory is None and options.directory != "none":
-            directory = reserved = reserve(RUNS / f"{algo.name}-{file_name(options.env)}")
+            place = RUNS / f"{algo.name}-{file_name(options.env)}"
+            directory = Path(processes.from_first(lambda: str(reserve(place).absolute())))
+            reserved = directory if processes.is_first() else None
         result = start(asked, directory, make_sinks(options, directory))
     except (ValueError, OSError, UsageError) as error:
         with contextlib.suppress(OSError):

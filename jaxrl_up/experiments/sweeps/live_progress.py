@@ -7,18 +7,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments import memory
-from jaxrl_up.experiments.live_progress import speed
+from jaxrl_up.experiments.live_progress import devices_in_words, speed
 from jaxrl_up.experiments.stopping import LEAVING, stop_words
 from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep
-from jaxrl_up.records import Point, command, count, duration, near, spread, steps_made
+from jaxrl_up.records import Point, command, count, duration, near, processes, spread, steps_made
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -46,7 +45,7 @@ def plan_lines(
             f"program {i + 1}: {describe_point(static) + ': ' if static else ''}{count(len(member.points), 'point')} x "
             f"{steps_made(sweep.base.algo, member.config)}, "
             f"{count(len(parts), 'part')} of {count(parts[0].width, 'run')}, {memory.readable(needed.per_seed)} each, "
-            f"{memory.readable(memory.at_start(needed, parts[0].width))} at the start"
+            f"{memory.readable(memory.at_start(needed, processes.widest(parts[0].width)))} at the start"
         )
     return lines
 
@@ -60,7 +59,7 @@ def announcement(sweep: Sweep, rung: int, todo: Sequence[int], programs: Program
     lanes = sum(len(cell.lanes) for cell in cells)
     lines = [
         f"{base.algo.name} on {base.env.full_name}: {count(len(here), 'point')} x {count(len(base.seeds), 'seed')}, "
-        f"{count(lanes, 'run')} to train, on {count(len(jax.local_devices()), f'{jax.default_backend()} device')}"
+        f"{count(lanes, 'run')} to train, on {devices_in_words()}"
     ]
     if sweep.halving > 1:
         lines[0] = f"rung {rung + 1} of {sweep.halving}: {lines[0]}"

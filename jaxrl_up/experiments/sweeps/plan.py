@@ -16,7 +16,7 @@ from jaxrl_up.experiments.memory import check_memory
 from jaxrl_up.experiments.sweeps.points import group, product, spell
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep, rung_ends
-from jaxrl_up.records import Point, RunSettings, RunSpec, check_settings, describe, toml_value
+from jaxrl_up.records import Point, RunSettings, RunSpec, check_settings, describe, processes, toml_value
 from jaxrl_up.training import evaluation_ends, take_evaluation_env
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -65,17 +65,25 @@ def planned(
     tables = toml_value(describe(algo, env, config, seeds, settings.recorded(), evaluation_env))
     base = RunSpec(None, algo, env, config, seeds, settings, {}, tables, evaluation_env)
     sweep = Sweep(base, points, groups, (), halving, eta, max_lanes)
+    processes.check_lanes(len(points) * len(seeds), "points times seeds")
     return sweep, plan(sweep, 0, range(len(points)))
 
 
 def plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
     """The parts in which `points` are trained in a rung: those of a program together, cut to what fits in memory."""
+    return [
+        Cell(*some, tuple(points), tuple(seeds), width)
+        for *some, points, seeds, width in processes.from_first(_plan, sweep, rung, points)
+    ]
+
+
+def _plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
     algo, seeds, cells = sweep.base.algo, sweep.base.seeds, []
     for i, member in enumerate(sweep.groups):
         here = [point for point in member.points if point in points]
         free = memory.available()
         needed = memory.need(algo, member.env, member.config)
-        fit = len(here) * len(seeds) if free is None else memory.most_seeds(needed, free)
+        fit = len(here) * len(seeds) if free is None else memory.most_seeds(needed, free) * processes.place().processes
         fit = max((cell.width for cell in sweep.cells if cell.group == i), default=fit)  # as in the first rung
         fit = max(min(fit, sweep.max_lanes or fit), 1)
         point_parts = _parts(here, max(fit // len(seeds), 1))

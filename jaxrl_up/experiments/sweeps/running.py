@@ -19,13 +19,14 @@ import numpy as np
 from jaxrl_up.config import flag
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments import memory
-from jaxrl_up.experiments.device_transfer import choose, gather, to_devices
-from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Start, drive, transfers
+from jaxrl_up.experiments.device_transfer import choose, gather, gather_on_host, to_devices
+from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Start, agreed, drive, transfers
 from jaxrl_up.experiments.stopping import stoppable
 from jaxrl_up.experiments.sweeps.live_progress import Programs, SweepWatcher, Voice, announcement, how_far
 from jaxrl_up.experiments.sweeps.plan import ETA, SweepSettings, keep, plan, planned
 from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.experiments.sweeps.sweep_records import (
+    FILE,
     Cell,
     Sweep,
     add_cells,
@@ -54,6 +55,7 @@ from jaxrl_up.records import (
     load_part,
     load_snapshot,
     make_directory,
+    processes,
     reserve,
 )
 from jaxrl_up.training import resolve
@@ -126,14 +128,18 @@ def created(
     """A sweep, checked and in its directory, which no other process trains in meanwhile."""
     if directory is not None:
         directory = expand(directory, "directory").absolute()
-        check_place(directory, flag("force", settings.force))
+        if processes.is_first():
+            check_place(directory, flag("force", settings.force))
     sweep, cells = planned(algo, env, config, grid, seeds, settings, evaluation_env)
     if directory is None:
-        directory = reserve(RUNS / f"sweep-{sweep.base.algo.name}-{file_name(sweep.base.env.name)}").absolute()
+        place = RUNS / f"sweep-{sweep.base.algo.name}-{file_name(sweep.base.env.name)}"
+        directory = Path(processes.from_first(lambda: str(reserve(place).absolute())))
     sweep = sweep._replace(base=sweep.base._replace(directory=directory))
-    make_directory(directory)
+    if processes.is_first():
+        make_directory(directory)
     with alone(directory), transfers():
-        create_sweep(directory, settings.force)
+        if processes.is_first():
+            create_sweep(directory, settings.force)
         yield add_cells(sweep, cells)
 
 
@@ -155,7 +161,9 @@ def resume_sweep(
     `FileNotFoundError` where there is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
     given = check_settings(RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds))
+    processes.see(expand(directory, "directory") / FILE)
     asked = load_plan(directory, algo, env, evaluation_env, own)
+    processes.together()  # before anything is written again
     asked = asked._replace(base=asked.base._replace(settings=asked.base.settings.driven_as(given)))
     with alone(asked.base.directory):
         return _go_on(asked, resumed=True)
@@ -183,19 +191,30 @@ def _go_on(sweep: Sweep, resumed: bool = False) -> SweepResult:
     with stoppable(say.pressed) as stop:
         while not stopped:
             rung = sweep.cells[-1].rung
-            todo = [k for k in range(len(sweep.cells)) if not is_done(sweep, k)]  # of earlier rungs: what was damaged
+            todo = processes.from_first(_not_done, sweep)
             for line in announcement(sweep, rung, todo, programs):
                 say(line)
             stopped = _train_cells(sweep, todo, say, stop, programs, held)
             if stopped or rung + 1 == sweep.halving:
                 break
-            result = read_results(sweep)
-            here = [c for c in range(len(sweep.points)) if result.rungs[c] == rung]
-            kept = [here[i] for i in keep([result.final(c) for c in here], sweep.eta)]
-            sweep = add_cells(sweep, plan(sweep, rung + 1, kept))
+            sweep = add_cells(sweep, plan(sweep, rung + 1, processes.from_first(_kept, sweep, rung)))
+    processes.together()  # what the first has written is there
     result = read_results(sweep)._replace(stopped=stopped)
-    write_results(sweep, result)
+    if processes.is_first():
+        write_results(sweep, result)
     return result
+
+
+def _not_done(sweep: Sweep) -> list[int]:
+    """The parts to train; of earlier rungs those that were damaged."""
+    return [k for k in range(len(sweep.cells)) if not is_done(sweep, k)]
+
+
+def _kept(sweep: Sweep, rung: int) -> list[int]:
+    """The points that go on after a rung."""
+    result = read_results(sweep)
+    here = [c for c in range(len(sweep.points)) if result.rungs[c] == rung]
+    return [here[i] for i in keep([result.final(c) for c in here], sweep.eta)]
 
 
 def _train_cells(
@@ -208,8 +227,8 @@ def _train_cells(
 ) -> str:
     """Train parts one after another. Returns what stopped it before their end, or nothing."""
     for i, k in enumerate(todo):
-        if stop():
-            return stop()
+        if stopped := agreed(stop())[0]:
+            return stopped
         _make_room(sweep, sweep.cells[k], held)
         part = f"part {i + 1} of {len(todo)}: " if len(todo) > 1 else ""
         stopped = train_cell(sweep, k, part, say, stop, programs, held)
@@ -255,7 +274,7 @@ def train_cell(
     later = {other.group for other in sweep.cells[k + 1 :]}
     for i in [i for i in held if sweep.cells[i].rung < cell.rung and sweep.cells[i].group not in later]:
         del held[i]
-    for doubt in doubts:
+    for doubt in doubts if processes.is_first() else ():
         warnings.warn(doubt, stacklevel=2)
     seeds = tuple(seed for _, seed in cell.lanes)
     axes = {name: np.repeat(values, len(cell.seeds)) for name, values in saved.grid.items()}
@@ -274,7 +293,7 @@ def train_cell(
     watcher = SweepWatcher(sweep, cell, part, ends[-1] * recorder.steps_per_update, not compiled, say, steps)
     keeping = CheckpointPolicy(saved, recorder, base.settings.checkpoint_seconds)
     outcome = drive(job, watcher, keeping, start, programs=compiled, stop=stop)
-    if cell.rung + 1 < sweep.halving:
+    if cell.rung + 1 < sweep.halving and processes.place().processes == 1:
         held[k] = outcome.reached
     return outcome.stopped
 
@@ -288,6 +307,7 @@ def _survivors(sweep: Sweep, cell: Cell, directory: Path, held: Mapping[int, Sna
     parts: list[Snapshot] = []
     places: dict[tuple[int, int], tuple[int, int]] = {}
     doubts: list[str] = []
+    several = processes.place().processes > 1  # then each reads what it goes on with
     for k, rows in _sources(sweep, cell).items():
         lanes = [sweep.cells[k].lanes[row] for row in rows]
         if k in held:
@@ -296,12 +316,15 @@ def _survivors(sweep: Sweep, cell: Cell, directory: Path, held: Mapping[int, Sna
             found = load_snapshot(_load_cell(sweep, k))
             if found is None:
                 raise ValueError(f"{cell_directory(sweep, k)} holds no checkpoint, from which the next rung goes on")
-            doubts, part = found[1], to_devices(choose(found[0], rows), len(rows))
+            doubts, part = found[1], choose(found[0], rows)
+            part = part if several else to_devices(part, len(rows))
             rows = range(len(rows))
         places |= {lane: (len(parts), row) for lane, row in zip(lanes, rows, strict=True)}
         parts.append(part)
-        shutil.copy(cell_directory(sweep, k) / "timing.csv", directory)
-    return gather(parts, [places[lane] for lane in cell.lanes], cell.width), doubts
+        if processes.is_first():
+            shutil.copy(cell_directory(sweep, k) / "timing.csv", directory)
+    lanes = [places[lane] for lane in cell.lanes]
+    return (gather_on_host(parts, lanes) if several else gather(parts, lanes, cell.width)), doubts
 
 
 def _sources(sweep: Sweep, cell: Cell) -> dict[int, list[int]]:

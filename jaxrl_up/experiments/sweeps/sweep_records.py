@@ -48,6 +48,7 @@ from jaxrl_up.records import (
     load_run,
     make_directory,
     own_names,
+    processes,
     read_config,
     read_table,
     table_text,
@@ -159,7 +160,8 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
                 f"config.{name}" if name in ambiguous else name: [values[i] for i in rows]
                 for name, values in member.swept.items()
             }
-        create(cell_directory(sweep, k), tables, force=True)
+        if processes.is_first():
+            create(cell_directory(sweep, k), tables, force=True)
     sweep = sweep._replace(cells=(*sweep.cells, *cells))
     about = {"axes": list(sweep.points[0]), "halving": sweep.halving, "eta": sweep.eta, "max_lanes": sweep.max_lanes}
     tables = {
@@ -168,7 +170,9 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
         "points": {name: [point[name] for point in sweep.points] for name in sweep.points[0]},
         "cells": {str(k): cell._asdict() for k, cell in enumerate(sweep.cells)},
     }
-    write_atomically(base.directory / FILE, to_toml(tables))
+    if processes.is_first():
+        write_atomically(base.directory / FILE, to_toml(tables))
+    processes.see(base.directory / FILE)
     return sweep
 
 
