@@ -58,15 +58,15 @@ def test_python_runs(documents, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-WORKERS = {  # what commands call once they have understood their arguments
-    "experiments": ("start", "resume", "start_sweep", "plan_sweep"),
-    "records": ("load_run", "read_config", "run_source"),
-    "analysis": ("find_runs", "write_report"),
-    "deploy": ("eject",),
+WORKERS = {  # what commands call once they have understood their arguments; who imports it first, then where it is from
     "cli.jobs": ("executor_of",),
     "cli.commands.evaluate": ("load_run",),
     "cli.commands.watch": ("load_run",),
     "cli.commands.play": ("load_run", "converse"),
+    "experiments": ("start", "resume", "start_sweep", "plan_sweep"),
+    "records": ("load_run", "read_config", "run_source"),
+    "analysis": ("find_runs", "write_report"),
+    "deploy": ("eject",),
 }
 
 

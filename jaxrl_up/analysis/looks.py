@@ -11,7 +11,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -36,7 +36,7 @@ USUAL_FONT = 14.0  # points, of a picture that is read at half its size
 PAPER_FONT = 8.0  # points, where the width is given: as large as the picture will be printed
 GLUE = "\0"  # a space at which no line is broken
 CHARACTER = 0.55  # ems, the mean width of a character
-EMBEDDED = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path"}  # TrueType, and glyphs as paths
+EMBEDDED: dict[Any, Any] = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path"}  # TrueType, and glyphs as paths
 
 
 class Looks(NamedTuple):
@@ -143,7 +143,7 @@ def finish_axes(axes: Axes, x_label: str, y_label: str, style: Looks = Looks()) 
     """Labels of the axes, broken into lines where the panel is short, and ticks."""
     from matplotlib.ticker import EngFormatter
 
-    box, figure = axes.get_position(), axes.figure
+    box, figure = axes.get_position(), cast("Figure", axes.figure)
     across, down = (0.95 * a * b for a, b in zip(figure.get_size_inches(), (box.width, box.height), strict=True))
     write(axes.set_xlabel, wrapped(x_label, across, style.font_size), fontsize=style.font_size)
     write(axes.set_ylabel, wrapped(y_label, down, style.font_size), fontsize=style.font_size)

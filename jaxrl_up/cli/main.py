@@ -22,6 +22,7 @@ from typing import Any
 from jaxrl_up._version import __version__
 from jaxrl_up.cli.layout import definitions, example, fill
 from jaxrl_up.cli.options import UsageError
+from jaxrl_up.cli.spelling import unknown_command
 from jaxrl_up.experiments import LEAVING
 
 COMMANDS = {
@@ -125,11 +126,7 @@ def _main(arguments: list[str]) -> int:
         print(f"jaxrl-up {__version__}")
         return 0
     if command not in COMMANDS:
-        from jaxrl_up.config import did_you_mean
-
-        kind = "option" if command.startswith("-") else "command"
-        known = ("--help", "--version") if kind == "option" else tuple(COMMANDS)
-        raise UsageError(f"unknown {kind} {command!r}.{did_you_mean(command, known)} It takes {', '.join(COMMANDS)}")
+        raise UsageError(f"{unknown_command(command, rest, COMMANDS)} It takes {', '.join(COMMANDS)}")
     from jaxrl_up.cli.processes import among_processes
 
     with among_processes(command, rest):

@@ -35,6 +35,7 @@ class Parser(argparse.ArgumentParser):
         options["usage"] = fold_usage(options["prog"], options.get("usage"))
         super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
         self.known, self.compiles = ["--help"], compiles
+        self.lists: set[str] = set()  # options whose value is several numbers, which spaces may separate
         if compiles:
             self.add(self, "--no-cache", action="store_true",
                      help="compile anew, and keep no compiled program (see docs/starting.md)")  # fmt: skip
@@ -79,7 +80,9 @@ class Parser(argparse.ArgumentParser):
         result: list[str] = []
         for argument in arguments:
             follows = bool(result) and result[-1].startswith("--") and "=" not in result[-1]
-            if _is_number(argument) and follows:
+            if argument.isdecimal() and result and result[-1].partition("=")[0] in self.lists and not follows:
+                result[-1] += f",{argument}"
+            elif _is_number(argument) and follows:
                 result[-1] += f"={argument}"
             elif argument.lower() in TRUTHS and follows and self._is_flag(result[-1]):
                 result[-1] = self._flag(result[-1], argument)
@@ -278,6 +281,7 @@ def add_fields(parser: Parser, algo: Any, title: str) -> None:
         if field.kind is bool:
             parser.add(group, flag, action=argparse.BooleanOptionalAction, help=text, **names)
         else:
+            parser.lists |= {flag} if field.kind is tuple else set()
             convert = own_field(field.name, field.optional) if field.name in own else None
             parser.add(group, flag, type=convert or converter(field.kind, field.optional), help=text,
                        metavar=METAVARS[field.kind], **names)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 
@@ -27,6 +28,22 @@ def spell_seeds(arguments: Sequence[str]) -> list[str]:
     return result
 
 
+def unknown_command(word: str, rest: Sequence[str], commands: Sequence[str]) -> str:
+    """What is said of a first word that is no command: what was meant, or where it belongs."""
+    from jaxrl_up import envs
+    from jaxrl_up.algorithms import ALGORITHMS
+    from jaxrl_up.config import did_you_mean
+    from jaxrl_up.records import command
+
+    if word.startswith("-"):
+        close = difflib.get_close_matches(word, ["--version"], 1, 0.7)
+        meant = repr(close[0]) if close else f"`{command('train', word, *rest)}`"
+        return f"unknown option {word!r}. Did you mean {meant}?"
+    words = (word,) if word.lower() in ALGORITHMS else ("--env", word) if envs.is_name(word) else ()
+    meant = f" Did you mean `{command('train', *words, *rest)}`?" if words else did_you_mean(word, commands)
+    return f"unknown command {word!r}.{meant}"
+
+
 def unknown_option(prog: str, given: str, known: Sequence[str]) -> str:
     """What is said of an option that is not there, and which was meant."""
     from jaxrl_up.config import did_you_mean, elsewhere
@@ -40,5 +57,7 @@ def unknown_words(words: str, known: Sequence[str]) -> str:
     """What is said of words that are no options, as an environment without `--env`."""
     from jaxrl_up import envs
 
-    meant = next((word for word in words.split() if "--env" in known and envs.is_name(word)), None)
-    return f"unrecognized arguments: {words}{'' if meant is None else f'. Did you mean --env {meant}?'}"
+    meant = next((f"--env {word}" for word in words.split() if "--env" in known and envs.is_name(word)), "")
+    if not meant and re.match(r"[a-z]\w*=", words):
+        meant = f"--{words.split()[0]}"
+    return f"unrecognized arguments: {words}{meant and f'. Did you mean {meant}?'}"

@@ -30,6 +30,7 @@ SYNONYMS = {
     "n_episodes": "episodes num_episodes", "num_episodes": "episodes", "episodes": "num_episodes",
     "len": "max_steps", "deterministic": "stochastic", "n_trials": "random", "trials": "random",
     "render_mode": "simulator_view",
+    "metric": "y", "column": "y", "value": "y", "xaxis": "x", "x_axis": "x", "window": "smooth",
     # how long
     "timesteps": "total_steps", "total_timesteps": "total_steps", "n_timesteps": "total_steps",
     "num_timesteps": "total_steps", "steps": "total_steps", "env_steps": "total_steps", "num_env_steps": "total_steps",
@@ -115,6 +116,7 @@ ELSEWHERE = {
     "capture_video": _VIDEO, "record_video": _VIDEO, "render_eval": _VIDEO,
     "env_kwargs": "A parameter of the environment is --env.NAME VALUE, as in --env.gravity 12",
     "trained_agent": "A run goes on by `jaxrl-up resume RUN`", "load": "A run goes on by `jaxrl-up resume RUN`",
+    "grid": "Many settings at once are `jaxrl-up sweep --grid NAME=V1,V2`",
     "optimize": "Many settings at once are `jaxrl-up sweep`", "optimize_hyperparameters": "See `jaxrl-up sweep`",
 }  # fmt: skip
 """What is typed -> where that is said here, which is no option of `train`."""

@@ -220,7 +220,7 @@ def summary(result: RunResult) -> list[str]:
     return [
         score_line(total, len(result.seeds), count(int(result.env_steps[-1]), "step")),
         *games(result),
-        f"worst seed {result.seeds[worst]}: {value(final[worst], *total[:3])}",
+        *[f"worst seed {result.seeds[worst]}: {value(final[worst], *total[:3])}"] * (len(final) > 1),
         f"{compiled if result.compile_seconds else ''}{trained}",
         *concerns(result),
     ]

@@ -10,12 +10,12 @@ import time
 import tomllib
 
 import pytest
+from stopping import stop_after
 
 from jaxrl_up import ALGORITHMS, PPO, envs, make_config, run, train
 from jaxrl_up.algorithms import check_support
 from jaxrl_up.cli import main
 from jaxrl_up.config import field_help
-from jaxrl_up.experiments import Reporter
 from jaxrl_up.records import columns
 
 TINY = [
@@ -123,14 +123,8 @@ def test_a_run_is_kept_only_where_it_is_said(tmp_path, monkeypatch, capsys):
 
 
 def test_a_stopped_run_is_resumed(tiny, tmp_path, monkeypatch, capsys):
-    evaluated = Reporter.evaluated
-
-    def stop(self, *arguments):
-        evaluated(self, *arguments)
-        signal.raise_signal(signal.SIGTERM)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Reporter, "evaluated", stop)
+        stop_after(patch, 1)
         assert main(["train", *TINY, "--directory", str(tmp_path / "run")]) == 143
     error = capsys.readouterr().err
     assert "stopped by SIGTERM at 128 of 256 steps" in error
@@ -156,19 +150,15 @@ def test_a_stopped_run_is_resumed(tiny, tmp_path, monkeypatch, capsys):
 
 
 def test_ctrl_c_keeps_what_was_reached(tmp_path, monkeypatch, capsys):
-    evaluated = Reporter.evaluated
-
-    def press(self, *arguments):
-        evaluated(self, *arguments)
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(Reporter, "evaluated", press)
+    stop_after(monkeypatch, 1, signal.SIGINT)
     assert main(["train", *TINY, "--directory", str(tmp_path / "run"), "--no-progress"]) == 130
     printed = capsys.readouterr()
     assert printed.err.startswith("Ctrl-C: stopping at the next evaluation; Ctrl-C again to leave now\n")
     assert SCORE.fullmatch(printed.out.strip())[1] == "128"
     assert "stopped by Ctrl-C at 128 of 256 steps" in printed.err
-    assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3
+    assert (
+        len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 1 + 4
+    )  # two seeds, twice
 
 
 def test_failed_seeds_are_named_and_scored(tiny, tmp_path, capsys):

@@ -93,7 +93,7 @@ def test_every_synonym_means_something_that_is_there():
     fields = {field.name for algo in ALGORITHMS.values() for field in dataclasses.fields(algo.Config)}
     run = {"env", "eval_env", "algo", "name", "directory", "out", "seed", "seeds", "recipe", "from", "force", "wrap"}
     told = {"progress", "no_progress", "wandb", "tensorboard", "checkpoint_seconds", "num_evals", "num_episodes"}
-    look = {"episodes", "max_eval_steps", "max_steps", "stochastic", "random", "simulator_view"}
+    look = {"episodes", "max_eval_steps", "max_steps", "stochastic", "random", "simulator_view", "x", "y", "smooth"}
     there = fields | run | told | look | set(COMMANDS)
     assert {word for text in SYNONYMS.values() for word in text.split()} <= there
     for name, text in SYNONYMS.items():
@@ -117,9 +117,23 @@ def test_the_command_that_is_meant_is_named(command, meant, capsys):
     assert f"unknown command {command!r}. Did you mean {meant!r}?" in capsys.readouterr().err
 
 
+def test_a_command_that_is_missing_is_put_before(capsys):
+    envs.make("CartPole-v1")
+    for words, meant in {
+        ("ppo", "--gamma", "0.9"): "jaxrl-up train ppo --gamma 0.9",
+        ("CartPole-v1",): "jaxrl-up train --env CartPole-v1",
+        ("--name", "two words"): "jaxrl-up train --name 'two words'",
+        ("--halp",): "jaxrl-up train --halp",
+    }.items():
+        assert main(list(words)) == 2
+        assert f"Did you mean `{meant}`?" in capsys.readouterr().err
+
+
 def test_an_environment_in_the_place_of_an_option_is_known(capsys):
     envs.make("CartPole-v1")
     for line, said in {
+        "ppo gamma=0.9": "unrecognized arguments: gamma=0.9. Did you mean --gamma=0.9?",
+        "--grid gamma=1": "Many settings at once are `jaxrl-up sweep --grid NAME=V1,V2`",
         "CartPole-v1": "It is an environment: --env CartPole-v1.",
         "ppo CartPole-v1": "Did you mean --env CartPole-v1?",
     }.items():
@@ -166,6 +180,13 @@ def test_whole_numbers_as_people_write_them():
     for text in ("k", "1.5", "0.0001k", "1kk", "1e3k", "five", "1g", ""):
         with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number"):
             options.whole(text)
+
+
+@pytest.mark.parametrize("line", ["--hidden 64 32", "--hidden=64 32", "--hidden 64 32 --shared", "--hidden [64,32]"])
+def test_sizes_one_by_one(line):
+    parser = options.Parser(prog="x")
+    options.add_fields(parser, ALGORITHMS["ppo"], "fields")
+    assert vars(parser.parse(line.split()))["config.hidden"] == (64, 32)
 
 
 @pytest.mark.parametrize("text", ["64,x", "64--32", "-64", "64,-32", "x64"])

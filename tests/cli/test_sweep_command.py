@@ -21,13 +21,14 @@ BEST = re.compile(r"best learning_rate=\S+, env\.force_mag=\S+: score \S+ \[\S+,
 
 @pytest.fixture(scope="module")
 def stopped(cpus, tmp_path_factory):
-    """A sweep stopped by SIGTERM after one of two evaluations: exit code, directory."""
+    """A sweep stopped by SIGTERM after one of two evaluations of trained policies: exit code, directory."""
     directory = tmp_path_factory.mktemp("sweep") / "sweep"
     evaluated = SweepWatcher.evaluated
 
     def press(self, *arguments):
         evaluated(self, *arguments)
-        signal.raise_signal(signal.SIGTERM)
+        if arguments[0].env_steps[0]:
+            signal.raise_signal(signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SweepWatcher, "evaluated", press)
@@ -38,7 +39,7 @@ def test_it_stops_goes_on_and_prints_the_ranking(stopped, capsys):
     code, directory = stopped
     assert code == 143
     assert not (directory / "best.toml").exists()
-    assert len((directory / "results.csv").read_text().splitlines()) == 1 + 4 * 2
+    assert len((directory / "results.csv").read_text().splitlines()) == 1 + 4 * 2 * 2  # of two seeds, untrained and then
     assert main(["resume", str(directory)]) == 0
     out, err = capsys.readouterr()
     header, *rows, best = out.splitlines()
@@ -80,7 +81,7 @@ def test_the_best_can_be_trained_and_parts_can_be_drawn(stopped, tmp_path, capsy
     assert main(["train", "--recipe", str(directory / "best.toml"), "--dry-run"]) == 0
     assert "a2c on CartPole-v1: 2 seeds x 64 steps" in capsys.readouterr().out
     assert main(["plot", str(directory), "--out", str(tmp_path / "curves.png")]) == 0
-    assert (tmp_path / "curves.csv").read_text().count("lr 1e-3, force_mag 8") == 2
+    assert (tmp_path / "curves.csv").read_text().count("lr 1e-3, force_mag 8") == 3
 
 
 def test_dry_run_says_what_would_be_compiled_and_writes_nothing(tmp_path, monkeypatch, capsys):

@@ -67,7 +67,7 @@ def test_it_is_evaluated_watched_and_exported(directory, tmp_path, capsys):
     for words in ("evaluate {} --episodes 3", "evaluate {} --episodes 3 --env.max_steps 20", "watch {} --text"):
         assert main(shlex.split(words.format(directory))) == 0
     assert main(["watch", str(directory), "--out", str(tmp_path / "episode.gif")]) == 0
-    assert "return 0 in 6 steps, time limit, seed 3" in capsys.readouterr().out
+    assert "return 0.000 in 6 steps, time limit, seed 3" in capsys.readouterr().out
     assert main(["export", str(directory), out]) == 0
     assert main(["evaluate", str(directory), "--env.max_steps", "5"]) == 2
     assert "time_limit(6) has no effect" in capsys.readouterr().err

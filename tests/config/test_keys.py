@@ -106,7 +106,7 @@ def test_training_is_the_same_with_raw_keys():
         vmapped = jax.vmap(lambda key: train(PPO, env, config, key, 1, EVALUATION)[1].returns)(keys)
         return vmapped, sweep(PPO, env, config, {"gamma": [0.9, 1.0]}, keys, 1, EVALUATION)[1].returns
 
-    assert [x.shape for x in jax.eval_shape(many, jnp.stack([raw] * 3))] == [(3, 1), (2, 3, 1)]
+    assert [x.shape for x in jax.eval_shape(many, jnp.stack([raw] * 3))] == [(3, 2), (2, 3, 2)]
     returns = evaluate(PPO, env, config, state.policy, jax.random.key(3), 1)
     for key in (raw, 3):
         assert_equal(evaluate(PPO, env, config, state.policy, key, 1), returns)

@@ -79,7 +79,7 @@ def _parser(arguments: list[str]) -> Parser:
                help="each seed's best policy, by its evaluations, instead of the last")  # fmt: skip
     parser.add(parser, "--stochastic", action="store_true", help="sampled actions instead of the policy's mode")
     parser.add(parser, "--seeds", type=seeds, metavar="N",
-               help="which of the run's seeds: 0,3 (3 is 0, 1 and 2; 3, is seed 3 alone; default all)")  # fmt: skip
+               help="which of the run's seeds: 0,3 (3 is 0, 1 and 2; --seed 3: 3 alone; default all)")  # fmt: skip
     parser.add(parser, "--episode-seed", type=whole, default=0, metavar="N",
                help="another number draws other episodes (default 0)")  # fmt: skip
     parser.add_argument("--env.NAME", dest="_", metavar="VALUE", default=argparse.SUPPRESS,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl_up.cli.jobs import add_jobs, are_jobs, hand_out
-from jaxrl_up.cli.options import EXIT_CODES, Parser, UsageError, add_keeping, make_sinks, path, whole
+from jaxrl_up.cli.options import Parser, UsageError, add_keeping, make_sinks, path, whole
 from jaxrl_up.cli.own import add_own, given_own
-from jaxrl_up.cli.results import report, report_sweep
+from jaxrl_up.cli.results import EXIT_CODES, report, report_sweep
 
 
 def main(arguments: list[str]) -> int:

@@ -193,7 +193,8 @@ def _parser(algo: Any, source: Any = None) -> Parser:
     add_algo(parser, options)
     add_environment(parser, options, DEFAULT_ENV, "a parameter of it, the same in all points")
     parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
-               help="how many seeds each point is trained with (0, 1, ...), or which: 0,3,7 (default 8)")  # fmt: skip
+               help="how many seeds each point is trained with (0, 1, ...), or which: 0,3,7 (--seed 7: 7 alone; "
+               "default 8)")  # fmt: skip
     parser.add(options, "--max-lanes", type=or_none(whole), metavar="N",
                help="points times seeds that are trained at once (default: as many as fit in memory)")  # fmt: skip
     parser.add(options, "--recipe", metavar="FILE", help="start from a recipe; other options override it")

@@ -118,7 +118,7 @@ def _train_parser(algo: Any, source: Any = None) -> Parser:
     add_algo(parser, options)
     add_environment(parser, options, DEFAULT_ENV, "a parameter of it: --env.gravity 12 --env.max_steps 200")
     parser.add(options, "--seeds", type=seeds, default=SEEDS, metavar="N",
-               help=f"how many seeds (0, 1, ...), or which: 0,3,7 (7, is seed 7 alone; default {SEEDS})")  # fmt: skip
+               help=f"how many seeds (0, 1, ...), or which: 0,3,7 (--seed 7: 7 alone; default {SEEDS})")  # fmt: skip
     parser.add(options, "--recipe", metavar="NAME",
                help="algorithm, environment, fields, seeds of a recipe (`jaxrl-up recipes`) or of a file")  # fmt: skip
     parser.add(options, "--preset", metavar="NAME",
