@@ -36,7 +36,11 @@ USUAL_FONT = 14.0  # points, of a picture that is read at half its size
 PAPER_FONT = 8.0  # points, where the width is given: as large as the picture will be printed
 GLUE = "\0"  # a space at which no line is broken
 CHARACTER = 0.55  # ems, the mean width of a character
-EMBEDDED: dict[Any, Any] = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path"}  # TrueType, and glyphs as paths
+EMBEDDED: dict[Any, Any] = {
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "path",
+}  # TrueType, and glyphs as paths
 
 
 class Looks(NamedTuple):

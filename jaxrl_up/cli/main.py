@@ -126,7 +126,7 @@ def _main(arguments: list[str]) -> int:
         print(f"jaxrl-up {__version__}")
         return 0
     if command not in COMMANDS:
-        raise UsageError(f"{unknown_command(command, rest, COMMANDS)} It takes {', '.join(COMMANDS)}")
+        raise UsageError(f"{unknown_command(command, rest, tuple(COMMANDS))} It takes {', '.join(COMMANDS)}")
     from jaxrl_up.cli.processes import among_processes
 
     with among_processes(command, rest):

@@ -156,9 +156,7 @@ def test_ctrl_c_keeps_what_was_reached(tmp_path, monkeypatch, capsys):
     assert printed.err.startswith("Ctrl-C: stopping at the next evaluation; Ctrl-C again to leave now\n")
     assert SCORE.fullmatch(printed.out.strip())[1] == "128"
     assert "stopped by Ctrl-C at 128 of 256 steps" in printed.err
-    assert (
-        len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 1 + 4
-    )  # two seeds, twice
+    assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 1 + 4  # two seeds, twice
 
 
 def test_failed_seeds_are_named_and_scored(tiny, tmp_path, capsys):

@@ -39,7 +39,9 @@ def test_it_stops_goes_on_and_prints_the_ranking(stopped, capsys):
     code, directory = stopped
     assert code == 143
     assert not (directory / "best.toml").exists()
-    assert len((directory / "results.csv").read_text().splitlines()) == 1 + 4 * 2 * 2  # of two seeds, untrained and then
+    assert (
+        len((directory / "results.csv").read_text().splitlines()) == 1 + 4 * 2 * 2
+    )  # of two seeds, untrained and then
     assert main(["resume", str(directory)]) == 0
     out, err = capsys.readouterr()
     header, *rows, best = out.splitlines()

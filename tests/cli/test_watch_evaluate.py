@@ -159,7 +159,9 @@ def test_watch_takes_the_best_policy_and_another_place(directory, other_best, tm
 def test_watch_writes_a_video(directory, tmp_path, capsys, monkeypatch):
     av = pytest.importorskip("av")
     place = tmp_path / "episode.mp4"
-    assert printed(capsys, "watch", directory, "--out", place, "--max-steps", 6).startswith(f"{place}: return 6.000 in 6 ")
+    assert printed(capsys, "watch", directory, "--out", place, "--max-steps", 6).startswith(
+        f"{place}: return 6.000 in 6 "
+    )
     with av.open(place) as file:
         assert sum(1 for _ in file.decode(video=0)) == 4 + round(1.5 * 25)  # every second state; the last stays
     monkeypatch.setitem(sys.modules, "av", None)

@@ -163,7 +163,7 @@ def test_what_a_process_would_take_is_said_without_the_others(capsys):
     command = ["--seeds", "5", "--dry-run", "--coordinator", "127.0.0.1:1", "--processes", "2", "--process", "1"]
     assert main(["train", "a2c", *TINY, *command]) == 0
     out = capsys.readouterr().out
-    assert "3 seed(s)" in out
+    assert "3 seeds x" in out
     assert "processes      2; the lines above are of the one with most seeds" in out
 
 
