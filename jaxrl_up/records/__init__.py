@@ -13,7 +13,6 @@ from jaxrl_up.records.columns import Recorder as Recorder
 from jaxrl_up.records.columns import Timing as Timing
 from jaxrl_up.records.columns import read_progress as read_progress
 from jaxrl_up.records.columns import read_timing as read_timing
-from jaxrl_up.records.description import EVALUATED as EVALUATED
 from jaxrl_up.records.description import describe as describe
 from jaxrl_up.records.description import describe_environment as describe_environment
 from jaxrl_up.records.directory import RUNS as RUNS
@@ -30,11 +29,11 @@ from jaxrl_up.records.files import read_table as read_table
 from jaxrl_up.records.files import read_text as read_text
 from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
-from jaxrl_up.records.own import OWN as OWN
+from jaxrl_up.records.own import EVALUATED as EVALUATED
 from jaxrl_up.records.own import NotNamed as NotNamed
 from jaxrl_up.records.own import command as command
 from jaxrl_up.records.own import option as option
-from jaxrl_up.records.own import options_of as options_of
+from jaxrl_up.records.own import options_for as options_for
 from jaxrl_up.records.own import own_names as own_names
 from jaxrl_up.records.own import own_options as own_options
 from jaxrl_up.records.result import RunResult as RunResult

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxrl_up.ops import Shares, score
-from jaxrl_up.records.own import command, own_names
+from jaxrl_up.records.own import command, options_for
 from jaxrl_up.training import num_updates
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def concerns(result: RunResult) -> list[str]:
         total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
         lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
         if result.directory is not None:
-            lines.append(f"go on with: {command('resume', result.directory, own_names(result.algo, result.config))}")
+            lines.append(f"go on with: {command('resume', result.directory, options_for(result))}")
     unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
     if unfinished:
         lines.append(

@@ -98,14 +98,13 @@ def report(result: Any) -> int:
     The last line is the best point with its score.
     """
     from jaxrl_up.experiments import describe_point
-    from jaxrl_up.records import command, count, own_names, short
+    from jaxrl_up.records import command, count, options_for, short
 
     ranking, seeds = result.ranking, count(len(result.seeds), "seed")
     left = len(result.points) - len(ranking)
     if left:
-        own = own_names(result.algo, result.config)
         print(f"{count(left, 'point')} of {len(result.points)} not finished; go on with: "
-              f"{command('resume', result.directory, own)}", file=sys.stderr)  # fmt: skip
+              f"{command('resume', result.directory, options_for(result))}", file=sys.stderr)  # fmt: skip
     failed = sum(len(ranked.failed) for ranked in ranking)
     if failed:
         print(
