@@ -26,7 +26,6 @@ from jaxrl_up.records import (
     COLUMNS,
     EVALUATED,
     GAMES,
-    OWN,
     SHARED,
     column_meaning,
     count,
@@ -34,7 +33,7 @@ from jaxrl_up.records import (
     expand,
     is_part,
     of_games,
-    options_of,
+    own_options,
     read_config,
     read_progress,
     read_timing,
@@ -91,7 +90,7 @@ def _contents(directory: Path) -> dict[str, Any]:
     tables = read_config(directory, missing_ok=True)
     run, environment = tables.get("run", {}), tables.get("environment", {})
     algorithm, name, wrappers = run.get("algorithm", ""), environment.get("name", ""), environment.get("wrappers", [])
-    own = tables.get(OWN, {})
+    own = own_options(tables)
     lanes, steps = _lanes(columns, axes), int(last["env_steps"][0])
     return {
         "title": f"{algorithm} on {' + '.join((name, *wrappers))}" if algorithm and name else directory.resolve().name,
@@ -120,10 +119,10 @@ def _contents(directory: Path) -> dict[str, Any]:
         "tables": tables,
         "in_sweep": "grid" in tables or is_part(directory),
         "not_named": [
-            *([] if algorithm in ALGORITHMS or "algorithm" in own else ["--algo FILE.py"]),
+            *([] if algorithm in ALGORITHMS or "--algo" in own else ["--algo FILE.py"]),
             *([] if envs.is_named(name, wrappers) else ["--env FILE.py:NAME"]),
         ],
-        "own": "".join(f" {shlex.quote(word)}" for word in options_of(own)),
+        "own": "".join(f" {shlex.quote(word)}" for word in own),
         "settings": list(_settings(tables)),
     }
 

@@ -29,14 +29,14 @@ def report(result: Any, progress: bool) -> int:
 
 def next_lines(result: Any) -> list[str]:
     """Where the records of a run are, and the commands that go on from them."""
-    from jaxrl_up.records import command, longer, near, own_names
+    from jaxrl_up.records import command, longer, near, options_for
 
-    where, own = result.directory, own_names(result.algo, result.config)
+    where, own = result.directory, options_for(result)
     lines = [f"records are in {near(where)}; open {shlex.quote(near(where / 'report.html'))}"]
-    lines.append(f"next: {command('watch', where, own=own)}")
-    lines.append(f"      {command('evaluate', where, own=own)} && {command('plot', where)}")
+    lines.append(f"next: {command('watch', where, *own)}")
+    lines.append(f"      {command('evaluate', where, *own)} && {command('plot', where)}")
     if not result.stopped and result.compile_seconds:  # of one that had finished before it was said
-        lines.append(f"      {longer(result.algo, result.config, where)}")
+        lines.append(f"      {longer(result)}")
     return lines
 
 
@@ -47,12 +47,12 @@ def report_sweep(result: Any) -> int:
     """
     from jaxrl_up.cli.layout import table
     from jaxrl_up.experiments import describe_point
-    from jaxrl_up.records import command, count, near, own_names, score_line, short, value
+    from jaxrl_up.records import command, count, near, options_for, score_line, short, value
 
     ranking, directory = result.ranking, result.directory
-    left, own = len(result.points) - len(ranking), own_names(result.algo, result.config)
+    left = len(result.points) - len(ranking)
     if left:
-        again = command("resume", directory, own=own)
+        again = command("resume", directory, *options_for(result))
         stop = f"stopped by {result.stopped}: " if result.stopped else ""
         _beside([f"{stop}{left:,} of {count(len(result.points), 'point')} not finished; go on with: {again}"])
     failed = sum(len(ranked.failed) for ranked in ranking)

@@ -52,8 +52,8 @@ def _from_run(arguments: list[str], directory: str, algo: str | None) -> tuple[l
 
     found = None if algo is None else algorithm(algo)
     fields = own_words(arguments, FIELDS if found is None else (*FIELDS, *own_kinds(found)))
-    places = own_words(arguments, ("env", "eval_env"))
-    named = {"env": places.get("env"), "evaluation_env": places.get("eval_env"), "algo": found}
+    given = {word.partition("=")[0].replace("_", "-") for word in arguments}
+    named = {"env": "--env" in given or None, "evaluation_env": "--eval-env" in given or None, "algo": found}
     source = run_source(directory, {**fields, **{name: x for name, x in named.items() if x is not None}})
     if found is not None and found.name != source.algorithm:
         raise UsageError(f"--algo {algo} is {found.name}, but the run is of {source.algorithm}")

@@ -71,6 +71,7 @@ from jaxrl_up.envs.suites import find as find
 from jaxrl_up.envs.suites import from_gymnasium as from_gymnasium
 from jaxrl_up.envs.suites import from_gymnax as from_gymnax
 from jaxrl_up.envs.suites import gymnax_mends as gymnax_mends
+from jaxrl_up.envs.suites import is_gone as is_gone
 from jaxrl_up.envs.suites import is_name as is_name
 from jaxrl_up.envs.suites import let_go as let_go
 from jaxrl_up.envs.suites import libraries as libraries
@@ -79,7 +80,9 @@ from jaxrl_up.envs.suites import make as make
 from jaxrl_up.envs.suites import names as names
 from jaxrl_up.envs.suites import orphaned as orphaned
 from jaxrl_up.envs.suites import own as own
+from jaxrl_up.envs.suites import own_parts as own_parts
 from jaxrl_up.envs.suites import restarting as restarting
+from jaxrl_up.envs.suites import was_named as was_named
 from jaxrl_up.envs.waiting import counting as counting
 from jaxrl_up.envs.wrappers import Counted as Counted
 from jaxrl_up.envs.wrappers import Limited as Limited

@@ -220,7 +220,7 @@ def _where(spec: RunSpec, start: Start, over: bool) -> tuple[int, str]:
     )
     if not over:
         return updates * each, f"going on from {how_far}"
-    return updates * each, f"finished at {how_far}; to make it longer: {longer(algo, config, directory)}"
+    return updates * each, f"finished at {how_far}; to make it longer: {longer(spec)}"
 
 
 def _result(job: Job, outcome: Outcome, directory: Path | None, progress: bool) -> RunResult:

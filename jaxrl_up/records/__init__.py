@@ -17,7 +17,6 @@ from jaxrl_up.records.columns import Recorder as Recorder
 from jaxrl_up.records.columns import Timing as Timing
 from jaxrl_up.records.columns import read_progress as read_progress
 from jaxrl_up.records.columns import read_timing as read_timing
-from jaxrl_up.records.description import EVALUATED as EVALUATED
 from jaxrl_up.records.description import describe as describe
 from jaxrl_up.records.description import describe_environment as describe_environment
 from jaxrl_up.records.directory import RUNS as RUNS
@@ -44,12 +43,12 @@ from jaxrl_up.records.numbers import score_line as score_line
 from jaxrl_up.records.numbers import spread as spread
 from jaxrl_up.records.numbers import steps_made as steps_made
 from jaxrl_up.records.numbers import value as value
-from jaxrl_up.records.own import OWN as OWN
+from jaxrl_up.records.own import EVALUATED as EVALUATED
 from jaxrl_up.records.own import NotNamed as NotNamed
 from jaxrl_up.records.own import command as command
 from jaxrl_up.records.own import near as near
 from jaxrl_up.records.own import option as option
-from jaxrl_up.records.own import options_of as options_of
+from jaxrl_up.records.own import options_for as options_for
 from jaxrl_up.records.own import own_names as own_names
 from jaxrl_up.records.own import own_options as own_options
 from jaxrl_up.records.result import RunResult as RunResult

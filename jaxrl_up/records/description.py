@@ -14,11 +14,8 @@ import jax
 from jaxrl_up._version import __version__
 from jaxrl_up.envs import Env, libraries
 from jaxrl_up.records import processes
-from jaxrl_up.records.own import OWN, own_names
+from jaxrl_up.records.own import EVALUATED, OWN, own_names
 from jaxrl_up.types import Algorithm, PyTree
-
-EVALUATED = "evaluation_environment"
-"""The table of config.toml for an environment to evaluate in, where that is another."""
 
 
 def describe(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxrl_up import envs
 from jaxrl_up.algorithms import own_kinds, own_name
 from jaxrl_up.config import is_own_file, is_own_name, own_variable, place_of
 from jaxrl_up.records.values import toml_value
@@ -19,6 +20,10 @@ from jaxrl_up.types import Algorithm, PyTree
 
 OWN = "own"
 """The table of config.toml with the names of what is the user's own."""
+EVALUATED = "evaluation_environment"
+"""The table of config.toml for an environment to evaluate in, where that is another."""
+ENVIRONMENTS = {"env": "environment", "evaluation_env": EVALUATED}
+"""Arguments of `load_run` and the tables that they are."""
 OPTIONS = {"algo": "--algo", "env": "--env", "evaluation_env": "--eval-env"}
 """Arguments of `load_run` and the options of the command line that they are; a field goes by its name."""
 LIBRARIES = ("jaxrl_up", "flax", "jax", "optax", "distrax", "builtins", "functools")  # never one's own
@@ -59,23 +64,28 @@ def own_names(algo: Algorithm, config: PyTree) -> dict[str, str]:
     return {name: text for name, text in names.items() if text is not None}
 
 
-def options_of(own: Mapping[str, Any]) -> list[str]:
-    """The options that open a run with this table `own`, as words of a command line: `["--algo", "my_algo.py"]`."""
-    return [word for name in own for word in (option("algo" if name == "algorithm" else name), remembered(own, name))]
-
-
 def own_options(tables: Mapping[str, Any]) -> list[str]:
-    """The options that open what these tables of config.toml, or of sweep.toml, are of."""
-    return options_of(tables.get(OWN, {}))
+    """The options that open what these tables of config.toml, or of sweep.toml, are of: `["--algo", "my_algo.py"]`."""
+    asked_for = ["algo" if name == "algorithm" else name for name in tables.get(OWN, {})]
+    asked_for += [name for name, table in ENVIRONMENTS.items() if envs.own_parts(tables.get(table, {}).get("name", ""))]
+    return [word for name in asked_for for word in (option(name), remembered(tables, name))]
 
 
-def command(*words: Any, own: Mapping[str, Any] | None = None) -> str:
+def options_for(result: Any) -> list[str]:
+    """As `own_options`, of a `RunResult`, a `RunSpec` or a sweep's result."""
+    others = {"environment": result.env, EVALUATED: result.evaluation_env}
+    tables = {
+        name: {"name": env.name, "wrappers": env.spec.wrappers} for name, env in others.items() if env is not None
+    }
+    return own_options({OWN: own_names(result.algo, result.config), **tables})
+
+
+def command(*words: Any) -> str:
     """A command line of ours to paste, quoted for the shell: `jaxrl-up resume 'runs/two words' --algo FILE.py`.
 
-    Paths are as short as the current directory makes them; `own` is the table of a run, whose names are options.
+    Paths are as short as the current directory makes them.
     """
-    texts = [near(word) if isinstance(word, Path) else str(word) for word in words]
-    return shlex.join(["jaxrl-up", *texts, *options_of(own or {})])
+    return shlex.join(["jaxrl-up", *(near(word) if isinstance(word, Path) else str(word) for word in words)])
 
 
 def near(path: Path) -> str:
@@ -91,11 +101,16 @@ def option(name: str) -> str:
     return OPTIONS.get(name, f"--{name.replace('_', '-')}")
 
 
-def remembered(own: Mapping[str, Any], name: str) -> str:
-    """The name of something in a table `own`; a pattern where that does not say it, or says something else."""
-    text = own.get(name)
-    known = isinstance(text, str) and text.isprintable() and (is_own_name(text) or is_own_file(text))
-    return str(text) if known else "FILE.py" if name == "algorithm" else NAMELESS
+def remembered(tables: Mapping[str, Any], argument: str) -> str:
+    """What to give for an argument of `load_run`, or a field, of a run; a pattern where its tables do not say it."""
+    if argument in ENVIRONMENTS:
+        table = tables[ENVIRONMENTS[argument]]
+        text = table["name"]
+        known = envs.is_named(text, table["wrappers"]) and not envs.is_gone(text)
+    else:
+        text = tables.get(OWN, {}).get("algorithm" if argument == "algo" else argument)
+        known = is_own_name(text) or is_own_file(text)
+    return str(text) if known and text.isprintable() else "FILE.py" if argument == "algo" else NAMELESS
 
 
 def variables(own: Mapping[str, Any] | None) -> dict[str, Any]:

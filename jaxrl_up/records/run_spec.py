@@ -13,11 +13,11 @@ import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, take_config
-from jaxrl_up.config import did_you_mean, is_missing, is_own_name, seed_list
+from jaxrl_up.config import did_you_mean, is_own_name, seed_list
 from jaxrl_up.envs import Env
-from jaxrl_up.records.description import EVALUATED, describe_environment
+from jaxrl_up.records.description import describe_environment
 from jaxrl_up.records.files import expand, read_text
-from jaxrl_up.records.own import OWN, NotNamed, remembered, variables
+from jaxrl_up.records.own import ENVIRONMENTS, EVALUATED, OWN, NotNamed, remembered, variables
 from jaxrl_up.records.settings import RECORDED, RunSettings
 from jaxrl_up.records.values import Unknown, from_toml, same_but_for_place, toml_value
 from jaxrl_up.training import check_grid, played_in, resolve, take_evaluation_env
@@ -61,7 +61,9 @@ def load_run(
     """
     check_order(algo, env, config)
     algo = None if algo is None else find_algorithm(algo)
-    env, evaluation_env = (x if x is None or is_own_name(x) else envs.find(x) for x in (env, evaluation_env))
+    env, evaluation_env = (
+        x if x is None or (isinstance(x, str) and envs.own_parts(x)) else envs.find(x) for x in (env, evaluation_env)
+    )
     given = None if config is None else lambda algo: take_config(algo, config)
     return _load(directory, algo, env, given, evaluation_env, variables(own))
 
@@ -209,8 +211,8 @@ def _config_path(directory: str | Path) -> Path:
     return path if path.suffix == ".toml" and not path.is_dir() else path / "config.toml"
 
 
-Asked = tuple[str, str, str]
-"""Something to be named: argument of `load_run`, or field; its key in the table `own`; and in words."""
+Asked = tuple[str, str]
+"""Something to be named: argument of `load_run`, or field; and in words."""
 
 
 def _values(fields: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], list[Asked]]:
@@ -220,7 +222,7 @@ def _values(fields: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str
         try:
             values[name] = from_toml(value, name, own.get(name))
         except Unknown as error:
-            asked_for.append((name, name, str(error)))
+            asked_for.append((name, str(error)))
     for name in own:
         if not isinstance(fields.get(name), dict):
             raise ValueError(f"the run has no {name} of your own.{did_you_mean(name, fields)} Leave it out")
@@ -232,29 +234,34 @@ def _unknown_algorithm(name: str, tables: Mapping[str, Any]) -> list[Asked]:
     if name in ALGORITHMS and not remembers:
         return []
     meant = "" if remembers else did_you_mean(name, ALGORITHMS).strip()
-    return [("algo", "algorithm", f"the algorithm {name!r}{meant and f' ({meant})'}")]
+    return [("algo", f"the algorithm {name!r}{meant and f' ({meant})'}")]
 
 
 def _unknown_environments(tables: Mapping[str, Any]) -> Iterator[Asked]:
-    for argument, table in {"env": "environment", "evaluation_env": EVALUATED}.items():
+    for argument, table in ENVIRONMENTS.items():
         name, wrappers = (tables[table]["name"], tables[table]["wrappers"]) if table in tables else ("", ())
-        if name and (not envs.is_named(name, wrappers) or is_missing(name)):
-            what = f"the environment {name!r}" + (f" with {', '.join(wrappers)}" if wrappers else "")
-            yield argument, argument, what
+        if name and (not envs.is_named(name, wrappers) or envs.own_parts(name)):
+            yield argument, f"the environment {name!r}" + (f" with {', '.join(wrappers)}" if wrappers else "")
 
 
 def _require_named(path: Path, asked_for: list[Asked], tables: Mapping[str, Any]) -> None:
     """Raise `NotNamed` unless nothing has to be named."""
     if asked_for:
-        missing = {argument: remembered(tables.get(OWN, {}), key) for argument, key, _ in asked_for}
+        missing = {argument: remembered(tables, argument) for argument, _ in asked_for}
         verb = "is" if len(asked_for) == 1 else "are"
-        raise NotNamed(f"{path}: {' and '.join(what for _, _, what in asked_for)} {verb}", missing)
+        raise NotNamed(f"{path}: {' and '.join(what for _, what in asked_for)} {verb}", missing)
 
 
 def _environment(table: Mapping[str, Any], given: Env | str | None) -> Env:
-    """The environment of a table of config.toml: what is given for it, or built again by its name."""
-    if not is_own_name(given) or given == table["name"]:
-        return build_environment(table["name"], table) if given is None else envs.find(given)
+    """The environment of a table of config.toml: what is given for it, or built again by its name.
+
+    One of the user's own is built by a name that was given; `_require_named` has seen to that.
+    """
+    named = envs.is_named(table["name"], table["wrappers"])
+    if given is None or (named and given == table["name"]):
+        return _built(table["name"], table)
+    if not isinstance(given, str) or not is_own_name(given) or "?" in given:
+        return envs.find(given)
     stands = envs.own.stands(str(given))
     if _as_recorded(stands) == table or not envs.is_named(str(given), table["wrappers"]):
         return stands
@@ -270,8 +277,15 @@ def _as_recorded(env: Env) -> dict[str, Any]:
 def build_environment(name: str, table: Mapping[str, Any], **changes: Any) -> Env:
     """Build the environment of a run again, as its table in config.toml says, with `changes` of options of `envs.make`.
 
-    Raises `ValueError` as `envs.make` and `envs.wrap` do.
+    Raises `ValueError` as `envs.make` and `envs.wrap` do, and for one of the user's own that this program was not told
+    to import: the name alone, as a file of a run says it, imports nothing.
     """
+    if not envs.was_named(name):
+        raise ValueError(f"the environment {name!r} is your own, and is imported only where you name it")
+    return _built(name, table, **changes)
+
+
+def _built(name: str, table: Mapping[str, Any], **changes: Any) -> Env:
     env = envs.make(name, **{**environment_options(table), **changes})
     return envs.wrap(env, table.get("wrappers", ()))
 
@@ -291,6 +305,8 @@ def environment_options(table: Mapping[str, Any]) -> dict[str, Any]:
     """What `envs.make` needs beside the name to build the environment of a run again, before it is wrapped."""
     static = {key: from_toml(value) for key, value in table.get("static", {}).items() if key not in LIMITS}
     params = {key: from_toml(value) for key, value in table.get("params", {}).items()}
+    if "opponent" in {**static, **params}:  # which may be the user's own: it stands in the name, where it is seen
+        raise ValueError("an opponent is no parameter of an environment")
     return {"max_steps": from_toml(table["max_steps"]), **static, **params}
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxrl_up.config import canonical
 from jaxrl_up.records import checkpoint, processes
-from jaxrl_up.records.description import EVALUATED, versions
-from jaxrl_up.records.own import OWN, command
+from jaxrl_up.records.description import versions
+from jaxrl_up.records.own import EVALUATED, command, own_options
 from jaxrl_up.records.run_spec import RunSpec, load_run
 from jaxrl_up.training import Log, Progress, begin, lane_axes
 from jaxrl_up.types import Mean, PyTree
@@ -169,7 +169,7 @@ def load_policies(run: RunSpec | str | Path) -> Policies:
     run = run if isinstance(run, RunSpec) else load_run(run)
     found = _newest(run, partial(_read_policies, run))
     if found is None:
-        way = command("resume", run.directory, own=run.tables.get(OWN, {}))
+        way = command("resume", run.directory, *own_options(run.tables))
         raise ValueError(f"{run.directory} holds no checkpoint yet: finish it with `{way}`")
     return found
 

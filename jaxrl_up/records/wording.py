@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxrl_up.ops import Shares, score
 from jaxrl_up.records.numbers import count
-from jaxrl_up.records.own import command, own_names
+from jaxrl_up.records.own import command, options_for
 from jaxrl_up.training import num_updates
-from jaxrl_up.types import Algorithm, PyTree
 
 if TYPE_CHECKING:
     from jaxrl_up.records.result import RunResult
+    from jaxrl_up.records.run_spec import RunSpec
 
 
 def concerns(result: RunResult) -> list[str]:
@@ -28,8 +27,7 @@ def concerns(result: RunResult) -> list[str]:
         total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
         lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
         if result.directory is not None:
-            own = own_names(result.algo, result.config)
-            lines.append(f"go on with: {command('resume', result.directory, own=own)}")
+            lines.append(f"go on with: {command('resume', result.directory, *options_for(result))}")
     unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
     if unfinished:
         lines.append(
@@ -68,9 +66,10 @@ def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
     ]
 
 
-def longer(algo: Algorithm, config: PyTree, directory: Path) -> str:
+def longer(run: RunSpec | RunResult) -> str:
     """The command that makes a run twice as long; what is annealed stays as it was."""
+    algo, config = run.algo, run.config
     words = ["--total-steps", 2 * config.total_steps]
     if algo.anneals(config) and config.schedule_steps is None:
         words += ["--schedule-steps", config.total_steps]
-    return command("resume", directory, *words, own=own_names(algo, config))
+    return command("resume", run.directory, *words, *options_for(run))

@@ -10,10 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from jaxrl_up import ALGORITHMS, envs, load_run, make_config
+from jaxrl_up import ALGORITHMS, envs, load_policies, load_run, make_config, resume
 from jaxrl_up.algorithms import find_algorithm, own_kinds, own_value
 from jaxrl_up.cli import main, take_source
-from jaxrl_up.records import NotNamed, RunSettings, create, describe, toml_value
+from jaxrl_up.records import (
+    NotNamed,
+    RunSettings,
+    build_environment,
+    create,
+    describe,
+    is_built_by_name,
+    toml_value,
+)
 
 ALGO = '''\
 from __future__ import annotations
@@ -82,6 +90,7 @@ def step(key, place, action):
 corridor = envs.from_functions(reset, step, envs.Box(-1, 1, (1,)), envs.Discrete(2), 4, name="corridor")
 """
 QUICK = ["--seeds", "1", "--num-evals", "1", "--num-episodes", "2", "--no-progress"]
+NAMING = ["--algo", "my_algo.py", "--network", "my_net.py:Net", "--env", "my_env.py:corridor"]
 MODULES = ("my_algo", "my_net", "my_env", "my_script", "moved", "more", "acts")
 
 
@@ -156,9 +165,10 @@ def test_the_run_remembers_what_it_needs(folder):
 def test_what_is_not_named_is_asked_for_in_a_line_that_works(words, folder, capsys):
     error = said(capsys, words)
     line = error[error.index("jaxrl-up ", 10) :]
-    assert "the algorithm 'mine' and the network my_net:Net are not found by name" in error
+    what = "the algorithm 'mine' and the network my_net:Net and the environment 'my_env.py:corridor'"
+    assert f"{what} are not found by name" in error
     assert shlex.split(line)[1 : len(words) + 1] == words
-    assert set(shlex.split(line)[len(words) + 1 :]) == {"--algo", "my_algo.py", "--network", "my_net.py:Net"}
+    assert shlex.split(line)[len(words) + 1 :] == NAMING
     assert main(shlex.split(line)[1:]) == 0
 
 
@@ -175,22 +185,95 @@ def test_nothing_is_imported_because_a_file_names_it(folder, tmp_path, monkeypat
     assert "jaxrl-up resume . --algo FILE.py --network" in said(capsys, ["resume", "."])
 
 
+OPENED = [
+    ["resume", "runs/one"],
+    ["evaluate", "runs/one"],
+    ["watch", "runs/one", "--text"],
+    ["export", "runs/one", "policy.bin"],
+    ["play", "runs/one"],
+    ["train", "--from", "runs/one", "--dry-run"],
+    ["sweep", "--from", "runs/one", "--grid", "gamma=0.9", "--dry-run"],
+    ["resume", "runs/sweep"],
+    ["resume", "runs/sweep", "--part", "0"],
+    ["resume", "runs/sweep", "--print-jobs"],
+]
+MARK = "import pathlib\npathlib.Path('imported').touch()\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "static"),
+    [
+        ("marked.py:corridor", ""),
+        ("marked:corridor", ""),
+        ("pgx/tic_tac_toe?opponent=marked.py:act&first=true", ""),
+        ("gymnasium/marked:Env-v0", ""),
+        ("pgx/tic_tac_toe", 'opponent = "marked.py:act"'),
+    ],
+)
+@pytest.mark.parametrize("words", OPENED, ids=" ".join)
+def test_no_environment_is_imported_because_a_file_names_it(name, static, words, folder, tmp_path, monkeypatch, capsys):
+    """Neither one of a file nor of a module that is there to be imported, in a run or a sweep; nor who plays in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("marked.py").write_text(MARK, encoding="utf-8")
+    record("runs/one", envs.make("CartPole-v1"))
+    text = Path("runs/one/config.toml").read_text(encoding="utf-8").replace('"CartPole-v1"', f'"{name}"')
+    text = text.replace("[environment.static]", f"[environment.static]\n{static}")
+    Path("runs/one/config.toml").write_text(text, encoding="utf-8")
+    Path("runs/sweep").mkdir()
+    Path("runs/sweep/sweep.toml").write_text(text, encoding="utf-8")
+    line = said(capsys, words)
+    assert "an opponent is no parameter" in line if static else line.endswith(f"--env {shlex.quote(name)}\n")
+    assert not Path("imported").exists() and "marked" not in sys.modules
+    assert main(["report", "runs/one"]) == 2 and not Path("imported").exists()  # which reads tables
+
+
+def test_one_that_is_named_in_place_of_another_imports_that_alone(folder, tmp_path, monkeypatch, capsys):
+    """Of a run that says another file, also where it is built again, for other physics."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("kept.py", "moved.py"):
+        Path(name).write_text(ENV, encoding="utf-8")
+    record("runs/one", envs.make(f"{tmp_path}/kept.py:corridor"))
+    text = Path("runs/one/config.toml").read_text(encoding="utf-8").replace("/kept.py", "/marked.py")
+    Path("runs/one/config.toml").write_text(text, encoding="utf-8")
+    Path("marked.py").write_text(MARK + ENV, encoding="utf-8")
+    given = load_run("runs/one", env="moved.py:corridor").env
+    assert given.name == f"{tmp_path}/marked.py:corridor" and not is_built_by_name(given)
+    with pytest.raises(ValueError, match="is imported only where you name it"):
+        build_environment(given.name, {"max_steps": 4})
+    words = ["evaluate", "runs/one", "--env", "moved.py:corridor", "--env.wind", "1"]
+    assert "has no parameter 'wind'" in said(capsys, words)
+    assert not Path("imported").exists()
+    assert load_run("runs/one", env=given.name).env.name == given.name and Path("imported").exists()
+
+
+def test_another_environment_takes_the_place_of_the_users_own(folder, capsys):
+    words = ["train", "--from", "runs/my run", "--algo", "my_algo.py", "--network", "my_net.py:Net", "--dry-run"]
+    assert main([*words, "--env", "Acrobot-v1"]) == 0
+    assert "mine on Acrobot-v1" in capsys.readouterr().out
+    assert "my_env" not in sys.modules
+
+
 def test_a_class_is_that_of_the_run_and_a_module_another_one(folder):
     """`--from` with the class repeats its fields; another module of the file takes its place."""
     for given, width, left in (("my_net.py:Net", 5, []), ("my_net.py:made", None, ["--network", "my_net.py:made"])):
-        arguments, source = take_source(["--from", "runs/my run", "--network", given, "--seeds", "2"], "my_algo.py")
-        assert arguments == [*left, "--seeds", "2"]
+        words = ["--from", "runs/my run", "--network", given, "--env", "my_env.py:corridor"]
+        arguments, source = take_source(words, "my_algo.py")
+        assert arguments == [*left, "--env", "my_env.py:corridor"]
         assert (source.algorithm, source.environment) == ("mine", "my_env.py:corridor")
         assert left or (source.fields["network"].width, source.fields["strength"]) == (width, 0.5)
 
 
 def test_from_python_it_is_asked_for_and_given_by_name_too(folder):
-    with pytest.raises(NotNamed, match=r"give algo='my_algo.py', own=\{'network': 'my_net.py:Net'\}$"):
-        load_run("runs/my run")
-    spec = load_run("runs/my run", algo="my_algo.py", own={"network": "my_net.py:Net"})
-    assert (spec.algo.name, spec.config.network.width) == ("mine", 5)
+    given = r"give algo='my_algo.py', env='my_env.py:corridor', own=\{'network': 'my_net.py:Net'\}$"
+    for opened in (load_run, resume, load_policies):
+        with pytest.raises(NotNamed, match=given):
+            opened("runs/my run")
+    env = "my_env.py:corridor"
+    spec = load_run("runs/my run", algo="my_algo.py", env=env, own={"network": "my_net.py:Net"})
+    assert (spec.algo.name, spec.config.network.width, spec.env.name) == ("mine", 5, env)
     with pytest.raises(ValueError, match="the run has no head of your own"):
-        load_run("runs/my run", algo="my_algo.py", own={"head": "my_net.py:Net"})
+        load_run("runs/my run", algo="my_algo.py", env=env, own={"head": "my_net.py:Net"})
     with pytest.raises(ValueError, match="the run is of mine, not of ppo"):
         load_run("runs/my run", algo="ppo")
 
@@ -239,7 +322,7 @@ def test_a_policy_and_a_field_of_another_name(folder, capsys):
     create("runs/more", toml_value(tables))
     forget()
     line = said(capsys, ["evaluate", "runs/more"])
-    assert line.endswith("jaxrl-up evaluate runs/more --algo more.py --encoder my_net.py:Net\n")
+    assert line.endswith("runs/more --algo more.py --encoder my_net.py:Net --env my_env.py:corridor\n")
     assert "holds no checkpoint yet" in said(capsys, shlex.split(line[line.index("evaluate") :]))
 
 
@@ -278,7 +361,14 @@ def test_a_sweep_of_its_fields_and_a_recipe_of_the_best(folder, capsys):
     assert capsys.readouterr().out.splitlines()[-7].startswith("mine on CartPole-v1")
     error = said(capsys, ["resume", "runs/sweep"])
     assert "jaxrl-up resume runs/sweep --algo my_algo.py" in error
-    assert main(["resume", "runs/sweep", "--algo", "my_algo.py", "--network", "my_net.py:Net", "--no-progress"]) == 0
+    named = ["--algo", "my_algo.py", "--network", "my_net.py:Net"]
+    assert main(["resume", "runs/sweep", *named, "--no-progress"]) == 0
+    forget()
+    assert main([*words, "--env", "my_env.py:corridor", "--directory", "runs/jobs", "--print-jobs"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()[-1:]
+    assert shlex.split(line)[3:] == ["--part", "0", *NAMING, "--no-progress"]
+    forget()
+    assert main(shlex.split(line)[1:]) == 0
     grid = ["sweep", "my_algo.py", "--grid", "network=mlp,my_net.py:Net"]
     assert "what is your own is not varied" in said(capsys, grid)
 

@@ -1,6 +1,8 @@
 """`jaxrl-up play`: a person's lines, scripted; and boards as text and as frames."""
 
 import io
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -154,6 +156,24 @@ def test_seeds_and_points_are_those_of_the_run(directory, capsys):
     assert "has no seed 1; its seeds are 0, 3" in capsys.readouterr().err
     assert main(["play", str(directory), "--point", "2"]) == 2
     assert "has points 0 to 0" in capsys.readouterr().err
+
+
+def test_what_a_run_has_of_ones_own_is_named(said, directory, mine, tmp_path, monkeypatch, capsys):
+    """Its algorithm, and who it was trained against."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    shutil.copytree(directory, tmp_path / "board")
+    config, algo = tmp_path / "board/config.toml", tmp_path / "own_dqn.py"
+    algo.write_text("import dataclasses\nimport jaxrl_up\nMINE = dataclasses.replace(jaxrl_up.DQN, name='mine')\n")
+    text = config.read_text().replace('"dqn"', '"mine"').replace(OPPONENT, mine)
+    config.write_text(text + f'\n[own]\nalgorithm = "{algo}"\n')
+    assert main(["play", str(tmp_path / "board")]) == 2
+    line = capsys.readouterr().err
+    words = shlex.split(line[line.index("jaxrl-up play ") :])[2:]
+    assert words == [str(tmp_path / "board"), "--algo", str(algo), "--env", mine]
+    assert "own_dqn" not in sys.modules
+    assert "pgx/tic_tac_toe: mine, seed 0, " in said("quit\n", *words)
+    assert main(["play", mine, "--algo", str(algo)]) == 2
+    assert "is no run: leave out what names something of one" in capsys.readouterr().err
 
 
 # -- colours and drawings

@@ -99,10 +99,12 @@ def test_a_run_of_it_is_built_again(folder, capsys):
     config = PPO.Config(total_steps=64, num_envs=2, rollout_length=16, hidden=(4,))
     env = envs.make("my_envs.py:maze", size=4, goal=0.5)
     run(PPO, env, config, seeds=1, directory="runs/one", num_evals=1, num_episodes=2, progress=False)
-    again = load_run("runs/one").env
+    with pytest.raises(ValueError, match=r"give env='my_envs\.py:maze'"):
+        load_run("runs/one")
+    again = load_run("runs/one", env="my_envs.py:maze").env
     assert again.spec == env.spec and again.params == env.params
-    assert run_source("runs/one").environment == "my_envs.py:maze"
-    assert main(["evaluate", "runs/one", "--episodes", "2"]) == 0
+    assert run_source("runs/one", {"env": "my_envs.py:maze"}).environment == "my_envs.py:maze"
+    assert main(["evaluate", "runs/one", "--episodes", "2", "--env", "my_envs.py:maze", "--env.size", "5"]) == 0
     command = ["train", "ppo", "--env", "my_envs.py:maze", "--env.size", "4", "--dry-run"]
     assert main(command) == 0
     assert jax.tree.leaves(again.params)

@@ -15,7 +15,20 @@ from jaxrl_up.cli.layout import table
 from jaxrl_up.cli.options import Parser, UsageError, seeds, take_env_options, whole
 from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
-from jaxrl_up.envs import Discrete, Env, Leaf, Mask, MultiDiscrete, Simulator, Space, is_named, leaves, nominal, tree
+from jaxrl_up.envs import (
+    Discrete,
+    Env,
+    Leaf,
+    Mask,
+    MultiDiscrete,
+    Simulator,
+    Space,
+    is_named,
+    leaves,
+    nominal,
+    tree,
+    was_named,
+)
 from jaxrl_up.learning import Episodes, acting_space
 from jaxrl_up.records import EVALUATED, RunSpec, build_environment, load_policies, load_run, short
 from jaxrl_up.training import Evaluation, evaluate_episodes, resolve, with_fields, with_swept
@@ -146,7 +159,7 @@ def other_physics(run: RunSpec, options: dict[str, Any]) -> Env:
     try:
         env = build_environment(run.played_env.name, table, **options)
     except ValueError:
-        if is_named(run.played_env.name, run.played_env.spec.wrappers):
+        if is_named(run.played_env.name, run.played_env.spec.wrappers) and was_named(run.played_env.name):
             raise
         env = run.played_env.with_params(**options)  # one that was given: its traced parameters
     env = env if EVALUATED in run.tables else nominal(env)

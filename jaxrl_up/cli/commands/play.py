@@ -15,6 +15,7 @@ from jaxrl_up import envs
 from jaxrl_up.cli.board_games import Game, Rival, coloured, converse
 from jaxrl_up.cli.commands.evaluate import choose_policy
 from jaxrl_up.cli.options import Parser, UsageError, whole
+from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
 from jaxrl_up.envs import acting, pick
 from jaxrl_up.learning import memory_of
@@ -25,7 +26,7 @@ from jaxrl_up.types import Array, Key, PyTree
 
 def main(arguments: list[str]) -> int:
     """`jaxrl-up play`: a conversation on standard input and output."""
-    options = _parser().parse(arguments)
+    options = _parser(arguments).parse(arguments)
     if options is None:
         return 0
     if options.first and options.second:
@@ -54,6 +55,8 @@ def _against_opponent(options: argparse.Namespace) -> tuple[Rival, bool | None]:
     """The opponent of an environment, and which side its name gives to who plays against it."""
     if options.seed is not None or options.best or options.stochastic or options.point:
         raise ValueError(f"{options.rival} is no run: leave --seed, --best, --stochastic and --point out")
+    if given_own(options):
+        raise ValueError(f"{options.rival} is no run: leave out what names something of one")
     env = envs.make(options.rival)
     opponent, first = envs.opponent_of(env)
 
@@ -66,7 +69,7 @@ def _against_opponent(options: argparse.Namespace) -> tuple[Rival, bool | None]:
 
 def _against_policy(options: argparse.Namespace) -> tuple[Rival, None]:
     """The policy of a run of a board game."""
-    run = load_run(options.rival)
+    run = load_run(options.rival, **given_own(options))
     game = envs.game_of(run.env)
     seed, policy, steps, swept = choose_policy(run, options.seed, options.point, options.best)
     env, config, algo = with_swept(game, swept), with_fields(canonical(run.config), swept), run.algo
@@ -91,7 +94,7 @@ def _against_policy(options: argparse.Namespace) -> tuple[Rival, None]:
     return Rival(name, env, begin, act, None if algo.judge is None else judge), None
 
 
-def _parser() -> Parser:
+def _parser(arguments: list[str]) -> Parser:
     parser = Parser(
         compiles=True,
         prog="jaxrl-up play",
@@ -110,4 +113,5 @@ def _parser() -> Parser:
     parser.add(parser, "--point", type=whole, default=0, metavar="N", help="which grid point of a sweep (default 0)")
     parser.add(parser, "--episode-seed", type=whole, metavar="N",
                help="what is drawn at random, by a number (default: other draws each time)")  # fmt: skip
+    add_own(parser, arguments)
     return parser

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from jaxrl_up.config import is_own_name, shown
+from jaxrl_up.config import is_missing, is_own_name, shown
 from jaxrl_up.envs.boards.against import OPTIONS, facing, parsed
 from jaxrl_up.envs.core import Env
 from jaxrl_up.envs.suites import brax, gymnasium, gymnax, own, pgx
@@ -71,6 +71,7 @@ def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
     """
     if not isinstance(name, str):
         raise TypeError(f"make needs the name of an environment, as 'CartPole-v1', got {shown(name)}")
+    _named.update(own_parts(name))
     name, said = parsed(name)
     options = {**said, **options}
     if "opponent" in options:
@@ -82,6 +83,31 @@ def make(name: str, *, max_steps: int | None = None, **options: Any) -> Env:
     if ":" in name:
         return own.make(name, max_steps, options)
     return gymnax.make(name, max_steps, options)
+
+
+_named: set[str] = set()  # what of the user's own `make` was asked for
+
+
+def own_parts(name: str) -> tuple[str, ...]:
+    """What of a name says a file that is run, or a module that is imported, to make an environment of it.
+
+    That is an environment of the user's own, an opponent, or a module that gymnasium looks in.
+    """
+    try:
+        base, said = parsed(name)
+    except ValueError:
+        base, said = name, {}
+    return tuple(text for text in (base, *said.values()) if isinstance(text, str) and ":" in text)
+
+
+def was_named(name: str) -> bool:
+    """Whether `make` was asked for all of a name that is the user's own: it is then known, and may be made again."""
+    return _named.issuperset(own_parts(name))
+
+
+def is_gone(name: str) -> bool:
+    """Whether a file that a name says is not there."""
+    return any(map(is_missing, own_parts(name)))
 
 
 def names() -> tuple[str, ...]:
