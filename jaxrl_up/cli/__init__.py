@@ -15,6 +15,7 @@ from jaxrl_up.cli.main import at_once_if_pressed_twice as at_once_if_pressed_twi
 from jaxrl_up.cli.main import main as main
 from jaxrl_up.cli.options import UsageError as UsageError
 from jaxrl_up.cli.results import next_lines as next_lines
+from jaxrl_up.cli.results import report as report
 from jaxrl_up.cli.sources import take_source as take_source
 from jaxrl_up.cli.spelling import spell_seeds as spell_seeds
 from jaxrl_up.types import face

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
-import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -17,10 +17,14 @@ NARROWEST = 24  # of a column of text
 
 
 def room() -> int | None:
-    """Columns of the terminal that standard output is, or as `COLUMNS` says; None where neither says anything."""
-    if not os.environ.get("COLUMNS", "").isdigit() and not sys.stdout.isatty():
-        return None
-    return shutil.get_terminal_size().columns or None
+    """Columns as `COLUMNS` says, or of the terminal that a stream is, as standard error beside a pager; else None."""
+    if os.environ.get("COLUMNS", "").isdigit():
+        return int(os.environ["COLUMNS"]) or None
+    for stream in (sys.stdout, sys.stderr):
+        if stream.isatty():
+            with contextlib.suppress(OSError, ValueError):  # a stream of Python's own has no number
+                return os.get_terminal_size(stream.fileno()).columns or None
+    return None
 
 
 def width() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NUMBER = re.compile(r"\d+")
 LIST = re.compile(r"\d+(,\d*)*")
@@ -28,7 +28,7 @@ def spell_seeds(arguments: Sequence[str]) -> list[str]:
     return result
 
 
-def unknown_command(word: str, rest: Sequence[str], commands: Sequence[str]) -> str:
+def unknown_command(word: str, rest: Sequence[str], commands: Iterable[str]) -> str:
     """What is said of a first word that is no command: what was meant, or where it belongs."""
     from jaxrl_up import envs
     from jaxrl_up.algorithms import ALGORITHMS
@@ -36,9 +36,9 @@ def unknown_command(word: str, rest: Sequence[str], commands: Sequence[str]) -> 
     from jaxrl_up.records import command
 
     if word.startswith("-"):
-        close = difflib.get_close_matches(word, ["--version"], 1, 0.7)
-        meant = repr(close[0]) if close else f"`{command('train', word, *rest)}`"
-        return f"unknown option {word!r}. Did you mean {meant}?"
+        if difflib.get_close_matches(word, ["--version"], 1, 0.7):
+            return f"unknown option {word!r}. Did you mean '--version'?"
+        return f"unknown option {word!r}: a command comes before options, as `{command('train', word, *rest)}`."
     words = (word,) if word.lower() in ALGORITHMS else ("--env", word) if envs.is_name(word) else ()
     meant = f" Did you mean `{command('train', *words, *rest)}`?" if words else did_you_mean(word, commands)
     return f"unknown command {word!r}.{meant}"

@@ -1,8 +1,10 @@
 """Every command that is printed can be pasted into a shell."""
 
 import ast
+import io
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from fake_runs import make_result
 
 import jaxrl_up
 from jaxrl_up import PPO
-from jaxrl_up.cli import next_lines
+from jaxrl_up.cli import next_lines, report
 from jaxrl_up.experiments import check_place
 from jaxrl_up.records import command, concerns, longer, near
 
@@ -31,6 +33,21 @@ def test_what_a_run_prints_is_read_back_by_a_shell(name, tmp_path, monkeypatch):
     assert shlex.split(longer(PPO, PPO.Config(total_steps=1000), place))[-4:] == [
         *("--total-steps", "2000", "--schedule-steps", "1000"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("terminals", "printed"), [((), 1), (("stdout",), 1), (("stderr",), 1), (("stdout", "stderr"), 0)]
+)
+def test_one_terminal_has_the_score_once(terminals, printed, monkeypatch):
+    """Where both streams are it, progress has said it; anything that reads standard output finds it there."""
+    streams = {name: io.StringIO() for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(stream, "isatty", lambda name=name: name in terminals)
+        monkeypatch.setattr(sys, name, stream)
+    assert report(make_result(), progress=True) == 0
+    assert streams["stdout"].getvalue().count("score 33.5 [") == printed
+    assert report(make_result(), progress=False) == 0
+    assert streams["stdout"].getvalue().count("score 33.5 [") == printed + 1
 
 
 def test_what_does_not_anneal_is_made_longer_by_its_total_alone(tmp_path):
