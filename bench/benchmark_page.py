@@ -107,7 +107,7 @@ def page(results: Sequence[Result]) -> str:
             rows.append(
                 f"| [{result.recipe}](../configs/{result.recipe}.toml) | {table['env_steps']:,} | {table['iqm']:,.1f} "
                 f"| {low:,.1f} to {high:,.1f} | {table['worst']:,.1f} | {table['seeds']} "
-                f"| [{file}](../bench/results/{file}) |"
+                f"| [json](../bench/results/{file}) |"
             )
         pictures = [(f"benchmark-{slug(environment)}.png", f"Learning curves on {environment}")] * any(curves_of(group))
         if len(ranked(group)) > 1:
