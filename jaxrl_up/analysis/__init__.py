@@ -9,6 +9,7 @@ from jaxrl_up.analysis import sweep_plots as sweep_plots
 from jaxrl_up.analysis.column_plots import draw_columns as draw_columns
 from jaxrl_up.analysis.comparison import efficiency_bands as efficiency_bands
 from jaxrl_up.analysis.comparison import improvements as improvements
+from jaxrl_up.analysis.comparison import plot_bars as plot_bars
 from jaxrl_up.analysis.comparison import plot_efficiency as plot_efficiency
 from jaxrl_up.analysis.comparison import plot_improvement as plot_improvement
 from jaxrl_up.analysis.comparison import plot_profiles as plot_profiles

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl_up.analysis.curves import Panels, final_scores, gather
-from jaxrl_up.analysis.looks import label_looks, looks, panel_figure, save, wrapped, write
+from jaxrl_up.analysis.looks import COLOURS, label_looks, looks, panel_figure, save, wrapped, write
 from jaxrl_up.analysis.plots import (
     X_LABELS,
     X_NAMES,
@@ -28,7 +28,7 @@ from jaxrl_up.analysis.plots import (
     with_seeds,
     write_bands,
 )
-from jaxrl_up.ops import performance_profile, probability_of_improvement, steps_to_threshold
+from jaxrl_up.ops import performance_profile, probability_of_improvement, score, steps_to_threshold
 from jaxrl_up.records import expand, table_text, write_atomically
 
 MAX_PAIRS = 6
@@ -136,6 +136,43 @@ def plot_improvement(
         header = ("environments", "column", "x", "y", "seeds_x", "seeds_y", "probability", "low", "high")
         rows = [(" ".join(names), column, p.x, p.y, *p.num_seeds, p.probability, p.low, p.high) for p in pairs]
         write_atomically(expand(numbers), table_text(header, rows))
+    return save(figure, path, style)
+
+
+def plot_bars(
+    scores: Mapping[str, np.ndarray],
+    path: str | Path,
+    title: str | None = None,
+    x_label: str = "final return",
+    *,
+    width: float | str | None = None,
+    font_size: float | None = None,
+) -> Path:
+    """Draw the IQM of the scores `[S]` of each label with its 95% interval, one below the other, and every seed.
+
+    `path` and the rest are as those of `jaxrl_up.analysis.plot_curves`. Raises `ValueError` for no scores.
+    """
+    if not scores:
+        raise ValueError("no scores to draw: give an array [S] for each label")
+    style = looks("none", width, font_size)
+    figure, axes_of = panel_figure([""], title, style)
+    (axes,) = axes_of.values()
+    across = 7.0 if style.width is None else style.width
+    ticks = [wrapped(label, 0.4 * across, style.small) for label in scores]
+    lines = sum(max(1.5, tick.count("\n") + 1) for tick in ticks)
+    figure.set_size_inches(across, (5.5 + 1.3 * lines) * style.font_size / 72)
+    for row, values in enumerate(scores.values()):
+        middle, low, high = score(np.asarray(values))[:3]
+        axes.plot(values, np.full(len(values), row), "o", color=COLOURS[0], alpha=0.3, markersize=4 * style.scale)
+        axes.plot([low, high], [row, row], color=COLOURS[0], alpha=0.45, linewidth=9 * style.scale)
+        axes.plot([middle], [row], "|", color="black", markersize=14 * style.scale, markeredgewidth=2.5 * style.scale)
+    write(axes.set_yticks, range(len(scores)), ticks)
+    axes.set_ylim(len(scores) - 0.4, -0.6)
+    x_label = f"{x_label}: each seed, IQM, 95% interval"
+    write(axes.set_xlabel, wrapped(x_label, 0.55 * across, style.font_size), fontsize=style.font_size)
+    axes.tick_params(labelsize=style.small)
+    axes.grid(alpha=0.3, axis="x")
+    axes.spines[["top", "right"]].set_visible(False)
     return save(figure, path, style)
 
 

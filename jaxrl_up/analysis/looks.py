@@ -32,15 +32,12 @@ NARROWEST = 2.0  # inches of a panel of a picture whose width is given
 LOWEST = 20  # lines of text of such a panel's height
 LEGENDS = ("outside", "inside", "direct", "none")
 WIDTHS = {"column": 3.25, "page": 6.75}  # inches: of a page with two columns
+USUAL_SIZE = (7, 4.5)  # inches
 USUAL_FONT = 14.0  # points, of a picture that is read at half its size
 PAPER_FONT = 8.0  # points, where the width is given: as large as the picture will be printed
 GLUE = "\0"  # a space at which no line is broken
 CHARACTER = 0.55  # ems, the mean width of a character
-EMBEDDED: dict[Any, Any] = {
-    "pdf.fonttype": 42,
-    "ps.fonttype": 42,
-    "svg.fonttype": "path",
-}  # TrueType, and glyphs as paths
+EMBEDDED: Any = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path"}  # TrueType, and glyphs as paths
 
 
 class Looks(NamedTuple):
@@ -94,7 +91,7 @@ def panel_figure(names: Iterable[str], title: str | None, style: Looks = Looks()
     if style.width is not None:
         columns = max(1, min(columns, int(style.width / NARROWEST)))
     rows = -(-len(names) // columns)
-    across, down = (7, 4.5) if len(names) == 1 else (5.2, 4.2)
+    across, down = USUAL_SIZE if len(names) == 1 else (5.2, 4.2)
     if style.width is not None:
         across = style.width / columns
         down = max(0.75 * across, LOWEST * style.font_size / 72)
@@ -147,8 +144,9 @@ def finish_axes(axes: Axes, x_label: str, y_label: str, style: Looks = Looks()) 
     """Labels of the axes, broken into lines where the panel is short, and ticks."""
     from matplotlib.ticker import EngFormatter
 
-    box, figure = axes.get_position(), cast("Figure", axes.figure)
-    across, down = (0.95 * a * b for a, b in zip(figure.get_size_inches(), (box.width, box.height), strict=True))
+    box, figure = axes.get_position(), axes.get_figure(root=True)
+    size = figure.get_size_inches() if figure is not None else USUAL_SIZE
+    across, down = 0.95 * box.width * size[0], 0.95 * box.height * size[1]
     write(axes.set_xlabel, wrapped(x_label, across, style.font_size), fontsize=style.font_size)
     write(axes.set_ylabel, wrapped(y_label, down, style.font_size), fontsize=style.font_size)
     if axes.dataLim.x1 >= 10_000 and axes.get_xscale() == "linear":

@@ -46,14 +46,15 @@ def plot_scores(
     """
     if not points or len(points) != len(scores):
         raise ValueError(f"{len(points)} points and {len(scores)} scores: give one score for each point")
-    alike = [i for i, is_tied in enumerate(tied(scores, best) if ties is None else ties) if is_tied and i != best]
+    with_it = tied(scores, best) if ties is None else ties
+    others = [i for i, is_tied in enumerate(with_it) if is_tied and i != best]
     names = [name for name in points[0] if len(values_of(points, name)) > 1] or list(points[0])[:1]
     if len(names) == 1:
-        figure = _line(points, scores, names[0], best, alike, title)
+        figure = _line(points, scores, names[0], best, others, title)
     elif len(names) == 2 and len(points) == len(values_of(points, names[0])) * len(values_of(points, names[1])):
-        figure = _heat_map(points, scores, names, best, alike, title)
+        figure = _heat_map(points, scores, names, best, others, title)
     else:
-        figure = _slices(points, scores, names, best, alike, title)
+        figure = _slices(points, scores, names, best, others, title)
     return save(figure, path)
 
 

@@ -55,6 +55,7 @@ SHARED = {
     ),
     "lost": Meaning("against an opponent only: share of the evaluation's games that were lost", "falls"),
 }
+"""The columns that every run has, and those of games, in order."""
 
 
 WHAT: dict[str, str | dict[str, str]] = {  # of what is learned: what it is, or by algorithm where it differs

@@ -10,8 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from written_runs import write_run, write_sweep
 
-from jaxrl_up.analysis import apart, gather, looks, plot_curves, plot_efficiency, plot_improvement, short_names
+from jaxrl_up.analysis import (
+    apart,
+    gather,
+    looks,
+    plot_bars,
+    plot_curves,
+    plot_efficiency,
+    plot_improvement,
+    short_names,
+)
 from jaxrl_up.analysis import short_value as short
+from jaxrl_up.ops import bootstrap
 
 ONE = np.array([[1.0, 2.0, 3.0], [3.0, 6.0, 9.0]])
 LONG = "a name that goes on, and on, until the page is full, and a little further than that_and_without_any_spaces" * 2
@@ -139,6 +149,19 @@ def test_the_width_is_exact_and_texts_are_as_large_as_asked(runs, tmp_path, figu
     plot_efficiency(runs, tmp_path / "e.png", 5, width=width)
     assert {figure.get_figwidth() for figure in figures} == {inches}
     assert figures[1].axes[0].xaxis.label.get_fontsize() == 8
+
+
+def test_bars_show_seeds_and_interval(tmp_path, figures):
+    values = np.array([1.0, 2.0, 3.0, 10.0])
+    plot_bars({"one": values, LONG: values + 1}, tmp_path / "b.png", "Task", width="column")
+    (axes,) = figures[0].axes
+    dots, interval, middle = axes.lines[:3]
+    low, high = bootstrap(values)[1:]
+    assert list(dots.get_xdata()) == values.tolist() and list(interval.get_xdata()) == [low, high]
+    assert list(middle.get_xdata()) == [2.5] and axes.get_title() == "Task"
+    assert figures[0].get_figwidth() == 3.25
+    with pytest.raises(ValueError, match="no scores"):
+        plot_bars({}, tmp_path / "n.png")
 
 
 def test_fonts_are_in_the_file(runs, tmp_path):

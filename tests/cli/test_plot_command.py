@@ -45,6 +45,15 @@ def test_a_directory_stands_for_the_runs_in_it(place):
     assert rows[-2][4:6] == ["11.0", "3.0"]  # mean of 2 and 4, the first two evaluations' IQM
 
 
+def test_what_is_drawn_and_how(place):
+    """Every kind takes all of it, also where there is no legend to place."""
+    options = ["--width", "page", "--font-size", "7", "--legend", "direct", "--out", "a.pdf", "--threshold", "4"]
+    assert main(["plot", ".", "--select", "algorithm=*", "--exclude", "acro*", "--kind", "all", *options]) == 0
+    rows = [line.split(",")[:2] for line in (place / "a-curves.csv").read_text().splitlines()[1:]]
+    assert rows == [["CartPole-v1", "a2c"]] * 3 + [["CartPole-v1", "ppo"]] * 3
+    assert b"/FontFile2" in (place / "a-improvement.pdf").read_bytes()
+
+
 def test_all_kinds(place, capsys):
     assert main(["plot", "runs", "--kind", "all", "--threshold", "4", "--out", "all.svg"]) == 0
     kinds = ["curves", "profiles", "improvement", "efficiency"]
@@ -97,6 +106,11 @@ def test_the_commands_of_the_document_work(place, capsys):
         (["runs", "acrobot", "--kind", "efficiency", "--threshold", "-100"], "several environments"),
         (["runs/ppo", "--kind", "improvement"], "only 'ppo'"),
         (["runs", "--group", "algoritm"], "Did you mean 'algorithm'?"),
+        (["runs", "--select", "pop"], "select 'pop' matches nothing"),
+        (["runs", "--exclude", "*"], "nothing is left to draw"),
+        (["runs", "--legend", "right"], "choose from outside, inside, direct, none"),
+        (["runs", "--width", "wide"], "give 1.5 to 40 inches, or column, page"),
+        (["runs", "--font-size", "1"], "give 4 to 40 points"),
         (["runs", "--out", "plot.jpg"], "must end in .png, .svg, .pdf"),
         (["runs", "--out", "figures/plot.png"], "there is no directory figures"),
         (["runs", "--out", "notes.png"], "notes.csv is there and holds something else"),
