@@ -14,6 +14,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = (
     "coming_from",
     "debugging",
+    "clusters",
     "devices",
     "get_started",
     "glossary",

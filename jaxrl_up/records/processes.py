@@ -30,8 +30,8 @@ import numpy as np
 from jaxrl_up.config import wrap_as
 from jaxrl_up.types import PyTree
 
-CHUNK = 1 << 24  # bytes that are sent at once
-AHEAD = 4  # so many of them wait to be read
+CHUNK = 1 << 18  # bytes that are sent at once
+AHEAD = 64  # so many of them wait to be read
 SIZE = struct.Struct("<q")  # how many bytes follow, before each of them
 BYE = -1  # in its place: nothing follows, since the process ends in order
 GRACE = 3.0  # seconds in which this process may find by itself what ended another

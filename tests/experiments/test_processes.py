@@ -295,7 +295,7 @@ how = dict(num_evals=2, num_episodes=2, max_eval_steps=20, progress=False)
 fields = dict(total_steps=256, num_envs=2, rollout_length=32, hidden=(8,))
 for number in (2, 3):
     result = jaxrl_up.run("a2c", "CartPole-v1", fields, seeds=number, **how)
-    assert result.returns.shape == (number, 2), result.returns.shape
+    assert len(result.returns) == number
     assert (result.state is None) == (place.process == 1)
     print(result.score)
 if place.process == 1:

@@ -72,8 +72,8 @@ def planned(
 def plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
     """The parts in which `points` are trained in a rung: those of a program together, cut to what fits in memory."""
     return [
-        Cell(rung, group, tuple(points), tuple(seeds), width)
-        for rung, group, points, seeds, width in processes.from_first(_plan, sweep, rung, points)
+        Cell(rung, member, tuple(points), tuple(seeds), width)
+        for _, member, points, seeds, width in processes.from_first(_plan, sweep, rung, points)
     ]
 
 
