@@ -39,6 +39,7 @@ from jaxrl_up import (
     sweep,
     train,
     use_all_cores,
+    use_all_processes,
 )
 from jaxrl_up.analysis import record_episode
 from jaxrl_up.deploy import eject, save_policy
@@ -253,6 +254,12 @@ WRONG = {
     "load a sweep": (lambda: load_sweep("nowhere"), FileNotFoundError, "nowhere holds no sweep"),
     "policies of nothing": (lambda: load_policies(3), TypeError, "directory=3 must be a path"),
     "a number as recipe": (lambda: load_recipe(3), TypeError, "name=3 must be a path"),
+    "half a process": (lambda: use_all_processes("h:1", 1.5, 0), ValueError, "processes=1.5 must be a whole number"),
+    "one process too many": (
+        lambda: use_all_processes("h:1", 2, 2),
+        ValueError,
+        "process=2 must be below processes=2: they are counted from 0",
+    ),
     "half a core": (lambda: use_all_cores(1.5), ValueError, "cores=1.5 must be a whole number, or None"),
     # policies
     "no episode": (lambda: judge(num_episodes=0), ValueError, "num_episodes=0 must be at least 1"),
