@@ -47,16 +47,21 @@ def _from_run(arguments: list[str], directory: str, algo: str | None) -> tuple[l
     """As `take_source`, of a run. A class that is named for a field of it is the one that the run had."""
     from jaxrl_up import envs
     from jaxrl_up.algorithms import own_kinds
-    from jaxrl_up.config import own_variable
+    from jaxrl_up.config import is_own_name, own_variable
     from jaxrl_up.records import run_source
 
     found = None if algo is None else algorithm(algo)
-    fields = own_words(arguments, FIELDS if found is None else (*FIELDS, *own_kinds(found)))
+    kinds = FIELDS if found is None else (*FIELDS, *own_kinds(found))
+    fields = own_words(arguments, kinds)
     given = {word.partition("=")[0].replace("_", "-") for word in arguments}
     named = {"env": "--env" in given or None, "evaluation_env": "--eval-env" in given or None, "algo": found}
     source = run_source(directory, {**fields, **{name: x for name, x in named.items() if x is not None}})
     if found is not None and found.name != source.algorithm:
         raise UsageError(f"--algo {algo} is {found.name}, but the run is of {source.algorithm}")
+    for name in kinds:
+        text = source.fields.get(name)
+        if is_own_name(text) and name not in fields:  # no run is recorded so, and it would be imported
+            raise UsageError(f"{directory}: its {name}={text!r} is imported only where you name it: --{name} {text}")
     if not envs.is_named(source.environment, source.wrappers):
         source = source._replace(wrappers=())
     same = [name for name, text in fields.items() if _is_of(source.fields.get(name), own_variable(text))]

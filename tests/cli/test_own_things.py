@@ -185,6 +185,19 @@ def test_nothing_is_imported_because_a_file_names_it(folder, tmp_path, monkeypat
     assert "jaxrl-up resume . --algo FILE.py --network" in said(capsys, ["resume", "."])
 
 
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--grid", "gamma=0.9"]])
+def test_no_module_is_imported_because_a_run_has_its_name_as_text(command, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("marked_net.py").write_text(MARK, encoding="utf-8")
+    config = (folder / "runs/my run/config.toml").read_text(encoding="utf-8").split("[config.network]")
+    after = config[1].partition("\n[environment]")[2]
+    text = config[0].replace("[config]\n", '[config]\nnetwork = "marked_net.py:Net"\n') + "[environment]" + after
+    Path("config.toml").write_text(text, encoding="utf-8")
+    own = ["--algo", str(folder / "my_algo.py"), "--env", str(folder / "my_env.py:corridor")]
+    line = said(capsys, [*command, "--from", ".", "--dry-run", *own])
+    assert "--network marked_net.py:Net" in line and not Path("imported").exists()
+
+
 OPENED = [
     ["resume", "runs/one"],
     ["evaluate", "runs/one"],

@@ -30,7 +30,7 @@ def test_what_a_run_prints_is_read_back_by_a_shell(name, tmp_path, monkeypatch):
         program, verb, path, *_ = shlex.split(text)
         assert program == "jaxrl-up" and verb in ("resume", "watch", "evaluate", "plot")
         assert Path(path).absolute() == place and not path.startswith("-")
-    assert shlex.split(longer(PPO, PPO.Config(total_steps=1000), place))[-4:] == [
+    assert shlex.split(longer(stopped._replace(config=PPO.Config(total_steps=1000))))[-4:] == [
         *("--total-steps", "2000", "--schedule-steps", "1000"),
     ]
 
@@ -52,7 +52,7 @@ def test_one_terminal_has_the_score_once(terminals, printed, monkeypatch):
 
 def test_what_does_not_anneal_is_made_longer_by_its_total_alone(tmp_path):
     config = PPO.Config(total_steps=1000, anneal_learning_rate=False)
-    assert longer(PPO, config, tmp_path).endswith(" --total-steps 2000")
+    assert longer(make_result()._replace(config=config, directory=tmp_path)).endswith(" --total-steps 2000")
 
 
 def test_paths_are_as_short_as_the_place_makes_them(tmp_path, monkeypatch):
@@ -60,9 +60,7 @@ def test_paths_are_as_short_as_the_place_makes_them(tmp_path, monkeypatch):
     assert near(tmp_path / "runs" / "one") == "runs/one"
     assert near(tmp_path.parent) == str(tmp_path.parent)
     assert near(Path("runs/one")) == "runs/one"
-    assert command("resume", tmp_path / "a b", own={"algorithm": "my algo.py"}) == (
-        "jaxrl-up resume 'a b' --algo 'my algo.py'"
-    )
+    assert command("resume", tmp_path / "a b", "--algo", "my algo.py") == "jaxrl-up resume 'a b' --algo 'my algo.py'"
 
 
 def test_a_sweep_that_is_there_names_the_command_that_goes_on(tmp_path):
