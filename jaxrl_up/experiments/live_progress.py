@@ -112,6 +112,7 @@ class Reporter:
                 self.named.add(seed)
                 self._say(f"seed {seed} failed at update {int(update)}; it keeps its last finite policy")
         parts = [*speed(len(self.seeds), steps, self.total_steps, seconds), f"return {spread(log.returns)}"]
+        parts += ["untrained"] * (steps == 0)
         if not self.algo.learns_to_act and np.isfinite(log.losses["loss"]).any():
             parts.append(f"loss {np.nanmean(log.losses['loss']):.3g}{' (mean)' if len(self.seeds) > 1 else ''}")
         if self.display is not None:

@@ -17,6 +17,8 @@ from jaxrl_up.types import Algorithm, PyTree
 
 def score_line(total: Score, seeds: int, what: str) -> str:
     """The line of a score: `score 500.0 [499.2, 500.0] (IQM of 8 seeds, 95% interval, 99,328 steps)`."""
+    if seeds == 1:  # an interval over one would have no width
+        return f"score {value(total.iqm)} (1 seed, no interval, {what})"
     return f"score {total} (IQM of {count(seeds, 'seed')}, {total.level:.0%} interval, {what})"
 
 

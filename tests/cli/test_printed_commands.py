@@ -12,7 +12,7 @@ from fake_runs import make_result
 
 import jaxrl_up
 from jaxrl_up import PPO
-from jaxrl_up.cli import next_lines, report
+from jaxrl_up.cli import main, next_lines, report
 from jaxrl_up.experiments import check_place
 from jaxrl_up.records import command, concerns, longer, near
 
@@ -88,3 +88,10 @@ def test_commands_with_something_of_the_users_in_them_are_made_by_command():
         "types.py",
     }
     assert [place for place in found if place.partition(":")[0] not in allowed] == []
+
+
+def test_help_of_a_command_is_had_either_way(capsys):
+    for words in (["help", "plot"], ["plot", "--help"]):
+        assert main(words) == 0
+    first, second = capsys.readouterr().out.split("usage: ")[1:] or ("", "")
+    assert first.strip() == second.strip() and "jaxrl-up plot" in first

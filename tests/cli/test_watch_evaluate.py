@@ -99,7 +99,7 @@ def test_the_best_policy_of_one_seed(directory, other_best, capsys):
     ((seed, row),) = rows(out).items()
     np.testing.assert_allclose(row[0], episodes.returns.mean(), atol=0.051)
     assert (seed, row[-1]) == (3, 32)
-    assert "IQM of 1 seed, 95% interval, 3 episodes each, best policies" in out
+    assert "(1 seed, no interval, 3 episodes each, best policies)" in out
 
 
 def test_sampled_actions_and_other_episodes(directory, policies, capsys):
