@@ -129,7 +129,7 @@ def test_nothing_is_extrapolated_from_the_evaluation_before_the_first_step():
     log, stream = at(make_log(), 0), io.StringIO()
     reporter = Reporter(PPO, make_env(), CONFIG, SEEDS, True, stream)
     reporter.evaluated(log._replace(env_steps=np.zeros(3, np.int32)), 1.0)
-    assert stream.getvalue() == "0/3,072 steps   return 17.4 (IQM, seeds 10.0..22.1)\n"
+    assert stream.getvalue() == "0/3,072 steps   return 17.4 (IQM, seeds 10.0..22.1)   untrained\n"
 
 
 def test_silent_when_disabled():
