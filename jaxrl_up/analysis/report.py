@@ -211,7 +211,7 @@ def _evaluated(tables: Mapping[str, Any]) -> str:
     """Where policies were evaluated, if not in what they were trained on."""
     if EVALUATED in tables:
         table = tables[EVALUATED]
-        return f"evaluated in another environment, {' + '.join((table['name'], *table['wrappers']))}"
+        return f"evaluated in another environment, {' + '.join((table.get('name', ''), *table.get('wrappers', [])))}"
     drawn = any(text.startswith("randomize(") for text in tables.get("environment", {}).get("wrappers", []))
     return "evaluated with the nominal parameters" if drawn else ""
 

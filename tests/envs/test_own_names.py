@@ -26,6 +26,9 @@ def maze(size=3, max_steps=20):
     space = envs.Box(-jnp.inf, jnp.inf, (1,))
     return envs.from_functions(reset, step, space, envs.Discrete(2), max_steps, {"goal": size / 10.0}, name="inner")
 
+def aimed(goal=0.25):
+    return maze().with_params(goal=goal)
+
 def any_of(**options):
     return maze(**options)
 
@@ -108,6 +111,17 @@ def test_a_run_of_it_is_built_again(folder, capsys):
     command = ["train", "ppo", "--env", "my_envs.py:maze", "--env.size", "4", "--dry-run"]
     assert main(command) == 0
     assert jax.tree.leaves(again.params)
+
+
+@pytest.mark.parametrize("options", [{}, {"goal": 0.5}])
+def test_an_argument_that_is_a_parameter_too_is_noted_once(folder, options):
+    """As a parameter, whether it was given or is the function's default: a run of it is built again as it was."""
+    env = envs.make("my_envs.py:aimed", **options)
+    assert (dict(env.spec.fixed), env.params) == ({}, {"goal": options.get("goal", 0.25)})
+    config = PPO.Config(total_steps=64, num_envs=2, rollout_length=16, hidden=(4,))
+    run(PPO, env, config, seeds=1, directory="runs/one", num_evals=1, num_episodes=2, progress=False)
+    again = load_run("runs/one", env="my_envs.py:aimed").env
+    assert again.spec == env.spec and again.params == env.params
 
 
 def test_names_of_folders():

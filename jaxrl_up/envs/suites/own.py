@@ -43,7 +43,8 @@ def stands(name: str) -> Env:
 @cache
 def _named(name: str, changed: int, static: tuple[tuple[str, Any], ...], bears: str) -> Env:
     found = _made(name, own_variable(name), static)
-    return found.replace(spec=_renamed(found.spec, bears, static))
+    params = found.params if isinstance(found.params, dict) else {}  # which say it themselves
+    return found.replace(spec=_renamed(found.spec, bears, tuple(x for x in static if x[0] not in params)))
 
 
 def _made(name: str, found: Any, static: tuple[tuple[str, Any], ...]) -> Env:
