@@ -86,7 +86,7 @@ FIRST = [
 RESEARCH = [
     ("Is the environment right? `--dry-run` builds and checks it, and says what a run would take.",
      "train dqn --env treasure.py:make --dry-run --seeds 4"),
-    ("DQN as it is, on 4 seeds, with a network of one's own. It settles for the crumb, one step away.",
+    ("DQN as it is, on 4 seeds, with a network of one's own. The crumb is one step away, the treasure seven.",
      "train dqn --env treasure.py:make --network net.py:Net --total-steps 2e4 --seeds 4 --name dqn --num-evals 5"),
     ("The idea: explore by the values themselves (Boltzmann exploration). DQN as a file:", "eject dqn boltzmann.py"),
     ("Five lines of it are changed:", "DIFF"),
@@ -106,8 +106,8 @@ PAGE = """\
 # Two sessions
 
 What the command line says, as it said it: `python bench/sessions.py` ran every line below in an empty directory, on two
-cores, with its output in a file; on a terminal a bar stands in place of the lines of progress. `...` stands for lines
-that were left out.
+cores, busy with other work, with its output in a file; on a terminal a bar stands in place of the lines of progress. `...`
+stands for lines that were left out.
 
 ## A first session
 {first}
