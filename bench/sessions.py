@@ -106,8 +106,8 @@ PAGE = """\
 # Two sessions
 
 What the command line says, as it said it: `python bench/sessions.py` ran every line below in an empty directory, on two
-cores, busy with other work, with its output in a file; on a terminal a bar stands in place of the lines of progress. `...`
-stands for lines that were left out.
+cores, busy with other work, with its output in a file; on a terminal a bar stands in place of the lines of progress.
+`...` stands for lines that were left out.
 
 ## A first session
 {first}
