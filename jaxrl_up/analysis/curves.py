@@ -19,6 +19,7 @@ from jaxrl_up.records import (
     EVALUATED,
     describe_environment,
     expand,
+    log_columns,
     read_config,
     read_progress,
     read_timing,
@@ -268,22 +269,8 @@ def _result_settings(run: RunResult) -> dict[str, Any]:
 
 def _result_columns(run: RunResult) -> dict[str, np.ndarray]:
     """The columns of progress.csv, each `[S, E]`, from a result."""
-    log = run.log
-    steps = np.asarray(log.env_steps)
-    return {
-        "seed": np.broadcast_to(np.asarray(run.seeds)[:, None], steps.shape),
-        "env_steps": steps,
-        "updates": steps // run.algo.steps_per_update(run.config),
-        "return": np.asarray(log.returns),
-        "return_std": np.asarray(log.returns_std),
-        "length": np.asarray(log.lengths),
-        "unfinished": np.asarray(log.unfinished),
-        "distinct": np.asarray(log.distinct),
-        "train_return": np.asarray(log.train_returns),
-        "train_episodes": np.asarray(log.train_episodes),
-        "failed_at": np.asarray(log.failed_at),
-        **{name: np.asarray(value) for name, value in log.losses.items()},
-    }
+    columns = log_columns(run.log, run.algo.steps_per_update(run.config))
+    return {"seed": np.broadcast_to(np.asarray(run.seeds)[:, None], columns["env_steps"].shape), **columns}
 
 
 def _seconds(directory: Path, steps: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ MINUTES = 24 * 60  # of a job, unless told otherwise; submitit's own are 5 for S
 
 
 def add_jobs(parser: Parser, group: Any) -> None:
-    """Add the options that make jobs of the parts of a sweep; `check_jobs` and `hand_out` heed them."""
+    """Add the options that make jobs of the parts of a sweep; `are_jobs` and `hand_out` heed them."""
     parser.add(group, "--print-jobs", action="store_true",
                help="train nothing: print each part as a command of its own, for any scheduler")  # fmt: skip
     parser.add(group, "--submit", metavar="CLUSTER",
@@ -46,10 +46,10 @@ def hand_out(directory: Path, parts: Sequence[int], own: Sequence[str], options:
 
     `own` are the options that name what is the user's own.
     """
-    from jaxrl_up.records import command, count
+    from jaxrl_up.records import CHECKPOINT_SECONDS, command, count
 
     how = [*own, *([] if options.progress else ["--no-progress"]), *(["--no-cache"] if options.no_cache else [])]
-    if options.checkpoint_seconds != 120.0:
+    if options.checkpoint_seconds != CHECKPOINT_SECONDS:
         how += ["--checkpoint-seconds", str(options.checkpoint_seconds).lower()]
     lines = [["resume", str(directory), "--part", str(part), *how] for part in parts]
     jobs = _submit(directory, lines, options) if options.submit and lines else []

@@ -120,7 +120,7 @@ def _say(message: Warning | str, category: type[Warning], filename: str, lineno:
 def _main(arguments: list[str]) -> int:
     command, *rest = arguments or ["--help"]
     if command == "help" and rest and rest[0] in COMMANDS:
-        command, *rest = rest[0], "--help"
+        command, rest = rest[0], ["--help"]
     if command in ("--help", "-h", "help"):
         print(_overview())
         return 0

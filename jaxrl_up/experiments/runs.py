@@ -73,12 +73,11 @@ def run(
     there: config.toml, progress.csv, timing.csv, a checkpoint that `resume` goes on from (after an evaluation, at least
     `checkpoint_seconds` after the last; None: only at the end), and at the end curve.png and report.html. Ctrl-C or
     SIGTERM stops after the current part and returns what was reached. `force` replaces a run that is there. Policies
-    are evaluated in `evaluation_env`, which has the spaces of `env`: other
-    physics, another time limit; None is `env` itself, with its nominal parameters where it draws them
-    (`envs.randomize`). `sinks` get the same numbers (see `jaxrl_up.experiments.sinks`). `preset` is noted in
-    config.toml: where the config came from, or comes from where none is given. Raises `ValueError` for a config, seeds
-    or another number out of range, `TypeError` for what is no algorithm, environment, config, path or sink, and
-    `FileExistsError` for a directory that already holds a run.
+    are evaluated in `evaluation_env`, which has the spaces of `env`: other physics, another time limit; None is `env`
+    itself, with its nominal parameters where it draws them (`envs.randomize`). `sinks` get the same numbers (see
+    `jaxrl_up.experiments.sinks`). `preset` is noted in config.toml: where the config came from, or comes from where
+    none is given. Raises `ValueError` for a config, seeds or another number out of range, `TypeError` for what is no
+    algorithm, environment, config, path or sink, and `FileExistsError` for a directory that already holds a run.
     """
     settings = RunSettings(num_evals, num_episodes, deterministic, max_eval_steps, preset, (), progress)
     settings = dataclasses.replace(settings, checkpoint_seconds=checkpoint_seconds, force=force, sinks=as_sinks(sinks))

@@ -25,7 +25,17 @@ import numpy as np
 
 from jaxrl_up.config import shown
 from jaxrl_up.ops import iqm, score
-from jaxrl_up.records import GAMES, expand, file_name, read_progress, read_text, to_toml, toml_value, write_atomically
+from jaxrl_up.records import (
+    GAMES,
+    expand,
+    file_name,
+    log_columns,
+    read_progress,
+    read_text,
+    to_toml,
+    toml_value,
+    write_atomically,
+)
 from jaxrl_up.training import Log
 from jaxrl_up.types import face
 
@@ -276,19 +286,8 @@ def _recorded(place: Path | None, seeds: Sequence[int]) -> Iterator[list[dict[st
 
 def _row(log: Log, lane: int) -> dict[str, float]:
     """One seed of an evaluation `log [S]`, by the names of progress.csv."""
-    columns = {
-        "env_steps": log.env_steps,
-        "return": log.returns,
-        "return_std": log.returns_std,
-        "length": log.lengths,
-        "unfinished": log.unfinished,
-        "distinct": log.distinct,
-        "train_return": log.train_returns,
-        "train_episodes": log.train_episodes,
-        "failed_at": log.failed_at,
-        **log.losses,
-    }
-    return _finite({name: np.asarray(column)[lane] for name, column in columns.items()})
+    columns = log_columns(log, steps_per_update=1)
+    return _finite({name: column[lane] for name, column in columns.items() if name != "updates"})
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from jaxrl_up.records.columns import GAMES as GAMES
 from jaxrl_up.records.columns import WHOLE as WHOLE
 from jaxrl_up.records.columns import Recorder as Recorder
 from jaxrl_up.records.columns import Timing as Timing
+from jaxrl_up.records.columns import log_columns as log_columns
 from jaxrl_up.records.columns import read_progress as read_progress
 from jaxrl_up.records.columns import read_timing as read_timing
 from jaxrl_up.records.description import describe as describe

@@ -15,6 +15,7 @@ took over; `compile`, `checkpoint` and `train` rows say how long that took.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,25 +113,35 @@ class Recorder:
         return table_text([*self.labels, *COLUMNS[1:], *games, *sorted(log.learned)], [])
 
     def _rows(self, log: Log) -> str:
-        steps = np.asarray(log.env_steps)
-        columns = [
-            *self.labels.values(),
-            steps,
-            steps // self.steps_per_update,
-            log.returns,
-            log.returns_std,
-            log.lengths,
-            log.unfinished,
-            log.distinct,
-            [x if ended else "" for x, ended in zip(log.train_returns, log.train_episodes, strict=True)],
-            log.train_episodes,
-            log.failed_at,
-            *(win_draw_loss(log.returns, log.returns_std) if self.games else ()),
+        columns = {**self.labels, **log_columns(log, self.steps_per_update)}
+        if self.games:
+            columns |= zip(GAMES, win_draw_loss(log.returns, log.returns_std), strict=True)
+        made = {"train_return": log.train_episodes, **{name: mean.count for name, mean in log.learned.items()}}
+        names = [*self.labels, *COLUMNS[1:], *(GAMES if self.games else ()), *sorted(log.learned)]
+        cells = [
+            [number(x) if many else "" for x, many in zip(columns[name], made.get(name, repeat(1)), strict=False)]
+            for name in names
         ]
-        cells = [[number(value) for value in column] for column in columns]
-        for _, mean in sorted(log.learned.items()):
-            cells.append([number(x) if count else "" for x, count in zip(mean.value, mean.count, strict=True)])
         return "".join(",".join(row) + "\n" for row in zip(*cells, strict=True))
+
+
+def log_columns(log: Log, steps_per_update: int) -> dict[str, np.ndarray]:
+    """The columns of progress.csv that a log holds, of its shape: those of every run but the seed, then the losses."""
+    steps = np.asarray(log.env_steps)
+    columns = {
+        "env_steps": steps,
+        "updates": steps // steps_per_update,
+        "return": log.returns,
+        "return_std": log.returns_std,
+        "length": log.lengths,
+        "unfinished": log.unfinished,
+        "distinct": log.distinct,
+        "train_return": log.train_returns,
+        "train_episodes": log.train_episodes,
+        "failed_at": log.failed_at,
+        **log.losses,
+    }
+    return {name: np.asarray(column) for name, column in columns.items()}
 
 
 def _timing_row(event: str, env_steps: int, seconds: float) -> str:

@@ -108,26 +108,12 @@ def test_a_script_takes_what_train_takes(scripts, tmp_path, monkeypatch, capsys)
         assert end.value.code == 0 and said in capsys.readouterr().out
 
 
-BOLTZMANN = {
-    """    values = q_values(config, env, learner.params["q"], obs)
-    epsilon = exploration.epsilon(config, env_steps)
-    return exploration.epsilon_greedy(values, epsilon, noise, mask_of(env.observation_space, obs)), memory
-""": """    logits = q_values(config, env, learner.params["q"], obs) / config.temperature
-    return ops.Categorical(logits, mask_of(env.observation_space, obs)).sample_with(noise[0]), memory
-""",
-    "noises = exploration.greedy_noise(": "noises = exploration.categorical_noise(",
-    "    gamma: float": """    temperature: float = traced(1.0, 1e-6)
-    '''of what explores, in units of Q'''
-    gamma: float""",
-}
-
-
 def test_boltzmann_exploration_in_place_of_epsilon_greedy(scripts, tmp_path, monkeypatch, capsys):
     """A few lines of the script are another algorithm, which the command line trains and knows again."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     text = (scripts / "my_dqn.py").read_text(encoding="utf-8")
-    for old, new in BOLTZMANN.items():
+    for old, new in load(ROOT / "bench" / "sessions.py").CHANGES.items():  # as the page of sessions makes them
         assert text.count(old) == 1
         text = text.replace(old, new)
     Path("ejected.py").write_text(text, encoding="utf-8")

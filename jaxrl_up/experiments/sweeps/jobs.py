@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from jaxrl_up.config import whole
 from jaxrl_up.envs import Env
-from jaxrl_up.experiments.drive import stoppable, transfers
+from jaxrl_up.experiments.drive import transfers
+from jaxrl_up.experiments.stopping import stoppable
 from jaxrl_up.experiments.sweeps.live_progress import Voice
 from jaxrl_up.experiments.sweeps.plan import SweepSettings
 from jaxrl_up.experiments.sweeps.results import SweepResult

@@ -183,8 +183,6 @@ def load_sweep(
 def _go_on(sweep: Sweep, resumed: bool = False) -> SweepResult:
     """Train what is not done yet, rung by rung, then write the tables and draw."""
     say = Voice(sweep.base.settings.progress)
-    if resumed:
-        say(how_far(sweep, sum(is_done(sweep, k) for k in range(len(sweep.cells)))))
     held: dict[int, Snapshot] = {}  # parts that the next rung goes on from, as far as there is room
     programs: Programs = {}
     stopped = ""
@@ -192,6 +190,9 @@ def _go_on(sweep: Sweep, resumed: bool = False) -> SweepResult:
         while not stopped:
             rung = sweep.cells[-1].rung
             todo = processes.from_first(_not_done, sweep)
+            if resumed:
+                say(how_far(sweep, len(sweep.cells) - len(todo)))
+                resumed = False
             for line in announcement(sweep, rung, todo, programs):
                 say(line)
             stopped = _train_cells(sweep, todo, say, stop, programs, held)

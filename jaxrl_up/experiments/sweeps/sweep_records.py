@@ -289,25 +289,13 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     ]
     write_atomically(directory / "results.csv", table_text(["point", *axes, *halved, *columns], table))
     ranking = result.ranking
-    header = [
-        "rank",
-        "point",
-        *axes,
-        *halved,
-        "env_steps",
-        "seeds",
-        "iqm",
-        "low",
-        "high",
-        "worst",
-        "worst_seed",
-        "failed",
-    ]
+    scored = ["iqm", "low", "high", "worst", "worst_seed", "failed", "tied", "best_wins"]
+    header = ["rank", "point", *axes, *halved, "env_steps", "seeds", *scored]
     table = []
     for i, r in enumerate(ranking, 1):
-        score = [*r.score[:3], r.worst, r.worst_seed, len(r.failed)]
-        table.append([i, *labels[r.point], r.env_steps, len(result.seeds), *score, str(r.tied).lower(), r.best_wins])
-    write_atomically(directory / "ranking.csv", table_text([*header, "tied", "best_wins"], table))
+        reached = [*r.score[:3], r.worst, r.worst_seed, len(r.failed), str(r.tied).lower(), r.best_wins]
+        table.append([i, *labels[r.point], r.env_steps, len(result.seeds), *reached])
+    write_atomically(directory / "ranking.csv", table_text(header, table))
     if not ranking:
         return
     from jaxrl_up.analysis import plot_scores
