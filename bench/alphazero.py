@@ -156,23 +156,34 @@ def single(seeds: int) -> dict[str, Any]:
     return {**found, "frozen-lake-slippery": slippery_lake(seeds)}
 
 
-def slippery_lake(seeds: int, outcomes: Sequence[int] = (4, 0), **fields: Any) -> dict[str, Any]:
-    """What is done in each state of the lake is worth, from the start: its exact value."""
+SEARCHES = 8  # that act in each state of the lake: what they draw differs
+
+
+def slippery_lake(seeds: int, outcomes: Sequence[int] = (32, 4, 0), **fields: Any) -> dict[str, Any]:
+    """What is done in each state of the lake is worth, from the start: its exact value, the mean of eight searches."""
     recipe = load_recipe("alphazero/frozen-lake-slippery")
     lake = tabular.frozen_lake(discount=recipe.config.gamma)
     found: dict[str, Any] = {"V*": round(float(tabular.v_star(lake)[0]), 4)}
+    keys = jax.vmap(jax.random.key)(jnp.arange(SEARCHES))
     for number in outcomes:
         config = recipe.config.replace(chance_outcomes=number, **fields)
         done = run(recipe.algo, recipe.env, config, seeds=seeds, num_evals=1, num_episodes=1, progress=False)
         for name, simulations in (("search", config.num_simulations), ("network", 0)):
             acting = canonical(config.replace(num_simulations=simulations))
-            worth = []
-            for i in range(seeds):
-                policy = jax.tree.map(lambda x, i=i: x[i], done.state.learner.acting)
-                actions = _moves(acting, recipe.env, policy, lake_positions(recipe.env))
-                worth.append(round(float(tabular.v_pi(lake, jax.nn.one_hot(actions, 4))[0]), 4))
-            found[f"V of the {name}, chance_outcomes={number}"] = worth
+            moves = _searches(acting, recipe.env, done.state.learner.acting, lake_positions(recipe.env), keys)
+            worth = jax.vmap(jax.vmap(lambda actions: tabular.v_pi(lake, jax.nn.one_hot(actions, 4))[0]))(moves)
+            found[f"V of the {name}, chance_outcomes={number}"] = np.round(worth.mean(axis=1), 4).tolist()
     return found
+
+
+@jax.jit
+def _searches(config: Any, env: Any, policies: Any, obs: Any, keys: Any) -> Any:
+    """What is done in each of `obs [N, *shape]` by each seed's search with each key, `[seeds, keys, N]`."""
+
+    def one(policy: Any, key: Any) -> Any:
+        return alphazero.searched(config, env, policy, obs, key, train=False).action
+
+    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(policies, keys)
 
 
 def lake_positions(env: Any) -> Any:
