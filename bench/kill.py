@@ -1,6 +1,6 @@
 """Kills runs at random moments, resumes them, and compares with a run that was left alone.
 
-    python bench/kill.py [--kills 20] [--out bench/results/kill.json]
+    python bench/kill.py [--kills 20] [--evaluations 60] [--out bench/results/kill.json]
 
 Each run is `jaxrl-up train` in a process of its own, with a checkpoint after every evaluation, so that writing is a
 good part of its time. It gets SIGKILL at a random moment between the writing of config.toml and the end (half of them
@@ -30,9 +30,10 @@ from jaxrl_up.records import load_snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = [
-    *("train", "dqn", "--total-steps", "30_000", "--num-evals", "60", "--seeds", "3", "--num-episodes", "2"),
-    *("--buffer-size", "50_000", "--checkpoint-seconds", "0", "--max-eval-steps", "100"),
+    *("train", "dqn", "--seeds", "3", "--num-episodes", "2", "--buffer-size", "50_000"),
+    *("--checkpoint-seconds", "0", "--max-eval-steps", "100"),
 ]
+BETWEEN = 500  # steps from one evaluation to the next
 
 
 def start(arguments: list[str], cache: Path) -> subprocess.Popen:
@@ -96,13 +97,16 @@ def main() -> None:
     """Print a line for each kill, and how many runs ended as if they had been left alone."""
     parser = argparse.ArgumentParser(description="Kill runs at random moments, resume them, compare.")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--evaluations", type=int, default=60, help=f"of each run, {BETWEEN} steps apart")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "kill.json")
     options = parser.parse_args()
     draw = random.Random(options.seed)
+    number = options.evaluations
+    train = [*TRAIN, "--num-evals", str(number), "--total-steps", str(BETWEEN * number)]
     work = Path(tempfile.mkdtemp())
     for name in ("warm", "alone"):  # the first fills the cache of compiled programs
-        process = start([*TRAIN, "--directory", str(work / name)], work / "cache")
+        process = start([*train, "--directory", str(work / name)], work / "cache")
         begun = wait_for(work / name / "config.toml", process)
         training = wait_for(work / name / "progress.csv", process) - begun
         finish(process, work / "cache")
@@ -114,7 +118,7 @@ def main() -> None:
         earliest = training if trial % 2 else 0.0
         for attempt in itertools.count():  # until a living process was hit
             directory = work / f"{trial}-{attempt}"
-            process = start([*TRAIN, "--directory", str(directory)], work / "cache")
+            process = start([*train, "--directory", str(directory)], work / "cache")
             begun = wait_for(directory / "config.toml", process)
             kills = [kill(process, directory, begun + draw.uniform(earliest, whole))]
             if kills[0]["alive"]:
@@ -123,16 +127,15 @@ def main() -> None:
             process = start(["resume", str(directory), "--checkpoint-seconds", "0"], work / "cache")
             kills.append(kill(process, directory, time.perf_counter() + draw.uniform(3.0, 3.0 + whole)))
         finish(start(["resume", str(directory), "--checkpoint-seconds", "0"], work / "cache"), work / "cache")
-        same = equal(ends(directory), expected)
-        trials.append({"kills": kills, "equal": same})
-        print(f"{trial + 1:3}  {kills}  {'equal' if same else 'DIFFERENT'}", flush=True)
-    number = sum(trial["equal"] for trial in trials)
+        trials.append({"kills": kills, "equal": equal(ends(directory), expected)})
+        print(f"{trial + 1:3}  {kills}  {'equal' if trials[-1]['equal'] else 'DIFFERENT'}", flush=True)
+    same = sum(trial["equal"] for trial in trials)
     hit = sum(k["alive"] for trial in trials for k in trial["kills"])
     writing = sum(k["part"] for trial in trials for k in trial["kills"])
-    print(f"{number} of {len(trials)} as if left alone; {hit} kills hit a living process, {writing} in a write")
-    report = {"equal": number, "runs": len(trials), "living": hit, "while_writing": writing, "trials": trials}
+    print(f"{same} of {len(trials)} as if left alone; {hit} kills hit a living process, {writing} in a write")
+    report = {"equal": same, "runs": len(trials), "living": hit, "while_writing": writing, "trials": trials}
     options.out.write_text(json.dumps(report, indent=1) + "\n")
-    sys.exit(number < len(trials))
+    sys.exit(same < len(trials))
 
 
 if __name__ == "__main__":

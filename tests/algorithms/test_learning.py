@@ -53,10 +53,9 @@ def test_learns(name, env):
     fields, bar = TASKS[name, env]
     config = make_config(ALGORITHMS[name], **fields)
     world = seen_by(ALGORITHMS[name], envs.make(env))
-    evaluations = (
-        1 if hasattr(config, "samples") or hasattr(config, "num_simulations") else 2
-    )  # where acting is a search they take longer than learning
-    result = run(ALGORITHMS[name], world, config, seeds=6, num_evals=evaluations, num_episodes=16, progress=False)
+    searches = hasattr(config, "samples") or hasattr(config, "num_simulations")  # acting takes longer than learning
+    often = {"num_evals": 1, "num_episodes": 4} if searches else {"num_evals": 2, "num_episodes": 16}
+    result = run(ALGORITHMS[name], world, config, seeds=6, progress=False, **often)
     assert result.failed == {}
     assert result.score.iqm >= bar, result.returns
 
