@@ -21,6 +21,7 @@ from jaxrl_up.cli.options import (
     check_env,
     converter,
     or_none,
+    own_field,
     place_of,
     real,
     seeds,
@@ -141,13 +142,11 @@ def _values(algo: Any, name: str, text: str) -> list[Any]:
             if part.lower() not in ("true", "false"):
                 raise UsageError(f"--grid {name}: {part!r} is not true or false")
         return [part.lower() == "true" for part in parts]
-    if name in own_kinds(algo) and any(map(is_own_name, parts)):
-        raise UsageError(
-            f"--grid {name}: what is your own is not varied; train each by itself, as in --{name} {parts[0]}"
-        )
-    convert = converter(field.kind, field.optional)
+    own = name in own_kinds(algo)
+    convert = own_field(name, field.optional) if own else converter(field.kind, field.optional)
     try:
-        return [convert(part) for part in parts]
+        values = [convert(part) for part in parts]
+        return [part if own and is_own_name(part) else value for part, value in zip(parts, values, strict=True)]
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--grid {name}: {error}") from error
 
