@@ -240,7 +240,7 @@ def whole(algo: Algorithm, name: str, env: str, wrappers: Sequence[str] = ()) ->
     if algo.name not in WHOLE:
         raise ValueError(
             f"{algo.name} cannot be ejected whole: give --thin for its own file, which calls the package's modules; "
-            f"whole are {', '.join(WHOLE)}"
+            f"with all that it builds on it has more than {LONGEST} lines"
         )
     writer = Writer(algo)
     source = writer.source(writer.main)
