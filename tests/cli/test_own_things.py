@@ -520,12 +520,13 @@ def test_a_file_hides_nothing_that_bears_its_name(tmp_path, monkeypatch):
     assert find_algorithm("colorsys.py") is algo and "mine" not in ALGORITHMS
 
 
-def test_devices_are_chosen_before_a_file_computes(tmp_path):
+@pytest.mark.parametrize("words", ["train --algo {}", "sweep a2c --grid network={}:Net,mlp"])
+def test_devices_are_chosen_before_a_file_computes(words, tmp_path):
     """Also where a file of one's own starts JAX as soon as it is run."""
     file = tmp_path / "early.py"
-    file.write_text("import jax.numpy as jnp\nONE = jnp.ones(1)\n" + ALGO, encoding="utf-8")
+    file.write_text(ALGO + "import jax.numpy as jnp\nONE = jnp.ones(1)\n" + NET, encoding="utf-8")
     code = "import sys, jax; from jaxrl_up.cli import main; main(sys.argv[1:]); print(len(jax.devices()))"
-    words = ["train", "--algo", str(file), "--dry-run", "--seeds", "2"]
+    words = [*words.format(file).split(), "--dry-run", "--seeds", "2"]
     environment = {name: x for name, x in os.environ.items() if name not in ("XLA_FLAGS", "PJRT_NPROC")}
     done = subprocess.run([sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == str(min(2, len(os.sched_getaffinity(0)))), done.stderr
