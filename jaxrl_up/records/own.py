@@ -144,7 +144,9 @@ def swept_values(tables: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dic
             try:
                 if isinstance(value, Mapping):
                     table = {key: x for key, x in value.items() if key != "called"}
-                    column[i] = Named(value["called"], from_toml(table, name, given[mine.index(value)]))
+                    column[i] = Named(
+                        value.get("called", called(table)), from_toml(table, name, given[mine.index(value)])
+                    )
                 else:
                     column[i] = from_toml(value, name)
             except Unknown as error:
