@@ -158,9 +158,12 @@ def own_name(algo: Algorithm) -> str | None:
     return None
 
 
-def own_kinds(algo: Algorithm) -> tuple[str, ...]:
-    """The fields of an algorithm's config that take things of your own: those of the type Any, as network and head."""
-    types = {field.name: str(field.type) for field in dataclasses.fields(algo.Config)}
+def own_kinds(algo: Algorithm | PyTree) -> tuple[str, ...]:
+    """The fields of an algorithm's config that take things of your own: those of the type Any, as network and head.
+
+    The config may stand for its algorithm.
+    """
+    types = {field.name: str(field.type) for field in dataclasses.fields(getattr(algo, "Config", algo))}
     return tuple(name for name, kind in types.items() if kind.rpartition(".")[2] == "Any")
 
 

@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxrl_up.algorithms import own_kinds
 from jaxrl_up.analysis.labels import grouping, label_of, matches, short_names, value_in
 from jaxrl_up.config import did_you_mean
 from jaxrl_up.records import (
     EVALUATED,
+    OWN,
+    called,
     describe_environment,
     expand,
     log_columns,
+    named,
     read_config,
     read_progress,
     read_timing,
@@ -247,7 +251,11 @@ def _settings(directory: Path) -> dict[str, Any]:
     run = {key: value for key, value in tables.get("run", {}).items() if key != "seeds"}
     physics = {f"env.{key}": value for key, value in _physics(environment).items() if key != "name"}
     physics |= {f"{EVALUATED}.{key}": value for key, value in _physics(tables.get(EVALUATED, {})).items()}
-    return {**run, "environment": environment["name"], **tables.get("config", {}), **physics}
+    fields, own = tables.get("config", {}), tables.get(OWN, {})
+    fields = {
+        name: called(value, own.get(name)) if isinstance(value, dict) else value for name, value in fields.items()
+    }
+    return {**run, "environment": environment["name"], **fields, **physics}
 
 
 def _physics(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,6 +266,7 @@ def _physics(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _result_settings(run: RunResult) -> dict[str, Any]:
     config = {field.name: getattr(run.config, field.name) for field in dataclasses.fields(run.config)}
+    config |= {name: named(name, config[name]) for name in own_kinds(run.algo)}
     params = run.env.params if isinstance(run.env.params, dict) else {}
     physics = {f"env.{name}": np.asarray(value).tolist() for name, value in params.items()}
     if run.evaluation_env is not None:

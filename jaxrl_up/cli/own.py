@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from typing import Any
 
 from jaxrl_up.cli.options import Parser, UsageError
@@ -101,7 +102,7 @@ def choose_cores(arguments: list[str], seeds: int) -> None:
     """
     from jaxrl_up.config import is_own_file, is_own_name
 
-    values = [value for word in arguments for value in (word, word.partition("=")[2])]
+    values = [value for word in arguments for value in re.split("[=,]", word)]
     if not any(is_own_file(value) or is_own_name(value) for value in values):
         return
     from jaxrl_up.experiments import use_all_cores

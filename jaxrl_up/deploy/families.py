@@ -30,6 +30,22 @@ DESCEND = {  # without the choice of an optimiser
 }
 
 
+def planner_changes(brought: Mapping[str, ast.expr]) -> dict[str, str]:
+    """What the loop of planners says otherwise for one of them, from what that brings to it by name."""
+    memory = ast.unparse(brought["initial_memory"])
+    return {
+        ", key: Key, brought: Planner) -> State:": ", key: Key) -> State:",
+        ", state: State, brought: Planner)": ", state: State)",
+        "policy_key, env_key, memory_key, state_key = ": "_, env_key, memory_key, state_key = ",
+        "The policy, which nothing changes, and fresh environments.": "Fresh environments.",
+        "    policy = brought.policy(config, env, policy_key)\n": "",
+        "State(Learner(policy), ": "State(Learner(), ",
+        "env_key, partial(brought.initial_memory, ": f"env_key, partial({memory}, ",
+        "remembered = partial(brought.initial_memory, ": f"remembered = partial({memory}, ",
+        "brought.act(": "act(",
+    }
+
+
 def changes_of(brought: Mapping[str, ast.expr]) -> dict[str, str]:
     """What the off-policy loop says otherwise for one algorithm, from what that brings to it by name."""
     said = {name: ast.unparse(value) for name, value in brought.items()}
@@ -39,6 +55,8 @@ def changes_of(brought: Mapping[str, ast.expr]) -> dict[str, str]:
     memory = f"partial({said['initial_memory']}, config, env)" if "initial_memory" in said else None
     made = [f"{name}(config, env).init({key})" for name, key in zip(networks, keys, strict=True)]
     params = made[0] if len(made) == 1 else "{" + ", ".join(f"**{x}" for x in made) + "}"
+    learner = said.get("learner", "Learner")
+    learner = f"brought.{learner}" if "learner" in said and "." not in learner else learner
     split = [*keys, *(["memory_key"] if memory else []), "rest"]
     first = "memory, memory_key" if memory else ""
     changes = {
@@ -64,7 +82,7 @@ def changes_of(brought: Mapping[str, ast.expr]) -> dict[str, str]:
     targets = {{{", ".join(f'"{x}": params["{x}"]' for x in targets)}}}
     opt_state = {{part: {said.get("optimizer", "adam")}(config).init(params[part]) for part in params}}
 """,
-        "        brought.learner(params,": f"        {said.get('learner', 'Learner')}(params,",
+        "        brought.learner(params,": f"        {learner}(params,",
         "start(env, config.num_envs, env_key, _memory(config, env, brought), keys[-1]),": (
             f"start(env, config.num_envs, env_key{', ' * bool(memory)}{first.replace('memory,', f'{memory},', 1)}),"
         ),

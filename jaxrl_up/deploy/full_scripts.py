@@ -15,18 +15,30 @@ from functools import cache
 
 from jaxrl_up._version import __version__
 from jaxrl_up.config import declarations
-from jaxrl_up.deploy.families import changes_of
+from jaxrl_up.deploy.families import changes_of, planner_changes
 from jaxrl_up.deploy.inlining import Edit, Place, Source, edited, found_at, laid_out, uses
 from jaxrl_up.deploy.layout import Part, import_lines, in_order, joined, kind_of, literal
 from jaxrl_up.types import Algorithm
 
 LEARNING = "jaxrl_up.learning"
-OFF_POLICY, ON_POLICY = f"{LEARNING}.off_policy", f"{LEARNING}.on_policy"
-FAMILY = (OFF_POLICY, ON_POLICY, f"{LEARNING}.q_learning", f"{LEARNING}.actor_critic")
+OFF_POLICY, ON_POLICY, PLANNERS = f"{LEARNING}.off_policy", f"{LEARNING}.on_policy", f"{LEARNING}.planning.acting"
+SEARCH = f"{LEARNING}.planning.search"
+OF_SOME = {SEARCH: ("mpc", "pets"), **{f"{LEARNING}.planning.{x}": ("mpc",) for x in ("imagination", "proposals")}}
+"""Modules whose definitions come along for some algorithms, which are about them."""
+FAMILY = (
+    *(OFF_POLICY, ON_POLICY, f"{LEARNING}.q_learning", f"{LEARNING}.actor_critic"),
+    *(*OF_SOME, PLANNERS, f"{LEARNING}.given_policy"),
+)
 """Modules whose definitions come along; of the others of the room only their names."""
-WHOLE = ("dqn", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete", "vpg", "a2c", "ppo", "trpo")
-"""The algorithms that can be ejected whole."""
-KEPT = {ON_POLICY: {"require_kl", "minibatches", "shuffled", "value_loss"}}
+WHOLE = (
+    *("dqn", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete", "vpg", "a2c", "ppo", "trpo"),
+    *("value_fitting", "mpc", "pets", "alphazero"),
+)
+"""The algorithms that can be ejected whole; mbve and mbpo, a model beside another algorithm, would be too long."""
+KEPT = {
+    ON_POLICY: {"require_kl", "minibatches", "shuffled", "value_loss"},
+    PLANNERS: {"one_by_one", "together"},
+}
 """What stays in its family's module."""
 RENAMED = {
     Place(ON_POLICY, "init"): "begin",
@@ -38,8 +50,8 @@ ALIASES = {f"{LEARNING}.replay": "replay_buffer"}  # modules that bear the name 
 
 HEADER = """\
 # {name}.py: {algo} of jaxrl_up {version} as a file of your own, by `jaxrl-up eject`. Run, it takes
-# the options of `jaxrl-up train {algo}` and, until you change it, gives the same numbers. Commands about its runs
-# take --algo {name}.py.
+# the options of `jaxrl-up train {algo}` and, until you change it, gives the same numbers. Commands about its
+# runs take --algo {name}.py.
 """
 LONGEST = 450
 """Lines of a script; one that would be longer says nothing of deviations from the paper."""
@@ -49,7 +61,8 @@ class Writer:
     """What is gathered while an algorithm is written out."""
 
     def __init__(self, algo: Algorithm) -> None:
-        self.main = algo.Config.__module__
+        self.name, self.main = algo.name, algo.Config.__module__
+        self.family = OFF_POLICY  # whose loop the algorithm brings functions to
         self.names: dict[Place, str] = {}
         self.imports: set[str] = set()
         self.queue: list[Place] = []
@@ -61,8 +74,8 @@ class Writer:
         self.parents = self._parents()
 
     def _source(self, module: str) -> Source:
-        changes = changes_of(self.brought) if module == OFF_POLICY and self.brought else {}
-        found = Source(module, changes)
+        changes = planner_changes if self.family == PLANNERS else changes_of
+        found = Source(module, changes(self.brought) if module == self.family and self.brought else {})
         return found.without_defaults() if _is_algorithm(module) else found
 
     def _brought(self, module: str) -> dict[str, ast.expr]:
@@ -71,6 +84,9 @@ class Writer:
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
             return {}
         given = {str(word.arg): word.value for word in call.keywords}
+        if call.func.attr == "Planner":
+            self.family = PLANNERS
+            return dict(zip(("act", "initial_memory"), call.args, strict=True))
         if call.func.attr == "_replace":
             parent = ast.unparse(call.func.value).partition(".")[0]
             return {**self._brought(f"jaxrl_up.algorithms.{parent}"), **given}
@@ -89,6 +105,8 @@ class Writer:
     def meaning(self, source: Source, parts: tuple[str, ...]) -> tuple[Place, int, Source]:
         """What a name means, how many of its parts say so, and the module that knows it."""
         first = parts[0]
+        if first == "brought" and len(parts) == 2:  # what has the name of something of the family
+            return Place(self.main, parts[1]), 2, source
         known = [source, *(self.source(module) for module in self.parents)]
         for here in known:
             if first in here.defined:
@@ -117,7 +135,7 @@ class Writer:
         """What an expression `module.name` is defined as there, also where the algorithm has something of that name."""
         target = ast.unparse(value).split(".") if isinstance(value, ast.Attribute) else []
         if target[:1] == ["BROUGHT"]:
-            return Place(OFF_POLICY, target[1])
+            return Place(self.family, target[1])
         if len(target) != 2 or target[0] not in source.imported:
             return None
         module = self.found_at(source.imported[target[0]][0]).module
@@ -127,6 +145,8 @@ class Writer:
 
     def comes_along(self, place: Place) -> bool:
         """Whether a definition stands in the script."""
+        if self.name not in OF_SOME.get(place.module, (self.name,)):
+            return False
         return (_is_algorithm(place.module) or place.module in FAMILY) and place.name not in KEPT.get(place.module, ())
 
     def written(self, source: Source, parts: tuple[str, ...]) -> tuple[str, str | None]:
@@ -163,6 +183,8 @@ class Writer:
         """The name of a definition in the script, which is asked for with it."""
         if place not in self.names:
             name = RENAMED.get(place, place.name)
+            if place.module == OFF_POLICY and name == "Learner" and name in self.source(self.main).defined:
+                name = "BaseLearner"
             if name == "begin" and self.followed(Place(self.main, "init")) == place:
                 name = "init"
             assert name not in self.names.values(), f"{name} of {place.module} is taken"
@@ -218,7 +240,7 @@ def whole(algo: Algorithm, name: str, env: str, wrappers: Sequence[str] = ()) ->
     if algo.name not in WHOLE:
         raise ValueError(
             f"{algo.name} cannot be ejected whole: give --thin for its own file, which calls the package's modules; "
-            f"whole are {', '.join(WHOLE)}"
+            f"with all that it builds on it has more than {LONGEST} lines"
         )
     writer = Writer(algo)
     source = writer.source(writer.main)
@@ -295,8 +317,7 @@ def _config(writer: Writer, algo: Algorithm, source: Source) -> str:
     writer.imports |= {"from flax import struct"} | {
         f"from jaxrl_up.types import {kind}" for kind in ("static", "traced") if f"= {kind}(" in text
     }
-    if ": Any" in text:
-        writer.imports.add("from typing import Any")
+    writer.imports |= {f"from typing import {name}" for name in ("Any", "ClassVar") if f": {name}" in text}
     written = "\n".join(f'    {field.text}\n    """{field.doc}"""' for field in fields.values())
     doc = ast.get_source_segment(source.text, node.body[0])
     return f"@struct.dataclass(frozen=True)\nclass Config:\n    {doc}\n\n{written}"

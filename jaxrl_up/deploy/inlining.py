@@ -199,6 +199,10 @@ def _stored(node: ast.AST) -> Iterator[str]:
         yield node.name
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
+    elif isinstance(node, ast.ExceptHandler) and node.name:
+        yield node.name
+        for inner in node.body:
+            yield from _stored(inner)
     elif not isinstance(node, ast.Lambda | ast.ListComp | ast.DictComp | ast.SetComp | ast.GeneratorExp):
         for inner in ast.iter_child_nodes(node):
             yield from _stored(inner)
@@ -253,6 +257,8 @@ def _opened(line: str) -> list[str]:
     assert found is not None, line
     depth, start = 0, len(line)
     close = found.start(4)
+    if line.lstrip().startswith("def ") and ") -> " in line:  # its arguments, and not what it returns
+        close = line.index(") -> ")
     for i in range(close, -1, -1):
         depth += (line[i] in ")]}") - (line[i] in "([{")
         if depth == 0:

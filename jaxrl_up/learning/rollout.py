@@ -28,7 +28,7 @@ class RolloutFields:
     """steps per environment and update"""
 
 
-def steps_per_update(config: RolloutFields) -> int:
+def steps_per_update(config: Any) -> int:
     """Environment steps that one update takes."""
     return config.num_envs * config.rollout_length
 

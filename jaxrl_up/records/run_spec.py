@@ -17,7 +17,7 @@ from jaxrl_up.config import did_you_mean, is_own_name, seed_list
 from jaxrl_up.envs import Env
 from jaxrl_up.records.description import describe_environment
 from jaxrl_up.records.files import expand, read_text
-from jaxrl_up.records.own import ENVIRONMENTS, EVALUATED, OWN, NotNamed, remembered, variables
+from jaxrl_up.records.own import ENVIRONMENTS, EVALUATED, OWN, Asked, NotNamed, remembered, swept_values, variables
 from jaxrl_up.records.settings import RECORDED, RunSettings
 from jaxrl_up.records.values import Unknown, from_toml, same_but_for_place, toml_value
 from jaxrl_up.training import check_grid, played_in, resolve, take_evaluation_env
@@ -92,8 +92,11 @@ def _load(
             raise ValueError(f"the run is of {name}, not of {algo.name}")
         if evaluation_env is not None and EVALUATED not in tables:
             raise ValueError("the run has no evaluation environment: leave evaluation_env out")
-        values, unknown = _values(fields, own) if given is None else ({}, [])
-        asked_for = [*_unknown_algorithm(name, tables), *unknown, *_unknown_environments(tables)]
+        swept, unknown = swept_values(tables, own)
+        values, others = (
+            _values(fields, {k: x for k, x in own.items() if k not in swept}) if given is None else ({}, [])
+        )
+        asked_for = [*_unknown_algorithm(name, tables), *others, *unknown, *_unknown_environments(tables)]
         has = {"algo": algo, "env": env, "evaluation_env": evaluation_env}
         _require_named(path, [asked for asked in asked_for if has.get(asked[0]) is None], tables)
         algo = ALGORITHMS[name] if algo is None else algo
@@ -209,10 +212,6 @@ def _environment_source(table: Mapping[str, Any]) -> EnvironmentSource:
 def _config_path(directory: str | Path) -> Path:
     path = expand(directory, "directory").absolute()
     return path if path.suffix == ".toml" and not path.is_dir() else path / "config.toml"
-
-
-Asked = tuple[str, str]
-"""Something to be named: argument of `load_run`, or field; and in words."""
 
 
 def _values(fields: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], list[Asked]]:

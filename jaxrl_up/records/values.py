@@ -129,6 +129,28 @@ Point = dict[str, Any]
 """A point of a sweep: values by field or parameter."""
 
 
+class Named(str):
+    """What a value of a point that is no number or text, as a network of one's own, is called; `value` is itself."""
+
+    value: Any
+
+    def __new__(cls, name: str, value: Any = None) -> Named:
+        """The name, with the value."""
+        named = super().__new__(cls, name)
+        named.value = value
+        return named
+
+
+def unnamed(value: Any) -> Any:
+    """A value of a point as configs hold it."""
+    return value.value if isinstance(value, Named) else value
+
+
+def point_table(value: Any) -> Any:
+    """A value of a point for sweep.toml, with what it is called."""
+    return {**toml_value(value.value), "called": str(value)} if isinstance(value, Named) else value
+
+
 def short(value: Any) -> str:
     """A value for people, numbers with 6 digits."""
     return f"{value:.{DIGITS}g}" if isinstance(value, float) else text(value)

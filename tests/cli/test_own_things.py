@@ -8,11 +8,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from jaxrl_up import ALGORITHMS, envs, load_policies, load_run, make_config, resume
+from jaxrl_up import ALGORITHMS, envs, load_policies, load_run, load_sweep, make_config, resume
 from jaxrl_up.algorithms import find_algorithm, own_kinds, own_value
 from jaxrl_up.cli import main, take_source
+from jaxrl_up.config import own_variable
+from jaxrl_up.experiments import SweepSettings, describe_point, sweeps
 from jaxrl_up.records import (
     NotNamed,
     RunSettings,
@@ -382,8 +385,61 @@ def test_a_sweep_of_its_fields_and_a_recipe_of_the_best(folder, capsys):
     assert shlex.split(line)[3:] == ["--part", "0", *NAMING, "--no-progress"]
     forget()
     assert main(shlex.split(line)[1:]) == 0
-    grid = ["sweep", "my_algo.py", "--grid", "network=mlp,my_net.py:Net"]
-    assert "what is your own is not varied" in said(capsys, grid)
+
+
+def test_a_sweep_over_networks_by_name_and_of_ones_own(folder, capsys):
+    """Its records name them, so does its table; they are asked for in a line that works, and imported where named."""
+    names = ["mlp", "my_net.py:Net", "my_net.py:wide"]
+    words = ["sweep", "a2c", "--grid", f"network={','.join(names)}", "--grid", "gamma=0.9,0.8", "--network", names[1]]
+    assert main([*words, "--name", "nets", "--print-jobs", "--seeds", "1"]) == 0
+    (*_, line) = capsys.readouterr().out.splitlines()
+    assert line.endswith("--part 2 --network my_net.py:Net,my_net.py:wide")
+    for cell, name in enumerate(names):
+        tables = tomllib.loads(Path(f"runs/nets/cells/{cell}/config.toml").read_text(encoding="utf-8"))
+        assert tables.get("own", {}).get("network") == (None if cell == 0 else name)
+    forget()
+    error = said(capsys, ["resume", "runs/nets", "--print-jobs"])
+    assert "the network my_net:Net is not found by name" in error and "my_net" not in sys.modules
+    again = shlex.split(error[error.index("jaxrl-up ", 10) :])[1:]
+    assert again[-2:] == ["--network", ",".join(names[1:])] and main(again) == 0
+    assert "the sweep has 2 values of network of your own" in said(capsys, [*again[:-1], names[1]])
+    forget()
+    read = load_sweep("runs/nets", own={"network": names[1:]})
+    assert [point["network"] for point in read.points[::2]] == names
+    reached = {"returns": np.arange(6.0).reshape(6, 1, 1), "env_steps": np.zeros((6, 1)), "finished": np.full(6, True)}
+    done = read._replace(**reached)
+    assert (done.best_config.network.width, done.best_config.gamma) == (5, 0.8)
+    assert 'network = "my_net.py:wide"' in sweeps.sweep_records.best_recipe(done)
+    forget()
+    with pytest.raises(NotNamed, match=r"my_net:Net is not found.*own=\{'network': 'my_net.py:Net,my_net.py:wide'\}"):
+        load_sweep("runs/nets")
+
+
+def test_a_sweep_over_networks_from_python(folder):
+    """Networks themselves too, which are called by their variables, or by what they are of."""
+    Net, wide = (own_variable(f"my_net.py:{name}") for name in ("Net", "wide"))
+    given = {"network": ["my_net.py:made", wide, Net(7), "mlp"]}
+    sweep, parts = sweeps.plan.planned("a2c", "CartPole-v1", {"network": Net(2)}, given, 1, SweepSettings())
+    names = ["my_net.py:made", "my_net.py:wide", "my_net.py:Net(width=7)", "mlp"]
+    assert [point["network"] for point in sweep.points] == names and len(parts) == 4
+    assert [describe_point(point) for point in sweep.points] == [f"network={name}" for name in names]
+    assert [getattr(group.config.network, "width", None) for group in sweep.groups] == [6, 5, 7, None]
+    assert sweep.base.tables["own"]["network"] == [*names[:2], "my_net.py:Net"]
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("network=my_net.py", "--grid network: 'my_net.py' is a file: say what of it, as my_net.py:NAME"),
+        ("network=my_net.py:Nett", "--grid network: 'my_net.py:Nett': my_net.py has no 'Nett'. Did you mean 'Net'?"),
+        ("network=mlp,my_net.py:number", "my_net.py, line 13: network=my_net.py:number is no flax module but 3"),
+        ("network=mlp,mlpp", "network='mlpp' is not known"),
+        ("network=my_net.py:Net,my_net.py:Net", "network has my_net.py:Net twice"),
+        ("activation=my_net.py:Net", "activation='my_net.py:Net': choose from"),
+    ],
+)
+def test_what_is_wrong_with_a_network_of_a_sweep_is_one_line(grid, message, folder, capsys):
+    assert message in said(capsys, ["sweep", "a2c", "--grid", grid, "--dry-run"])
 
 
 WRONG = {  # the text of wrong.py, how it is named, and what is said
@@ -464,12 +520,13 @@ def test_a_file_hides_nothing_that_bears_its_name(tmp_path, monkeypatch):
     assert find_algorithm("colorsys.py") is algo and "mine" not in ALGORITHMS
 
 
-def test_devices_are_chosen_before_a_file_computes(tmp_path):
+@pytest.mark.parametrize("words", ["train --algo {}", "sweep a2c --grid network={}:Net,mlp"])
+def test_devices_are_chosen_before_a_file_computes(words, tmp_path):
     """Also where a file of one's own starts JAX as soon as it is run."""
     file = tmp_path / "early.py"
-    file.write_text("import jax.numpy as jnp\nONE = jnp.ones(1)\n" + ALGO, encoding="utf-8")
+    file.write_text(ALGO + "import jax.numpy as jnp\nONE = jnp.ones(1)\n" + NET, encoding="utf-8")
     code = "import sys, jax; from jaxrl_up.cli import main; main(sys.argv[1:]); print(len(jax.devices()))"
-    words = ["train", "--algo", str(file), "--dry-run", "--seeds", "2"]
+    words = [*words.format(file).split(), "--dry-run", "--seeds", "2"]
     environment = {name: x for name, x in os.environ.items() if name not in ("XLA_FLAGS", "PJRT_NPROC")}
     done = subprocess.run([sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == str(min(2, len(os.sched_getaffinity(0)))), done.stderr

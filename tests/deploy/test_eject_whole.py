@@ -51,7 +51,12 @@ def test_the_algorithm_stands_in_one_file_above_faces(name, scripts):
     assert not imported & {"off_policy", "q_learning", "actor_critic", "Learner", "QLearner", *WHOLE}
     defined = {node.name: node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     assigned = {node.targets[0].id for node in body if isinstance(node, ast.Assign)}
-    learns = {"explore", "learn"} if "replay_buffer" in text else {"collect", "network"}
+    other = {
+        "value_fitting": {"targets", "loss"},
+        "mpc": {"plan", "search", "Gaussian"},
+        "alphazero": {"play", "learn"},
+    }
+    learns = other.get(name, {"explore", "learn"} if "replay_buffer" in text else {"collect", "network"})
     assert {"Config", "Learner", "State", "init", "update", "act", *learns} <= defined.keys() | assigned
     assert defined["Config"].bases == [] and "brought" not in text and "BROUGHT" not in text
 
@@ -61,16 +66,18 @@ def test_it_imports_and_has_the_same_fields(name, scripts):
     algo, ejected = ALGORITHMS[name], getattr(load(scripts / f"my_{name}.py"), name.upper())
     assert field_help(ejected.Config) == field_help(algo.Config)
     assert vars(ejected.Config()) == vars(algo.Config())
-    for part in ("presets", "action_spaces", "greedy_memory", "learns", "learns_to_act", "initial_memory"):
+    for part in ("presets", "action_spaces", "greedy_memory", "learns", "learns_to_act", "players"):
         assert getattr(ejected, part) == getattr(algo, part), part
+    memory = getattr(sys.modules[f"my_{name}"], algo.initial_memory.__name__, algo.initial_memory)
+    assert ejected.initial_memory == memory  # which stands in the script, or is the package's
     for anneal in (True, False):
         fields = {k: anneal for k in ("anneal_learning_rate", "anneal_clip") if k in vars(algo.Config())}
         assert ejected.anneals(ejected.Config(**fields)) == algo.anneals(algo.Config(**fields))
     assert ejected.name == f"my_{name}"
 
 
-@pytest.mark.thorough("ppo", "sac")  # the others of their families
-@pytest.mark.exhaustive(*(name for name in WHOLE if name not in ("dqn", "ppo", "sac")))
+@pytest.mark.thorough("ppo", "sac", "mpc")  # the others of their families
+@pytest.mark.exhaustive(*(name for name in WHOLE if name not in ("dqn", "ppo", "sac", "value_fitting", "mpc")))
 @EVERY
 def test_it_gives_the_same_numbers(name, scripts):
     algo, env = ALGORITHMS[name], task(ALGORITHMS[name])
@@ -85,10 +92,11 @@ def test_it_gives_the_same_numbers(name, scripts):
 def test_they_are_formatted_linted_and_typed(scripts):
     settings = ["--config", str(ROOT / "pyproject.toml"), str(scripts)]
     python = [sys.executable, "-m"]
+    typed = [str(scripts / f"my_{x}.py") for x in ("ppo", "sac", "value_fitting", "mpc", "pets", "alphazero")]
     for command in (
         [*python, "ruff", "format", "--check", *settings],
         [*python, "ruff", "check", "--no-cache", *settings],
-        [*python, "pyright", "--pythonpath", sys.executable, *(str(scripts / f"my_{x}.py") for x in ("ppo", "sac"))],
+        [*python, "pyright", "--pythonpath", sys.executable, *typed],
     ):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -7,7 +7,7 @@ import contextlib
 import math
 from typing import Any
 
-from jaxrl_up.cli.commands.train import DEFAULT_ALGO, DEFAULT_ENV
+from jaxrl_up.cli.commands.train import DEFAULT_ALGO, DEFAULT_ENV, SEEDS
 from jaxrl_up.cli.evaluation_options import add_evaluation_env, build_evaluation_env, take_evaluation_options
 from jaxrl_up.cli.jobs import add_jobs, are_jobs, hand_out
 from jaxrl_up.cli.options import (
@@ -21,6 +21,7 @@ from jaxrl_up.cli.options import (
     check_env,
     converter,
     or_none,
+    own_field,
     place_of,
     real,
     seeds,
@@ -28,7 +29,7 @@ from jaxrl_up.cli.options import (
     take_env_options,
     whole,
 )
-from jaxrl_up.cli.own import add_algo, algorithm, take_algo
+from jaxrl_up.cli.own import add_algo, algorithm, choose_cores, take_algo
 from jaxrl_up.cli.results import report_sweep
 from jaxrl_up.cli.sources import take_source
 from jaxrl_up.envs import counting
@@ -37,6 +38,7 @@ from jaxrl_up.records import command
 
 def main(arguments: list[str]) -> int:
     """`jaxrl-up sweep`: parse, check everything, train, and print the ranking on standard output."""
+    choose_cores(arguments, SEEDS)
     arguments, named = take_algo(arguments)
     arguments, source = take_source(arguments, named)
     arguments, env_options = take_env_options(arguments)
@@ -141,13 +143,11 @@ def _values(algo: Any, name: str, text: str) -> list[Any]:
             if part.lower() not in ("true", "false"):
                 raise UsageError(f"--grid {name}: {part!r} is not true or false")
         return [part.lower() == "true" for part in parts]
-    if name in own_kinds(algo) and any(map(is_own_name, parts)):
-        raise UsageError(
-            f"--grid {name}: what is your own is not varied; train each by itself, as in --{name} {parts[0]}"
-        )
-    convert = converter(field.kind, field.optional)
+    own = name in own_kinds(algo)
+    convert = own_field(name, field.optional) if own else converter(field.kind, field.optional)
     try:
-        return [convert(part) for part in parts]
+        values = [convert(part) for part in parts]
+        return [part if own and is_own_name(part) else value for part, value in zip(parts, values, strict=True)]
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--grid {name}: {error}") from error
 
@@ -178,7 +178,8 @@ def _parser(algo: Any, source: Any = None) -> Parser:
     what = parser.add_argument_group("what is varied")
     parser.add(what, "--grid", action="append", default=[], metavar="NAME=V1,V2,...",
                help="values of a field, or of a parameter of the environment (env.gravity=5,10); every combination of "
-               "the lists is a point. Layers have - between them: hidden=64-64,256-256")  # fmt: skip
+               "the lists is a point. Layers have - between them: hidden=64-64,256-256; networks may be your own: "
+               "network=mlp,my_net.py:Net")  # fmt: skip
     parser.add(what, "--random", type=whole, metavar="N", help="draw N points from the lists and ranges instead")
     parser.add(what, "--log", action="append", default=[], metavar="NAME=LOW:HIGH",
                help="range to draw from, uniform in the logarithm")  # fmt: skip
@@ -192,7 +193,7 @@ def _parser(algo: Any, source: Any = None) -> Parser:
     options = parser.add_argument_group("run options")
     add_algo(parser, options)
     add_environment(parser, options, DEFAULT_ENV, "a parameter of it, the same in all points")
-    parser.add(options, "--seeds", type=seeds, default=8, metavar="N",
+    parser.add(options, "--seeds", type=seeds, default=SEEDS, metavar="N",
                help="how many seeds each point is trained with (0, 1, ...), or which: 0,3,7 (--seed 7: 7 alone; "
                "default 8)")  # fmt: skip
     parser.add(options, "--max-lanes", type=or_none(whole), metavar="N",

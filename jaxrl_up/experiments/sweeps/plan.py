@@ -16,7 +16,17 @@ from jaxrl_up.experiments.memory import check_memory
 from jaxrl_up.experiments.sweeps.points import group, product, spell
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep, rung_ends
-from jaxrl_up.records import Point, RunSettings, RunSpec, check_settings, describe, processes, toml_value
+from jaxrl_up.records import (
+    OWN,
+    Point,
+    RunSettings,
+    RunSpec,
+    check_settings,
+    describe,
+    names_in,
+    processes,
+    toml_value,
+)
 from jaxrl_up.training import evaluation_ends, take_evaluation_env
 from jaxrl_up.types import Algorithm, PyTree
 
@@ -62,7 +72,10 @@ def planned(
         take_evaluation_env(algo, member.env, member.config, member.evaluation_env)
         check_memory(algo, member.env, member.config, 1)
         rung_ends(evaluation_ends(algo, member.config, settings.num_evals), halving, eta)
+    swept = names_in(points)
+    config = algo.Config(**vars(config) | {name: getattr(algo.Config(), name) for name in swept})  # of no point
     tables = toml_value(describe(algo, env, config, seeds, settings.recorded(), evaluation_env))
+    tables |= {OWN: tables.get(OWN, {}) | swept} if swept else {}
     base = RunSpec(None, algo, env, config, seeds, settings, {}, tables, evaluation_env)
     sweep = Sweep(base, points, groups, (), halving, eta, max_lanes)
     processes.check_lanes(len(points) * len(seeds), "points times seeds")

@@ -17,20 +17,24 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxrl_up.algorithms import own_kinds
 from jaxrl_up.config import canonical, check_relations, held, is_number, plain, shape, shown, traced_fields, whole
 from jaxrl_up.config import spell as full_name
 from jaxrl_up.envs import Env, as_parameter
 from jaxrl_up.records import (
     DIGITS,
     LIMITS,
+    Named,
     Point,
     build_environment,
     describe_environment,
     environment_options,
     is_built_by_name,
+    named,
     short,
     text,
     toml_value,
+    unnamed,
 )
 from jaxrl_up.training import check_not_drawn
 from jaxrl_up.types import PyTree
@@ -142,7 +146,7 @@ def spell(env: Env, config: PyTree, points: Iterable[Point]) -> tuple[Point, ...
 def configure(env: Env, config: PyTree, point: Point) -> tuple[Env, PyTree]:
     """The environment and config of a point, its names spelt out. Raises `ValueError` for a value not allowed."""
     params = {name.removeprefix("env."): value for name, value in point.items() if name.startswith("env.")}
-    config = config.replace(**{name: value for name, value in point.items() if not name.startswith("env.")})
+    config = config.replace(**{name: unnamed(value) for name, value in point.items() if not name.startswith("env.")})
     check_relations(config)  # each value was checked where it was spelt out
     for name, value in params.items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -241,14 +245,19 @@ def _parameters(env: Env) -> list[str]:
 
 
 def _as_held(env: Env, config: PyTree, name: str, value: Any) -> Any:
-    """A value as the config or environment holds it: Python numbers, tuples, floats for what is traced."""
-    value = _plain(value)
+    """A value as the config or environment holds it: Python numbers, tuples, floats for what is traced.
+
+    What may be the user's own is called by a name.
+    """
+    value = named(name, value) if name in own_kinds(config) else _plain(value)
     field = next((field for field in dataclasses.fields(config) if field.name == name), None)
     if field is None:
         whole_parameter = type(value) is int and name.removeprefix("env.") in env.params
         return float(as_parameter(name, value)) if whole_parameter else value
-    value = held(field, value)
-    return float(value) if type(value) is int and name in traced_fields(config) else value
+    checked = held(field, unnamed(value))
+    if isinstance(value, Named):
+        return value
+    return float(checked) if type(checked) is int and name in traced_fields(config) else checked
 
 
 def _plain(value: Any) -> Any:

@@ -29,11 +29,14 @@ import numpy as np
 
 from jaxrl_up import envs
 from jaxrl_up.algorithms import ALGORITHMS, own_value
+from jaxrl_up.config import is_own_name
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments.sweeps.points import Group, describe_point, group, options, spell
 from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.records import (
     COLUMNS,
+    OWN,
+    Named,
     Point,
     RunSpec,
     check_directory,
@@ -48,13 +51,16 @@ from jaxrl_up.records import (
     load_run,
     make_directory,
     own_names,
+    point_table,
     processes,
     read_config,
     read_table,
+    swept_values,
     table_text,
     text,
     to_toml,
     toml_value,
+    variables,
     write_atomically,
 )
 from jaxrl_up.training import evaluation_ends
@@ -153,6 +159,9 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
             described[cell.group] = describe(*what)
         tables = described[cell.group]
         tables = {**tables, "run": {**tables["run"], "seeds": list(cell.seeds)}}
+        point = sweep.points[cell.points[0]]
+        given = {name: str(x) for name, x in point.items() if isinstance(x, Named) and is_own_name(x)}
+        tables |= {OWN: tables.get(OWN, {}) | given} if given else {}
         if member.swept:
             rows = [member.points.index(point) for point in cell.points]
             ambiguous = set(member.env.params)
@@ -167,7 +176,7 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
     tables = {
         **{name: table for name, table in base.tables.items() if name not in ("sweep", "points", "cells")},
         "sweep": about,
-        "points": {name: [point[name] for point in sweep.points] for name in sweep.points[0]},
+        "points": {name: [point_table(point[name]) for point in sweep.points] for name in sweep.points[0]},
         "cells": {str(k): cell._asdict() for k, cell in enumerate(sweep.cells)},
     }
     if processes.is_first():
@@ -192,8 +201,8 @@ def load_plan(
         raise FileNotFoundError(f"{directory} holds no sweep: there is no {FILE}")
     base = load_run(path, algo, env, evaluation_env=evaluation_env, own=own)
     try:
-        about, table = base.tables["sweep"], base.tables["points"]
-        columns = {name: [from_toml(value) for value in table[name]] for name in about["axes"]}
+        about = base.tables["sweep"]
+        columns = swept_values(base.tables, variables(own))[0]
         points = tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         cells = tuple(
             Cell(cell["rung"], cell["group"], tuple(cell["points"]), tuple(cell["seeds"]), cell["width"])
@@ -323,6 +332,7 @@ def best_recipe(result: SweepResult) -> str:
     algo, env, config, best = result.algo, result.best_env, result.best_config, result.best
     evaluated = [] if result.best_evaluation_env is None else [result.best_evaluation_env]
     names, default = own_names(algo, config), algo.Config()
+    names |= {name: str(value) for name, value in best.values.items() if name in names and is_own_name(value)}
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     named = all(_is_named(name, value, names) for name, value in fields.items())
     if (

@@ -56,25 +56,35 @@ class Planner(NamedTuple):
 
     def init(self, config: Any, env: Env, key: Key) -> State:
         """The policy, and fresh environments: `Algorithm.init`."""
-        policy_key, env_key, memory_key, state_key = jax.random.split(as_key(key), 4)
-        policy = self.policy(config, env, policy_key)
-        interaction = start(env, config.num_envs, env_key, partial(self.initial_memory, config, env), memory_key)
-        return State(Learner(policy), interaction, state_key, Counters(jnp.int32(0), jnp.int32(0)))
+        return init(config, env, key, self)
 
     def update(self, config: Any, env: Env, state: State) -> tuple[State, Metrics]:
         """Act for `rollout_length` steps in all environments and count them; the loss is 0: `Algorithm.update`."""
-        key, unroll_key = jax.random.split(state.key)
+        return update(config, env, state, self)
 
-        def policy(obs: PyTree, memory: PyTree, key: Key) -> tuple[PyTree, PyTree, PyTree]:
-            return *self.act(config, env, state.policy, obs, memory, key), ()
 
-        remembered = partial(self.initial_memory, config, env)
-        interaction, _, episodes = unroll(
-            env, policy, state.interaction, config.rollout_length, unroll_key, None, remembered
-        )
-        counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
-        state = State(state.learner, interaction, key, counters)
-        return state, Metrics(means({"loss": jnp.float32(0)}), *episodes)
+def init(config: Any, env: Env, key: Key, brought: Planner) -> State:
+    """The policy, which nothing changes, and fresh environments."""
+    policy_key, env_key, memory_key, state_key = jax.random.split(as_key(key), 4)
+    policy = brought.policy(config, env, policy_key)
+    interaction = start(env, config.num_envs, env_key, partial(brought.initial_memory, config, env), memory_key)
+    return State(Learner(policy), interaction, state_key, Counters(jnp.int32(0), jnp.int32(0)))
+
+
+def update(config: Any, env: Env, state: State, brought: Planner) -> tuple[State, Metrics]:
+    """Act for `rollout_length` steps in all environments and count them; the loss is 0."""
+    key, unroll_key = jax.random.split(state.key)
+
+    def policy(obs: PyTree, memory: PyTree, key: Key) -> tuple[PyTree, PyTree, PyTree]:
+        return *brought.act(config, env, state.policy, obs, memory, key), ()
+
+    remembered = partial(brought.initial_memory, config, env)
+    interaction, _, episodes = unroll(
+        env, policy, state.interaction, config.rollout_length, unroll_key, None, remembered
+    )
+    counters = Counters(state.counters.updates + 1, state.counters.env_steps + steps_per_update(config))
+    state = State(state.learner, interaction, key, counters)
+    return state, Metrics(means({"loss": jnp.float32(0)}), *episodes)
 
 
 def one_by_one(env: Env, function: Callable[..., PyTree], obs: PyTree, *more: PyTree) -> PyTree:
