@@ -559,9 +559,9 @@ def test_the_picture_marks_the_first_of_the_ranking(tmp_path, monkeypatch):
     """Two points have one score; the worst seed decides, and not their order."""
     marked, mark = [], sweep_plots._mark
 
-    def note(axes, x, y, best, ties):
+    def note(axes, x, y, best, *rest):
         marked.append((x[best], y[best]))
-        return mark(axes, x, y, best, ties)
+        return mark(axes, x, y, best, *rest)
 
     monkeypatch.setattr(sweep_plots, "_mark", note)
     drawn = points.product({"learning_rate": [1e-4, 1e-3, 1e-2]})
