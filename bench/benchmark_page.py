@@ -41,7 +41,8 @@ Scores are the IQM over the seeds' final policies, 32 greedy episodes each, ever
 [Pictures and comparisons](plots.md#intervals). Recipes differ in steps, and were tuned to reach their environment's
 bar, not to win: a comparison holds for these settings, and for the steps at which it is made. Where they differ much in
 steps, curves have a panel for each range of them, and the profiles, which are of one range, compare at the last
-evaluation that all reached. Planners that learn nothing have a score and no curve.
+evaluation that all reached. `mpc` has a score and no curve, since it learns nothing, and so has `pets`, whose recipes
+are evaluated once: every action of an evaluation is a search, so that one costs more than all the learning.
 """
 COMPARED = """## Algorithm against algorithm
 
@@ -170,7 +171,7 @@ def ranked(group: Sequence[Result]) -> list[Result]:
 
 
 def curves_of(group: Sequence[Result]) -> list[Result]:
-    """Those with a curve: planners that learn nothing have one evaluation."""
+    """Those with a curve: planners have one evaluation."""
     found = [result for result in group if len(result.steps) > 1 and result.recipe.partition("/")[0] not in GIVEN]
     return sorted(found, key=lambda result: int(result.steps[-1]))
 
