@@ -25,7 +25,8 @@ from jaxrl_up.records import to_toml
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 BUDGETS = 4  # curves whose numbers of steps differ by more have panels of their own
-COLOURS = 96  # of a picture: small files
+COLOURS = 256  # of a picture: small files
+WIDTH = 9.0  # inches of a picture with three panels
 GIVEN = ("value_fitting",)  # evaluates a policy that is given, so its return is no feat
 SUITES = {  # what was run on the same tasks with the same seeds
     "discrete actions": (("CartPole-v1", "Acrobot-v1"), ("dqn", "c51", "qr_dqn", "sac_discrete", "ppo")),
@@ -99,6 +100,7 @@ def page(results: Sequence[Result]) -> str:
     parts = [HEAD]
     for environment, group in by_environment(results).items():
         rows = [
+            '<div class="scores" markdown>\n',
             "| recipe | steps | IQM | 95% interval | worst seed | seeds | raw data |",
             "|---|---|---|---|---|---|---|",
         ]
@@ -110,6 +112,7 @@ def page(results: Sequence[Result]) -> str:
                 f"| {low:,.1f} to {high:,.1f} | {table['worst']:,.1f} | {table['seeds']} "
                 f"| [json](../bench/results/{file}) |"
             )
+        rows.append("\n</div>")
         pictures = [(f"benchmark-{slug(environment)}.png", f"Learning curves on {environment}")] * any(curves_of(group))
         if len(ranked(group)) > 1:
             pictures.append((f"benchmark-{slug(environment)}-scores.png", f"Final returns on {environment}"))
@@ -134,7 +137,9 @@ def draw(results: Sequence[Result], folder: Path) -> Iterator[Path]:
                 runs = {}
                 for result in curves_of(group):
                     runs.setdefault(result.label, []).append(as_run(result, Path(place), panel_of(result, group)))
-                yield small(plot_curves(runs, folder / f"{name}.png"))
+                panels = {panel_of(result, group) for result in curves_of(group)}
+                looks = {"width": WIDTH, "font_size": 11} if len(panels) > 2 else {}  # or texts would be too small
+                yield small(plot_curves(runs, folder / f"{name}.png", **looks))
             if len(ranked(group)) > 1:
                 bars = {
                     f"{result.label}, {result.table['env_steps']:,} steps": result.returns[:, -1]
@@ -220,8 +225,8 @@ def slug(name: str) -> str:
 
 def small(path: Path) -> Path:
     """Keep a picture in few colours."""
-    with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    with Image.open(path) as picture:  # the usual method gives lines of little area the colour of others
+        few = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     return path
 
