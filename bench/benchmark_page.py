@@ -25,7 +25,8 @@ from jaxrl_up.records import to_toml
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 BUDGETS = 4  # curves whose numbers of steps differ by more have panels of their own
-COLOURS = 96  # of a picture: small files
+COLOURS = 256  # of a picture: small files
+WIDTH = 9.0  # inches of a picture with three panels
 GIVEN = ("value_fitting",)  # evaluates a policy that is given, so its return is no feat
 SUITES = {  # what was run on the same tasks with the same seeds
     "discrete actions": (("CartPole-v1", "Acrobot-v1"), ("dqn", "c51", "qr_dqn", "sac_discrete", "ppo")),
@@ -41,7 +42,8 @@ Scores are the IQM over the seeds' final policies, 32 greedy episodes each, ever
 [Pictures and comparisons](plots.md#intervals). Recipes differ in steps, and were tuned to reach their environment's
 bar, not to win: a comparison holds for these settings, and for the steps at which it is made. Where they differ much in
 steps, curves have a panel for each range of them, and the profiles, which are of one range, compare at the last
-evaluation that all reached. Planners that learn nothing have a score and no curve.
+evaluation that all reached. `mpc` has a score and no curve, since it learns nothing, and so has `pets`, whose recipes
+are evaluated once: every action of an evaluation is a search, so that one costs more than all the learning.
 """
 COMPARED = """## Algorithm against algorithm
 
@@ -98,6 +100,7 @@ def page(results: Sequence[Result]) -> str:
     parts = [HEAD]
     for environment, group in by_environment(results).items():
         rows = [
+            '<div class="scores" markdown>\n',
             "| recipe | steps | IQM | 95% interval | worst seed | seeds | raw data |",
             "|---|---|---|---|---|---|---|",
         ]
@@ -109,6 +112,7 @@ def page(results: Sequence[Result]) -> str:
                 f"| {low:,.1f} to {high:,.1f} | {table['worst']:,.1f} | {table['seeds']} "
                 f"| [json](../bench/results/{file}) |"
             )
+        rows.append("\n</div>")
         pictures = [(f"benchmark-{slug(environment)}.png", f"Learning curves on {environment}")] * any(curves_of(group))
         if len(ranked(group)) > 1:
             pictures.append((f"benchmark-{slug(environment)}-scores.png", f"Final returns on {environment}"))
@@ -133,7 +137,9 @@ def draw(results: Sequence[Result], folder: Path) -> Iterator[Path]:
                 runs = {}
                 for result in curves_of(group):
                     runs.setdefault(result.label, []).append(as_run(result, Path(place), panel_of(result, group)))
-                yield small(plot_curves(runs, folder / f"{name}.png"))
+                panels = {panel_of(result, group) for result in curves_of(group)}
+                looks = {"width": WIDTH, "font_size": 11} if len(panels) > 2 else {}  # or texts would be too small
+                yield small(plot_curves(runs, folder / f"{name}.png", **looks))
             if len(ranked(group)) > 1:
                 bars = {
                     f"{result.label}, {result.table['env_steps']:,} steps": result.returns[:, -1]
@@ -170,7 +176,7 @@ def ranked(group: Sequence[Result]) -> list[Result]:
 
 
 def curves_of(group: Sequence[Result]) -> list[Result]:
-    """Those with a curve: planners that learn nothing have one evaluation."""
+    """Those with a curve: planners have one evaluation."""
     found = [result for result in group if len(result.steps) > 1 and result.recipe.partition("/")[0] not in GIVEN]
     return sorted(found, key=lambda result: int(result.steps[-1]))
 
@@ -219,8 +225,8 @@ def slug(name: str) -> str:
 
 def small(path: Path) -> Path:
     """Keep a picture in few colours."""
-    with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    with Image.open(path) as picture:  # the usual method gives lines of little area the colour of others
+        few = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     return path
 

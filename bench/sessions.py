@@ -33,15 +33,17 @@ def reset(key, params):
 
 
 def step(key, place, action, params):
-    """Left or right on a line: a little at its left end, more at its right one, far away."""
+    """Left or right on a line: a little at its left end, more at its right one."""
     place = place + 2 * action - 1
     reward = jnp.where(place == 0, params["crumb"], jnp.where(place == TREASURE, 1.0, 0.0))
-    return place, jax.nn.one_hot(place, TREASURE + 1), reward, (place == 0) | (place == TREASURE), jnp.bool_(False)
+    terminated = (place == 0) | (place == TREASURE)
+    return place, jax.nn.one_hot(place, TREASURE + 1), reward, terminated, jnp.bool_(False)
 
 
 def make(crumb=0.1):
     spaces = envs.Box(0.0, 1.0, (TREASURE + 1,)), envs.Discrete(2)
-    return envs.from_functions(reset, step, *spaces, max_steps=50, params={"crumb": crumb}, name="treasure")
+    named = {"params": {"crumb": crumb}, "name": "treasure"}
+    return envs.from_functions(reset, step, *spaces, max_steps=50, **named)
 '''
 
 NETWORK = """

@@ -35,7 +35,8 @@ jax.devices()
 # %% [markdown]
 # ## One seed
 #
-# A config is data. `train` is one compiled program: it returns the final state, and a log with one entry per evaluation.
+# A config is data. `train` is one compiled program: it returns the final state, and a log with one entry per evaluation, the
+# first of the untrained policy.
 
 # %%
 env = envs.make("CartPole-v1")

@@ -99,9 +99,8 @@ timed("other size of the network", env, other_shape, keys)
 print("the same again gave the same bits:", bool((returns == again).all()))
 
 # %% [markdown]
-# The three equal calls differ by the noise of this machine (the seconds stored here are of a busy one; the first call is
-# about twelve seconds of one processor): take no difference of that size for an effect. What compiling costs is the first call minus those. It is paid once for each
-# shape, so a program that trains 64 seeds pays it once and a loop over 64 processes 64 times. A field is **traced** if
+# The three equal calls differ by the noise of this machine: take no difference of that size for an effect. What
+# compiling costs is the first call minus those. It is paid once for each shape, so a program that trains 64 seeds pays it once and a loop over 64 processes 64 times. A field is **traced** if
 # a new value is free and **static** if it compiles again; `PPO.Config` says which is which, and a sweep groups by it.
 #
 # Seed 2 does not care who trains beside it. In a batch of another size it is the same up to rounding, since XLA may add
@@ -292,7 +291,7 @@ for ax, n in zip(axes, (10, 256)):
     probability, low, high = ops.probability_of_improvement(a[:n], b[:n])
     ax.set(title=f"{n} seeds: P(A > B) = {probability:.2f} [{low:.2f}, {high:.2f}]", xlabel="score")
 axes[0].set_ylabel("share of runs above the score")
-axes[0].legend()
+axes[0].legend();
 
 # %% [markdown]
 # ## In practice

@@ -65,7 +65,7 @@ WORKERS = {  # what commands call once they have understood their arguments; who
     "cli.commands.play": ("load_run", "converse"),
     "experiments": ("start", "resume", "start_sweep", "plan_sweep"),
     "records": ("load_run", "read_config", "run_source"),
-    "analysis": ("find_runs", "write_report"),
+    "analysis": ("find_runs", "plot_sweep", "write_report"),
     "deploy": ("eject",),
 }
 

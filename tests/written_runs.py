@@ -1,5 +1,8 @@
 """Run directories written by hand, so that plots are tested without training."""
 
+import itertools
+import json
+
 import numpy as np
 
 CONFIG = """[run]
@@ -48,6 +51,27 @@ def write_run(
     (directory / "progress.csv").write_text("\n".join(["seed,env_steps,updates,return,loss", *rows]) + "\n")
     times = [f"evaluation,{step},{second}" for step, second in zip(steps, seconds, strict=True)]
     (directory / "timing.csv").write_text("\n".join(["event,env_steps,seconds", *times, "train,300,2.0"]) + "\n")
+    return directory
+
+
+def write_ranking(directory, grid, scores, done=None):
+    """The files of a sweep that its picture is drawn from: `scores [C]` of the points of a grid, C, in their order."""
+    names, points = list(grid), list(itertools.product(*grid.values()))
+    columns = dict(zip(names, map(list, zip(*points, strict=True)), strict=True))
+    about = [
+        f"axes = {json.dumps(names)}",
+        "halving = 1",
+        "[points]",
+        *(f'"{k}" = {json.dumps(v)}' for k, v in columns.items()),
+    ]
+    settings = {"algorithm": "ppo", "environment": "CartPole-v1", "learning_rate": 0.001}
+    directory.mkdir(parents=True)
+    text = CONFIG.format(seeds=[0, 1], gravity=9.8, total_steps=340, **settings)
+    text = text.replace("max_steps", "wrappers = []\nmax_steps")
+    (directory / "sweep.toml").write_text(f"{text}\n[sweep]\n" + "\n".join(about) + "\n")
+    order = sorted(range(len(points)), key=lambda i: -scores[i])[:done]
+    rows = [f"{k},{i},{scores[i]},{scores[i] - 1},{scores[i] + 1},{str(k < 3).lower()}" for k, i in enumerate(order, 1)]
+    (directory / "ranking.csv").write_text("\n".join(["rank,point,iqm,low,high,tied", *rows]) + "\n")
     return directory
 
 

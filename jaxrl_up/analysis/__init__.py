@@ -49,6 +49,7 @@ from jaxrl_up.analysis.plots import plot_ratings as plot_ratings
 from jaxrl_up.analysis.report import write_report as write_report
 from jaxrl_up.analysis.sweep_plots import is_logarithmic as is_logarithmic
 from jaxrl_up.analysis.sweep_plots import plot_scores as plot_scores
+from jaxrl_up.analysis.sweep_plots import plot_sweep as plot_sweep
 from jaxrl_up.types import face
 
 __dir__ = face(__name__)

@@ -25,9 +25,13 @@ def draw_columns(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import PlaceHolderLayoutEngine
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    figure = Figure(figsize=SIZE, dpi=DOTS)
+    placed = PlaceHolderLayoutEngine(
+        True, True
+    )  # the panel stays at PANEL: with no engine, one of rcParams would come in
+    figure = Figure(figsize=SIZE, dpi=DOTS, layout=placed)
     FigureCanvasAgg(figure)
     panel = figure.add_axes(PANEL)
     steps = columns["env_steps"][0]

@@ -278,7 +278,7 @@ def _result_settings(run: RunResult) -> dict[str, Any]:
 
 def _result_columns(run: RunResult) -> dict[str, np.ndarray]:
     """The columns of progress.csv, each `[S, E]`, from a result."""
-    columns = log_columns(run.log, run.algo.steps_per_update(run.config))
+    columns = log_columns(run.log, run.algo.steps_per_update(run.config), run.games is not None)
     return {"seed": np.broadcast_to(np.asarray(run.seeds)[:, None], columns["env_steps"].shape), **columns}
 
 

@@ -144,9 +144,7 @@ def finish_axes(axes: Axes, x_label: str, y_label: str, style: Looks = Looks()) 
     """Labels of the axes, broken into lines where the panel is short, and ticks."""
     from matplotlib.ticker import EngFormatter
 
-    box, figure = axes.get_position(), axes.get_figure(root=True)
-    size = figure.get_size_inches() if figure is not None else USUAL_SIZE
-    across, down = 0.95 * box.width * size[0], 0.95 * box.height * size[1]
+    across, down = (0.95 * inches for inches in panel_inches(axes))
     write(axes.set_xlabel, wrapped(x_label, across, style.font_size), fontsize=style.font_size)
     write(axes.set_ylabel, wrapped(y_label, down, style.font_size), fontsize=style.font_size)
     if axes.dataLim.x1 >= 10_000 and axes.get_xscale() == "linear":
@@ -154,6 +152,13 @@ def finish_axes(axes: Axes, x_label: str, y_label: str, style: Looks = Looks()) 
     axes.tick_params(labelsize=style.small)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def panel_inches(axes: Axes) -> tuple[float, float]:
+    """Width and height of a panel, about: before labels and legends have taken their room."""
+    box, figure = axes.get_position(), axes.get_figure(root=True)
+    size = figure.get_size_inches() if figure is not None else USUAL_SIZE
+    return box.width * size[0], box.height * size[1]
 
 
 def add_legend(figure: Figure, lines: Sequence[tuple[Axes, Mapping[str, Artist]]], style: Looks) -> None:

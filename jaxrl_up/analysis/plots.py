@@ -80,14 +80,22 @@ def plot_curves(
 
 
 def plot_ratings(
-    env_steps: Sequence[int], ratings: Mapping[str, np.ndarray], path: str | Path, title: str | None = None
+    env_steps: Sequence[int],
+    ratings: Mapping[str, np.ndarray],
+    path: str | Path,
+    title: str | None = None,
+    *,
+    legend: str = "outside",
+    width: float | str | None = None,
+    font_size: float | None = None,
 ) -> Path:
     """Draw how strong a policy is over training, as Elo ratings (see `ops.elo`), to `path`, and return it.
 
     `ratings` holds for each label what the checkpoints after `env_steps [E]` were rated, `[S, E]` over seeds; their IQM
-    is drawn, from three seeds on with its 95% band, and each seed. Raises `ValueError` for ratings of another shape,
-    and for none.
+    is drawn, from three seeds on with its 95% band, and each seed. `legend`, `width` and `font_size` are as those of
+    `plot_curves`. Raises `ValueError` for ratings of another shape, and for none.
     """
+    style = looks(legend, width, font_size)
     steps = np.asarray(env_steps)
     if not ratings or any(np.ndim(x) != 2 or np.shape(x)[1] != len(steps) for x in ratings.values()):
         shapes = {label: np.shape(x) for label, x in ratings.items()}
@@ -102,7 +110,7 @@ def plot_ratings(
     panel = with_seeds({title or "": bands})
     what = "each seed" if all(len(x) < 3 for x in ratings.values()) else "95% band"
     y_label = f"Elo rating\nIQM{of_seeds(panel)}, {what}"
-    return save(draw_bands(panel, title, X_LABELS["steps"], y_label), path)
+    return save(draw_bands(panel, title, X_LABELS["steps"], y_label, style=style), path, style)
 
 
 def curve_bands(panels: Panels) -> Bands:

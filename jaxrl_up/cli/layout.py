@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import re
 import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
+
+from jaxrl_up.experiments import columns
 
 NO_TERMINAL = 112  # columns of help where there is no terminal
 WIDEST = 120
@@ -17,14 +17,8 @@ NARROWEST = 24  # of a column of text
 
 
 def room() -> int | None:
-    """Columns as `COLUMNS` says, or of the terminal that a stream is, as standard error beside a pager; else None."""
-    if os.environ.get("COLUMNS", "").isdigit():
-        return int(os.environ["COLUMNS"]) or None
-    for stream in (sys.stdout, sys.stderr):
-        if stream.isatty():
-            with contextlib.suppress(OSError, ValueError):  # a stream of Python's own has no number
-                return os.get_terminal_size(stream.fileno()).columns or None
-    return None
+    """Columns of the terminal, also that of standard error beside a pager; None where there is none."""
+    return columns(sys.stdout, sys.stderr)
 
 
 def width() -> int:

@@ -52,6 +52,7 @@ from jaxrl_up.experiments.stopping import stoppable as stoppable
 from jaxrl_up.experiments.sweeps import FILE as FILE
 from jaxrl_up.experiments.sweeps import FILES as FILES
 from jaxrl_up.experiments.sweeps import PartResult as PartResult
+from jaxrl_up.experiments.sweeps import SweepArguments as SweepArguments
 from jaxrl_up.experiments.sweeps import SweepResult as SweepResult
 from jaxrl_up.experiments.sweeps import SweepSettings as SweepSettings
 from jaxrl_up.experiments.sweeps import SweepWatcher as SweepWatcher
@@ -72,6 +73,7 @@ from jaxrl_up.experiments.sweeps import resume_sweep as resume_sweep
 from jaxrl_up.experiments.sweeps import run_sweep as run_sweep
 from jaxrl_up.experiments.sweeps import rung_ends as rung_ends
 from jaxrl_up.experiments.sweeps import start_sweep as start_sweep
+from jaxrl_up.experiments.terminal import columns as columns
 from jaxrl_up.experiments.terminal import curve as curve
 from jaxrl_up.experiments.terminal import lively as lively
 from jaxrl_up.types import face

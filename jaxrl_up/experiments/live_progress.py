@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments.stopping import LEAVING, stop_words
-from jaxrl_up.experiments.terminal import columns, curve, lively
+from jaxrl_up.experiments.terminal import USUAL, columns, curve, lively
 from jaxrl_up.ops import iqm
 from jaxrl_up.records import (
     clock,
@@ -127,8 +127,7 @@ class Reporter:
         """
         if not (self.enabled or LEAVING.is_set()):
             return
-        new_line = "\n" if self.display is None and self.stream.isatty() else ""  # behind the ^C that it shows
-        self._say(new_line + stop_words(name, self.compiling))
+        self._say(stop_words(name, self.compiling, self.stream if self.display is None else None))
 
     def finished(self, result: RunResult) -> None:
         """Print the summary of a run, on a terminal below its curve."""
@@ -165,7 +164,7 @@ class _Display:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.text import Text
 
-        self.console = Console(file=stream, highlight=False, markup=False, width=columns(stream))
+        self.console = Console(file=stream, highlight=False, markup=False, width=columns(stream) or USUAL)
         self.text = Text("compiling")
         steps = "{task.completed:,.0f}/{task.total:,.0f} steps"
         room = self.console.width - len(f"  {total_steps:,}/{total_steps:,} steps   0:00:00")

@@ -26,7 +26,7 @@ import numpy as np
 from jaxrl_up.config import shown
 from jaxrl_up.ops import iqm, score
 from jaxrl_up.records import (
-    GAMES,
+    are_games,
     expand,
     file_name,
     log_columns,
@@ -194,9 +194,11 @@ def wandb(project: str, directory: str | Path | None = None, name: str | None = 
     place = None if directory is None else expand(directory)
     runs: list[Any] = []  # of each seed
     note: dict[str, Any] = {}
+    games = False
 
     def start(description: Mapping[str, Any]) -> None:
-        nonlocal note
+        nonlocal note, games
+        games = are_games(description)
         seeds, config = description["run"]["seeds"], toml_value(description)  # the values of config.toml
         try:
             if place is not None:
@@ -241,7 +243,7 @@ def wandb(project: str, directory: str | Path | None = None, name: str | None = 
             _write_note(place, project, note)
 
     def append(log: Log) -> None:
-        write([_row(log, lane) for lane in range(len(runs))])
+        write([_row(log, lane, games) for lane in range(len(runs))])
 
     def finish(failed: bool) -> None:
         for run in runs:
@@ -277,16 +279,16 @@ def _recorded(place: Path | None, seeds: Sequence[int]) -> Iterator[list[dict[st
     if place is None or not (place / "progress.csv").exists():
         return
     columns = read_progress(place)
-    names = [name for name in columns if name not in ("seed", "updates", *GAMES)]
+    names = [name for name in columns if name not in ("seed", "updates")]
     if columns["seed"][:, 0].tolist() != list(seeds):  # another run's, beside which wandb's files are kept
         return
     for e in range(columns["env_steps"].shape[1]):
         yield [_finite({name: columns[name][lane, e] for name in names}) for lane in range(len(seeds))]
 
 
-def _row(log: Log, lane: int) -> dict[str, float]:
+def _row(log: Log, lane: int, games: bool) -> dict[str, float]:
     """One seed of an evaluation `log [S]`, by the names of progress.csv."""
-    columns = log_columns(log, steps_per_update=1)
+    columns = log_columns(log, steps_per_update=1, games=games)
     return _finite({name: column[lane] for name, column in columns.items() if name != "updates"})
 
 

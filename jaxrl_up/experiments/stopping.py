@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from typing import Any, TextIO
 
 STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 """Signals that stop a run in order, and what they are called."""
@@ -76,10 +76,11 @@ def _listening(heard: list[str], say: Callable[[str], None]) -> Iterator[None]:
         listener.join(1.0)
 
 
-def stop_words(name: str, compiling: bool = False) -> str:
-    """What is said when a signal has come."""
+def stop_words(name: str, compiling: bool = False, stream: TextIO | None = None) -> str:
+    """What is said when a signal has come; on a line of its own where `stream` is a terminal, which shows ^C."""
     when = "the first evaluation, once this is compiled" if compiling else "the next evaluation"
     again = f"{name} again" if name == "Ctrl-C" else "a second one"
     then = "to leave now" if name == "Ctrl-C" else "leaves now"
     then = then if LEAVING.is_set() else "to raise KeyboardInterrupt then" if name == "Ctrl-C" else "raises then"
-    return f"{name}: stopping at {when}; {again} {then}"
+    begin = "\n" if stream is not None and stream.isatty() else ""
+    return f"{begin}{name}: stopping at {when}; {again} {then}"

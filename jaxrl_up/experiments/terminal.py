@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxrl_up.records import value
 
 DUMB = ("dumb", "unknown")
 ROWS = 5  # of a curve
+USUAL = 80  # columns, where a terminal says nothing
 WIDEST = 72
 NARROWEST = 30
 FEWEST = 3  # evaluations, below which there is no curve to see
@@ -23,13 +25,15 @@ def lively(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") not in DUMB and not os.environ.get("NO_COLOR")
 
 
-def columns(stream: TextIO) -> int:
-    """How wide a terminal is: by `COLUMNS`, or as it says itself; 80 where it does not."""
-    try:
-        own = os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):  # a stream of Python's own has no number
-        own = 0
-    return int(os.environ["COLUMNS"]) if os.environ.get("COLUMNS", "").isdigit() else own or 80
+def columns(*streams: TextIO) -> int | None:
+    """How wide a terminal is: by `COLUMNS`, or as the first of the streams says that is one; None where none does."""
+    if os.environ.get("COLUMNS", "").isdigit():
+        return int(os.environ["COLUMNS"]) or None
+    for stream in streams:
+        if stream.isatty():
+            with suppress(OSError, ValueError):  # a stream of Python's own has no number
+                return os.get_terminal_size(stream.fileno()).columns or None
+    return None
 
 
 def curve(steps: Sequence[int], numbers: Sequence[float], caption: str, stream: TextIO) -> list[str]:
@@ -45,7 +49,7 @@ def curve(steps: Sequence[int], numbers: Sequence[float], caption: str, stream: 
     low, high = float(y.min()), float(y.max())
     labels = [value(high, low), *[""] * (ROWS - 2), value(low, high)]
     margin = max(map(len, labels))
-    wide = min(columns(stream) - 1, WIDEST) - margin - 2
+    wide = min((columns(stream) or USUAL) - 1, WIDEST) - margin - 2
     if wide < NARROWEST:
         return []
     plain = not _shows(stream, "⣿┤")

@@ -18,6 +18,7 @@ from jaxrl_up.records.columns import Timing as Timing
 from jaxrl_up.records.columns import log_columns as log_columns
 from jaxrl_up.records.columns import read_progress as read_progress
 from jaxrl_up.records.columns import read_timing as read_timing
+from jaxrl_up.records.description import are_games as are_games
 from jaxrl_up.records.description import describe as describe
 from jaxrl_up.records.description import describe_environment as describe_environment
 from jaxrl_up.records.directory import RUNS as RUNS

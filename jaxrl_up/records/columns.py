@@ -109,15 +109,15 @@ class Recorder:
             flush(path)
 
     def _header(self, log: Log) -> str:
-        games = GAMES if self.games else ()
-        return table_text([*self.labels, *COLUMNS[1:], *games, *sorted(log.learned)], [])
+        return table_text(self._names(log), [])
+
+    def _names(self, log: Log) -> list[str]:
+        return [*self.labels, *COLUMNS[1:], *(GAMES if self.games else ()), *sorted(log.learned)]
 
     def _rows(self, log: Log) -> str:
-        columns = {**self.labels, **log_columns(log, self.steps_per_update)}
-        if self.games:
-            columns |= zip(GAMES, win_draw_loss(log.returns, log.returns_std), strict=True)
+        columns = {**self.labels, **log_columns(log, self.steps_per_update, self.games)}
         made = {"train_return": log.train_episodes, **{name: mean.count for name, mean in log.learned.items()}}
-        names = [*self.labels, *COLUMNS[1:], *(GAMES if self.games else ()), *sorted(log.learned)]
+        names = self._names(log)
         cells = [
             [number(x) if many else "" for x, many in zip(columns[name], made.get(name, repeat(1)), strict=False)]
             for name in names
@@ -125,8 +125,11 @@ class Recorder:
         return "".join(",".join(row) + "\n" for row in zip(*cells, strict=True))
 
 
-def log_columns(log: Log, steps_per_update: int) -> dict[str, np.ndarray]:
-    """The columns of progress.csv that a log holds, of its shape: those of every run but the seed, then the losses."""
+def log_columns(log: Log, steps_per_update: int, games: bool = False) -> dict[str, np.ndarray]:
+    """The columns of progress.csv that a log holds, of its shape: those of every run but the seed, then the losses.
+
+    `games` says that evaluations are games against an opponent: `GAMES` come between.
+    """
     steps = np.asarray(log.env_steps)
     columns = {
         "env_steps": steps,
@@ -139,6 +142,7 @@ def log_columns(log: Log, steps_per_update: int) -> dict[str, np.ndarray]:
         "train_return": log.train_returns,
         "train_episodes": log.train_episodes,
         "failed_at": log.failed_at,
+        **(dict(zip(GAMES, win_draw_loss(log.returns, log.returns_std), strict=True)) if games else {}),
         **log.losses,
     }
     return {name: np.asarray(column) for name, column in columns.items()}

@@ -61,6 +61,12 @@ def describe_environment(env: Env) -> dict[str, Any]:
     }
 
 
+def are_games(tables: Mapping[str, Any]) -> bool:
+    """Whether the evaluations of a run that is so described are games against an opponent."""
+    played = tables.get(EVALUATED, tables["environment"])
+    return "?opponent=" in played["name"] or any(text.startswith("against(") for text in played["wrappers"])
+
+
 def versions(env: Env, evaluation_env: Env | None) -> dict[str, str]:
     """Versions of what the numbers of a run in these environments depend on, as far as it is installed."""
     suites = (*libraries(env), *(libraries(evaluation_env) if evaluation_env is not None else ()))

@@ -8,8 +8,9 @@ import pytest
 from fake_runs import make_result
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from written_runs import write_run, write_sweep
+from written_runs import write_ranking, write_run, write_sweep
 
+from jaxrl_up import tabular
 from jaxrl_up.analysis import (
     apart,
     gather,
@@ -17,12 +18,16 @@ from jaxrl_up.analysis import (
     plot_bars,
     plot_curves,
     plot_efficiency,
+    plot_grid,
     plot_improvement,
+    plot_ratings,
+    plot_sweep,
     short_names,
 )
 from jaxrl_up.analysis import short_value as short
 from jaxrl_up.ops import bootstrap
 
+WORLD = tabular.from_grid(["..G", ".#P", "S.."], discount=0.9)
 ONE = np.array([[1.0, 2.0, 3.0], [3.0, 6.0, 9.0]])
 LONG = "a name that goes on, and on, until the page is full, and a little further than that_and_without_any_spaces" * 2
 
@@ -147,8 +152,17 @@ def test_the_width_is_exact_and_texts_are_as_large_as_asked(runs, tmp_path, figu
     assert (axes.xaxis.label.get_fontsize(), axes.title.get_fontsize()) == (7, 7)
     plot_improvement(runs, tmp_path / "i.png", width=width)
     plot_efficiency(runs, tmp_path / "e.png", 5, width=width)
+    swept = write_ranking(
+        tmp_path / "sweep", {"learning_rate": [1e-3, 1e-2], "gamma": [0.9, 0.99]}, [1.0, 4.0, 3.0, 2.0]
+    )
+    plot_sweep(swept, tmp_path / "s.png", width=width)
+    plot_ratings([0, 1], {"one": ONE[:, :2]}, tmp_path / "r.png", width=width)
+    plot_grid(WORLD, tmp_path / "g.png", np.zeros(8), width=width)
     assert {figure.get_figwidth() for figure in figures} == {inches}
-    assert figures[1].axes[0].xaxis.label.get_fontsize() == 8
+    assert {figure.axes[0].xaxis.label.get_fontsize() for figure in figures[1:-1]} == {8}
+    assert figures[-1].axes[1].yaxis.label.get_fontsize() == 8
+    assert figures[3].axes[0].get_title() == "ppo on CartPole-v1, 2 seeds"
+    assert [text.get_text() for text in figures[3].axes[0].texts] == ["1.0", "4.0", "3.0", "2.0"]
 
 
 def test_bars_show_seeds_and_interval(tmp_path, figures):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, mean
+from matplotlib import rc_context
 
 from jaxrl_up import PPO
 from jaxrl_up.analysis import draw_columns, write_report
@@ -162,6 +163,8 @@ def test_pictures_of_columns_have_what_was_there():
     assert list(pictures) == ["loss", "once"]
     assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
     assert dict(draw_columns(columns, ["loss"], axes=["rate"]))["loss"] != pictures["loss"]
+    with rc_context({"figure.constrained_layout.use": True}):  # as a style of one's own may ask for
+        assert dict(draw_columns(columns, ["loss", "once"])) == pictures
 
 
 def test_it_needs_nothing_but_itself(page, tmp_path):

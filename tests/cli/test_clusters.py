@@ -20,7 +20,8 @@ def blocks(language):
 
 [SERVICE, JOB] = [part for block in blocks("yaml") for part in yaml.safe_load_all(block)]
 POD = JOB["spec"]["template"]["spec"]
-SCRIPTS = [*blocks("sh"), *POD["containers"][0]["args"]]
+WRITTEN = [*blocks("sh"), *POD["containers"][0]["args"]]
+SCRIPTS = [re.sub(r" \\\n *", " ", script) for script in WRITTEN]  # lines that go on are one
 WHERE = re.compile(r'^where="(.*)"$', re.MULTILINE)
 COMMANDS = [
     command.replace("$where", " ".join(WHERE.findall(script)))
@@ -34,8 +35,8 @@ class Understood(Exception):
 
 
 def test_shells_read_the_scripts():
-    assert len(SCRIPTS) == 3
-    for script in SCRIPTS:
+    assert len(WRITTEN) == 3
+    for script in WRITTEN:
         done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), script
 

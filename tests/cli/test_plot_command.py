@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from written_runs import write_run
+from written_runs import write_ranking, write_run
 
 from jaxrl_up.cli import main
 from jaxrl_up.ops import bootstrap
@@ -115,10 +115,20 @@ def test_the_commands_of_the_document_work(place, capsys):
         (["runs", "--out", "figures/plot.png"], "there is no directory figures"),
         (["runs", "--out", "notes.png"], "notes.csv is there and holds something else"),
         (["runs", "--colour", "red"], "has no option '--colour'"),
+        (["runs/ppo", "--kind", "scores"], "runs/ppo holds no sweep"),
+        (["begun", "--kind", "scores"], "no point of begun is done: go on with `jaxrl-up resume begun`"),
+        (["runs", "acrobot", "--kind", "scores"], "takes the directory of one sweep"),
+        (
+            ["sweep", "--kind", "scores", "--select", "ppo", "--x", "steps", "--smooth", "3"],
+            "leave --smooth and --select out",
+        ),
+        (["sweep", "--kind", "scores", "--legend", "direct"], "choose outside, inside or none"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(place, capsys, arguments, said):
     (place / "empty").mkdir()
+    write_ranking(place / "begun", {"gamma": [0.9, 0.99]}, [1.0, 2.0], done=0)
+    write_ranking(place / "sweep", {"gamma": [0.9, 0.99]}, [1.0, 2.0])
     (place / "notes.csv").write_text("day,note\n")
     before = sorted(place.iterdir())
     assert main(["plot", *arguments]) == 2

@@ -84,6 +84,10 @@ def test_the_best_can_be_trained_and_parts_can_be_drawn(stopped, tmp_path, capsy
     assert "a2c on CartPole-v1: 2 seeds x 64 steps" in capsys.readouterr().out
     assert main(["plot", str(directory), "--out", str(tmp_path / "curves.png")]) == 0
     assert (tmp_path / "curves.csv").read_text().count("lr 1e-3, force_mag 8") == 3
+    capsys.readouterr()
+    assert main(["plot", str(directory), "--kind", "scores", "--out", str(tmp_path / "sweep.png")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'sweep.png'}\n"
+    assert (tmp_path / "sweep.png").read_bytes() == (directory / "sweep.png").read_bytes()
 
 
 def test_dry_run_says_what_would_be_compiled_and_writes_nothing(tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxrl_up import DQN, envs, load_run, resume, run
+from jaxrl_up.analysis import gather
 from jaxrl_up.cli import main
 from jaxrl_up.records import read_progress
 
@@ -26,6 +27,8 @@ def test_shares_are_counted(played):
     np.testing.assert_allclose(shares[0] - shares[2], columns["return"], atol=1e-6)
     np.testing.assert_allclose(40 * shares, np.round(40 * shares), atol=1e-3)  # of 40 games
     np.testing.assert_allclose(np.stack(result.games), shares, atol=1e-6)
+    ((curve,),) = (panel for groups in gather(result, "won").values() for panel in groups.values())
+    np.testing.assert_allclose(curve.values, shares[0], atol=1e-6)
     assert (shares[0] > 0).all()
     assert (shares[2] > 0).all()
 

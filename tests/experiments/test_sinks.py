@@ -275,6 +275,9 @@ def test_wandb_offline_keeps_everything_and_calls_nobody(outside, tmp_path, erro
         outside.accept()
 
 
+LOG = make_log(returns=RETURNS / 100)
+
+
 class FakeRun:
     def __init__(self, **options):
         self.options, self.rows, self.code = options, [], None
@@ -306,21 +309,21 @@ def fake(monkeypatch):
     return init
 
 
-def kept(directory, evaluations):
+def kept(directory, evaluations, games=False):
     """A run's directory as it is when a process goes on after so many evaluations."""
-    recorder = Recorder(directory, SEEDS, 1024)
+    recorder = Recorder(directory, SEEDS, 1024, games=games)
     directory.mkdir(exist_ok=True)
     if evaluations == 0:
         recorder.begin()
     else:
-        recorder.begin([at(make_log(), e) for e in range(evaluations)], 1.0)
+        recorder.begin([at(LOG, e) for e in range(evaluations)], 1.0)
     return directory
 
 
-def trained(sink, evaluations):
-    with sinks.feed([sink], DESCRIPTION) as append:
+def trained(sink, evaluations, description=DESCRIPTION):
+    with sinks.feed([sink], description) as append:
         for evaluation in evaluations:
-            append(at(make_log(), evaluation))
+            append(at(LOG, evaluation))
 
 
 def test_a_resumed_run_goes_on_in_the_same_wandb_runs(fake, tmp_path):
@@ -338,16 +341,26 @@ def test_a_resumed_run_goes_on_in_the_same_wandb_runs(fake, tmp_path):
     assert [run.options["resume"] for run in fake.made] == [None] * 3 + ["allow"] * 3
     for lane, (one, two) in enumerate(zip(first, second, strict=True)):
         assert [row["step"] for row in one.rows + two.rows] == list(STEPS)  # none twice
-        np.testing.assert_array_equal(np.float32([row["return"] for row in one.rows + two.rows]), RETURNS[lane])
+        np.testing.assert_array_equal(np.float32([row["return"] for row in one.rows + two.rows]), LOG.returns[lane])
         assert (one.options["config"]["seed"], one.code) == (SEEDS[lane], 0)
 
 
-def test_a_run_that_was_trained_without_wandb_is_written_from_its_records(fake, tmp_path):
-    directory = kept(tmp_path / "run", 2)
-    trained(sinks.wandb("p", directory), [2])
+@pytest.mark.parametrize(
+    ("name", "wrappers", "games"),
+    [
+        ("Fake-v0", [], False),
+        ("Fake-v0?opponent=minimax&depth=4", ["mask_obs()"], True),
+        ("Fake-v0", ["against(opponent=own)"], True),
+    ],
+)
+def test_a_run_that_was_trained_without_wandb_is_written_from_its_records(fake, tmp_path, name, wrappers, games):
+    directory = kept(tmp_path / "run", 2, games)
+    played = {**DESCRIPTION["environment"], "name": name, "wrappers": wrappers}
+    trained(sinks.wandb("p", directory), [2], {**DESCRIPTION, "environment": played})
     live = FakeRun()
     for evaluation in range(3):
-        live.log(sinks._row(at(make_log(), evaluation), 0), STEPS[evaluation])
+        live.log(sinks._row(at(LOG, evaluation), 0, games), STEPS[evaluation])
+        assert sum(live.rows[-1].get(name, 0.0) for name in ("won", "drawn", "lost")) == pytest.approx(float(games))
     assert [set(row) for row in fake.made[0].rows] == [set(row) for row in live.rows]
     for row, expected in zip(fake.made[0].rows, live.rows, strict=True):
         assert row == pytest.approx(expected)

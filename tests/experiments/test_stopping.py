@@ -1,6 +1,7 @@
 """Signals that stop a run are answered at once."""
 
 import hashlib
+import io
 import os
 import signal
 import threading
@@ -53,5 +54,9 @@ def test_words(monkeypatch):
         assert stop_words("SIGTERM", True) == (
             "SIGTERM: stopping at the first evaluation, once this is compiled; a second one leaves now"
         )
+        stream = io.StringIO()
+        assert stop_words("Ctrl-C", stream=stream) == stop_words("Ctrl-C")
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+        assert stop_words("Ctrl-C", stream=stream) == "\n" + stop_words("Ctrl-C")  # behind ^C
     finally:
         LEAVING.clear()

@@ -13,7 +13,18 @@ from tiny import assert_equal, breaking, cartpole, chain, tiny
 
 from jaxrl_up import A2C, PPO, load_recipe, load_sweep, random_points, resume_sweep, run, run_sweep
 from jaxrl_up.analysis import is_logarithmic, plot_scores, sweep_plots
-from jaxrl_up.experiments import FILES, SweepWatcher, keep, memory, plan_lines, points, rank, rung_ends, sweeps
+from jaxrl_up.experiments import (
+    FILES,
+    SweepArguments,
+    SweepWatcher,
+    keep,
+    memory,
+    plan_lines,
+    points,
+    rank,
+    rung_ends,
+    sweeps,
+)
 from jaxrl_up.ops import Score, iqm
 from jaxrl_up.records import load_run, load_snapshot
 
@@ -365,14 +376,15 @@ def test_failed_seeds_and_an_environment_of_ones_own(tmp_path, capsys):
 def test_memory_decides_how_many_fit(monkeypatch):
     needed = memory.need(A2C, cartpole(), CONFIG)
     monkeypatch.setattr(memory, "available", lambda: memory.at_start(needed, 4))
-    plan = plan_lines(A2C, cartpole(), CONFIG, {"learning_rate": RATES}, SEEDS)
+    asked = SweepArguments(A2C, cartpole(), CONFIG, {"learning_rate": RATES}, SEEDS)
+    plan = plan_lines(asked)
     assert plan[1:3] == ["1 program to compile, 2 parts to train", plan[2]]
     assert plan[2].startswith("program 1: 3 points x 64 steps, 2 parts of 4 runs, ")
     monkeypatch.setattr(memory, "available", lambda: memory.at_start(needed, 1))
-    assert "6 parts of 1 run," in plan_lines(A2C, cartpole(), CONFIG, {"learning_rate": RATES}, SEEDS)[2]
+    assert "6 parts of 1 run," in plan_lines(asked)[2]
     monkeypatch.setattr(memory, "available", lambda: memory.HEADROOM)
     with pytest.raises(ValueError, match="at most 0 fit"):
-        plan_lines(A2C, cartpole(), CONFIG, {"learning_rate": RATES}, SEEDS)
+        plan_lines(asked)
 
 
 def test_points_are_grouped_by_program():
@@ -559,9 +571,9 @@ def test_the_picture_marks_the_first_of_the_ranking(tmp_path, monkeypatch):
     """Two points have one score; the worst seed decides, and not their order."""
     marked, mark = [], sweep_plots._mark
 
-    def note(axes, x, y, best, ties):
+    def note(axes, x, y, best, *rest):
         marked.append((x[best], y[best]))
-        return mark(axes, x, y, best, ties)
+        return mark(axes, x, y, best, *rest)
 
     monkeypatch.setattr(sweep_plots, "_mark", note)
     drawn = points.product({"learning_rate": [1e-4, 1e-3, 1e-2]})

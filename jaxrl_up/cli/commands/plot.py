@@ -9,6 +9,8 @@ from pathlib import Path
 from jaxrl_up.cli.options import Parser, UsageError, path, real, whole
 
 KINDS = ("curves", "profiles", "improvement", "efficiency")
+OF_SWEEPS = "scores"
+OF_CURVES = ("x", "y", "smooth", "group", "select", "exclude", "threshold")  # options that scores do not take
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -17,6 +19,8 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse(arguments)
     if options is None:
         return 0
+    if options.kind == OF_SWEEPS:
+        return _scores(options)
     kinds = _kinds(options)
     out = options.out
     pictures = {kind: out.with_stem(f"{out.stem}-{kind}") if options.kind == "all" else out for kind in kinds}
@@ -24,6 +28,24 @@ def main(arguments: list[str]) -> int:
         _check_out(picture)
     try:
         _draw(options, pictures)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    return 0
+
+
+def _scores(options: argparse.Namespace) -> int:
+    """Draw the scores of one sweep, whose numbers are its ranking.csv."""
+    from jaxrl_up.analysis import plot_sweep
+
+    ignored = [name for name in OF_CURVES if getattr(options, name) != _parser().get_default(name)]
+    if ignored:
+        raise UsageError(f"--kind {OF_SWEEPS} draws a sweep over its values: leave --{' and --'.join(ignored)} out")
+    if len(options.runs) != 1:
+        raise UsageError(f"--kind {OF_SWEEPS} takes the directory of one sweep, as in `jaxrl-up plot runs/sweep`")
+    _check_place(options.out)
+    looks = {"legend": options.legend, "width": options.width, "font_size": options.font_size}
+    try:
+        print(plot_sweep(options.runs[0], options.out, options.title, **looks), flush=True)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return 0
@@ -88,8 +110,8 @@ def _kinds(options: argparse.Namespace) -> tuple[str, ...]:
     if options.kind not in (*KINDS, "all"):
         from jaxrl_up.config import did_you_mean
 
-        meant = did_you_mean(options.kind, (*KINDS, "all"))
-        raise UsageError(f"--kind {options.kind}: choose from {', '.join(KINDS)}, all.{meant}")
+        known = (*KINDS, OF_SWEEPS, "all")
+        raise UsageError(f"--kind {options.kind}: choose from {', '.join(known)}.{did_you_mean(options.kind, known)}")
     if options.kind == "efficiency" and options.threshold is None:
         raise UsageError("--kind efficiency needs the return that seeds should reach, as in `--threshold 400`")
     if options.kind == "all" and options.threshold is None:
@@ -98,12 +120,17 @@ def _kinds(options: argparse.Namespace) -> tuple[str, ...]:
     return KINDS if options.kind == "all" else (options.kind,)
 
 
-def _check_out(picture: Path) -> None:
-    """Raise `UsageError` for a file that cannot or should not be written."""
+def _check_place(picture: Path) -> None:
+    """Raise `UsageError` for a picture that cannot be written."""
     if picture.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--out {picture}: its name must end in {', '.join(SUFFIXES)}")
     if not picture.parent.is_dir():
         raise UsageError(f"--out {picture}: there is no directory {picture.parent}")
+
+
+def _check_out(picture: Path) -> None:
+    """Raise `UsageError` for a picture, or numbers beside it, that cannot or should not be written."""
+    _check_place(picture)
     numbers = picture.with_suffix(".csv")
     for file in (picture, numbers):
         if file.is_dir():
@@ -127,7 +154,7 @@ def _parser() -> Parser:
     parser.add(options, "--kind", default="curves", metavar="KIND",
                help="curves: IQM over seeds with 95%% band; profiles: fraction of seeds above each score; "
                "improvement: P(a run of X scores above one of Y); efficiency: fraction of seeds that reached "
-               "--threshold; all (default curves)")  # fmt: skip
+               "--threshold; all of these; scores: of one sweep, over its values (default curves)")  # fmt: skip
     parser.add(options, "--x", default="steps", metavar="X",
                help="steps per seed, or seconds for all seeds, compiling included (default steps)")  # fmt: skip
     parser.add(options, "--y", default="return", metavar="COLUMN", help="column of progress.csv (default return)")

@@ -62,7 +62,7 @@ def _sweep(
     env_options: dict[str, Any],
     evaluation_options: dict[str, Any],
 ) -> int:
-    from jaxrl_up.experiments import check_place, plan_lines, plan_sweep, start_sweep, use_all_cores
+    from jaxrl_up.experiments import SweepArguments, check_place, plan_lines, plan_sweep, start_sweep, use_all_cores
     from jaxrl_up.records import own_options
 
     points, jobs = _points(algo, options), are_jobs(options)
@@ -76,16 +76,16 @@ def _sweep(
         with counting(f"loading {options.env}", options.progress):
             env = build_env(options, env_options)
             evaluation_env = build_evaluation_env(options, env_options, evaluation_options)
-        what = (algo, env, fields, points, options.seeds)
+        asked = SweepArguments(algo, env, fields, points, options.seeds, directory, settings, evaluation_env)
         if options.dry_run:
             if directory is not None:
                 check_place(directory, options.force)
-            print("\n".join(plan_lines(*what, settings, evaluation_env)), flush=True)
+            print("\n".join(plan_lines(asked)), flush=True)
             return 0
         if jobs:
-            sweep = plan_sweep(*what, directory, settings, evaluation_env)
+            sweep = plan_sweep(asked)
             return hand_out(sweep.base.directory, range(len(sweep.cells)), own_options(sweep.base.tables), options)
-        result = start_sweep(*what, directory, settings, evaluation_env)
+        result = start_sweep(asked)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report_sweep(result)

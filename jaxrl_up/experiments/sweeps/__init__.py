@@ -12,6 +12,7 @@ from jaxrl_up.experiments.sweeps.jobs import plan_sweep as plan_sweep
 from jaxrl_up.experiments.sweeps.jobs import resume_part as resume_part
 from jaxrl_up.experiments.sweeps.live_progress import SweepWatcher as SweepWatcher
 from jaxrl_up.experiments.sweeps.live_progress import plan_lines as plan_lines
+from jaxrl_up.experiments.sweeps.plan import SweepArguments as SweepArguments
 from jaxrl_up.experiments.sweeps.plan import SweepSettings as SweepSettings
 from jaxrl_up.experiments.sweeps.plan import keep as keep
 from jaxrl_up.experiments.sweeps.points import describe_point as describe_point

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from jaxrl_up.envs import Env
 from jaxrl_up.experiments.drive import transfers
 from jaxrl_up.experiments.stopping import stoppable
 from jaxrl_up.experiments.sweeps.live_progress import Voice
-from jaxrl_up.experiments.sweeps.plan import SweepSettings
+from jaxrl_up.experiments.sweeps.plan import SweepArguments
 from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.experiments.sweeps.running import created, train_cell
 from jaxrl_up.experiments.sweeps.sweep_records import (
@@ -24,26 +24,17 @@ from jaxrl_up.experiments.sweeps.sweep_records import (
     read_results,
     write_results,
 )
-from jaxrl_up.records import CHECKPOINT_SECONDS, Point, RunSettings, alone, check_settings, checkpoint, count
-from jaxrl_up.types import Algorithm, PyTree
+from jaxrl_up.records import CHECKPOINT_SECONDS, RunSettings, alone, check_settings, checkpoint, count
+from jaxrl_up.types import Algorithm
 
 
-def plan_sweep(
-    algo: Algorithm | str,
-    env: Env | str,
-    config: PyTree | None,
-    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
-    seeds: int | Sequence[int],
-    directory: str | Path | None,
-    settings: SweepSettings,
-    evaluation_env: Env | str | None = None,
-) -> Sweep:
+def plan_sweep(asked: SweepArguments) -> Sweep:
     """As `start_sweep`, but nothing is trained: each part is for `resume_part`, in whatever process.
 
     Raises `ValueError` for successive halving too.
     """
-    _check_apart(settings.halving)
-    with created(algo, env, config, grid, seeds, directory, settings, evaluation_env) as sweep:
+    _check_apart(asked.settings.halving)
+    with created(asked) as sweep:
         return sweep
 
 

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from jaxrl_up.envs import Env, counting
+from jaxrl_up.envs import counting
 from jaxrl_up.experiments import memory
 from jaxrl_up.experiments.live_progress import devices_in_words, speed
 from jaxrl_up.experiments.stopping import LEAVING, stop_words
-from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
+from jaxrl_up.experiments.sweeps.plan import SweepArguments, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep
-from jaxrl_up.records import Point, command, count, duration, near, processes, spread, steps_made
+from jaxrl_up.records import command, count, duration, near, processes, spread, steps_made
 from jaxrl_up.training import Log
-from jaxrl_up.types import Algorithm, PyTree
 
 Programs = dict[tuple[int, int], dict[Any, Any]]  # of each group and width, once compiled; see `drive`
 
 
-def plan_lines(
-    algo: Algorithm | str,
-    env: Env | str,
-    config: PyTree | None,
-    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
-    seeds: int | Sequence[int] = 8,
-    settings: SweepSettings = SweepSettings(),
-    evaluation_env: Env | str | None = None,
-) -> list[str]:
+def plan_lines(asked: SweepArguments) -> list[str]:
     """What `run_sweep` would train and compile, for people; raises what it would raise for these arguments."""
-    sweep, cells = planned(algo, env, config, grid, seeds, settings, evaluation_env)
+    sweep, cells = planned(asked)
     sweep = sweep._replace(cells=tuple(cells))
     lines = announcement(sweep, 0, range(len(cells)), {})
     for i, member in enumerate(sweep.groups):
@@ -89,8 +80,7 @@ class Voice:
     def pressed(self, name: str) -> None:
         """Say what a signal that stops a sweep brings about, by its name; as that of `Reporter`."""
         if self.enabled or LEAVING.is_set():
-            new_line = "\n" if sys.stderr.isatty() else ""
-            print(new_line + stop_words(name, self.compiling), file=sys.stderr, flush=True)
+            print(stop_words(name, self.compiling, sys.stderr), file=sys.stderr, flush=True)
 
 
 class SweepWatcher:

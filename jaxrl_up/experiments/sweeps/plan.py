@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,21 +52,26 @@ class SweepSettings(RunSettings):
     max_lanes: int | None = None
 
 
-def planned(
-    algo: Algorithm | str,
-    env: Env | str,
-    config: PyTree | None,
-    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
-    seeds: int | Sequence[int],
-    settings: SweepSettings,
-    evaluation_env: Env | str | None = None,
-) -> tuple[Sweep, list[Cell]]:
+class SweepArguments(NamedTuple):
+    """What `run_sweep` is asked for, unchecked, with its options as one record."""
+
+    algo: Algorithm | str
+    env: Env | str
+    config: PyTree | None
+    grid: Mapping[str, Sequence[Any]] | Sequence[Point]
+    seeds: int | Sequence[int] = 8
+    directory: str | Path | None = None
+    settings: SweepSettings = SweepSettings()
+    evaluation_env: Env | str | None = None
+
+
+def planned(asked: SweepArguments) -> tuple[Sweep, list[Cell]]:
     """A sweep, checked, and its first parts; it has no directory yet. Raises what `run_sweep` raises."""
-    algo, env, config = take(algo, env, config, settings.preset)
-    evaluation_env = take_evaluation_env(algo, env, config, evaluation_env)
-    points = spell(env, config, product(grid) if isinstance(grid, Mapping) else grid)
-    groups, seeds = group(env, config, points, evaluation_env), seed_list(seeds)
-    settings = dataclasses.replace(check_settings(settings), preset=None)  # points differ from it
+    algo, env, config = take(asked.algo, asked.env, asked.config, asked.settings.preset)
+    evaluation_env = take_evaluation_env(algo, env, config, asked.evaluation_env)
+    points = spell(env, config, product(asked.grid) if isinstance(asked.grid, Mapping) else asked.grid)
+    groups, seeds = group(env, config, points, evaluation_env), seed_list(asked.seeds)
+    settings = dataclasses.replace(check_settings(asked.settings), preset=None)  # points differ from it
     halving, eta = whole("halving", settings.halving), whole("eta", settings.eta, 2)
     max_lanes = whole_or_none("max_lanes", settings.max_lanes)
     for member in groups:

@@ -23,7 +23,7 @@ from jaxrl_up.experiments.device_transfer import choose, gather, gather_on_host,
 from jaxrl_up.experiments.drive import CheckpointPolicy, Job, Start, agreed, drive, transfers
 from jaxrl_up.experiments.stopping import stoppable
 from jaxrl_up.experiments.sweeps.live_progress import Programs, SweepWatcher, Voice, announcement, how_far
-from jaxrl_up.experiments.sweeps.plan import ETA, SweepSettings, keep, plan, planned
+from jaxrl_up.experiments.sweeps.plan import ETA, SweepArguments, SweepSettings, keep, plan, planned
 from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.experiments.sweeps.sweep_records import (
     FILE,
@@ -96,41 +96,24 @@ def run_sweep(
     settings = SweepSettings(num_evals, num_episodes, deterministic, max_eval_steps, None, (), progress)
     settings = dataclasses.replace(settings, checkpoint_seconds=checkpoint_seconds, force=force)
     settings = dataclasses.replace(settings, halving=halving, eta=eta, max_lanes=max_lanes)
-    return start_sweep(algo, env, config, grid, seeds, directory, settings, evaluation_env)
+    return start_sweep(SweepArguments(algo, env, config, grid, seeds, directory, settings, evaluation_env))
 
 
-def start_sweep(
-    algo: Algorithm | str,
-    env: Env | str,
-    config: PyTree | None,
-    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
-    seeds: int | Sequence[int],
-    directory: str | Path | None,
-    settings: SweepSettings,
-    evaluation_env: Env | str | None = None,
-) -> SweepResult:
-    """`run_sweep`, with its options as one record."""
-    with created(algo, env, config, grid, seeds, directory, settings, evaluation_env) as sweep:
+def start_sweep(asked: SweepArguments) -> SweepResult:
+    """`run_sweep`, with its arguments as one record."""
+    with created(asked) as sweep:
         return _go_on(sweep)
 
 
 @contextmanager
-def created(
-    algo: Algorithm | str,
-    env: Env | str,
-    config: PyTree | None,
-    grid: Mapping[str, Sequence[Any]] | Sequence[Point],
-    seeds: int | Sequence[int],
-    directory: str | Path | None,
-    settings: SweepSettings,
-    evaluation_env: Env | str | None,
-) -> Iterator[Sweep]:
+def created(asked: SweepArguments) -> Iterator[Sweep]:
     """A sweep, checked and in its directory, which no other process trains in meanwhile."""
+    directory, force = asked.directory, asked.settings.force
     if directory is not None:
         directory = expand(directory, "directory").absolute()
         if processes.is_first():
-            check_place(directory, flag("force", settings.force))
-    sweep, cells = planned(algo, env, config, grid, seeds, settings, evaluation_env)
+            check_place(directory, flag("force", force))
+    sweep, cells = planned(asked)
     if directory is None:
         place = RUNS / f"sweep-{sweep.base.algo.name}-{file_name(sweep.base.env.name)}"
         directory = Path(processes.from_first(lambda: str(reserve(place).absolute())))
@@ -139,7 +122,7 @@ def created(
         make_directory(directory)
     with alone(directory), transfers():
         if processes.is_first():
-            create_sweep(directory, settings.force)
+            create_sweep(directory, force)
         yield add_cells(sweep, cells)
 
 

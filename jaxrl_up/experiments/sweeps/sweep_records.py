@@ -307,15 +307,10 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     write_atomically(directory / "ranking.csv", table_text(header, table))
     if not ranking:
         return
-    from jaxrl_up.analysis import plot_scores
+    from jaxrl_up.analysis import plot_sweep
 
-    title = f"{result.algo.name} on {result.env.full_name}, {count(len(result.seeds), 'seed')}"
-    title += ", points as far as they came" if sweep.halving > 1 else ""
-    drawn = sorted(ranking, key=lambda ranked: ranked.point)
     try:
-        values, scores = [r.values for r in drawn], [r.score for r in drawn]
-        best, ties = drawn.index(ranking[0]), [r.tied for r in drawn]
-        plot_scores(values, scores, directory / "sweep.png", title, best, ties)
+        plot_sweep(directory, directory / "sweep.png")
     except (OSError, ImportError, ValueError) as error:
         warnings.warn(f"{directory / 'sweep.png'} was not written: {error}", stacklevel=2)
     try:
