@@ -15,7 +15,7 @@ from jaxrl_up import ALGORITHMS, envs, load_policies, load_run, load_sweep, make
 from jaxrl_up.algorithms import find_algorithm, own_kinds, own_value
 from jaxrl_up.cli import main, take_source
 from jaxrl_up.config import own_variable
-from jaxrl_up.experiments import SweepSettings, describe_point, sweeps
+from jaxrl_up.experiments import SweepArguments, describe_point, sweeps
 from jaxrl_up.records import (
     NotNamed,
     RunSettings,
@@ -419,7 +419,8 @@ def test_a_sweep_over_networks_from_python(folder):
     """Networks themselves too, which are called by their variables, or by what they are of."""
     Net, wide = (own_variable(f"my_net.py:{name}") for name in ("Net", "wide"))
     given = {"network": ["my_net.py:made", wide, Net(7), "mlp"]}
-    sweep, parts = sweeps.plan.planned("a2c", "CartPole-v1", {"network": Net(2)}, given, 1, SweepSettings())
+    asked = SweepArguments("a2c", "CartPole-v1", {"network": Net(2)}, given, 1)
+    sweep, parts = sweeps.plan.planned(asked)
     names = ["my_net.py:made", "my_net.py:wide", "my_net.py:Net(width=7)", "mlp"]
     assert [point["network"] for point in sweep.points] == names and len(parts) == 4
     assert [describe_point(point) for point in sweep.points] == [f"network={name}" for name in names]
