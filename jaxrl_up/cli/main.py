@@ -21,8 +21,8 @@ from typing import Any
 
 from jaxrl_up._version import __version__
 from jaxrl_up.cli.layout import definitions, example, fill
-from jaxrl_up.cli.options import UsageError
-from jaxrl_up.cli.spelling import unknown_command
+from jaxrl_up.cli.options import Missing, UsageError
+from jaxrl_up.cli.spelling import unknown_command, with_words
 from jaxrl_up.experiments import LEAVING
 
 COMMANDS = {
@@ -67,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _in_one_line(error: UsageError, arguments: list[str]) -> str:
-    """What was wrong; where something of the user's own has to be named, with the command line that does so."""
+    """What was wrong; where a word is missing, or something of the user's own has no name, with a command line."""
+    if isinstance(error, Missing):
+        return f"{error}{with_words(list(error.words), arguments)}"
     needed: Any = error.__cause__
     if not isinstance(needed, getattr(sys.modules.get("jaxrl_up.records"), "NotNamed", ())):
         return " ".join(str(error).split())

@@ -27,7 +27,11 @@ def take_source(arguments: list[str], algo: str | None = None) -> tuple[list[str
     name, equals, source = arguments[start].partition("=")
     source = source if equals else "".join(arguments[start + 1 : start + 2])
     if not source or source.startswith("--"):
-        raise UsageError(f"{name} needs {SOURCES[name]}")
+        from jaxrl_up.records import command, newest_run
+
+        run = newest_run() if name == "--from" else None
+        needed = SOURCES[name] if run is None else f"a run: {command('train', name, run)}"
+        raise UsageError(f"{name} needs {needed}")
     rest = arguments[:start] + arguments[start + (1 if equals else 2) :]
     if rest and not rest[0].startswith("-"):
         raise UsageError(f"{name} names the algorithm already; leave {rest[0]!r} out")

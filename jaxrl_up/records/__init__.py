@@ -26,6 +26,7 @@ from jaxrl_up.records.directory import check_directory as check_directory
 from jaxrl_up.records.directory import create as create
 from jaxrl_up.records.directory import file_name as file_name
 from jaxrl_up.records.directory import is_part as is_part
+from jaxrl_up.records.directory import newest_run as newest_run
 from jaxrl_up.records.directory import reserve as reserve
 from jaxrl_up.records.files import clear_parts as clear_parts
 from jaxrl_up.records.files import expand as expand

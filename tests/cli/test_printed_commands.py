@@ -2,6 +2,7 @@
 
 import ast
 import io
+import os
 import re
 import shlex
 import sys
@@ -61,6 +62,30 @@ def test_paths_are_as_short_as_the_place_makes_them(tmp_path, monkeypatch):
     assert near(tmp_path.parent) == str(tmp_path.parent)
     assert near(Path("runs/one")) == "runs/one"
     assert command("resume", tmp_path / "a b", "--algo", "my algo.py") == "jaxrl-up resume 'a b' --algo 'my algo.py'"
+
+
+def test_a_command_without_a_run_names_the_newest(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for age, name in enumerate(["runs/no checkpoint/config.toml", "runs/new one/config.toml", "runs/old/config.toml"]):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("own.network = 'my_net.py:Net'\n" * ("new" in name))
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    for name in ("new one", "old"):
+        (tmp_path / "runs" / name / "checkpoints").mkdir()
+    own = "--network my_net.py:Net"
+    for words, said in {
+        "evaluate --env.g 1": f"(the directory of a run): jaxrl-up evaluate --env.g 1 'runs/new one' {own}\n",
+        "export --best": f"jaxrl-up export --best 'runs/new one' policy.bin {own}\n",
+        "export runs/old": "needs FILE (the file to write, such as policy.bin): jaxrl-up export runs/old policy.bin\n",
+        "plot": ": jaxrl-up plot 'runs/new one'\n",
+        "train --from": "--from needs a run: jaxrl-up train --from 'runs/new one'\n",
+    }.items():
+        assert main(words.split()) == 2
+        assert said in capsys.readouterr().err
+    (tmp_path / "runs" / "sweep").mkdir()
+    (tmp_path / "runs" / "sweep" / "sweep.toml").write_text("")
+    assert main(["resume"]) == 2
+    assert capsys.readouterr().err.endswith(": jaxrl-up resume runs/sweep\n")
 
 
 def test_a_sweep_that_is_there_names_the_command_that_goes_on(tmp_path):

@@ -84,7 +84,10 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
 def _kinds(options: argparse.Namespace) -> tuple[str, ...]:
     """The pictures to draw."""
     if not options.runs:
-        raise UsageError("give the directories of runs, as in `jaxrl-up plot runs/ppo runs/a2c`")
+        from jaxrl_up.records import RUNS, command, newest_run
+
+        some = command("plot", newest_run() or RUNS / "ppo-CartPole-v1")
+        raise UsageError(f"give the directories of runs, or one that holds them: {some}")
     if options.kind not in (*KINDS, "all"):
         from jaxrl_up.config import did_you_mean
 
