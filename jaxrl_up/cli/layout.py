@@ -60,6 +60,15 @@ def _whole_brackets(text: str) -> str:
     return "".join(found)
 
 
+def near_paths(text: str) -> str:
+    """A message with its paths as seen from the current directory, where they are below it: `records.near` of each."""
+    here = os.path.join(os.getcwd(), "")
+    if here == os.sep:
+        return text
+    paths = rf"(?<![^\s'\"`(=:]){re.escape(here)}(-?)(?=[^\s'\"`)])"
+    return re.sub(paths, lambda found: "./-" if found[1] else "", text)
+
+
 def fill(text: str) -> str:
     """A paragraph."""
     return textwrap.fill(text, width(), break_on_hyphens=False, break_long_words=False)

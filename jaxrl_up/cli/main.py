@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jaxrl_up._version import __version__
-from jaxrl_up.cli.layout import definitions, example, fill
+from jaxrl_up.cli.layout import definitions, example, fill, near_paths
 from jaxrl_up.cli.options import Missing, UsageError
 from jaxrl_up.cli.spelling import unknown_command, with_words
 from jaxrl_up.experiments import LEAVING
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _say
             return _main(arguments)
     except UsageError as error:
-        print("jaxrl-up: error:", _in_one_line(error, arguments), file=sys.stderr)
+        print("jaxrl-up: error:", near_paths(_in_one_line(error, arguments)), file=sys.stderr)
         return 2
     except RuntimeError as error:
         if not isinstance(error, getattr(sys.modules.get("jaxrl_up.envs"), "HostError", ())):
@@ -116,7 +116,7 @@ def _watch(reader: int) -> None:
 def _say(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
     """A warning as one line; what is not meant for users keeps its place in the code."""
     place = "" if category is UserWarning else f" ({category.__name__}, {filename}:{lineno})"
-    print(f"jaxrl-up: warning: {message}{place}", file=sys.stderr)
+    print(f"jaxrl-up: warning: {near_paths(str(message))}{place}", file=sys.stderr)
 
 
 def _main(arguments: list[str]) -> int:

@@ -55,15 +55,19 @@ def of_games(shares: Shares) -> str:
 
 
 def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
-    """A sentence where the episodes of an evaluation repeat one another: `distinct [S]`, -1 where it is not known."""
+    """A sentence where the episodes of an evaluation repeat one another: `distinct [S]`, -1 where it is not known.
+
+    None where a single one of many does, as two short episodes may by chance.
+    """
     fewest = int(np.min(distinct))
-    if not 0 <= fewest < episodes:
+    if not 0 <= fewest < episodes or fewest == episodes - 1 > 1:
         return []
     seeds = "" if np.all(distinct == fewest) else ", in the seed with the fewest"
-    return [
-        f"of the {episodes} episodes of the last evaluation only {fewest} differ in an action or a reward{seeds}: the "
-        "others repeat them, and make the score no surer"
-    ]
+    if fewest == 1:
+        what = f"the {episodes} episodes of the last evaluation are the same in every action and reward{seeds}"
+        return [f"{what}: they count as one, and make the score no surer"]
+    what = f"of the {episodes} episodes of the last evaluation only {fewest} differ in an action or a reward{seeds}"
+    return [f"{what}: the others repeat them, and make the score no surer"]
 
 
 def longer(run: RunSpec | RunResult) -> str:

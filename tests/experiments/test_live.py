@@ -75,6 +75,8 @@ def test_episodes_that_repeat_others_are_said():
     log = make_log()
     for last, said in (
         ((16, 16, 16), None),
+        ((16, 15, 16), None),  # by chance
+        ((1, 1, 1), "are the same in every action and reward: they count as one, and"),
         ((2, 2, 2), "only 2 differ in an action or a reward: "),
         ((16, 3, 9), "only 3 differ in an action or a reward, in the seed"),
     ):

@@ -39,6 +39,7 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
         plot_improvement,
         plot_profiles,
     )
+    from jaxrl_up.records import near
 
     settings = {
         "column": options.y,
@@ -78,7 +79,7 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
                 raise
             print(f"no picture of {kind}: {error}", file=sys.stderr)
         else:
-            print(picture, numbers, sep="\n", flush=True)
+            print(near(picture), near(numbers), sep="\n", flush=True)
 
 
 def _kinds(options: argparse.Namespace) -> tuple[str, ...]:
