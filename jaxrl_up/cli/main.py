@@ -23,7 +23,7 @@ from jaxrl_up._version import __version__
 from jaxrl_up.cli.layout import definitions, example, fill, near_paths
 from jaxrl_up.cli.options import Missing, UsageError
 from jaxrl_up.cli.spelling import unknown_command, with_words
-from jaxrl_up.experiments import LEAVING
+from jaxrl_up.experiments import LEAVING, last_words
 
 COMMANDS = {
     "train": "train an algorithm on an environment, many seeds at once",
@@ -108,7 +108,8 @@ def _watch(reader: int) -> None:
         if pressed == 2:
             cursor = b"\x1b[?25h\n" if os.isatty(2) else b""  # which live progress hides
             name = b"Ctrl-C" if number[0] == signal.SIGINT else b"SIGTERM"
-            os.write(2, cursor + b"jaxrl-up: stopped by " + name + b", at once\n")
+            how = f"{line}\n".encode() if (line := last_words()) else b""
+            os.write(2, cursor + b"jaxrl-up: stopped by " + name + b", at once\n" + how)
             os._exit(128 + number[0])
     os.close(reader)
 

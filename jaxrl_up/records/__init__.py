@@ -88,6 +88,7 @@ from jaxrl_up.records.wording import games as games
 from jaxrl_up.records.wording import longer as longer
 from jaxrl_up.records.wording import of_games as of_games
 from jaxrl_up.records.wording import repeats as repeats
+from jaxrl_up.records.wording import way_on as way_on
 from jaxrl_up.types import face
 
 __dir__ = face(__name__)

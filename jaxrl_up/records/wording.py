@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxrl_up.ops import Shares, score
+from jaxrl_up.records import checkpoint
 from jaxrl_up.records.numbers import count
 from jaxrl_up.records.own import command, options_for
 from jaxrl_up.training import num_updates
@@ -68,6 +69,14 @@ def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
         return [f"{what}: they count as one, and make the score no surer"]
     what = f"of the {episodes} episodes of the last evaluation only {fewest} differ in an action or a reward{seeds}"
     return [f"{what}: the others repeat them, and make the score no surer"]
+
+
+def way_on(run: RunSpec | RunResult) -> str:
+    """How a run that is kept goes on after its process has ended in the middle."""
+    again = command("resume", run.directory, *options_for(run))
+    if run.directory is not None and checkpoint.places(run.directory):
+        return f"go on from the last checkpoint with: {again}"
+    return f"no checkpoint was written; begin again with: {again}"
 
 
 def longer(run: RunSpec | RunResult) -> str:

@@ -429,7 +429,7 @@ import os, signal, time
 from jaxrl_up.cli import at_once_if_pressed_twice
 from jaxrl_up.experiments import stoppable
 
-with at_once_if_pressed_twice(), stoppable():
+with at_once_if_pressed_twice(), stoppable(last=lambda: "go on with: this"):
     for _ in range(2):
         os.kill(os.getpid(), signal.{name})
         time.sleep(0.2)
@@ -442,4 +442,4 @@ def test_a_second_signal_ends_the_process_at_once(name, code, said):
     done = subprocess.run(
         [sys.executable, "-c", TWICE.format(name=name)], capture_output=True, text=True, timeout=50, check=False
     )
-    assert (done.returncode, done.stderr) == (code, f"jaxrl-up: stopped by {said}, at once\n")
+    assert (done.returncode, done.stderr) == (code, f"jaxrl-up: stopped by {said}, at once\ngo on with: this\n")

@@ -15,7 +15,7 @@ import jaxrl_up
 from jaxrl_up import PPO
 from jaxrl_up.cli import main, next_lines, report
 from jaxrl_up.experiments import check_place
-from jaxrl_up.records import command, concerns, longer, near
+from jaxrl_up.records import command, concerns, longer, near, way_on
 
 ROOT = Path(jaxrl_up.__file__).parent
 ODD = ("two words", "it's", "a$HOME", "b[1]", "c?d=1&e", "-dash", "a;b", "ünï")
@@ -49,6 +49,13 @@ def test_one_terminal_has_the_score_once(terminals, printed, monkeypatch):
     assert streams["stdout"].getvalue().count("score 33.5 [") == printed
     assert report(make_result(), progress=False) == 0
     assert streams["stdout"].getvalue().count("score 33.5 [") == printed + 1
+
+
+def test_how_a_run_goes_on_that_was_left_at_once(tmp_path):
+    left = make_result()._replace(directory=tmp_path / "a run")
+    assert way_on(left) == f"no checkpoint was written; begin again with: {command('resume', left.directory)}"
+    (left.directory / "checkpoints" / "3").mkdir(parents=True)
+    assert way_on(left) == f"go on from the last checkpoint with: {command('resume', left.directory)}"
 
 
 def test_what_does_not_anneal_is_made_longer_by_its_total_alone(tmp_path):
