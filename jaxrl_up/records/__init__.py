@@ -85,6 +85,7 @@ from jaxrl_up.records.values import toml_value as toml_value
 from jaxrl_up.records.values import values_of as values_of
 from jaxrl_up.records.wording import concerns as concerns
 from jaxrl_up.records.wording import games as games
+from jaxrl_up.records.wording import least_longer as least_longer
 from jaxrl_up.records.wording import longer as longer
 from jaxrl_up.records.wording import of_games as of_games
 from jaxrl_up.records.wording import repeats as repeats

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxrl_up.config import LARGEST
 from jaxrl_up.ops import Shares, score
 from jaxrl_up.records import checkpoint
 from jaxrl_up.records.numbers import count
@@ -79,10 +80,16 @@ def way_on(run: RunSpec | RunResult) -> str:
     return f"no checkpoint was written; begin again with: {again}"
 
 
-def longer(run: RunSpec | RunResult) -> str:
-    """The command that makes a run twice as long; what is annealed stays as it was."""
+def least_longer(run: RunSpec | RunResult) -> int:
+    """The least `total_steps` that makes a run longer: by an update."""
+    return (num_updates(run.algo, run.config) + 1) * run.algo.steps_per_update(run.config)
+
+
+def longer(run: RunSpec | RunResult, total_steps: int | None = None) -> str:
+    """The command that makes a run longer, by default twice as long; what is annealed stays as it was."""
     algo, config = run.algo, run.config
-    words = ["--total-steps", 2 * config.total_steps]
+    twice = max(min(2 * config.total_steps, LARGEST), least_longer(run))
+    words = ["--total-steps", twice if total_steps is None else total_steps]
     if algo.anneals(config) and config.schedule_steps is None:
         words += ["--schedule-steps", config.total_steps]
     return command("resume", run.directory, *words, *options_for(run))

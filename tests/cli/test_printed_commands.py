@@ -31,8 +31,8 @@ def test_what_a_run_prints_is_read_back_by_a_shell(name, tmp_path, monkeypatch):
         program, verb, path, *_ = shlex.split(text)
         assert program == "jaxrl-up" and verb in ("resume", "watch", "evaluate", "plot")
         assert Path(path).absolute() == place and not path.startswith("-")
-    assert shlex.split(longer(stopped._replace(config=PPO.Config(total_steps=1000))))[-4:] == [
-        *("--total-steps", "2000", "--schedule-steps", "1000"),
+    assert shlex.split(longer(stopped._replace(config=PPO.Config(total_steps=2000))))[-4:] == [
+        *("--total-steps", "4000", "--schedule-steps", "2000"),
     ]
 
 
@@ -59,8 +59,15 @@ def test_how_a_run_goes_on_that_was_left_at_once(tmp_path):
 
 
 def test_what_does_not_anneal_is_made_longer_by_its_total_alone(tmp_path):
-    config = PPO.Config(total_steps=1000, anneal_learning_rate=False)
-    assert longer(make_result()._replace(config=config, directory=tmp_path)).endswith(" --total-steps 2000")
+    config = PPO.Config(total_steps=2000, anneal_learning_rate=False)
+    assert longer(make_result()._replace(config=config, directory=tmp_path)).endswith(" --total-steps 4000")
+
+
+@pytest.mark.parametrize(("total", "line"), [(100, 2048), (1024, 2048), (5000, 10_000), (2**31 - 2**11, 2**31 - 1)])
+def test_a_longer_run_makes_another_update_at_least(total, line, tmp_path):
+    """An update takes 1024 steps, and counters hold 2^31 - 1."""
+    run = make_result()._replace(config=PPO.Config(total_steps=total), directory=tmp_path)
+    assert longer(run).endswith(f" --total-steps {line} --schedule-steps {total}")
 
 
 def test_paths_are_as_short_as_the_place_makes_them(tmp_path, monkeypatch):
