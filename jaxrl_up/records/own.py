@@ -31,6 +31,7 @@ LIBRARIES = ("jaxrl_up", "flax", "jax", "optax", "distrax", "builtins", "functoo
 
 NAMELESS = "FILE.py:NAME"
 """What stands for a name that is not known, as that of a lambda."""
+PATTERNS = ("FILE.py", NAMELESS)
 WHY = "not found by name, and what is your own is imported only where you name it"
 
 
@@ -48,7 +49,8 @@ class NotNamed(ValueError):
 
     def by(self, command: str) -> str:
         """The sentence with a command line that names it, where the same without did not."""
-        return f"{' '.join(self.what.split())} {WHY}: {command} {shlex.join(self.options)}"
+        pattern = next((f", here as {text}" for text in self.missing.values() if text in PATTERNS), "")
+        return f"{' '.join(self.what.split())} {WHY}{pattern}: {command} {shlex.join(self.options)}"
 
     @property
     def options(self) -> list[str]:
@@ -108,7 +110,9 @@ def remembered(tables: Mapping[str, Any], argument: str) -> str:
         text = table["name"]
         known = envs.is_named(text, table["wrappers"]) and not envs.is_gone(text)
     else:
-        text = tables.get(OWN, {}).get("algorithm" if argument == "algo" else argument)
+        written = tables.get("config", {}).get(argument)
+        noted = tables.get(OWN, {}).get("algorithm" if argument == "algo" else argument)
+        text = written if is_own_name(written) else noted
         known = is_own_name(text) or is_own_file(text)
     return str(text) if known and text.isprintable() else "FILE.py" if argument == "algo" else NAMELESS
 

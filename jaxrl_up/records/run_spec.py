@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl_up import envs
-from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, take_config
+from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, own_kinds, take_config
 from jaxrl_up.config import did_you_mean, is_own_name, seed_list
 from jaxrl_up.envs import Env
 from jaxrl_up.records.description import describe_environment
@@ -92,7 +92,8 @@ def _load(
             raise ValueError(f"the run is of {name}, not of {algo.name}")
         if evaluation_env is not None and EVALUATED not in tables:
             raise ValueError("the run has no evaluation environment: leave evaluation_env out")
-        values, unknown = _values(fields, own) if given is None else ({}, [])
+        known = ALGORITHMS.get(name) if algo is None else algo
+        values, unknown = _values(fields, own, known) if given is None else ({}, [])
         asked_for = [*_unknown_algorithm(name, tables), *unknown, *_unknown_environments(tables)]
         has = {"algo": algo, "env": env, "evaluation_env": evaluation_env}
         _require_named(path, [asked for asked in asked_for if has.get(asked[0]) is None], tables)
@@ -187,7 +188,8 @@ def run_source(directory: str | Path, own: Mapping[str, Any] | None = None) -> S
         if "grid" in tables:
             raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
         given = {name: x for name, x in own.items() if isinstance(tables["config"].get(name), dict)}
-        fields, unknown = _values(tables["config"], variables(given))
+        algo = own["algo"] if "algo" in own else ALGORITHMS.get(run["algorithm"])
+        fields, unknown = _values(tables["config"], variables(given), algo)
         asked_for = [*_unknown_algorithm(run["algorithm"], tables), *unknown, *_unknown_environments(tables)]
         _require_named(path, [asked for asked in asked_for if asked[0] not in own], tables)
         options = {key: from_toml(run[key]) for key in RECORDED if key in run and key not in ("stages", "preset")}
@@ -215,16 +217,25 @@ Asked = tuple[str, str]
 """Something to be named: argument of `load_run`, or field; and in words."""
 
 
-def _values(fields: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], list[Asked]]:
-    """The values of config.toml by field, and what of them has to be named. `own` has what the user named."""
+def _values(
+    fields: Mapping[str, Any], own: Mapping[str, Any], algo: Algorithm | None
+) -> tuple[dict[str, Any], list[Asked]]:
+    """The values of config.toml by field, and what of them has to be named. `own` has what the user named.
+
+    A name that someone wrote into a field as text is not imported either. Without an algorithm it stays a text.
+    """
     values, asked_for = {}, []
+    texts = [name for name in (own_kinds(algo) if algo is not None else ()) if is_own_name(fields.get(name))]
     for name, value in fields.items():
         try:
-            values[name] = from_toml(value, name, own.get(name))
+            if name in texts and name not in own:
+                raise Unknown(f"the {name} {value}")
+            found = own.get(name) if name in texts else from_toml(value, name, own.get(name))
+            values[name] = found() if name in texts and isinstance(found, type) else found
         except Unknown as error:
             asked_for.append((name, str(error)))
     for name in own:
-        if not isinstance(fields.get(name), dict):
+        if not isinstance(fields.get(name), dict) and name not in texts:
             raise ValueError(f"the run has no {name} of your own.{did_you_mean(name, fields)} Leave it out")
     return values, asked_for
 
