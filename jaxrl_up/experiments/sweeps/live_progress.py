@@ -141,7 +141,8 @@ class SweepWatcher:
             f"{self.part}{steps:,}/{self.total_steps:,} steps",
             *speed(len(lanes), steps, self.total_steps, seconds),
         ]
-        self.say("   ".join([*parts, f"best return {spread(final[best])} at {point}"]))
+        untrained = ["untrained"] * (steps == 0)
+        self.say("   ".join([*parts, f"best return {spread(final[best])} at {point}", *untrained]))
 
     def pressed(self, name: str) -> None:
         """The sweep says it: see `Voice`."""
