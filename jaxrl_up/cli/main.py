@@ -51,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _say
             return _main(arguments)
     except UsageError as error:
-        print("jaxrl-up: error:", near_paths(_in_one_line(error, arguments)), file=sys.stderr)
+        _beside(f"jaxrl-up: error: {near_paths(_in_one_line(error, arguments))}")
         return 2
     except RuntimeError as error:
         if not isinstance(error, getattr(sys.modules.get("jaxrl_up.envs"), "HostError", ())):
             raise
-        print("jaxrl-up: error:", " ".join(str(error).split()), file=sys.stderr)
+        _beside(f"jaxrl-up: error: {' '.join(str(error).split())}")
         return 1
     except BrokenPipeError:  # whoever read standard output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -117,7 +117,14 @@ def _watch(reader: int) -> None:
 def _say(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
     """A warning as one line; what is not meant for users keeps its place in the code."""
     place = "" if category is UserWarning else f" ({category.__name__}, {filename}:{lineno})"
-    print(f"jaxrl-up: warning: {near_paths(str(message))}{place}", file=sys.stderr)
+    _beside(f"jaxrl-up: warning: {near_paths(str(message))}{place}")
+
+
+def _beside(line: str) -> None:
+    """Print a line on standard error, broken between words where it is a terminal."""
+    from jaxrl_up.experiments import folded
+
+    print(folded(line, sys.stderr), file=sys.stderr)
 
 
 def _main(arguments: list[str]) -> int:

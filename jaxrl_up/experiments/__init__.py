@@ -74,6 +74,7 @@ from jaxrl_up.experiments.sweeps import run_sweep as run_sweep
 from jaxrl_up.experiments.sweeps import rung_ends as rung_ends
 from jaxrl_up.experiments.sweeps import start_sweep as start_sweep
 from jaxrl_up.experiments.terminal import curve as curve
+from jaxrl_up.experiments.terminal import folded as folded
 from jaxrl_up.experiments.terminal import lively as lively
 from jaxrl_up.types import face
 

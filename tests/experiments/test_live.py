@@ -99,6 +99,7 @@ def test_a_seed_without_a_number_is_the_worst():
 
 def test_terminal_shows_a_bar_and_keeps_the_summary(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     text = report(Terminal(), make_log(failed_at=(-1, 17, -1)))
     assert "━" in text
     assert "3,072/3,072 steps" in text

@@ -17,6 +17,7 @@ from jaxrl_up.experiments.sweeps.plan import SweepSettings, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep
+from jaxrl_up.experiments.terminal import folded
 from jaxrl_up.records import Point, command, count, duration, near, processes, spread, steps_made
 from jaxrl_up.training import Log
 from jaxrl_up.types import Algorithm, PyTree
@@ -84,13 +85,14 @@ class Voice:
 
     def __call__(self, line: str) -> None:
         if self.enabled:
-            print(line, file=sys.stderr, flush=True)
+            print(folded(line, sys.stderr), file=sys.stderr, flush=True)
 
     def pressed(self, name: str) -> None:
         """Say what a signal that stops a sweep brings about, by its name; as that of `Reporter`."""
         if self.enabled or LEAVING.is_set():
             new_line = "\n" if sys.stderr.isatty() else ""
-            print(new_line + stop_words(name, self.compiling), file=sys.stderr, flush=True)
+            words = folded(stop_words(name, self.compiling), sys.stderr)
+            print(new_line + words, file=sys.stderr, flush=True)
 
 
 class SweepWatcher:
