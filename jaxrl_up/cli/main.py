@@ -70,7 +70,10 @@ def _in_one_line(error: UsageError, arguments: list[str]) -> str:
     """What was wrong; where a word is missing, or something of the user's own has no name, with a command line."""
     if isinstance(error, Missing):
         return f"{error}{with_words(list(error.words), arguments)}"
-    needed: Any = error.__cause__
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.strerror and cause.filename and str(cause) == str(error):
+        return f"{cause.filename}: {cause.strerror}"
+    needed: Any = cause
     if not isinstance(needed, getattr(sys.modules.get("jaxrl_up.records"), "NotNamed", ())):
         return " ".join(str(error).split())
     from jaxrl_up.records import command
