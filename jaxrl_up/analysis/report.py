@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 NAME = "report.html"
 OVER = ("seed", "env_steps", "updates")  # columns that others are drawn over
+NOTHING = {"unfinished": 0, "distinct": -1, "failed_at": -1}  # columns, and the value that has nothing to show
 
 
 def write_report(directory: str | Path) -> Path:
@@ -169,14 +170,15 @@ def _returns(directory: Path) -> tuple[str, Exception | None]:
 
 
 def _columns(algorithm: str, columns: Mapping[str, np.ndarray], axes: Sequence[str]) -> list[dict[str, str]]:
-    """Every column but the swept ones with its sentence, and a picture if it has values; what is learned comes early.
+    """Every column but the swept ones with its sentence, and a picture if it shows something; what is learned first.
 
     The first is the return, which has a picture of its own.
     """
     learned = [name for name in columns if name not in (*SHARED, *axes)]
     others = [name for name in SHARED if name in columns and name not in ("return", "train_return", *OVER)]
     small = ["train_return", *learned, *others]
-    pictures = {name: _text_of(data) for name, data in draw_columns(columns, small, axes)}
+    shown = [name for name in small if name not in NOTHING or (columns[name] != NOTHING[name]).any()]
+    pictures = {name: _text_of(data) for name, data in draw_columns(columns, shown, axes)}
     rows = []
     for name in ("return", *small, *OVER):
         known = column_meaning(algorithm, name) if algorithm in ALGORITHMS or name in SHARED else None

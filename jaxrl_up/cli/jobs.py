@@ -46,19 +46,19 @@ def hand_out(directory: Path, parts: Sequence[int], own: Sequence[str], options:
 
     `own` are the options that name what is the user's own.
     """
-    from jaxrl_up.records import CHECKPOINT_SECONDS, command, count
+    from jaxrl_up.records import CHECKPOINT_SECONDS, command, count, near
 
     how = [*own, *([] if options.progress else ["--no-progress"]), *(["--no-cache"] if options.no_cache else [])]
     if options.checkpoint_seconds != CHECKPOINT_SECONDS:
         how += ["--checkpoint-seconds", str(options.checkpoint_seconds).lower()]
     lines = [["resume", str(directory), "--part", str(part), *how] for part in parts]
-    jobs = _submit(directory, lines, options) if options.submit and lines else []
+    jobs = _submit(directory, lines, own, options) if options.submit and lines else []
     for part, words, job in itertools.zip_longest(parts, lines, jobs):
         print(command(*words) if job is None else f"part {part}: job {job}", flush=True)
     again = command("resume", directory, *own)
-    logs = f"; what they say is in {directory / 'jobs'}" if options.submit else ""
+    logs = f"; what they say is in {near(directory / 'jobs')}" if options.submit else ""
     print(
-        f"{count(len(lines), 'job')}, each a part of {directory}{logs}\nthe last to end writes the tables; "
+        f"{count(len(lines), 'job')}, each a part of {near(directory)}{logs}\nthe last to end writes the tables; "
         f"`{again}` trains what is left, and writes them",
         file=sys.stderr,
     )
@@ -84,14 +84,16 @@ class Job:
         return DelayedSubmission(self)
 
 
-def _submit(directory: Path, lines: list[list[str]], options: argparse.Namespace) -> list[str]:
+def _submit(directory: Path, lines: list[list[str]], own: Sequence[str], options: argparse.Namespace) -> list[str]:
     """Submit command lines, and give the ids of their jobs."""
+    from jaxrl_up.records import command
+
     executor, submitit = executor_of(options, directory / "jobs", directory.name), _submitit()
     try:
         with executor.batch():
             jobs = [executor.submit(Job(words)) for words in lines]
     except (submitit.core.utils.FailedJobError, OSError) as error:
-        again = shlex.join(["jaxrl-up", "resume", str(directory), "--submit", options.submit])
+        again = command("resume", directory, *own, "--submit", options.submit)
         raise UsageError(f"--submit {options.submit}: {error}. The sweep is there: submit it by {again}") from error
     return [job.job_id for job in jobs]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import textwrap
@@ -52,6 +53,15 @@ def _whole_brackets(text: str) -> str:
         depth += (letter == "[") - (letter == "]")
         found.append("\0" if letter == " " and depth else letter)
     return "".join(found)
+
+
+def near_paths(text: str) -> str:
+    """A message with its paths as seen from the current directory, where they are below it: `records.near` of each."""
+    here = os.path.join(os.getcwd(), "")
+    if here == os.sep:
+        return text
+    paths = rf"(?<![^\s'\"`(=:]){re.escape(here)}(-?)(?=[^\s'\"`)])"
+    return re.sub(paths, lambda found: "./-" if found[1] else "", text)
 
 
 def fill(text: str) -> str:

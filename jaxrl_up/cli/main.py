@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from jaxrl_up._version import __version__
-from jaxrl_up.cli.layout import definitions, example, fill
-from jaxrl_up.cli.options import UsageError
-from jaxrl_up.cli.spelling import unknown_command
-from jaxrl_up.experiments import LEAVING
+from jaxrl_up.cli.layout import definitions, example, fill, near_paths
+from jaxrl_up.cli.options import Missing, UsageError
+from jaxrl_up.cli.spelling import unknown_command, with_words
+from jaxrl_up.experiments import LEAVING, last_words
 
 COMMANDS = {
     "train": "train an algorithm on an environment, many seeds at once",
@@ -51,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _say
             return _main(arguments)
     except UsageError as error:
-        print("jaxrl-up: error:", _in_one_line(error, arguments), file=sys.stderr)
+        _beside(f"jaxrl-up: error: {near_paths(_in_one_line(error, arguments))}")
         return 2
     except RuntimeError as error:
         if not isinstance(error, getattr(sys.modules.get("jaxrl_up.envs"), "HostError", ())):
             raise
-        print("jaxrl-up: error:", " ".join(str(error).split()), file=sys.stderr)
+        _beside(f"jaxrl-up: error: {' '.join(str(error).split())}")
         return 1
     except BrokenPipeError:  # whoever read standard output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,8 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _in_one_line(error: UsageError, arguments: list[str]) -> str:
-    """What was wrong; where something of the user's own has to be named, with the command line that does so."""
-    needed: Any = error.__cause__
+    """What was wrong; where a word is missing, or something of the user's own has no name, with a command line."""
+    if isinstance(error, Missing):
+        return f"{error}{with_words(list(error.words), arguments)}"
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.strerror and cause.filename and str(cause) == str(error):
+        return f"{cause.filename}: {cause.strerror}"
+    needed: Any = cause
     if not isinstance(needed, getattr(sys.modules.get("jaxrl_up.records"), "NotNamed", ())):
         return " ".join(str(error).split())
     from jaxrl_up.records import command
@@ -106,7 +111,8 @@ def _watch(reader: int) -> None:
         if pressed == 2:
             cursor = b"\x1b[?25h\n" if os.isatty(2) else b""  # which live progress hides
             name = b"Ctrl-C" if number[0] == signal.SIGINT else b"SIGTERM"
-            os.write(2, cursor + b"jaxrl-up: stopped by " + name + b", at once\n")
+            how = f"{line}\n".encode() if (line := last_words()) else b""
+            os.write(2, cursor + b"jaxrl-up: stopped by " + name + b", at once\n" + how)
             os._exit(128 + number[0])
     os.close(reader)
 
@@ -114,7 +120,14 @@ def _watch(reader: int) -> None:
 def _say(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
     """A warning as one line; what is not meant for users keeps its place in the code."""
     place = "" if category is UserWarning else f" ({category.__name__}, {filename}:{lineno})"
-    print(f"jaxrl-up: warning: {message}{place}", file=sys.stderr)
+    _beside(f"jaxrl-up: warning: {near_paths(str(message))}{place}")
+
+
+def _beside(line: str) -> None:
+    """Print a line on standard error, broken between words where it is a terminal."""
+    from jaxrl_up.experiments import folded
+
+    print(folded(line, sys.stderr), file=sys.stderr)
 
 
 def _main(arguments: list[str]) -> int:

@@ -25,6 +25,14 @@ class UsageError(Exception):
     """A bad input; its message is the one line the user sees."""
 
 
+class Missing(UsageError):
+    """Words that a command was not given: `words`, as its help names and explains them."""
+
+    def __init__(self, prog: str, words: dict[str, str]) -> None:
+        self.words = words
+        super().__init__(f"{prog} needs {' and '.join(f'{name} ({text})' for name, text in words.items())}")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `UsageError`, takes `_` for `-`, and knows what was meant.
 
@@ -46,6 +54,9 @@ class Parser(argparse.ArgumentParser):
         self.known += action.option_strings
 
     def error(self, message: str) -> NoReturn:
+        missing = message.partition("the following arguments are required: ")[2].split(", ")
+        if missing != [""]:
+            raise Missing(self.prog, {str(x.metavar): str(x.help) for x in self._actions if x.metavar in missing})
         message, unknown, words = message.removeprefix("argument ").partition("unrecognized arguments: ")
         raise UsageError(unknown_words(words, self.known) if unknown else message)
 

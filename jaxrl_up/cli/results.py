@@ -15,13 +15,14 @@ def report(result: Any, progress: bool) -> int:
 
     Where both streams are one terminal, progress has said it there already.
     """
+    from jaxrl_up.experiments import folded
     from jaxrl_up.records import concerns, count, games, score_line
 
     if not progress:
         _beside(games(result) + concerns(result))
     if not (progress and sys.stdout.isatty() and sys.stderr.isatty()):
         steps = count(int(result.env_steps[-1]), "step")
-        print(score_line(result.score, len(result.seeds), steps), flush=True)
+        print(folded(score_line(result.score, len(result.seeds), steps), sys.stdout), flush=True)
     if progress and result.directory is not None:
         _beside(next_lines(result))
     return EXIT_CODES[result.stopped]
@@ -90,5 +91,7 @@ def report_sweep(result: Any) -> int:
 
 
 def _beside(lines: list[str]) -> None:
+    from jaxrl_up.experiments import folded
+
     for line in lines:
-        print(line, file=sys.stderr, flush=True)
+        print(folded(line, sys.stderr), file=sys.stderr, flush=True)

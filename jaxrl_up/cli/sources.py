@@ -27,7 +27,11 @@ def take_source(arguments: list[str], algo: str | None = None) -> tuple[list[str
     name, equals, source = arguments[start].partition("=")
     source = source if equals else "".join(arguments[start + 1 : start + 2])
     if not source or source.startswith("--"):
-        raise UsageError(f"{name} needs {SOURCES[name]}")
+        from jaxrl_up.records import command, newest_run
+
+        run = newest_run() if name == "--from" else None
+        needed = SOURCES[name] if run is None else f"a run: {command('train', name, run)}"
+        raise UsageError(f"{name} needs {needed}")
     rest = arguments[:start] + arguments[start + (1 if equals else 2) :]
     if rest and not rest[0].startswith("-"):
         raise UsageError(f"{name} names the algorithm already; leave {rest[0]!r} out")
@@ -47,7 +51,7 @@ def _from_run(arguments: list[str], directory: str, algo: str | None) -> tuple[l
     """As `take_source`, of a run. A class that is named for a field of it is the one that the run had."""
     from jaxrl_up import envs
     from jaxrl_up.algorithms import own_kinds
-    from jaxrl_up.config import is_own_name, own_variable
+    from jaxrl_up.config import own_variable
     from jaxrl_up.records import run_source
 
     found = None if algo is None else algorithm(algo)
@@ -58,10 +62,6 @@ def _from_run(arguments: list[str], directory: str, algo: str | None) -> tuple[l
     source = run_source(directory, {**fields, **{name: x for name, x in named.items() if x is not None}})
     if found is not None and found.name != source.algorithm:
         raise UsageError(f"--algo {algo} is {found.name}, but the run is of {source.algorithm}")
-    for name in kinds:
-        text = source.fields.get(name)
-        if is_own_name(text) and name not in fields:  # no run is recorded so, and it would be imported
-            raise UsageError(f"{directory}: its {name}={text!r} is imported only where you name it: --{name} {text}")
     if not envs.is_named(source.environment, source.wrappers):
         source = source._replace(wrappers=())
     same = [name for name, text in fields.items() if _is_of(source.fields.get(name), own_variable(text))]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Sequence
 
 NUMBER = re.compile(r"\d+")
 LIST = re.compile(r"\d+(,\d*)*")
+
+EXAMPLES = {
+    "ALGO": "ppo",
+    "FILE": "policy.bin",
+    "FILE.py": "my_ppo.py",
+    "RUN|ENV": "pgx/connect_four?opponent=minimax&depth=4",
+}
+"""What to give for a word of a command, by its name in the command's help."""
 
 
 def spell_seeds(arguments: Sequence[str]) -> list[str]:
@@ -42,6 +51,21 @@ def unknown_command(word: str, rest: Sequence[str], commands: Iterable[str]) -> 
     words = (word,) if word.lower() in ALGORITHMS else ("--env", word) if envs.is_name(word) else ()
     meant = f" Did you mean `{command('train', *words, *rest)}`?" if words else did_you_mean(word, commands)
     return f"unknown command {word!r}.{meant}"
+
+
+def with_words(missing: Sequence[str], arguments: Sequence[str]) -> str:
+    """`: a command line` with words that it lacks, by their names in its help, the newest run among them."""
+    from jaxrl_up.records import RUNS, command, newest_run, own_options, read_config
+
+    run, own = None, []
+    if {"RUN", "DIR"} & {*missing}:
+        run = newest_run(sweeps="DIR" in missing)
+        if run is None:
+            return f"; there is none in {RUNS} yet: `jaxrl-up train` makes one"
+        with contextlib.suppress(ValueError, OSError):  # of a file that cannot be read the command says so
+            own = own_options(read_config(next(run.glob("sweep.toml"), run)))
+    words = [EXAMPLES.get(name, run) for name in missing]
+    return f": {command(*arguments, *words, *([] if {*own} & {*arguments} else own))}"
 
 
 def unknown_option(prog: str, given: str, known: Sequence[str]) -> str:

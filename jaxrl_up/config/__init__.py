@@ -36,6 +36,7 @@ from jaxrl_up.config.own import when_changed as when_changed
 from jaxrl_up.config.own import where as where
 from jaxrl_up.config.synonyms import SYNONYMS as SYNONYMS
 from jaxrl_up.config.synonyms import elsewhere as elsewhere
+from jaxrl_up.config.values import LARGEST as LARGEST
 from jaxrl_up.config.values import as_whole as as_whole
 from jaxrl_up.config.values import flag as flag
 from jaxrl_up.config.values import is_number as is_number

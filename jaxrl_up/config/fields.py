@@ -22,8 +22,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` with a leading space, or nothing: what other libraries call so, else what looks like it."""
     known = list(known)
     same = meant(name, known)
-    if same is not None:
-        return f" Did you mean {same!r}?"
+    if same:
+        return f" Did you mean {' or '.join(map(repr, same))}?"
     by_lower = {k.lower(): k for k in known}
     begun = [k for lower, k in by_lower.items() if len(name) > 2 and lower.startswith(name.lower())]
     if len(begun) == 1:

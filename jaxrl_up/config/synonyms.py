@@ -35,15 +35,17 @@ SYNONYMS = {
     "timesteps": "total_steps", "total_timesteps": "total_steps", "n_timesteps": "total_steps",
     "num_timesteps": "total_steps", "steps": "total_steps", "env_steps": "total_steps", "num_env_steps": "total_steps",
     "total_env_steps": "total_steps", "max_steps": "total_steps", "frames": "total_steps", "total": "total_steps",
-    "num_frames": "total_steps", "n": "total_steps", "epochs": "total_steps", "max_timesteps": "total_steps",
-    "num_iterations": "total_steps", "iterations": "total_steps", "num_updates": "total_steps",
+    "num_frames": "total_steps", "n": "total_steps", "max_timesteps": "total_steps", "num_updates": "total_steps",
+    "epochs": "num_epochs|total_steps", "epoch": "num_epochs|total_steps", "num_epoch": "num_epochs|total_steps",
+    "num_iterations": "iterations|total_steps", "iters": "iterations|total_steps", "iterations": "total_steps",
     # rollouts and gradient steps
     "n_envs": "num_envs", "nenvs": "num_envs", "envs": "num_envs", "num_workers": "num_envs", "cpu": "num_envs",
     "n_steps": "rollout_length n_step", "num_steps": "rollout_length", "steps_per_epoch": "rollout_length",
     "nsteps": "rollout_length", "horizon": "rollout_length", "unroll_length": "rollout_length",
-    "n_epochs": "num_epochs", "update_epochs": "num_epochs", "ppo_epochs": "num_epochs", "noptepochs": "num_epochs",
-    "train_pi_iters": "num_epochs", "train_v_iters": "value_steps", "n_minibatches": "num_minibatches",
-    "nminibatches": "num_minibatches", "minibatches": "num_minibatches", "batch_size": "num_minibatches",
+    "n_epochs": "num_epochs total_steps", "update_epochs": "num_epochs", "ppo_epochs": "num_epochs",
+    "noptepochs": "num_epochs", "train_pi_iters": "num_epochs", "train_v_iters": "value_steps",
+    "n_minibatches": "num_minibatches", "nminibatches": "num_minibatches", "minibatches": "num_minibatches",
+    "batch_size": "num_minibatches",
     "minibatch_size": "num_minibatches batch_size", "mini_batch_size": "num_minibatches batch_size",
     "batch": "batch_size num_minibatches", "train_freq": "train_every", "train_frequency": "train_every",
     "update_every": "train_every", "updates_per_step": "gradient_steps", "utd": "gradient_steps",
@@ -106,7 +108,7 @@ SYNONYMS = {
     "draw": "plot", "plots": "plot", "compare": "plot", "curves": "plot", "save": "export", "deploy": "export",
     "algorithms": "algos", "environments": "envs", "presets": "recipes", "zoo": "recipes", "exercises": "exercise",
 }  # fmt: skip
-"""What is typed -> what is meant, in order; both with `_`."""
+"""What is typed -> what is meant, the first that is there, or each of several with `|` between; both with `_`."""
 _LIMIT = "The time limit is the environment's: --env.max_steps 200, or --wrap time_limit=200"
 _DEVICE = "JAX takes the accelerator that it finds; JAX_PLATFORMS=cpu before the command leaves it alone"
 _VIDEO = "`jaxrl-up watch RUN` shows an episode afterwards"
@@ -122,10 +124,13 @@ ELSEWHERE = {
 """What is typed -> where that is said here, which is no option of `train`."""
 
 
-def meant(name: str, known: Iterable[str]) -> str | None:
-    """The known name, however it is spelled, that another library's `name` is here; None where there is none."""
+def meant(name: str, known: Iterable[str]) -> list[str]:
+    """The known names, however they are spelled, that another library's `name` may be here, the likeliest first."""
     spelled = {_plain(other): other for other in known}
-    return next((spelled[other] for other in SYNONYMS.get(_plain(name), "").split() if other in spelled), None)
+    for text in SYNONYMS.get(_plain(name), "").split():
+        if there := [spelled[other] for other in text.split("|") if other in spelled]:
+            return there
+    return []
 
 
 def elsewhere(name: str) -> str:

@@ -108,6 +108,8 @@ def _parse(text: str) -> Wrapping:
         if not rest.endswith(")"):
             raise ValueError(f"wrapper {text!r} has a bracket that is not closed")
     name = name.strip().replace("-", "_")
+    if name == "against":
+        raise ValueError("an opponent goes with the name of the game, as in 'pgx/tic_tac_toe?opponent=NAME'")
     if name not in WRAPPERS:
         raise ValueError(f"There is no wrapper {name!r}. {did_you_mean(name, WRAPPERS)}")
     if equals and not values.strip():

@@ -47,6 +47,7 @@ from jaxrl_up.experiments.sinks import Sink as Sink
 from jaxrl_up.experiments.sinks import as_sinks as as_sinks
 from jaxrl_up.experiments.stopping import LEAVING as LEAVING
 from jaxrl_up.experiments.stopping import STOPS as STOPS
+from jaxrl_up.experiments.stopping import last_words as last_words
 from jaxrl_up.experiments.stopping import stop_words as stop_words
 from jaxrl_up.experiments.stopping import stoppable as stoppable
 from jaxrl_up.experiments.sweeps import FILE as FILE
@@ -75,6 +76,7 @@ from jaxrl_up.experiments.sweeps import rung_ends as rung_ends
 from jaxrl_up.experiments.sweeps import start_sweep as start_sweep
 from jaxrl_up.experiments.terminal import columns as columns
 from jaxrl_up.experiments.terminal import curve as curve
+from jaxrl_up.experiments.terminal import folded as folded
 from jaxrl_up.experiments.terminal import lively as lively
 from jaxrl_up.types import face
 

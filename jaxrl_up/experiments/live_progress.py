@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxrl_up.envs import Env, counting
 from jaxrl_up.experiments.stopping import LEAVING, stop_words
-from jaxrl_up.experiments.terminal import USUAL, columns, curve, lively
+from jaxrl_up.experiments.terminal import USUAL, columns, curve, folded, lively
 from jaxrl_up.ops import iqm
 from jaxrl_up.records import (
     clock,
@@ -143,9 +143,9 @@ class Reporter:
 
     def _say(self, line: str) -> None:
         if self.display is not None:
-            self.display.say(line)
+            self.display.say(folded(line, self.stream))
         else:
-            print(line, file=self.stream, flush=True)
+            print(folded(line, self.stream), file=self.stream, flush=True)
 
 
 def speed(lanes: int, steps: int, total: int, seconds: float) -> list[str]:

@@ -32,6 +32,7 @@ from jaxrl_up.records import (
     describe,
     expand,
     is_part,
+    least_longer,
     load_run,
     load_snapshot,
     longer,
@@ -254,12 +255,17 @@ def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
     algo, config, settings = spec.algo, spec.config, spec.settings
     if total_steps is None:
         raise ValueError("schedule_steps says over how many steps a longer run anneals: give total_steps too")
-    if not total_steps > config.total_steps:
-        raise ValueError(f"total_steps={total_steps} must be above {config.total_steps}, which the run has")
+    least = least_longer(spec)
+    if total_steps < least:
+        each = algo.steps_per_update(config)
+        raise ValueError(
+            f"total_steps={total_steps} makes the run no longer: it has {config.total_steps} steps already, and an "
+            f"update takes {each}, so it must be at least {least}, as in: {longer(spec)}"
+        )
     if algo.anneals(config) and schedule_steps is None and config.schedule_steps is None:
         raise ValueError(
             f"{algo.name} anneals over all of total_steps: say over how many with schedule_steps (--schedule-steps), "
-            f"{config.total_steps} to leave it as it was or {total_steps} to stretch it"
+            f"{config.total_steps} to leave it as it was, or {total_steps} to stretch it: {longer(spec, total_steps)}"
         )
     changes = {"total_steps": total_steps}
     if schedule_steps is not None:
@@ -273,8 +279,6 @@ def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) 
     stages = (*settings.stages, (spec.config.total_steps, evals))
     num_evals = evals + max(round(more * evals / ends[-1]), 1)
     settings = dataclasses.replace(settings, stages=stages, num_evals=num_evals)
-    if more < 1:
-        raise ValueError(f"total_steps={total_steps} leaves no whole update to make after {spec.config.total_steps}")
     tables = toml_value(describe(algo, spec.env, config, spec.seeds, settings.recorded(), spec.evaluation_env))
     tables |= {name: spec.tables[name] for name in ("versions", "code", "device") if name in spec.tables}
     tables["config"] = {**tables["config"], **{k: x for k, x in spec.tables["config"].items() if k not in changes}}

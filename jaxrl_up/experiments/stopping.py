@@ -13,15 +13,18 @@ STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 """Signals that stop a run in order, and what they are called."""
 LEAVING = threading.Event()
 """Set while a second signal ends the process at once, as on the command line."""
+_LAST_WORDS: list[Callable[[], str]] = []
 
 
 @contextmanager
-def stoppable(say: Callable[[str], None] | None = None) -> Iterator[Callable[[], str]]:
+def stoppable(
+    say: Callable[[str], None] | None = None, last: Callable[[], str] | None = None
+) -> Iterator[Callable[[], str]]:
     """Within, Ctrl-C and SIGTERM only set a flag, whose name the callable gives; after a second one it raises.
 
     `KeyboardInterrupt` is raised there and not in the handler, since XLA does not survive it while it compiles. `say`
     is given the name of the first at once, in a thread of its own: handlers of Python wait while XLA computes, and one
-    that prints may find the lock of the display held by what it interrupts.
+    that prints may find the lock of the display held by what it interrupts. `last` gives the line for `last_words`.
     """
     pressed: list[str] = []
     heard: list[str] = []  # by the thread: for Python two of a kind that come while XLA computes are one
@@ -38,12 +41,14 @@ def stoppable(say: Callable[[str], None] | None = None) -> Iterator[Callable[[],
         yield lambda: ""
         return
     previous = {number: signal.signal(number, handle) for number in STOPS}
+    _LAST_WORDS.append(last or str)
     try:
         with ExitStack() as stack:
             if say is not None and os.name != "nt":  # whose signals reach sockets only
                 stack.enter_context(_listening(heard, say))
             yield stop
     finally:
+        _LAST_WORDS.pop()
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -74,6 +79,13 @@ def _listening(heard: list[str], say: Callable[[str], None]) -> Iterator[None]:
         signal.set_wakeup_fd(previous)
         os.close(writer)
         listener.join(1.0)
+
+
+def last_words() -> str:
+    """How what is trained goes on after the process has ended at once, a line; empty where it does not."""
+    with suppress(IndexError, OSError, ValueError):
+        return _LAST_WORDS[-1]()
+    return ""
 
 
 def stop_words(name: str, compiling: bool = False, stream: TextIO | None = None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
@@ -12,6 +14,8 @@ import numpy as np
 from jaxrl_up.records import value
 
 DUMB = ("dumb", "unknown")
+COMMAND = re.compile(r"(?:^.{0,16}|(?<=`)|(?<=[:&] )(?<!error: ))jaxrl-up [a-z][^`]*")
+"""A command in a line, with the few words before it that begin the line."""
 ROWS = 5  # of a curve
 USUAL = 80  # columns, where a terminal says nothing
 WIDEST = 72
@@ -34,6 +38,26 @@ def columns(*streams: TextIO) -> int | None:
             with suppress(OSError, ValueError):  # a stream of Python's own has no number
                 return os.get_terminal_size(stream.fileno()).columns or None
     return None
+
+
+def folded(text: str, stream: TextIO) -> str:
+    """A text whose lines are too long for a terminal, broken between words; a command stays whole, to be copied.
+
+    As it is where `stream` is no terminal.
+    """
+    if not stream.isatty():
+        return text
+    wide = max(columns(stream) or USUAL, NARROWEST)
+    return "\n".join(line if len(line) <= wide else _folded(line, wide) for line in text.split("\n"))
+
+
+def _folded(line: str, wide: int) -> str:
+    """A line in several, those behind the first below what a label begins, `free   22.9 GiB`, or indented by two."""
+    words = COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line).replace("&&\0", "&& ")
+    label = re.match(r"[a-z ]{1,16}(: |  )(?=\S)", line)
+    indent = " " * (2 if label is None else len(label[0]))
+    lines = textwrap.wrap(words, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def curve(steps: Sequence[int], numbers: Sequence[float], caption: str, stream: TextIO) -> list[str]:

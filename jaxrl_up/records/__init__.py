@@ -27,6 +27,7 @@ from jaxrl_up.records.directory import check_directory as check_directory
 from jaxrl_up.records.directory import create as create
 from jaxrl_up.records.directory import file_name as file_name
 from jaxrl_up.records.directory import is_part as is_part
+from jaxrl_up.records.directory import newest_run as newest_run
 from jaxrl_up.records.directory import reserve as reserve
 from jaxrl_up.records.files import clear_parts as clear_parts
 from jaxrl_up.records.files import expand as expand
@@ -94,9 +95,11 @@ from jaxrl_up.records.values import unnamed as unnamed
 from jaxrl_up.records.values import values_of as values_of
 from jaxrl_up.records.wording import concerns as concerns
 from jaxrl_up.records.wording import games as games
+from jaxrl_up.records.wording import least_longer as least_longer
 from jaxrl_up.records.wording import longer as longer
 from jaxrl_up.records.wording import of_games as of_games
 from jaxrl_up.records.wording import repeats as repeats
+from jaxrl_up.records.wording import way_on as way_on
 from jaxrl_up.types import face
 
 __dir__ = face(__name__)

@@ -10,6 +10,7 @@ what was written is found by its checksum.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -217,6 +218,8 @@ def _restore(checkpoint: Path, item: str, arguments: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
+    if (full := os.strerror(errno.ENOSPC)) in str(error):  # at the end of what storage libraries say
+        return full
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
@@ -267,14 +270,15 @@ def _harmless(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, orbax says nothing about itself on standard error. A filter of its own each time: threads do not meet."""
+    """Within, orbax says nothing about itself on standard error. A filter of its own each time: threads do not meet.
+
+    Where it fails that stays so, since threads of orbax go on to say what was raised already.
+    """
     logger = logging.getLogger("absl")
 
     def only_failures(record: logging.LogRecord) -> bool:
         return record.levelno >= logging.CRITICAL
 
     logger.addFilter(only_failures)
-    try:
-        yield
-    finally:
-        logger.removeFilter(only_failures)
+    yield
+    logger.removeFilter(only_failures)

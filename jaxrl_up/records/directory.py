@@ -46,6 +46,13 @@ def create(directory: str | Path, tables: Mapping[str, Mapping[str, Any]], force
         raise OSError(f"cannot write a run to {directory}: {error.strerror or error}") from error
 
 
+def newest_run(place: Path = RUNS, sweeps: bool = False) -> Path | None:
+    """The run in a directory that was begun last, of those with a checkpoint; with `sweeps` of sweeps too."""
+    found = [path for path in place.glob("*/config.toml") if (path.parent / checkpoint.FOLDER).is_dir()]
+    found += place.glob(f"*/{SWEEP}") if sweeps else []
+    return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
+
+
 def file_name(environment: str) -> str:
     """The name of an environment as part of a directory's: `gymnasium-Walker2d-v5`."""
     return re.sub(r"[/:?&=]", "-", environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import io
@@ -81,8 +82,13 @@ def write_atomically(path: Path, content: str | bytes, replace: bool = True) -> 
         else:
             _link(part, path)
         flush(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:  # of the file that was asked for, and not of its part
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a disk that cannot be written
+            part.unlink(missing_ok=True)
 
 
 def _link(part: Path, path: Path) -> None:

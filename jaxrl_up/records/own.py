@@ -32,6 +32,7 @@ LIBRARIES = ("jaxrl_up", "flax", "jax", "optax", "distrax", "builtins", "functoo
 
 NAMELESS = "FILE.py:NAME"
 """What stands for a name that is not known, as that of a lambda."""
+PATTERNS = ("FILE.py", NAMELESS)
 WHY = "not found by name, and what is your own is imported only where you name it"
 
 
@@ -53,7 +54,8 @@ class NotNamed(ValueError):
 
     def by(self, command: str) -> str:
         """The sentence with a command line that names it, where the same without did not."""
-        return f"{' '.join(self.what.split())} {WHY}: {command} {shlex.join(self.options)}"
+        pattern = next((f", here as {text}" for text in self.missing.values() if text in PATTERNS), "")
+        return f"{' '.join(self.what.split())} {WHY}{pattern}: {command} {shlex.join(self.options)}"
 
     @property
     def options(self) -> list[str]:
@@ -199,9 +201,11 @@ def remembered(tables: Mapping[str, Any], argument: str) -> str:
         text = table["name"]
         known = envs.is_named(text, table["wrappers"]) and not envs.is_gone(text)
     else:
-        text = tables.get(OWN, {}).get("algorithm" if argument == "algo" else argument)
-        if isinstance(text, list):  # of a sweep
-            return ",".join(x if is_own_name(x) and x.isprintable() else NAMELESS for x in text)
+        written = tables.get("config", {}).get(argument)
+        noted = tables.get(OWN, {}).get("algorithm" if argument == "algo" else argument)
+        if isinstance(noted, list):  # of a sweep
+            return ",".join(x if is_own_name(x) and x.isprintable() else NAMELESS for x in noted)
+        text = written if is_own_name(written) else noted
         known = is_own_name(text) or is_own_file(text)
     return str(text) if known and text.isprintable() else "FILE.py" if argument == "algo" else NAMELESS
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl_up import envs
-from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, take_config
+from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_config, own_kinds, take_config
 from jaxrl_up.config import did_you_mean, is_own_name, seed_list
 from jaxrl_up.envs import Env
 from jaxrl_up.records.description import describe_environment
@@ -93,9 +93,9 @@ def _load(
         if evaluation_env is not None and EVALUATED not in tables:
             raise ValueError("the run has no evaluation environment: leave evaluation_env out")
         swept, unknown = swept_values(tables, own)
-        values, others = (
-            _values(fields, {k: x for k, x in own.items() if k not in swept}) if given is None else ({}, [])
-        )
+        known = ALGORITHMS.get(name) if algo is None else algo
+        mine = {field: x for field, x in own.items() if field not in swept}
+        values, others = _values(fields, mine, known) if given is None else ({}, [])
         asked_for = [*_unknown_algorithm(name, tables), *others, *unknown, *_unknown_environments(tables)]
         has = {"algo": algo, "env": env, "evaluation_env": evaluation_env}
         _require_named(path, [asked for asked in asked_for if has.get(asked[0]) is None], tables)
@@ -190,7 +190,8 @@ def run_source(directory: str | Path, own: Mapping[str, Any] | None = None) -> S
         if "grid" in tables:
             raise ValueError(f"{path} is a part of a sweep: repeat the sweep")
         given = {name: x for name, x in own.items() if isinstance(tables["config"].get(name), dict)}
-        fields, unknown = _values(tables["config"], variables(given))
+        algo = own["algo"] if "algo" in own else ALGORITHMS.get(run["algorithm"])
+        fields, unknown = _values(tables["config"], variables(given), algo)
         asked_for = [*_unknown_algorithm(run["algorithm"], tables), *unknown, *_unknown_environments(tables)]
         _require_named(path, [asked for asked in asked_for if asked[0] not in own], tables)
         options = {key: from_toml(run[key]) for key in RECORDED if key in run and key not in ("stages", "preset")}
@@ -214,16 +215,25 @@ def _config_path(directory: str | Path) -> Path:
     return path if path.suffix == ".toml" and not path.is_dir() else path / "config.toml"
 
 
-def _values(fields: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], list[Asked]]:
-    """The values of config.toml by field, and what of them has to be named. `own` has what the user named."""
+def _values(
+    fields: Mapping[str, Any], own: Mapping[str, Any], algo: Algorithm | None
+) -> tuple[dict[str, Any], list[Asked]]:
+    """The values of config.toml by field, and what of them has to be named. `own` has what the user named.
+
+    A name that someone wrote into a field as text is not imported either. Without an algorithm it stays a text.
+    """
     values, asked_for = {}, []
+    texts = [name for name in (own_kinds(algo) if algo is not None else ()) if is_own_name(fields.get(name))]
     for name, value in fields.items():
         try:
-            values[name] = from_toml(value, name, own.get(name))
+            if name in texts and name not in own:
+                raise Unknown(f"the {name} {value}")
+            found = own.get(name) if name in texts else from_toml(value, name, own.get(name))
+            values[name] = found() if name in texts and isinstance(found, type) else found
         except Unknown as error:
             asked_for.append((name, str(error)))
     for name in own:
-        if not isinstance(fields.get(name), dict):
+        if not isinstance(fields.get(name), dict) and name not in texts:
             raise ValueError(f"the run has no {name} of your own.{did_you_mean(name, fields)} Leave it out")
     return values, asked_for
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxrl_up.config import LARGEST
 from jaxrl_up.ops import Shares, score
+from jaxrl_up.records import checkpoint
 from jaxrl_up.records.numbers import count
 from jaxrl_up.records.own import command, options_for
 from jaxrl_up.training import num_updates
@@ -55,21 +57,39 @@ def of_games(shares: Shares) -> str:
 
 
 def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
-    """A sentence where the episodes of an evaluation repeat one another: `distinct [S]`, -1 where it is not known."""
+    """A sentence where the episodes of an evaluation repeat one another: `distinct [S]`, -1 where it is not known.
+
+    None where a single one of many does, as two short episodes may by chance.
+    """
     fewest = int(np.min(distinct))
-    if not 0 <= fewest < episodes:
+    if not 0 <= fewest < episodes or fewest == episodes - 1 > 1:
         return []
     seeds = "" if np.all(distinct == fewest) else ", in the seed with the fewest"
-    return [
-        f"of the {episodes} episodes of the last evaluation only {fewest} differ in an action or a reward{seeds}: the "
-        "others repeat them, and make the score no surer"
-    ]
+    if fewest == 1:
+        what = f"the {episodes} episodes of the last evaluation are the same in every action and reward{seeds}"
+        return [f"{what}: they count as one, and make the score no surer"]
+    what = f"of the {episodes} episodes of the last evaluation only {fewest} differ in an action or a reward{seeds}"
+    return [f"{what}: the others repeat them, and make the score no surer"]
 
 
-def longer(run: RunSpec | RunResult) -> str:
-    """The command that makes a run twice as long; what is annealed stays as it was."""
+def way_on(run: RunSpec | RunResult) -> str:
+    """How a run that is kept goes on after its process has ended in the middle."""
+    again = command("resume", run.directory, *options_for(run))
+    if run.directory is not None and checkpoint.places(run.directory):
+        return f"go on from the last checkpoint with: {again}"
+    return f"no checkpoint was written; begin again with: {again}"
+
+
+def least_longer(run: RunSpec | RunResult) -> int:
+    """The least `total_steps` that makes a run longer: by an update."""
+    return (num_updates(run.algo, run.config) + 1) * run.algo.steps_per_update(run.config)
+
+
+def longer(run: RunSpec | RunResult, total_steps: int | None = None) -> str:
+    """The command that makes a run longer, by default twice as long; what is annealed stays as it was."""
     algo, config = run.algo, run.config
-    words = ["--total-steps", 2 * config.total_steps]
+    twice = max(min(2 * config.total_steps, LARGEST), least_longer(run))
+    words = ["--total-steps", twice if total_steps is None else total_steps]
     if algo.anneals(config) and config.schedule_steps is None:
         words += ["--schedule-steps", config.total_steps]
     return command("resume", run.directory, *words, *options_for(run))

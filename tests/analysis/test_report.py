@@ -137,12 +137,14 @@ def test_settings_and_versions(page):
 
 def test_every_column_is_drawn_with_its_sentence(page):
     captions = {text.partition(":")[0]: text for text in page.texts["figcaption"]}
-    drawn = [name for name in COLUMNS if name not in ("seed", "env_steps", "updates")]
+    drawn = [name for name in COLUMNS if name not in ("seed", "env_steps", "updates", "unfinished", "failed_at")]
     assert set(captions) == {*drawn, "loss", "entropy"}
     for name, text in captions.items():
         what, healthy = column_meaning("ppo", name)
         assert text == f"{name}: {what}. Healthy: {healthy}.".replace("`", "")
-    assert "Not drawn: seed, the seed; env_steps, environment steps of this seed so far; updates, " in page.text
+    for name in ("unfinished", "failed_at"):  # of which there are none
+        assert f"{name}, {column_meaning('ppo', name)[0]}; ".replace("`", "") in page.text.partition("Not drawn: ")[2]
+    assert "; seed, the seed; env_steps, environment steps of this seed so far; updates, " in page.text
 
 
 def test_columns_of_ones_own_algorithm_are_drawn_too(undrawn, tmp_path):
@@ -249,6 +251,11 @@ def test_a_resumed_run(undrawn, tmp_path):
     assert times["checkpoints"] == ["2.0 s", "2 times, 1.8 s at most"]
     assert times["training, evaluations and checkpoints within it"][0] == "3:20"  # the last row has all of it
     assert times["taken up again at 1,024 steps"] == ["70.5 s", "worked until then"]
+
+
+def test_what_was_cut_and_what_failed_is_drawn(tmp_path):
+    page = read(write(tmp_path / "run", make_log(failed_at=(-1, 2, -1), unfinished=(0, 0, 1))))
+    assert {"unfinished", "failed_at"} <= {text.partition(":")[0] for text in page.texts["figcaption"]}
 
 
 def test_numbers_that_are_none(tmp_path):

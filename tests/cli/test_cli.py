@@ -235,19 +235,21 @@ BAD = {
     "train --wandb ''": "cannot be a project of Weights & Biases",
     "train --recipe ppo/cartpol": "Did you mean 'ppo/cartpole'",
     "train --recipe": "--recipe needs",
-    "train --from nowhere": "nowhere holds no run: there is no config.toml",
+    "train --from nowhere": "error: nowhere holds no run: there is no config.toml",
     "train --from": "--from needs a run",
     "train sac": "sac acts in Box spaces",
-    "resume": "the following arguments are required: DIR",
-    "resume nowhere": "nowhere holds no run: there is no config.toml",
+    "resume": "resume needs DIR (the directory of the run, or of a sweep); there is none in runs yet: `jaxrl-up train`",
+    "watch --best": "watch needs RUN (the directory of a run); there is none in runs yet: `jaxrl-up train` makes one",
+    "play": "RUN|ENV (the directory of a run, or a game with its opponent): jaxrl-up play 'pgx/connect_four?opponent",
+    "resume nowhere": "error: nowhere holds no run: there is no config.toml",
     "resume nowhere --totl-steps 5": "no option '--totl-steps'. Did you mean '--total-steps'?",
     "resume nowhere --total-steps many": "--total-steps: 'many' is not a whole number",
     "plot": "give the directories of runs",
     "plot nowhere": "nowhere",
-    "evaluate nowhere": "nowhere holds no run",
-    "watch nowhere": "nowhere holds no run",
+    "evaluate nowhere": "error: nowhere holds no run",
+    "watch nowhere": "error: nowhere holds no run",
     "report nowhere": "nowhere",
-    "export nowhere policy.bin": "nowhere holds no run",
+    "export nowhere policy.bin": "error: nowhere holds no run",
     "eject pp0 mine.py": "unknown algorithm 'pp0'. Did you mean 'ppo'?",
     "eject ppo mine.txt": "mine.txt",
 }
@@ -427,7 +429,7 @@ import os, signal, time
 from jaxrl_up.cli import at_once_if_pressed_twice
 from jaxrl_up.experiments import stoppable
 
-with at_once_if_pressed_twice(), stoppable():
+with at_once_if_pressed_twice(), stoppable(last=lambda: "go on with: this"):
     for _ in range(2):
         os.kill(os.getpid(), signal.{name})
         time.sleep(0.2)
@@ -440,4 +442,4 @@ def test_a_second_signal_ends_the_process_at_once(name, code, said):
     done = subprocess.run(
         [sys.executable, "-c", TWICE.format(name=name)], capture_output=True, text=True, timeout=50, check=False
     )
-    assert (done.returncode, done.stderr) == (code, f"jaxrl-up: stopped by {said}, at once\n")
+    assert (done.returncode, done.stderr) == (code, f"jaxrl-up: stopped by {said}, at once\ngo on with: this\n")

@@ -59,6 +59,20 @@ def test_tables(monkeypatch):
     ]
 
 
+def test_paths_in_a_message_are_as_short_as_the_place_makes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here, above = f"{tmp_path}/", tmp_path.parent
+    for text, near in {
+        f"{here}runs/one holds no run": "runs/one holds no run",
+        f"go on with `jaxrl-up resume '{here}two words'`": "go on with `jaxrl-up resume 'two words'`",
+        f"--out={here}a.png and {here}-b: {here}": f"--out=a.png and ./-b: {here}",
+        f"{above}/other /x{here}one {tmp_path}2/one": f"{above}/other /x{here}one {tmp_path}2/one",
+    }.items():
+        assert layout.near_paths(text) == near
+    monkeypatch.chdir("/")
+    assert layout.near_paths("a/b http://c /d") == "a/b http://c /d"
+
+
 def test_help_stays_readable_in_a_sliver(monkeypatch):
     monkeypatch.setenv("COLUMNS", "10")
     parser = argparse.ArgumentParser(prog="x", formatter_class=layout.formatter)

@@ -20,6 +20,7 @@ from jaxrl_up.records import (
     NotNamed,
     RunSettings,
     build_environment,
+    command,
     create,
     describe,
     is_built_by_name,
@@ -188,8 +189,18 @@ def test_nothing_is_imported_because_a_file_names_it(folder, tmp_path, monkeypat
     assert "jaxrl-up resume . --algo FILE.py --network" in said(capsys, ["resume", "."])
 
 
-@pytest.mark.parametrize("command", [["train"], ["sweep", "--grid", "gamma=0.9"]])
-def test_no_module_is_imported_because_a_run_has_its_name_as_text(command, folder, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--from", ".", "--dry-run"],
+        ["sweep", "--grid", "gamma=0.9", "--from", ".", "--dry-run"],
+        ["resume", "."],
+        ["watch", "."],
+        ["export", ".", "policy.bin"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_module_is_imported_because_a_run_has_its_name_as_text(words, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("marked_net.py").write_text(MARK, encoding="utf-8")
     config = (folder / "runs/my run/config.toml").read_text(encoding="utf-8").split("[config.network]")
@@ -197,8 +208,12 @@ def test_no_module_is_imported_because_a_run_has_its_name_as_text(command, folde
     text = config[0].replace("[config]\n", '[config]\nnetwork = "marked_net.py:Net"\n') + "[environment]" + after
     Path("config.toml").write_text(text, encoding="utf-8")
     own = ["--algo", str(folder / "my_algo.py"), "--env", str(folder / "my_env.py:corridor")]
-    line = said(capsys, [*command, "--from", ".", "--dry-run", *own])
-    assert "--network marked_net.py:Net" in line and not Path("imported").exists()
+    line = said(capsys, [*words, *own])
+    asked = (
+        "the network marked_net.py:Net is not found by name, and what is your own is imported only where you name it: "
+    )
+    assert line.endswith(f"{asked}{command(*words, *own, '--network', 'marked_net.py:Net')}\n")
+    assert not Path("imported").exists()
 
 
 OPENED = [
@@ -315,6 +330,9 @@ def test_an_environment_without_a_name_is_given(folder, capsys):
     Path("runs/named/config.toml").write_text(
         Path("runs/named/config.toml").read_text(encoding="utf-8").replace("my_env.py:", "gone.py:"), encoding="utf-8"
     )
+    line = said(capsys, ["resume", "runs/named", "--total-steps", "1e6"])
+    steps = make_config("vpg").total_steps
+    assert line.endswith(f" --env FILE.py:NAME --schedule-steps {steps}\n") and ", here as FILE.py:NAME: jaxrl" in line
     line = said(capsys, ["resume", "runs/named"])  # its file is no longer there
     assert "the environment 'gone.py:corridor' is not found" in line and line.endswith("named --env FILE.py:NAME\n")
     assert load_run("runs/named", env="moved.py:corridor").env.name == "gone.py:corridor"
@@ -325,7 +343,7 @@ def test_a_policy_and_a_field_of_another_name(folder, capsys):
     Path("acts.py").write_text("def first(obs, key):\n    return 0\n", encoding="utf-8")
     assert main(["train", "value_fitting", "--policy", "acts.py:first", "--dry-run"]) == 0
     assert "Did you mean 'first'?" in said(capsys, ["train", "value_fitting", "--policy", "acts.py:frst"])
-    assert "/my_net.py, line 13: policy=my_net.py:number must be a function" in said(
+    assert " my_net.py, line 13: policy=my_net.py:number must be a function" in said(
         capsys, ["train", "value_fitting", "--policy", "my_net.py:number"]
     )
     own = ALGO.replace("    strength:", '    encoder: Any = static("none")\n    """a module"""\n    strength:')
@@ -444,10 +462,10 @@ def test_what_is_wrong_with_a_network_of_a_sweep_is_one_line(grid, message, fold
 
 
 WRONG = {  # the text of wrong.py, how it is named, and what is said
-    "syntax": ("a = 1\nb = (\n", "wrong.py", "/wrong.py, line 2: '(' was never closed"),
-    "raises": ("a = 1\n\nprint(b)\n", "wrong.py", "/wrong.py, line 3: NameError: name 'b' is not defined"),
-    "within": ("import math\nx = math.sqrt(-1)\n", "wrong.py:X", "/wrong.py, line 2: ValueError:"),
-    "exits": ("import sys\nsys.exit(3)\n", "wrong.py", "/wrong.py, line 2: SystemExit: 3"),
+    "syntax": ("a = 1\nb = (\n", "wrong.py", " wrong.py, line 2: '(' was never closed"),
+    "raises": ("a = 1\n\nprint(b)\n", "wrong.py", " wrong.py, line 3: NameError: name 'b' is not defined"),
+    "within": ("import math\nx = math.sqrt(-1)\n", "wrong.py:X", " wrong.py, line 2: ValueError:"),
+    "exits": ("import sys\nsys.exit(3)\n", "wrong.py", " wrong.py, line 2: SystemExit: 3"),
     "none": ("from jaxrl_up import PPO\n", "wrong.py", "'wrong.py': there is no Algorithm in it"),
     "two": (
         "from jaxrl_up import PPO\nimport dataclasses as d\nA = d.replace(PPO, name='a')\n\nB = d.replace(A)",
@@ -455,13 +473,13 @@ WRONG = {  # the text of wrong.py, how it is named, and what is said
         "'wrong.py' holds 2 algorithms (A, line 3; B, line 5): say which, as wrong.py:A",
     ),
     "typo": ("AB = 1\n", "wrong.py:AC", "wrong.py has no 'AC'. Did you mean 'AB'?"),
-    "other": ("\nAB = 1\n", "wrong.py:AB", "/wrong.py, line 2: wrong.py:AB must be an Algorithm, got 1"),
+    "other": ("\nAB = 1\n", "wrong.py:AB", " wrong.py, line 2: wrong.py:AB must be an Algorithm, got 1"),
     "module": ("", "no_such:THING", "module 'no_such' cannot be imported"),
     "missing": ("", "nowhere.py", "there is no file"),
     "config": (
         "import dataclasses\nfrom jaxrl_up import PPO\nA = dataclasses.replace(PPO, name='a', Config=dict)\n",
         "wrong.py",
-        "/wrong.py, line 3: its Config has to be a dataclass with a default in each field",
+        " wrong.py, line 3: its Config has to be a dataclass with a default in each field",
     ),
 }
 
@@ -473,8 +491,8 @@ def test_what_is_wrong_with_an_algorithm_is_one_line_with_its_place(case, tmp_pa
     text, name, message = WRONG[case]
     Path("wrong.py").write_text(text, encoding="utf-8")
     before = set(sys.modules)
-    for command in (["train", "--algo", name], ["train", name], ["evaluate", "runs/none", "--algo", name]):
-        assert message in said(capsys, command)
+    for words in (["train", "--algo", name], ["train", name], ["evaluate", "runs/none", "--algo", name]):
+        assert message in said(capsys, words)
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.py"]
     sys.modules.pop("wrong", None)
     assert not {name for name in set(sys.modules) - before if "wrong" in name}
@@ -483,10 +501,10 @@ def test_what_is_wrong_with_an_algorithm_is_one_line_with_its_place(case, tmp_pa
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("my_nett.py:Net", "/my_nett.py. Did you mean 'my_net.py'?"),
+        ("my_nett.py:Net", " my_nett.py. Did you mean 'my_net.py'?"),
         ("my_net.py", "--network: 'my_net.py' is a file: say what of it, as my_net.py:NAME"),
-        ("my_net.py:number", "/my_net.py, line 13: network=my_net.py:number is no flax module but 3"),
-        ("my_net.py:needs", "/my_net.py, line 20: needs() cannot be called without arguments"),
+        ("my_net.py:number", " my_net.py, line 13: network=my_net.py:number is no flax module but 3"),
+        ("my_net.py:needs", " my_net.py, line 20: needs() cannot be called without arguments"),
         ("my_net.py:Nett", "my_net.py has no 'Nett'. Did you mean 'Net'?"),
         ("mlpp", "network='mlpp' is not known"),
     ],

@@ -149,11 +149,12 @@ def test_watch_writes_the_first_episode_of_evaluate(directory, policies, capsys)
         assert gif.n_frames == (length + 1) // 2 + 1  # every second state, and the last
 
 
-def test_watch_takes_the_best_policy_and_another_place(directory, other_best, tmp_path, capsys):
+def test_watch_takes_the_best_policy_and_another_place(directory, other_best, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     place = tmp_path / "other.gif"
     out = printed(capsys, "watch", directory, "--best", "--seed", 3, "--out", place)
     length = int(naive(directory, other_best, 1)[1].lengths[0])
-    assert out.startswith(f"{place}: return {value(length)} in {length} steps") and place.exists()
+    assert out.startswith(f"other.gif: return {value(length)} in {length} steps") and place.exists()
 
 
 def test_watch_writes_a_video(directory, tmp_path, capsys, monkeypatch):

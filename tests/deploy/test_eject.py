@@ -159,7 +159,8 @@ def test_what_it_trains_on_by_default(tmp_path, monkeypatch, capsys):
 
 
 BAD = {
-    "": "the following arguments are required: ALGO, FILE.py",
+    "": "needs ALGO (`jaxrl-up algos` lists them) and FILE.py (the script to write, as my_ppo.py): jaxrl-up eject ppo ",
+    "ppo": "jaxrl-up eject needs FILE.py (the script to write, as my_ppo.py): jaxrl-up eject ppo my_ppo.py",
     "pp0 mine.py": "unknown algorithm 'pp0'. Did you mean 'ppo'?",
     "ppo mine.py --env CartPole": "no environment 'CartPole'. Did you mean 'CartPole-v1'?",
     "ddpg mine.py --env CartPole-v1": "ddpg acts in Box spaces",

@@ -88,6 +88,7 @@ def test_numbers_of_numpy_and_jax_are_recorded_whole():
 
 BAD = {
     "frame_stak=4": "There is no wrapper 'frame_stak'. Did you mean 'frame_stack'? Allowed: clip_action",
+    "against=my.py:play": "an opponent goes with the name of the game, as in 'pgx/tic_tac_toe?opponent=NAME'",
     "": "There is no wrapper ''",
     "unit_action": "There is no wrapper 'unit_action'",
     "frame_stack": "'frame_stack' does not say frames: write frame_stack=FRAMES",

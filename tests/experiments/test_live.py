@@ -1,13 +1,14 @@
 """What a run says, on a terminal and elsewhere."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, make_result
 
 from jaxrl_up import PPO, envs
-from jaxrl_up.experiments import Reporter, summary
+from jaxrl_up.experiments import Reporter, SweepWatcher, summary
 from jaxrl_up.ops import score
 from jaxrl_up.records import clock, duration, score_line, spread, steps_made, value
 
@@ -75,6 +76,8 @@ def test_episodes_that_repeat_others_are_said():
     log = make_log()
     for last, said in (
         ((16, 16, 16), None),
+        ((16, 15, 16), None),  # by chance
+        ((1, 1, 1), "are the same in every action and reward: they count as one, and"),
         ((2, 2, 2), "only 2 differ in an action or a reward: "),
         ((16, 3, 9), "only 3 differ in an action or a reward, in the seed"),
     ):
@@ -96,6 +99,7 @@ def test_a_seed_without_a_number_is_the_worst():
 
 def test_terminal_shows_a_bar_and_keeps_the_summary(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     text = report(Terminal(), make_log(failed_at=(-1, 17, -1)))
     assert "━" in text
     assert "3,072/3,072 steps" in text
@@ -130,6 +134,15 @@ def test_nothing_is_extrapolated_from_the_evaluation_before_the_first_step():
     reporter = Reporter(PPO, make_env(), CONFIG, SEEDS, True, stream)
     reporter.evaluated(log._replace(env_steps=np.zeros(3, np.int32)), 1.0)
     assert stream.getvalue() == "0/3,072 steps   return 17.4 (IQM, seeds 10.0..22.1)   untrained\n"
+
+
+def test_a_sweep_says_of_which_evaluation_the_policies_are_untrained():
+    cell, said = SimpleNamespace(points=(0,), seeds=SEEDS, lanes=[(0, seed) for seed in SEEDS]), []
+    watcher = SweepWatcher(SimpleNamespace(points=[{"gamma": 0.9}]), cell, "", 3072, False, said.append)
+    for steps in (0, 1024):
+        watcher.evaluated(at(make_log(), 0)._replace(env_steps=np.full(3, steps)), 1.0)
+    assert said[0] == "0/3,072 steps   best return 17.4 (IQM, seeds 10.0..22.1) at gamma=0.9   untrained"
+    assert said[1].endswith(" at gamma=0.9")
 
 
 def test_silent_when_disabled():

@@ -147,7 +147,10 @@ def test_a_checkpoint_of_an_earlier_format_is_one_line(stopped, monkeypatch):
 def test_a_run_is_made_longer(whole, tmp_path):
     """It ends where a run of that length with the same schedules ends, and can be stopped on the way."""
     directory = shutil.copytree(whole.directory, tmp_path / "run")
-    with pytest.raises(ValueError, match=r"anneals over all of total_steps.*--schedule-steps.*64.*112"):
+    with pytest.raises(
+        ValueError,
+        match=r"anneals over all of total_steps.*--schedule-steps.*64.*112.*: jaxrl-up .* 112 --schedule-steps 64$",
+    ):
         resume(directory, total_steps=112, progress=False)
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 1)
@@ -165,9 +168,13 @@ def test_a_run_is_made_longer(whole, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"total_steps": 64}, "total_steps=64 must be above 64"),
+        (
+            {"total_steps": 64},
+            r"total_steps=64 makes the run no longer: it has 64 steps already, and an update takes 16, so it must be "
+            r"at least 80, as in: jaxrl-up resume .*/run --total-steps 128 --schedule-steps 64$",
+        ),
         ({"schedule_steps": 64}, "give total_steps too"),
-        ({"total_steps": 70, "schedule_steps": 64}, "leaves no whole update"),
+        ({"total_steps": 70, "schedule_steps": 64}, "total_steps=70 makes the run no longer"),
         ({"total_steps": 128, "schedule_steps": 0}, "schedule_steps=0 is out of range"),
     ],
 )

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from jaxrl_up.experiments import curve, lively
+from jaxrl_up.experiments import curve, folded, lively
 
 
 class Terminal(io.StringIO):
@@ -63,3 +63,25 @@ def test_what_is_lively(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert not lively(Terminal())
+
+
+AGAIN = "jaxrl-up resume runs/ppo-CartPole-v1 --network my_net.py:Net"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["ppo on CartPole-v1: 2 seeds x 4,096 steps on 2 cpu devices,", "  compiling ..."],
+        ["on disk        2.5 MiB at most, uncompressed: two", f"{'':15}checkpoints, and one that is being written"],
+        ["jaxrl-up: error: jaxrl-up train has no option '--gama'. Did", "  you mean '--gamma'?"],
+        ["go on from the last checkpoint with:", f"  {AGAIN}"],
+        [f"next: {AGAIN}"],
+        [f"      {AGAIN} &&", "      jaxrl-up plot runs/one"],
+        ["a line as it is"],
+    ],
+)
+def test_long_lines_are_broken_between_words_and_commands_are_whole(lines):
+    text = " ".join([lines[0], *map(str.strip, lines[1:])])
+    assert folded(text, io.StringIO()) == text
+    assert folded(text, Terminal()).split("\n") == lines
+    assert folded(f"\n{text}", Terminal()).split("\n") == ["", *lines]

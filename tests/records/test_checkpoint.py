@@ -246,6 +246,7 @@ def test_a_full_disk_keeps_the_old_one(place, tmp_path, monkeypatch):
         checkpoint.save(tmp_path, 13, STATE, POLICY, {})
     assert checkpoint.places(tmp_path) == [place]
     checkpoint.restore(place, "state", shapes(STATE))
+    assert checkpoint._first_line(ValueError("far away: No space left on device [28]")) == "No space left on device"
 
 
 def test_what_is_written_is_not_copied_first(tmp_path, monkeypatch):

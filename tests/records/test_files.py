@@ -68,6 +68,17 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert events == [str(tmp_path / f".{os.getpid()}.jaxrl_up.part"), "replace", str(tmp_path)]
 
 
+def test_what_cannot_be_written_is_the_file_and_not_its_part(tmp_path, monkeypatch):
+    def read_only(*_):
+        raise OSError(30, "Read-only file system", str(tmp_path / "part"))
+
+    monkeypatch.setattr(Path, "write_bytes", read_only)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: read_only())
+    with pytest.raises(OSError, match="Read-only") as raised:
+        write_atomically(tmp_path / "a", "text")
+    assert (raised.value.errno, raised.value.filename) == (30, str(tmp_path / "a"))
+
+
 def test_a_name_as_long_as_a_file_system_takes(tmp_path):
     write_atomically(tmp_path / ("n" * 255), "text")
     assert [len(path.name) for path in tmp_path.iterdir()] == [255]

@@ -28,9 +28,10 @@ def main(arguments: list[str]) -> int:
     if options is None:
         return 0
     from jaxrl_up.deploy import eject
+    from jaxrl_up.records import near
 
     try:
-        print(eject(options.algo, options.file, options.env, options.force, options.wrap, options.thin))
+        print(near(eject(options.algo, options.file, options.env, options.force, options.wrap, options.thin)))
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return 0

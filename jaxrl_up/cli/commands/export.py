@@ -38,7 +38,7 @@ def _export(given: Any) -> int:
     import numpy as np
 
     from jaxrl_up.deploy import check_path, numpy_policy, save_policy
-    from jaxrl_up.records import count, load_policies, load_run, value
+    from jaxrl_up.records import count, load_policies, load_run, near, value
 
     try:
         path = check_path(given.file, given.force)
@@ -73,5 +73,5 @@ def _export(given: Any) -> int:
     kind = "best" if given.best else "last"
     reached, steps = float(returns[lane]), count(about["env_steps"], "step")
     print(f"seed {about['seed']}, its {kind} policy: return {value(reached)} after {steps}", file=sys.stderr)
-    print(path)
+    print(near(path))
     return 0

@@ -61,6 +61,7 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
         plot_improvement,
         plot_profiles,
     )
+    from jaxrl_up.records import near
 
     settings = {
         "column": options.y,
@@ -100,13 +101,16 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Path]) -> None:
                 raise
             print(f"no picture of {kind}: {error}", file=sys.stderr)
         else:
-            print(picture, numbers, sep="\n", flush=True)
+            print(near(picture), near(numbers), sep="\n", flush=True)
 
 
 def _kinds(options: argparse.Namespace) -> tuple[str, ...]:
     """The pictures to draw."""
     if not options.runs:
-        raise UsageError("give the directories of runs, as in `jaxrl-up plot runs/ppo runs/a2c`")
+        from jaxrl_up.records import RUNS, command, newest_run
+
+        some = command("plot", newest_run() or RUNS / "ppo-CartPole-v1")
+        raise UsageError(f"give the directories of runs, or one that holds them: {some}")
     if options.kind not in (*KINDS, "all"):
         from jaxrl_up.config import did_you_mean
 

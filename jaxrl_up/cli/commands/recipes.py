@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     if parser.parse(arguments) is None:
         return 0
     from jaxrl_up import envs
-    from jaxrl_up.experiments import SEEDS, read_recipe, recipe_config, recipe_expected, recipe_names
+    from jaxrl_up.experiments import SEEDS, folded, read_recipe, recipe_config, recipe_expected, recipe_names
     from jaxrl_up.records import value
 
     rows, notes = [("name", "environment", "steps", "IQM, 95% interval", "worst seed", "seeds")], set()
@@ -39,5 +39,5 @@ def main(arguments: list[str]) -> int:
             rows.append((name, environment, f"{found.env_steps:,}", *reached))
     print("\n".join(table(rows)))
     for note in sorted(notes - {""}):
-        print(f"note: {note}", file=sys.stderr)
+        print(folded(f"note: {note}", sys.stderr), file=sys.stderr)
     return 0

@@ -17,9 +17,10 @@ def main(arguments: list[str]) -> int:
     if options is None:
         return 0
     from jaxrl_up.analysis import write_report
+    from jaxrl_up.records import near
 
     try:
-        print(write_report(options.run))
+        print(near(write_report(options.run)))
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return 0

@@ -17,6 +17,7 @@ from jaxrl_up.cli.results import EXIT_CODES, report, report_sweep
 def main(arguments: list[str]) -> int:
     """`jaxrl-up resume`: read the run, check everything, go on, and print one score line on standard output."""
     from jaxrl_up.experiments import is_sweep, resume
+    from jaxrl_up.records import NotNamed
 
     parser = Parser(
         compiles=True,
@@ -54,9 +55,22 @@ def main(arguments: list[str]) -> int:
             sinks=make_sinks(given, given.directory),
             **given_own(given),
         )
+    except NotNamed as error:
+        if given.total_steps is not None and given.schedule_steps is None:
+            error.missing |= _schedule(given.directory)  # else the line that is printed would be refused again
+        raise UsageError(str(error)) from error
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     return report(result, given.progress)
+
+
+def _schedule(directory: Path) -> dict[str, str]:
+    """What leaves a longer run's schedules as they were, as its config.toml says; nothing where it has none."""
+    from jaxrl_up.records import read_config
+
+    config = read_config(directory)["config"]
+    anneals = config.get("schedule_steps") == "none" and config.get("anneal_learning_rate", True)
+    return {"schedule_steps": str(config["total_steps"])} if anneals else {}
 
 
 def _resume_sweep(given: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import sys
 from typing import Any
 
 from jaxrl_up.cli.commands.train import DEFAULT_ALGO, DEFAULT_ENV, SEEDS
@@ -62,7 +63,15 @@ def _sweep(
     env_options: dict[str, Any],
     evaluation_options: dict[str, Any],
 ) -> int:
-    from jaxrl_up.experiments import SweepArguments, check_place, plan_lines, plan_sweep, start_sweep, use_all_cores
+    from jaxrl_up.experiments import (
+        SweepArguments,
+        check_place,
+        folded,
+        plan_lines,
+        plan_sweep,
+        start_sweep,
+        use_all_cores,
+    )
     from jaxrl_up.records import own_options
 
     points, jobs = _points(algo, options), are_jobs(options)
@@ -80,7 +89,7 @@ def _sweep(
         if options.dry_run:
             if directory is not None:
                 check_place(directory, options.force)
-            print("\n".join(plan_lines(asked)), flush=True)
+            print("\n".join(folded(line, sys.stdout) for line in plan_lines(asked)), flush=True)
             return 0
         if jobs:
             sweep = plan_sweep(asked)

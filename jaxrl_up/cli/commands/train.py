@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def _train(
     env_options: dict[str, Any],
     evaluation_options: dict[str, Any],
 ) -> int:
-    from jaxrl_up.experiments import ask, memory_lines, start, use_all_cores
+    from jaxrl_up.experiments import ask, folded, memory_lines, start, use_all_cores
     from jaxrl_up.records import RUNS, file_name, processes, reserve
 
     runs = options.seeds if isinstance(options.seeds, int) else len(options.seeds)
@@ -74,11 +75,12 @@ def _train(
             evaluation_env = build_evaluation_env(options, env_options, evaluation_options)
             asked = ask(algo, env, fields, options.seeds, directory, settings_of(options), evaluation_env)
         if options.dry_run:
-            print("\n".join(memory_lines(algo, env, asked.config, processes.widest(runs))), flush=True)
+            lines = memory_lines(algo, env, asked.config, processes.widest(runs))
             if (number := processes.place().processes) > 1:
-                print(f"processes      {number}; the lines above are of the one with most seeds", flush=True)
+                lines.append(f"processes      {number}; the lines above are of the one with most seeds")
             if asked.evaluation_env is not None:
-                print(f"evaluated in   {asked.evaluation_env.full_name}", flush=True)
+                lines.append(f"evaluated in   {asked.evaluation_env.full_name}")
+            print("\n".join(folded(line, sys.stdout) for line in lines), flush=True)
             return 0
         if directory is None and options.directory != "none":
             place = RUNS / f"{algo.name}-{file_name(options.env)}"

@@ -20,7 +20,7 @@ from jaxrl_up.cli.commands.evaluate import choose_policy, episode_key
 from jaxrl_up.cli.options import Parser, UsageError, path, whole
 from jaxrl_up.cli.own import add_own, given_own
 from jaxrl_up.config import canonical
-from jaxrl_up.records import RunSpec, count, load_run, value
+from jaxrl_up.records import RunSpec, count, load_run, near, value
 from jaxrl_up.training import with_fields, with_swept
 
 
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
             (write_mp4 if is_video else write_gif)(frames, out, fps)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
-    where = "" if out is None else f"{out}: "
+    where = "" if out is None else f"{near(out)}: "
     length = count(episode.length, "step")
     print(f"{where}return {value(episode.total_return)} in {length}, {episode.ending}, seed {seed}")
     return 0

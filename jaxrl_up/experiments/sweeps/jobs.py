@@ -24,7 +24,16 @@ from jaxrl_up.experiments.sweeps.sweep_records import (
     read_results,
     write_results,
 )
-from jaxrl_up.records import CHECKPOINT_SECONDS, RunSettings, alone, check_settings, checkpoint, count
+from jaxrl_up.records import (
+    CHECKPOINT_SECONDS,
+    RunSettings,
+    alone,
+    check_settings,
+    checkpoint,
+    command,
+    count,
+    own_options,
+)
 from jaxrl_up.types import Algorithm
 
 
@@ -92,7 +101,9 @@ def resume_part(
     sweep, stopped = sweep._replace(base=sweep.base._replace(settings=settings)), ""
     where = cell_directory(sweep, part)
     say = Voice(settings.progress)
-    with alone(sweep.base.directory, beside_parts=True), alone(where), stoppable(say.pressed) as stop:
+    again = command("resume", sweep.base.directory, "--part", part, *own_options(sweep.base.tables))
+    signals = stoppable(say.pressed, lambda: f"go on with: {again}")
+    with alone(sweep.base.directory, beside_parts=True), alone(where), signals as stop:
         if not is_done(sweep, part):
             if not checkpoint.places(where):
                 note_device(sweep, part)

@@ -17,6 +17,7 @@ from jaxrl_up.experiments.sweeps.plan import SweepArguments, planned
 from jaxrl_up.experiments.sweeps.points import describe_point
 from jaxrl_up.experiments.sweeps.results import rank
 from jaxrl_up.experiments.sweeps.sweep_records import Cell, Sweep
+from jaxrl_up.experiments.terminal import folded
 from jaxrl_up.records import command, count, duration, near, processes, spread, steps_made
 from jaxrl_up.training import Log
 
@@ -75,12 +76,12 @@ class Voice:
 
     def __call__(self, line: str) -> None:
         if self.enabled:
-            print(line, file=sys.stderr, flush=True)
+            print(folded(line, sys.stderr), file=sys.stderr, flush=True)
 
     def pressed(self, name: str) -> None:
         """Say what a signal that stops a sweep brings about, by its name; as that of `Reporter`."""
         if self.enabled or LEAVING.is_set():
-            print(stop_words(name, self.compiling, sys.stderr), file=sys.stderr, flush=True)
+            print(folded(stop_words(name, self.compiling, sys.stderr), sys.stderr), file=sys.stderr, flush=True)
 
 
 class SweepWatcher:
@@ -131,7 +132,8 @@ class SweepWatcher:
             f"{self.part}{steps:,}/{self.total_steps:,} steps",
             *speed(len(lanes), steps, self.total_steps, seconds),
         ]
-        self.say("   ".join([*parts, f"best return {spread(final[best])} at {point}"]))
+        untrained = ["untrained"] * (steps == 0)
+        self.say("   ".join([*parts, f"best return {spread(final[best])} at {point}", *untrained]))
 
     def pressed(self, name: str) -> None:
         """The sweep says it: see `Voice`."""

@@ -50,11 +50,13 @@ from jaxrl_up.records import (
     alone,
     check_settings,
     checkpoint,
+    command,
     expand,
     file_name,
     load_part,
     load_snapshot,
     make_directory,
+    own_options,
     processes,
     reserve,
 )
@@ -169,7 +171,8 @@ def _go_on(sweep: Sweep, resumed: bool = False) -> SweepResult:
     held: dict[int, Snapshot] = {}  # parts that the next rung goes on from, as far as there is room
     programs: Programs = {}
     stopped = ""
-    with stoppable(say.pressed) as stop:
+    again = command("resume", sweep.base.directory, *own_options(sweep.base.tables))
+    with stoppable(say.pressed, lambda: f"go on with: {again}") as stop:
         while not stopped:
             rung = sweep.cells[-1].rung
             todo = processes.from_first(_not_done, sweep)
