@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-LARGEST = 2**31 - 1  # of what counters hold
+LARGEST = 2**31 - 1
+"""The largest number that counters hold."""
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
