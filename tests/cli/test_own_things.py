@@ -108,6 +108,7 @@ def forget():
 def made(tmp_path_factory):
     """A folder with the files, and a run of all of them."""
     folder = tmp_path_factory.mktemp("own things")
+    forget()  # tests of documents have files of the same names
     for name, text in {"my_algo.py": ALGO, "my_net.py": NET, "my_env.py": ENV}.items():
         (folder / name).write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
