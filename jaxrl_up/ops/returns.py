@@ -64,13 +64,13 @@ def trajectory_returns(rewards: Array, discount: Array, trace: Array, next_value
     """
     to_go = discounted_returns(rewards, discount, trace, next_values)
     begins = jnp.concatenate([jnp.ones_like(trace[:1], bool), trace[:-1] == 0])
+    return jax.lax.scan(_since_begin, jnp.zeros_like(to_go[0]), (begins, to_go))[1]
 
-    def step(current, row):
-        begin, value = row
-        current = jnp.where(begin, value, current)
-        return current, current
 
-    return jax.lax.scan(step, jnp.zeros_like(to_go[0]), (begins, to_go))[1]
+def _since_begin(current: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+    begin, value = row
+    current = jnp.where(begin, value, current)
+    return current, current
 
 
 def n_step_returns(rewards: Array, discount: Array, trace: Array, next_values: Array, n: int) -> Array:
@@ -104,11 +104,13 @@ def n_step_returns(rewards: Array, discount: Array, trace: Array, next_values: A
         raise ValueError(f"n={n} steps; allowed are n >= 1 (n = 1 is the TD target)")
     chex.assert_equal_shape([rewards, discount, trace, next_values])
     shortest = rewards + weighted(discount * (1.0 - trace), next_values)
+    start = rewards + weighted(discount, next_values), (shortest, discount * trace, next_values)
+    return jax.lax.fori_loop(1, min(n, len(rewards)), _lengthen, start)[0]
 
-    def lengthen(_, returns):
-        return shortest + weighted(discount * trace, _following(returns, next_values))
 
-    return jax.lax.fori_loop(1, min(n, len(rewards)), lengthen, rewards + weighted(discount, next_values))
+def _lengthen(_: int, carry: tuple[Array, tuple[Array, Array, Array]]) -> tuple[Array, tuple[Array, Array, Array]]:
+    returns, (shortest, weights, next_values) = carry
+    return shortest + weighted(weights, _following(returns, next_values)), carry[1]
 
 
 def value_expansion(rewards: Array, discount: Array, last_value: Array) -> Array:
@@ -248,14 +250,14 @@ def vtrace(
 
 def _backward_sum(increments: Array, weights: Array, last: Array | float = 0.0) -> Array:
     """y_t = increments_t + weights_t y_{t+1} with y_T = last, from the last row to the first."""
-
-    def step(later, row):
-        increment, weight = row
-        total = increment + weighted(weight, later)
-        return total, total
-
     start = jnp.full_like(increments[0], last)
-    return jax.lax.scan(step, start, (increments, weights), reverse=True)[1]
+    return jax.lax.scan(_add_weighted, start, (increments, weights), reverse=True)[1]
+
+
+def _add_weighted(later: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:  # not within, or it is compiled anew
+    increment, weight = row
+    total = increment + weighted(weight, later)
+    return total, total
 
 
 def _following(x: Array, beyond: Array) -> Array:
