@@ -28,9 +28,8 @@ def draw_columns(
     from matplotlib.layout_engine import PlaceHolderLayoutEngine
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    placed = PlaceHolderLayoutEngine(
-        True, True
-    )  # the panel stays at PANEL: with no engine, one of rcParams would come in
+    # the panel stays at PANEL: with no engine, one of rcParams would come in
+    placed = PlaceHolderLayoutEngine(True, True)
     figure = Figure(figsize=SIZE, dpi=DOTS, layout=placed)
     FigureCanvasAgg(figure)
     panel = figure.add_axes(PANEL)
