@@ -13,7 +13,7 @@ from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
 from jaxrl_up.experiments.jaxpr_memory import working_bytes
 from jaxrl_up.records import count, processes, steps_made
-from jaxrl_up.training import begin, update
+from jaxrl_up.training import begin, trace_update
 from jaxrl_up.types import Algorithm, PyTree
 
 CHECKPOINTS = 3  # on the disk at most: the last two, and one that is being written
@@ -42,11 +42,11 @@ class Need(NamedTuple):
     working: int  # what an update of one seed works with, estimated
 
 
-def need(algo: Algorithm, env: Env, config: PyTree) -> Need:
-    """What one seed takes: its state, and what its updates work with."""
+def need(algo: Algorithm, env: Env, config: PyTree, seeds: int = 1) -> Need:
+    """What one of so many seeds takes: its state, and what its updates work with."""
     config = canonical(config)
     progress = jax.eval_shape(partial(begin, algo), env, config, jax.random.key(0))
-    program = update.trace(algo, env, config, progress.state).jaxpr.jaxpr
+    program = trace_update(algo, env, config, progress, min(seeds, len(jax.local_devices()))).jaxpr
     working = PACKING * working_bytes(program, program.invars[-len(jax.tree.leaves(progress.state)) :])
     replay = _bytes(progress.state.experience)
     per_transition = replay / config.buffer_size if replay else None
@@ -90,7 +90,7 @@ def available() -> int | None:
 
 def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int, kept: bool = True) -> None:
     """Raise `ValueError`, before anything is allocated, if that many seeds do not fit."""
-    needed = need(algo, env, config)  # raises what `begin` raises, also where `free` is not known
+    needed = need(algo, env, config, seeds)  # raises what `begin` raises, also where `free` is not known
     free = available()
     if free is None or at_start(needed, seeds, kept) <= free:
         return
@@ -105,7 +105,7 @@ def check_memory(algo: Algorithm, env: Env, config: PyTree, seeds: int, kept: bo
 
 def memory_lines(algo: Algorithm, env: Env, config: PyTree, seeds: int) -> list[str]:
     """What a run takes, for people."""
-    needed, free = need(algo, env, config), available()
+    needed, free = need(algo, env, config, seeds), available()
     lines = [f"{algo.name} on {env.full_name}: {count(seeds, 'seed')} x {steps_made(algo, config)}"]
     lines.append(f"a seed         {readable(needed.per_seed)}")
     if needed.per_transition is not None:

@@ -25,6 +25,7 @@ from jaxrl_up.training.lanes import lane_axes as lane_axes
 from jaxrl_up.training.lanes import lane_mesh as lane_mesh
 from jaxrl_up.training.lanes import place as place
 from jaxrl_up.training.lanes import shares as shares
+from jaxrl_up.training.lanes import trace_update as trace_update
 from jaxrl_up.training.lanes import train_lanes as train_lanes
 from jaxrl_up.training.lanes import with_fields as with_fields
 from jaxrl_up.training.lanes import with_swept as with_swept

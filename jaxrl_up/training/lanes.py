@@ -13,12 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxrl_up.envs import Env
 from jaxrl_up.training.compiled import run_schedule
 from jaxrl_up.training.evaluation import Evaluation
-from jaxrl_up.training.progress import Log, Progress, advance, begin
+from jaxrl_up.training.progress import Log, Progress, advance, begin, update
 from jaxrl_up.types import Algorithm, Array, Key, PyTree
 
 Envs = tuple[Env, Env | None]  # to train on, and to evaluate in where that is another
@@ -180,6 +181,25 @@ def over_lanes(lane: Callable[..., Any], progress: Progress, mesh: Mesh | None) 
         out_specs=(specs(axes), spread),
         check_vma=False,
     )
+
+
+def trace_update(algo: Algorithm, env: Env, config: PyTree, progress: Progress, lanes: int) -> ClosedJaxpr:
+    """One update of a lane where so many are trained together; `progress` may be shapes, and has no lane axis.
+
+    It is traced as `advance_lanes` does it, which then finds the trace and need not make it again.
+    """
+    mesh, traced = lane_mesh(lanes), []
+
+    def lane(envs: Envs, config: PyTree, swept: dict[str, Array], progress: Progress, n: Array) -> Any:
+        traced.append(update.trace(algo, envs[0], config, progress.state).jaxpr)
+        return progress, n
+
+    def shape(x: Array) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((lanes + -lanes % (1 if mesh is None else mesh.size), *x.shape), x.dtype)
+
+    shapes = _at_axes(shape, lane_axes(progress), progress)
+    jax.eval_shape(over_lanes(lane, shapes, mesh), (env, None), config, {}, shapes, jnp.int32(0))
+    return traced[0]
 
 
 @partial(jax.jit, static_argnames=("algo", "evaluation", "mesh"), donate_argnames=("progress",))

@@ -1,5 +1,8 @@
 """What is said of memory against what is allocated, and runs that do not fit."""
 
+import dataclasses
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +11,9 @@ from tiny import cartpole, start_lanes, tiny
 
 from jaxrl_up import DQN, PPO, envs, run
 from jaxrl_up.cli import main
+from jaxrl_up.config import canonical
 from jaxrl_up.experiments import memory, working_bytes
+from jaxrl_up.training import Evaluation, advance_lanes, begin_program, lane_mesh
 
 
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
@@ -16,6 +21,22 @@ def test_what_is_said_is_what_is_allocated(algo):
     state = start_lanes(algo, cartpole(), tiny(algo), (0, 1, 2))
     allocated = sum(x.nbytes for x in jax.tree.leaves(state._replace(state=state.state._replace(counters=None))))
     assert memory.need(algo, cartpole(), tiny(algo)).per_seed == pytest.approx(allocated / 3, abs=16)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])  # on one device, on two, and two on each
+def test_an_update_is_traced_once_for_what_it_takes_and_for_training(seeds, cpus):
+    traced = []
+
+    def update(config, env, state):
+        traced.append(seeds)
+        return PPO.update(config, env, state)
+
+    algo, env, config = dataclasses.replace(PPO, update=update), cartpole(), canonical(tiny(PPO))
+    memory.check_memory(algo, env, config, seeds)
+    keys = jax.random.split(jax.random.key(0), seeds)
+    progress = jax.eval_shape(partial(begin_program(), algo), env, config, {}, keys)
+    advance_lanes.trace(algo, env, config, {}, progress, jnp.int32(1), Evaluation(), lane_mesh(seeds))
+    assert traced == [seeds]
 
 
 def test_binary_observations_are_stored_in_bits():

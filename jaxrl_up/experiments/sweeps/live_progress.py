@@ -32,7 +32,7 @@ def plan_lines(asked: SweepArguments) -> list[str]:
     for i, member in enumerate(sweep.groups):
         parts = [cell for cell in cells if cell.group == i]
         static = {name: value for name, value in sweep.points[member.points[0]].items() if name not in member.swept}
-        needed = memory.need(sweep.base.algo, member.env, member.config)
+        needed = memory.need(sweep.base.algo, member.env, member.config, parts[0].width)
         lines.append(
             f"program {i + 1}: {describe_point(static) + ': ' if static else ''}{count(len(member.points), 'point')} x "
             f"{steps_made(sweep.base.algo, member.config)}, "

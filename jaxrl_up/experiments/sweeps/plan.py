@@ -101,7 +101,7 @@ def _plan(sweep: Sweep, rung: int, points: Sequence[int]) -> list[Cell]:
     for i, member in enumerate(sweep.groups):
         here = [point for point in member.points if point in points]
         free = memory.available()
-        needed = memory.need(algo, member.env, member.config)
+        needed = memory.need(algo, member.env, member.config, len(here) * len(seeds))
         fit = len(here) * len(seeds) if free is None else memory.most_seeds(needed, free) * processes.place().processes
         fit = max((cell.width for cell in sweep.cells if cell.group == i), default=fit)  # as in the first rung
         fit = max(min(fit, sweep.max_lanes or fit), 1)

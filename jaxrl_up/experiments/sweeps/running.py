@@ -229,7 +229,7 @@ def _make_room(sweep: Sweep, cell: Cell, held: dict[int, Snapshot]) -> None:
     if not held:
         return
     member, free = sweep.groups[cell.group], memory.available()
-    needed = memory.need(sweep.base.algo, member.env, member.config)
+    needed = memory.need(sweep.base.algo, member.env, member.config, cell.width)
     if free is not None and memory.at_start(needed, cell.width) > free:
         held.clear()
 
