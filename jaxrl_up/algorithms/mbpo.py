@@ -32,7 +32,8 @@ from flax import struct
 
 from jaxrl_up.algorithms import sac
 from jaxrl_up.envs import Env
-from jaxrl_up.learning import Transitions, exploration, models, off_policy, replay
+from jaxrl_up.learning import Transitions, exploration, models, off_policy
+from jaxrl_up.learning import replay as replay_buffer
 from jaxrl_up.types import Algorithm, Array, Key, PyTree, static, traced
 
 
@@ -67,7 +68,7 @@ network, policy, explore, act = sac.network, sac.policy, sac.explore, sac.act
 
 
 class Learner(NamedTuple):
-    """What is learned, and what was imagined to learn from: see `off_policy.Learner`."""
+    """What is learned, and what was imagined to learn from."""
 
     params: PyTree
     target_params: PyTree
@@ -133,7 +134,7 @@ def learn(
     learner = learner._replace(imagined=imagined)
 
     # update the policy on data of the model
-    drawn = replay.below(bits, jnp.uint32(jnp.minimum(time + 1, times) * number))
+    drawn = replay_buffer.below(bits, jnp.uint32(jnp.minimum(time + 1, times) * number))
     fraction = jnp.where(step < config.model_first, 1.0, config.real_fraction)
     mixed = mix(config, batch, jax.tree.map(lambda x: x[drawn], imagined), fraction)
     learner, losses, _ = sac.learn(config, env, learner, mixed, sac_noise, step)

@@ -53,12 +53,11 @@ class Config(models.BesideFields, td3.Config):
 
 
 policy, explore, act = ddpg.policy, ddpg.explore, ddpg.act
-BASES: dict[str, Any] = {"ddpg": ddpg, "td3": td3}
 
 
 def network(config: Config, env: Env) -> networks.ActorCritics:
-    """Actor and critics of the base."""
-    return BASES[config.base].network(config, env)
+    """The base's: an actor whose output is squashed by tanh in `policy`; one critic, or TD3's two."""
+    return networks.actor_critic_network(config, env, ("action",), 2 if config.base == "td3" else 1)
 
 
 def last_value(config: Config, env: Env, targets: PyTree, obs: Array, noise: Array) -> Array:
@@ -70,7 +69,7 @@ def last_value(config: Config, env: Env, targets: PyTree, obs: Array, noise: Arr
 
 
 def expand(
-    config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: tuple[Array, Array]
+    config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: tuple[Array, ...]
 ) -> tuple[models.Branches, Array, Array]:
     """The steps tau_0 ... tau_H `[H + 1, N, ...]` from a batch of real ones, their targets y and whether they count."""
     smoothing, seed = noise
@@ -99,21 +98,17 @@ def expand(
 
 
 def critic_loss(
-    trusts: Array,
-    config: Config,
-    env: Env,
-    params: PyTree,
-    targets: PyTree,
-    batch: Transitions,
-    noise: tuple[Array, Array],
+    config: Config, env: Env, params: PyTree, targets: PyTree, batch: Transitions, noise: tuple[Array, ...]
 ) -> Loss:
     """Mean squared error to the targets of the real step and, by the TD-k trick, of those imagined.
 
-    Where the model is not trusted yet, to the base's target of the real step alone.
+    `noise` is what `learning_noise` draws, and whether the model is trusted yet: where not, to the base's target of the
+    real step alone.
     """
-    steps, target, weight = jax.lax.stop_gradient(expand(config, env, params, targets, batch, noise))
+    drawn, trusts = noise[:2], noise[2]
+    steps, target, weight = jax.lax.stop_gradient(expand(config, env, params, targets, batch, drawn))
     if config.horizon and config.model_first:
-        _, alone, _ = expand(dataclasses.replace(config, horizon=0), env, params, targets, batch, noise)
+        _, alone, _ = expand(dataclasses.replace(config, horizon=0), env, params, targets, batch, drawn)
         target = target.at[0].set(jnp.where(trusts, target[0], alone[0]))
         weight = weight.at[1:].set(jnp.where(trusts, weight[1:], 0.0))
     learned = config.horizon + 1 if config.td_k else 1
@@ -122,15 +117,18 @@ def critic_loss(
     return actor_critic.critics_loss(network(config, env).critics(params["critic"], obs, action), target, weight)
 
 
+td3_learn = partial(td3.learn, critic_loss=critic_loss)
+
+
 def learn(
     config: Config, env: Env, learner: Any, batch: Transitions, noise: tuple[Array, Array], step: Array
 ) -> off_policy.Learned:
     """One iteration of algorithm 1 on a minibatch of N transitions."""
     # fit the dynamics
     learner, fit = models.fit_sometimes(config, env, learner, batch, step)
-    # update actor, critics on expanded targets, and targets, as the base does
-    expanded = partial(critic_loss, step >= config.model_first)
-    learner, losses, _ = BASES[config.base].learn(config, env, learner, batch, noise, step, expanded)
+    # update actor, critics on expanded targets, and targets, as the base does: DDPG delays nothing
+    base = config if config.base == "td3" else dataclasses.replace(config, policy_delay=1)
+    learner, losses, _ = td3_learn(base, env, learner, batch, (*noise, step >= config.model_first), step)
     return learner, {**losses, **fit}, None
 
 

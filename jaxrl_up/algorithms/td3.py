@@ -78,7 +78,7 @@ def learn(
     env: Env,
     learner: Any,
     batch: Transitions,
-    noise: Array,
+    noise: Any,
     step: Array,
     critic_loss: Any = critic_loss,
 ) -> off_policy.Learned:

@@ -9,7 +9,6 @@ from jaxrl_up.deploy import numpy_policy as numpy_policy
 from jaxrl_up.deploy.export import check_path as check_path
 from jaxrl_up.deploy.export import load_policy as load_policy
 from jaxrl_up.deploy.export import save_policy as save_policy
-from jaxrl_up.deploy.full_scripts import WHOLE as WHOLE
 from jaxrl_up.deploy.programs import numpy_program as numpy_program
 from jaxrl_up.deploy.scripts import eject as eject
 from jaxrl_up.types import face

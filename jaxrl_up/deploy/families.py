@@ -51,7 +51,8 @@ def changes_of(brought: Mapping[str, ast.expr]) -> dict[str, str]:
     said = {name: ast.unparse(value) for name, value in brought.items()}
     networks = [ast.unparse(x) for x in getattr(brought["networks"], "elts", [])]
     targets = [x.value for x in getattr(brought["targets"], "elts", []) if isinstance(x, ast.Constant)]
-    keys = [f"{name.removesuffix('_network')}_key" if len(networks) > 1 else "network_key" for name in networks]
+    parts = [name.rpartition(".")[2].removesuffix("_network") for name in networks]
+    keys = [f"{part}_key" for part in parts] if len(parts) > 1 else ["network_key"]
     memory = f"partial({said['initial_memory']}, config, env)" if "initial_memory" in said else None
     made = [f"{name}(config, env).init({key})" for name, key in zip(networks, keys, strict=True)]
     params = made[0] if len(made) == 1 else "{" + ", ".join(f"**{x}" for x in made) + "}"

@@ -30,18 +30,12 @@ FAMILY = (
     *(*OF_SOME, PLANNERS, f"{LEARNING}.given_policy"),
 )
 """Modules whose definitions come along; of the others of the room only their names."""
-WHOLE = (
-    *("dqn", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete", "vpg", "a2c", "ppo", "trpo"),
-    *("value_fitting", "mpc", "pets", "alphazero"),
-)
-"""The algorithms that can be ejected whole; mbve and mbpo, a model beside another algorithm, would be too long."""
 KEPT = {
     ON_POLICY: {"require_kl", "minibatches", "shuffled", "value_loss"},
     PLANNERS: {"one_by_one", "together"},
 }
 """What stays in its family's module."""
 RENAMED = {
-    Place(ON_POLICY, "init"): "begin",
     Place(ON_POLICY, "rates"): "step_sizes",
     Place(f"{LEARNING}.actor_critic", "critic_rate"): "critic_step_size",
 }
@@ -54,7 +48,10 @@ HEADER = """\
 # runs take --algo {name}.py.
 """
 LONGEST = 450
-"""Lines of a script; one that would be longer says nothing of deviations from the paper."""
+"""Lines of a script; one that would be longer says nothing of deviations from the paper.
+
+Only mbve and mbpo, a model beside another algorithm, are longer even so: see `tests/deploy`.
+"""
 
 
 class Writer:
@@ -107,6 +104,8 @@ class Writer:
         first = parts[0]
         if first == "brought" and len(parts) == 2:  # what has the name of something of the family
             return Place(self.main, parts[1]), 2, source
+        if source.module == self.main and (place := self.behind(source, parts)):  # `sac.learn` is not the own `learn`
+            return place, 2, source
         known = [source, *(self.source(module) for module in self.parents)]
         for here in known:
             if first in here.defined:
@@ -127,21 +126,22 @@ class Writer:
         source = self.source(place.module)
         value = source.expression(place.name)
         if isinstance(value, ast.Call) and ast.unparse(value.func) == "partial":  # of another algorithm's function
-            behind = self.behind(source, value.args[0])
+            behind = self.behind(source, _parts(value.args[0]))
             return behind if behind is not None and _is_algorithm(behind.module) else place
-        return self.behind(source, value) or place
+        return self.behind(source, _parts(value)) or place
 
-    def behind(self, source: Source, value: ast.expr | None) -> Place | None:
-        """What an expression `module.name` is defined as there, also where the algorithm has something of that name."""
-        target = ast.unparse(value).split(".") if isinstance(value, ast.Attribute) else []
-        if target[:1] == ["BROUGHT"]:
-            return Place(self.family, target[1])
-        if len(target) != 2 or target[0] not in source.imported:
+    def behind(self, source: Source, parts: tuple[str, ...]) -> Place | None:
+        """What `module.name` is defined as there, also where the algorithm has something of that name."""
+        if len(parts) != 2 or parts[0] not in (*source.imported, "BROUGHT"):
             return None
-        module = self.found_at(source.imported[target[0]][0]).module
-        place = self.found_at(Place(module, target[1]))
+        if parts[0] == "BROUGHT":
+            return Place(self.family, parts[1])
+        module = self.found_at(source.imported[parts[0]][0])
+        if module.name or not module.module.startswith("jaxrl_up"):
+            return None
+        place = self.found_at(Place(module.module, parts[1]))
         inner = self.source(place.module)
-        return self.behind(inner, inner.expression(place.name)) or place
+        return self.behind(inner, _parts(inner.expression(place.name))) or place
 
     def comes_along(self, place: Place) -> bool:
         """Whether a definition stands in the script."""
@@ -185,8 +185,8 @@ class Writer:
             name = RENAMED.get(place, place.name)
             if place.module == OFF_POLICY and name == "Learner" and name in self.source(self.main).defined:
                 name = "BaseLearner"
-            if name == "begin" and self.followed(Place(self.main, "init")) == place:
-                name = "init"
+            elif name in self.source(self.main).defined and self.followed(Place(self.main, name)) != place:
+                name = f"{place.module.rpartition('.')[2]}_{name}"  # beside what the algorithm calls so: sac_learn
             assert name not in self.names.values(), f"{name} of {place.module} is taken"
             self.names[place] = name
             self.queue.append(place)
@@ -227,6 +227,11 @@ class Writer:
         return edits, tuple(needs)
 
 
+def _parts(value: ast.expr | None) -> tuple[str, ...]:
+    """The two of an expression `module.name`; none of another."""
+    return tuple(ast.unparse(value).split(".")) if isinstance(value, ast.Attribute) else ()
+
+
 def _is_algorithm(module: str) -> bool:
     return module.startswith("jaxrl_up.algorithms.")
 
@@ -235,13 +240,7 @@ def whole(algo: Algorithm, name: str, env: str, wrappers: Sequence[str] = ()) ->
     """The text of the script `<name>.py` with all that an algorithm of the package is made of, but for what is shared.
 
     Its record has that name, and it trains as `jaxrl-up train` does, on `env` in `wrappers` if not told otherwise.
-    Raises `ValueError` for an algorithm that cannot be written so.
     """
-    if algo.name not in WHOLE:
-        raise ValueError(
-            f"{algo.name} cannot be ejected whole: give --thin for its own file, which calls the package's modules; "
-            f"with all that it builds on it has more than {LONGEST} lines"
-        )
     writer = Writer(algo)
     source = writer.source(writer.main)
     record = source.tree.body[-1]

@@ -72,10 +72,10 @@ def eject(
     The script has the whole algorithm: its own file, and what that takes from other algorithms and from its family. A
     `thin` one equals the algorithm's own file. Either has a `main`, and in the record the name of the script. `env` is
     by default CartPole-v1, or Pendulum-v1 for continuous actions, wrapped as `envs.wrap` does with `wrappers`; `force`
-    overwrites. Raises `ValueError` for an algorithm that is thin only, for an environment or wrapper that does not
-    exist or that does not fit the algorithm, for a name that cannot be imported or hides another module and for a flag
-    that is none, `FileExistsError` for a file that is there already, and `OSError` for one that cannot be written.
-    Nothing is written then.
+    overwrites. Raises `ValueError` for an environment or wrapper that does not exist or that does not fit the
+    algorithm, for a name that cannot be imported or hides another module and for a flag that is none,
+    `FileExistsError` for a file that is there already, and `OSError` for one that cannot be written. Nothing is
+    written then.
     """
     algo, path, force, thin = find_algorithm(algo), expand(path), flag("force", force), flag("thin", thin)
     if ALGORITHMS.get(algo.name) is not algo:

@@ -10,7 +10,7 @@ from test_gradient_step import FIELDS, GAMMA, ROWS, assert_gradient, assert_unre
 from tiny import targets, tiny
 
 from jaxrl_up import ALGORITHMS, MBVE, envs, ops, run
-from jaxrl_up.algorithms import mbve
+from jaxrl_up.algorithms import ddpg, mbve, td3
 from jaxrl_up.config import canonical
 from jaxrl_up.learning import models, training_env
 
@@ -18,7 +18,8 @@ from jaxrl_up.learning import models, training_env
 @pytest.mark.parametrize("base", ["ddpg", "td3"])
 def test_without_imagined_steps_a_gradient_step_is_the_bases_bit_for_bit(base):
     _, _, env, learner, batch, noise, learn = setting("mbve", base=base, horizon=0)
-    other = jax.jit(functools.partial(mbve.BASES[base].learn, canonical(tiny(ALGORITHMS[base], **FIELDS)), env))
+    learn_base = {"ddpg": ddpg, "td3": td3}[base].learn
+    other = jax.jit(functools.partial(learn_base, canonical(tiny(ALGORITHMS[base], **FIELDS)), env))
     for step in range(2):
         found, losses, _ = learn(learner, batch, noise, jnp.int32(step))
         wanted, known, _ = other(learner, batch, noise[0], jnp.int32(step))

@@ -164,7 +164,6 @@ BAD = {
     "pp0 mine.py": "unknown algorithm 'pp0'. Did you mean 'ppo'?",
     "ppo mine.py --env CartPole": "no environment 'CartPole'. Did you mean 'CartPole-v1'?",
     "ddpg mine.py --env CartPole-v1": "ddpg acts in Box spaces",
-    "mbpo mine.py": "mbpo cannot be ejected whole: give --thin for its own file",
     "ppo mine.py --forse": "no option '--forse'. Did you mean '--force'?",
     "ppo mine": "'mine' is no Python file: choose another name, as my_ppo.py",
     "ppo my-own.py": "'my-own.py' cannot be imported by its name",

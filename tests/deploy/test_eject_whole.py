@@ -14,11 +14,11 @@ from tiny import assert_equal, task, tiny
 from jaxrl_up import ALGORITHMS, run
 from jaxrl_up.cli import main
 from jaxrl_up.config import field_help
-from jaxrl_up.deploy import WHOLE
 
 ROOT = Path(__file__).resolve().parents[2]
 FACES = {"jaxrl_up", "jaxrl_up.cli", "jaxrl_up.config", "jaxrl_up.envs", "jaxrl_up.learning", "jaxrl_up.types"}
-EVERY = pytest.mark.parametrize("name", WHOLE)
+EVERY = pytest.mark.parametrize("name", list(ALGORITHMS))
+LONGER = {"mbve": 494, "mbpo": 558}  # lines, with the algorithm that they build on
 QUICK = "--seeds 1 --num-evals 1 --num-episodes 2 --no-progress --total-steps 64 --num-envs 2 --rollout-length 8"
 
 
@@ -26,7 +26,7 @@ QUICK = "--seeds 1 --num-evals 1 --num-episodes 2 --no-progress --total-steps 64
 def scripts(tmp_path_factory):
     """A directory with the algorithms as my_<name>.py."""
     directory = tmp_path_factory.mktemp("whole")
-    for name in WHOLE:
+    for name in ALGORITHMS:
         assert main(["eject", name, str(directory / f"my_{name}.py")]) == 0
     return directory
 
@@ -43,18 +43,20 @@ def load(path):
 @EVERY
 def test_the_algorithm_stands_in_one_file_above_faces(name, scripts):
     text = (scripts / f"my_{name}.py").read_text(encoding="utf-8")
-    assert text.count("\n") <= 450
+    assert text.count("\n") <= LONGER.get(name, 450)
     body = ast.parse(text).body
     modules = {node.module for node in body if isinstance(node, ast.ImportFrom) if "jaxrl_up" in node.module}
     assert modules <= FACES
     imported = {x.name for node in body if isinstance(node, ast.ImportFrom) for x in node.names}
-    assert not imported & {"off_policy", "q_learning", "actor_critic", "Learner", "QLearner", *WHOLE}
+    assert not imported & {"off_policy", "q_learning", "actor_critic", "Learner", "QLearner", *ALGORITHMS}
     defined = {node.name: node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     assigned = {node.targets[0].id for node in body if isinstance(node, ast.Assign)}
     other = {
         "value_fitting": {"targets", "loss"},
         "mpc": {"plan", "search", "Gaussian"},
         "alphazero": {"play", "learn"},
+        "mbve": {"explore", "learn", "td3_learn"},
+        "mbpo": {"explore", "learn", "sac_learn", "sac_learning_noise", "off_policy_init"},
     }
     learns = other.get(name, {"explore", "learn"} if "replay_buffer" in text else {"collect", "network"})
     assert {"Config", "Learner", "State", "init", "update", "act", *learns} <= defined.keys() | assigned
@@ -77,7 +79,7 @@ def test_it_imports_and_has_the_same_fields(name, scripts):
 
 
 @pytest.mark.thorough("ppo", "sac", "mpc")  # the others of their families
-@pytest.mark.exhaustive(*(name for name in WHOLE if name not in ("dqn", "ppo", "sac", "value_fitting", "mpc")))
+@pytest.mark.exhaustive(*(name for name in ALGORITHMS if name not in ("dqn", "ppo", "sac", "value_fitting", "mpc")))
 @EVERY
 def test_it_gives_the_same_numbers(name, scripts):
     algo, env = ALGORITHMS[name], task(ALGORITHMS[name])
@@ -92,7 +94,8 @@ def test_it_gives_the_same_numbers(name, scripts):
 def test_they_are_formatted_linted_and_typed(scripts):
     settings = ["--config", str(ROOT / "pyproject.toml"), str(scripts)]
     python = [sys.executable, "-m"]
-    typed = [str(scripts / f"my_{x}.py") for x in ("ppo", "sac", "value_fitting", "mpc", "pets", "alphazero")]
+    names = ("ppo", "sac", "value_fitting", "mpc", "pets", "alphazero", "mbve", "mbpo")
+    typed = [str(scripts / f"my_{x}.py") for x in names]
     for command in (
         [*python, "ruff", "format", "--check", *settings],
         [*python, "ruff", "check", "--no-cache", *settings],
