@@ -32,8 +32,10 @@ from jaxrl_up.records.directory import reserve as reserve
 from jaxrl_up.records.files import clear_parts as clear_parts
 from jaxrl_up.records.files import expand as expand
 from jaxrl_up.records.files import make_directory as make_directory
+from jaxrl_up.records.files import not_written as not_written
 from jaxrl_up.records.files import read_table as read_table
 from jaxrl_up.records.files import read_text as read_text
+from jaxrl_up.records.files import reason as reason
 from jaxrl_up.records.files import table_text as table_text
 from jaxrl_up.records.files import write_atomically as write_atomically
 from jaxrl_up.records.meanings import SHARED as SHARED
@@ -93,8 +95,10 @@ from jaxrl_up.records.values import to_toml as to_toml
 from jaxrl_up.records.values import toml_value as toml_value
 from jaxrl_up.records.values import unnamed as unnamed
 from jaxrl_up.records.values import values_of as values_of
+from jaxrl_up.records.wording import NOT_KEPT as NOT_KEPT
 from jaxrl_up.records.wording import concerns as concerns
 from jaxrl_up.records.wording import games as games
+from jaxrl_up.records.wording import going_on as going_on
 from jaxrl_up.records.wording import least_longer as least_longer
 from jaxrl_up.records.wording import longer as longer
 from jaxrl_up.records.wording import of_games as of_games

@@ -50,9 +50,9 @@ from jaxrl_up.records import (
     alone,
     check_settings,
     checkpoint,
-    command,
     expand,
     file_name,
+    going_on,
     load_part,
     load_snapshot,
     make_directory,
@@ -171,8 +171,8 @@ def _go_on(sweep: Sweep, resumed: bool = False) -> SweepResult:
     held: dict[int, Snapshot] = {}  # parts that the next rung goes on from, as far as there is room
     programs: Programs = {}
     stopped = ""
-    again = command("resume", sweep.base.directory, *own_options(sweep.base.tables))
-    with stoppable(say.pressed, lambda: f"go on with: {again}") as stop:
+    again = going_on(sweep.base.directory, *own_options(sweep.base.tables))
+    with stoppable(say.pressed, lambda: again) as stop:
         while not stopped:
             rung = sweep.cells[-1].rung
             todo = processes.from_first(_not_done, sweep)

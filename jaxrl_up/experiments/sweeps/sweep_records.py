@@ -50,6 +50,7 @@ from jaxrl_up.records import (
     is_built_by_name,
     load_run,
     make_directory,
+    not_written,
     own_names,
     point_table,
     processes,
@@ -312,11 +313,11 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     try:
         plot_sweep(directory, directory / "sweep.png")
     except (OSError, ImportError, ValueError) as error:
-        warnings.warn(f"{directory / 'sweep.png'} was not written: {error}", stacklevel=2)
+        warnings.warn(not_written(directory / "sweep.png", error), stacklevel=2)
     try:
         write_atomically(directory / "best.toml", best_recipe(result))
     except ValueError as error:
-        warnings.warn(f"{directory / 'best.toml'} was not written: {error}", stacklevel=2)
+        warnings.warn(not_written(directory / "best.toml", error), stacklevel=2)
 
 
 def best_recipe(result: SweepResult) -> str:
