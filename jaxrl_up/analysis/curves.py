@@ -88,10 +88,11 @@ def gather(
     average takes, in each seed (fewer where some have no value). `group` labels, and pools, runs by "algorithm",
     "environment", "run" or a field of config.toml ("learning_rate", "env.gravity"), or by several with commas between;
     None and "run" keep runs apart. A run without the field is labelled with the default of its algorithm, and with "-"
-    where that has none. Grid points of a sweep are always kept apart, and have the last rung of successive halving that is
-    among the runs. Of these curves those are taken that are what one of `select` means (all, where there is none) and
-    none of `exclude`: patterns of the label, "ppo*", or of settings, "learning_rate=3e-4,algorithm=ppo". Raises `ValueError` for what is not known or cannot be pooled and for
-    a pattern that nothing matches, and `OSError` for a directory without a run.
+    where that has none. Grid points of a sweep are always kept apart, and have the last rung of successive halving that
+    is among the runs. Of these curves those are taken that are what one of `select` means (all, where there is none)
+    and none of `exclude`: patterns of the label, "ppo*", or of settings, "learning_rate=3e-4,algorithm=ppo". Raises
+    `ValueError` for what is not known or cannot be pooled and for a pattern that nothing matches, and `OSError` for a
+    directory without a run.
     """
     if x not in X_AXES:
         raise ValueError(f"x={x!r}: choose from {', '.join(X_AXES)}.{did_you_mean(x, X_AXES)}")

@@ -21,7 +21,9 @@ from jaxrl_up.records.columns import read_timing as read_timing
 from jaxrl_up.records.description import are_games as are_games
 from jaxrl_up.records.description import describe as describe
 from jaxrl_up.records.description import describe_environment as describe_environment
+from jaxrl_up.records.directory import RANKING as RANKING
 from jaxrl_up.records.directory import RUNS as RUNS
+from jaxrl_up.records.directory import SWEEP as SWEEP
 from jaxrl_up.records.directory import alone as alone
 from jaxrl_up.records.directory import check_directory as check_directory
 from jaxrl_up.records.directory import create as create
@@ -41,6 +43,10 @@ from jaxrl_up.records.files import write_atomically as write_atomically
 from jaxrl_up.records.meanings import SHARED as SHARED
 from jaxrl_up.records.meanings import Meaning as Meaning
 from jaxrl_up.records.meanings import column_meaning as column_meaning
+from jaxrl_up.records.naming import called as called
+from jaxrl_up.records.naming import named as named
+from jaxrl_up.records.naming import names_in as names_in
+from jaxrl_up.records.naming import swept_values as swept_values
 from jaxrl_up.records.numbers import clock as clock
 from jaxrl_up.records.numbers import count as count
 from jaxrl_up.records.numbers import duration as duration
@@ -51,16 +57,12 @@ from jaxrl_up.records.numbers import value as value
 from jaxrl_up.records.own import EVALUATED as EVALUATED
 from jaxrl_up.records.own import OWN as OWN
 from jaxrl_up.records.own import NotNamed as NotNamed
-from jaxrl_up.records.own import called as called
 from jaxrl_up.records.own import command as command
-from jaxrl_up.records.own import named as named
-from jaxrl_up.records.own import names_in as names_in
 from jaxrl_up.records.own import near as near
 from jaxrl_up.records.own import option as option
 from jaxrl_up.records.own import options_for as options_for
 from jaxrl_up.records.own import own_names as own_names
 from jaxrl_up.records.own import own_options as own_options
-from jaxrl_up.records.own import swept_values as swept_values
 from jaxrl_up.records.own import variables as variables
 from jaxrl_up.records.result import RunResult as RunResult
 from jaxrl_up.records.run_spec import LIMITS as LIMITS

@@ -75,7 +75,7 @@ def test_a_picture_that_cannot_be_written_is_a_line_in_words(made, tmp_path, mon
         monkeypatch.setattr("os.replace", refuse)
     else:
         picture.mkdir()
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="curve.png") as warned:
         draw(make_result(), tmp_path)
     [text] = [str(warning.message) for warning in warned]
     assert text == f"{picture} was not written: {'No space left on device' if made else 'Is a directory'}"

@@ -26,7 +26,6 @@ from jaxrl_up.experiments.sweeps.live_progress import Programs, SweepWatcher, Vo
 from jaxrl_up.experiments.sweeps.plan import ETA, SweepArguments, SweepSettings, keep, plan, planned
 from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.experiments.sweeps.sweep_records import (
-    FILE,
     Cell,
     Sweep,
     add_cells,
@@ -42,6 +41,7 @@ from jaxrl_up.experiments.sweeps.sweep_records import (
 from jaxrl_up.records import (
     CHECKPOINT_SECONDS,
     RUNS,
+    SWEEP,
     Point,
     Recorder,
     RunSettings,
@@ -146,7 +146,7 @@ def resume_sweep(
     `FileNotFoundError` where there is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
     given = check_settings(RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds))
-    processes.see(expand(directory, "directory") / FILE)
+    processes.see(expand(directory, "directory") / SWEEP)
     asked = load_plan(directory, algo, env, evaluation_env, own)
     processes.together()  # before anything is written again
     asked = asked._replace(base=asked.base._replace(settings=asked.base.settings.driven_as(given)))
