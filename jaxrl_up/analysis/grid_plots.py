@@ -94,12 +94,12 @@ def _canvas(rows: int, columns: int, has_values: bool, title: str | None, style:
 def _colours(figure: Figure, axes: Axes, mdp: MDP, given: np.ndarray, label: str | None, style: Looks) -> float:
     """Colour the cells by what is given, `[S]`, with a bar that has a label; grey without one. Return the middle."""
     assert mdp.layout is not None
-    rows, terminal, has_values = mdp.layout.text.split("\n"), np.asarray(mdp.terminal), label is not None
+    rows, terminal = mdp.layout.text.split("\n"), np.asarray(mdp.terminal)
     shown = np.full((len(rows), len(rows[0])), np.nan)
     for state, cell in enumerate(mdp.layout.cells):
-        shown[cell] = np.nan if terminal[state] and has_values else given[state]
-    image = axes.imshow(np.ma.masked_invalid(shown), cmap=COLOUR_MAP if has_values else "Greys", zorder=1)
-    if has_values:
+        shown[cell] = np.nan if terminal[state] and label is not None else given[state]
+    image = axes.imshow(np.ma.masked_invalid(shown), cmap="Greys" if label is None else COLOUR_MAP, zorder=1)
+    if label is not None:
         bar = figure.colorbar(image, fraction=0.05)
         bar.set_label(label, fontsize=style.font_size)
         bar.ax.tick_params(labelsize=style.font_size)
