@@ -83,8 +83,10 @@ def _in_one_line(error: UsageError, arguments: list[str]) -> str:
     if isinstance(error, Missing):
         return f"{error}{with_words(list(error.words), arguments)}"
     cause = error.__cause__
-    if isinstance(cause, OSError) and cause.strerror and cause.filename and str(cause) == str(error):
-        return f"{cause.filename}: {cause.strerror}"
+    if isinstance(cause, OSError) and str(cause) == str(error):
+        from jaxrl_up.records import reason
+
+        return reason(cause)
     needed: Any = cause
     if not isinstance(needed, getattr(sys.modules.get("jaxrl_up.records"), "NotNamed", ())):
         return " ".join(str(error).split())

@@ -339,6 +339,16 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch,
     assert main(["resume", str(tmp_path / "run"), "--no-progress"]) == 0
 
 
+@pytest.mark.parametrize("where", [(), ("the file",)])
+def test_an_error_of_the_system_has_words_and_no_number(where, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", *where)
+
+    monkeypatch.setattr(envs, "make", full)
+    assert main(["train", "--no-progress"]) == 2
+    assert capsys.readouterr().err == f"jaxrl-up: error: {': '.join((*where, 'No space left on device'))}\n"
+
+
 def test_a_directory_without_rights_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert main(["train", "--no-progress", "--directory", str(tmp_path / "run")]) == 2
