@@ -22,6 +22,7 @@ from jaxrl_up.records import (
     called,
     describe_environment,
     expand,
+    is_part,
     log_columns,
     named,
     read_config,
@@ -87,10 +88,11 @@ def gather(
     average takes, in each seed (fewer where some have no value). `group` labels, and pools, runs by "algorithm",
     "environment", "run" or a field of config.toml ("learning_rate", "env.gravity"), or by several with commas between;
     None and "run" keep runs apart. A run without the field is labelled with the default of its algorithm, and with "-"
-    where that has none. Grid points of a sweep are always kept apart. Of these curves those are taken that are what
-    one of `select` means (all, where there is none) and none of `exclude`: patterns of the label, "ppo*", or of
-    settings, "learning_rate=3e-4,algorithm=ppo". Raises `ValueError` for what is not known or cannot be pooled and for
-    a pattern that nothing matches, and `OSError` for a directory without a run.
+    where that has none. Grid points of a sweep are always kept apart, and have the last rung of successive halving that
+    is among the runs. Of these curves those are taken that are what one of `select` means (all, where there is none)
+    and none of `exclude`: patterns of the label, "ppo*", or of settings, "learning_rate=3e-4,algorithm=ppo". Raises
+    `ValueError` for what is not known or cannot be pooled and for a pattern that nothing matches, and `OSError` for a
+    directory without a run.
     """
     if x not in X_AXES:
         raise ValueError(f"x={x!r}: choose from {', '.join(X_AXES)}.{did_you_mean(x, X_AXES)}")
@@ -100,12 +102,13 @@ def gather(
         raise ValueError("labels come from the mapping or from group, not from both")
     listed = _listed(runs)
     curves = [
-        (label, curve)
+        (run, label, curve)
         for (label, run), name in zip(listed, _names([run for _, run in listed]), strict=True)
         for curve in _read(run, name, column, x, smooth)
     ]
     if not curves:
         raise ValueError("no run to draw: give a RunResult, the directory of a run, or several")
+    curves = _last_rungs(curves)
     fields = None if group in (None, "run") else grouping(group, [curve.settings for _, curve in curves])
     parts = [_parts(label, curve, fields, len(listed) == 1) for label, curve in curves]
     names = short_names(field for part in parts for field, _ in part)
@@ -230,6 +233,33 @@ def _read(run: RunResult | str | Path, name: str, column: str, x: str, smooth: i
         seeds = tuple(columns["seed"][lanes, 0].astype(int).tolist())
         curves.append(Curve(name, here, {**settings, **there}, seeds, ticks, values[lanes], unfinished))
     return curves
+
+
+def _last_rungs(read: Sequence[tuple[Any, str | None, Curve]]) -> list[tuple[str | None, Curve]]:
+    """The curves by label, without what a later part of a sweep has too, which holds its lanes from their start on.
+
+    So of the rungs of successive halving a seed of a grid point has the last one. `read` has runs, labels and curves.
+    """
+    parts = [_part(run) for run, _, _ in read]
+    points = [
+        part and (part[0], label, repr(sorted(curve.settings.items())))
+        for part, (_, label, curve) in zip(parts, read, strict=True)
+    ]
+    last: dict[Any, int] = {}
+    for part, point, (_, _, curve) in zip(parts, points, read, strict=True):
+        last |= {(point, seed): max(part[1], last.get((point, seed), 0)) for seed in curve.seeds if part}
+    kept = []
+    for part, point, (_, label, curve) in zip(parts, points, read, strict=True):
+        rows = [i for i, seed in enumerate(curve.seeds) if part is None or last[point, seed] == part[1]]
+        seeds = tuple(curve.seeds[i] for i in rows)
+        kept += [(label, curve._replace(seeds=seeds, values=curve.values[rows]))] if rows else []
+    return kept
+
+
+def _part(run: Any) -> tuple[Path, int] | None:
+    """Of which sweep's parts a run is one, and its number; later rungs have larger ones."""
+    place = expand(run).resolve() if isinstance(run, str | Path) else Path()
+    return (place.parent, int(place.name)) if place.name.isdecimal() and is_part(place) else None
 
 
 def _smoothed(values: np.ndarray, smooth: int) -> np.ndarray:

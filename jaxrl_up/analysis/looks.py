@@ -7,6 +7,7 @@ matplotlib.pyplot is not used: no window, no shared state.
 
 from __future__ import annotations
 
+import io
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxrl_up.config import did_you_mean, shown
-from jaxrl_up.records import expand
+from jaxrl_up.records import expand, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -267,10 +268,14 @@ def _dark(colour: str) -> Any:
 
 
 def save(figure: Figure, path: str | Path, style: Looks = Looks()) -> Path:
-    """Write a figure in the format that its suffix says, with its fonts in it."""
+    """Write a figure in the format that its suffix says, with its fonts in it. Raises `OSError` if that fails."""
     from matplotlib import rc_context
 
-    path = expand(path)
+    path, picture = expand(path), io.BytesIO()
     with rc_context(EMBEDDED):
-        figure.savefig(path, dpi=150 if style.width is None else 300)
+        figure.savefig(picture, format=path.suffix[1:] or None, dpi=150 if style.width is None else 300)
+    try:
+        write_atomically(path, picture.getvalue())
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     return path

@@ -27,7 +27,19 @@ from jaxrl_up.analysis.looks import (
     write,
 )
 from jaxrl_up.ops import Score, tied
-from jaxrl_up.records import Point, command, count, expand, from_toml, read_config, read_table, short, values_of
+from jaxrl_up.records import (
+    RANKING,
+    SWEEP,
+    Point,
+    command,
+    count,
+    expand,
+    from_toml,
+    read_config,
+    read_table,
+    short,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -94,12 +106,12 @@ def plot_sweep(
     without a sweep, and `ValueError` for a sweep of which no point is done.
     """
     place = expand(directory, "directory")
-    if not (place / "sweep.toml").exists():
-        raise FileNotFoundError(f"{directory} holds no sweep: there is no sweep.toml")
-    names, *rows = read_table(place / "ranking.csv") if (place / "ranking.csv").exists() else [[]]
+    if not (place / SWEEP).exists():
+        raise FileNotFoundError(f"{directory} holds no sweep: there is no {SWEEP}")
+    names, *rows = read_table(place / RANKING) if (place / RANKING).exists() else [[]]
     if not rows:
         raise ValueError(f"no point of {directory} is done: go on with `{command('resume', directory)}`")
-    tables = read_config(place / "sweep.toml")
+    tables = read_config(place / SWEEP)
     values = {name: [from_toml(value) for value in tables["points"][name]] for name in tables["sweep"]["axes"]}
     ranking = [dict(zip(names, row, strict=True)) for row in rows]
     drawn = sorted(ranking, key=lambda row: int(row["point"]))

@@ -4,7 +4,8 @@ Built on argparse from the Config dataclasses, not on tyro: a bad input must be 
 a suggestion, fields come in `-` and `_` spellings, and environment parameters are known only once the
 environment is. Standard output carries results only; everything else goes to standard error.
 Exit codes: 0 done, 1 a simulator on the host raised an error, or another of several processes ended, 2 bad input, 130
-stopped by Ctrl-C, 143 by SIGTERM, 141 where nobody reads standard output any more.
+stopped by Ctrl-C, 143 by SIGTERM, 141 where nobody reads standard output any more. Where nobody reads standard error, a
+command goes on in silence.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from jaxrl_up._version import __version__
 from jaxrl_up.cli.layout import definitions, example, fill, near_paths
 from jaxrl_up.cli.options import Missing, UsageError
 from jaxrl_up.cli.spelling import unknown_command, with_words
+from jaxrl_up.cli.streams import OutputEnded, standard_streams
 from jaxrl_up.experiments import LEAVING, last_words
 
 COMMANDS = {
@@ -46,6 +48,19 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's) and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with standard_streams():
+        try:
+            code = _exit_code(arguments)
+            sys.stdout.flush()
+            return code
+        except OutputEnded as error:
+            if not error.unread:
+                _beside(f"jaxrl-up: error: {error}")
+            return 141 if error.unread else 2
+
+
+def _exit_code(arguments: list[str]) -> int:
+    """Run a command; what ends it before its time is a line on standard error, and an exit code."""
     try:
         with at_once_if_pressed_twice(), warnings.catch_warnings():
             warnings.showwarning = _say
@@ -58,9 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _beside(f"jaxrl-up: error: {' '.join(str(error).split())}")
         return 1
-    except BrokenPipeError:  # whoever read standard output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except KeyboardInterrupt:
         print("jaxrl-up: stopped by Ctrl-C", file=sys.stderr)
         return 130
@@ -71,8 +83,10 @@ def _in_one_line(error: UsageError, arguments: list[str]) -> str:
     if isinstance(error, Missing):
         return f"{error}{with_words(list(error.words), arguments)}"
     cause = error.__cause__
-    if isinstance(cause, OSError) and cause.strerror and cause.filename and str(cause) == str(error):
-        return f"{cause.filename}: {cause.strerror}"
+    if isinstance(cause, OSError) and str(cause) == str(error):
+        from jaxrl_up.records import reason
+
+        return reason(cause)
     needed: Any = cause
     if not isinstance(needed, getattr(sys.modules.get("jaxrl_up.records"), "NotNamed", ())):
         return " ".join(str(error).split())
@@ -112,7 +126,8 @@ def _watch(reader: int) -> None:
             cursor = b"\x1b[?25h\n" if os.isatty(2) else b""  # which live progress hides
             name = b"Ctrl-C" if number[0] == signal.SIGINT else b"SIGTERM"
             how = f"{line}\n".encode() if (line := last_words()) else b""
-            os.write(2, cursor + b"jaxrl-up: stopped by " + name + b", at once\n" + how)
+            with suppress(OSError):  # as where Ctrl-C has ended a `tee` too
+                os.write(2, cursor + b"jaxrl-up: stopped by " + name + b", at once\n" + how)
             os._exit(128 + number[0])
     os.close(reader)
 

@@ -48,14 +48,14 @@ def report_sweep(result: Any) -> int:
     """
     from jaxrl_up.cli.layout import table
     from jaxrl_up.experiments import describe_point
-    from jaxrl_up.records import command, count, near, options_for, score_line, short, value
+    from jaxrl_up.records import RANKING, command, count, going_on, near, options_for, score_line, short, value
 
     ranking, directory = result.ranking, result.directory
     left = len(result.points) - len(ranking)
     if left:
-        again = command("resume", directory, *options_for(result))
+        again = going_on(directory, *options_for(result))
         stop = f"stopped by {result.stopped}: " if result.stopped else ""
-        _beside([f"{stop}{left:,} of {count(len(result.points), 'point')} not finished; go on with: {again}"])
+        _beside([f"{stop}{left:,} of {count(len(result.points), 'point')} not finished; {again}"])
     failed = sum(len(ranked.failed) for ranked in ranking)
     if failed:
         what = "had a loss or parameters that were not finite; the last finite policies were kept and scored"
@@ -78,7 +78,7 @@ def report_sweep(result: Any) -> int:
         ]
         print("\n".join(table([header, *rows])))
         if len(ranking) > ROWS:
-            print(f"... and {len(ranking) - ROWS:,} more in {near(directory / 'ranking.csv')}")
+            print(f"... and {len(ranking) - ROWS:,} more in {near(directory / RANKING)}")
         best = ranking[0]
         total = score_line(best.score, len(result.seeds), count(best.env_steps, "step"))
         print(f"best {describe_point(best.values)}: {total}", flush=True)

@@ -55,7 +55,7 @@ def unknown_command(word: str, rest: Sequence[str], commands: Iterable[str]) -> 
 
 def with_words(missing: Sequence[str], arguments: Sequence[str]) -> str:
     """`: a command line` with words that it lacks, by their names in its help, the newest run among them."""
-    from jaxrl_up.records import RUNS, command, newest_run, own_options, read_config
+    from jaxrl_up.records import RUNS, SWEEP, command, newest_run, own_options, read_config
 
     run, own = None, []
     if {"RUN", "DIR"} & {*missing}:
@@ -63,7 +63,7 @@ def with_words(missing: Sequence[str], arguments: Sequence[str]) -> str:
         if run is None:
             return f"; there is none in {RUNS} yet: `jaxrl-up train` makes one"
         with contextlib.suppress(ValueError, OSError):  # of a file that cannot be read the command says so
-            own = own_options(read_config(next(run.glob("sweep.toml"), run)))
+            own = own_options(read_config(next(run.glob(SWEEP), run)))
     words = [EXAMPLES.get(name, run) for name in missing]
     return f": {command(*arguments, *words, *([] if {*own} & {*arguments} else own))}"
 

@@ -50,7 +50,6 @@ from jaxrl_up.experiments.stopping import STOPS as STOPS
 from jaxrl_up.experiments.stopping import last_words as last_words
 from jaxrl_up.experiments.stopping import stop_words as stop_words
 from jaxrl_up.experiments.stopping import stoppable as stoppable
-from jaxrl_up.experiments.sweeps import FILE as FILE
 from jaxrl_up.experiments.sweeps import FILES as FILES
 from jaxrl_up.experiments.sweeps import PartResult as PartResult
 from jaxrl_up.experiments.sweeps import SweepArguments as SweepArguments

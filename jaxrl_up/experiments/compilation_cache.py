@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import monitoring
 
-from jaxrl_up.records import expand
+from jaxrl_up.records import expand, reason
 
 MOST_BYTES = 2**30
 JAXLIB = metadata.version("jaxlib")
@@ -64,7 +64,7 @@ def use_compilation_cache(directory: str | Path | None = None, max_bytes: int = 
             raise OSError(refusal())
         _sweep_up(place)
     except OSError as error:
-        warnings.warn(f"compiled programs are not kept: {error}", stacklevel=2)
+        warnings.warn(f"compiled programs are not kept: {reason(error)}", stacklevel=2)
         return None
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_compilation_cache_max_size", max_bytes)

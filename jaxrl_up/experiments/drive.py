@@ -18,7 +18,7 @@ from jaxrl_up.experiments import compilation_cache, compiler
 from jaxrl_up.experiments.device_transfer import choose, gathered, to_devices, to_host
 from jaxrl_up.experiments.sinks import Sink, feed
 from jaxrl_up.experiments.stopping import STOPS, stoppable
-from jaxrl_up.records import Best, Recorder, RunSpec, Snapshot, describe, processes, save_snapshot, way_on
+from jaxrl_up.records import NOT_KEPT, Best, Recorder, RunSpec, Snapshot, describe, processes, save_snapshot, way_on
 from jaxrl_up.training import (
     Evaluation,
     Log,
@@ -102,7 +102,7 @@ def drive(
     compile_seconds, stopped = 0.0, ""
     with ExitStack() as stack:
         stack.enter_context(reporter)
-        last = None if keeping is None else partial(way_on, keeping.run)
+        last = (lambda: NOT_KEPT) if keeping is None else partial(way_on, keeping.run)
         stop = stack.enter_context(stoppable(reporter.pressed, last)) if stop is None else stop
         feed_sinks = stack.enter_context(feed(sinks, _description(job, keeping) if sinks else {}))
         begun = time.perf_counter()

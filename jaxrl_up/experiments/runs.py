@@ -37,6 +37,7 @@ from jaxrl_up.records import (
     load_snapshot,
     longer,
     make_directory,
+    not_written,
     processes,
     saved,
     to_toml,
@@ -247,7 +248,7 @@ def draw(result: RunResult, directory: Path) -> None:
         try:
             write()
         except (OSError, ImportError, ValueError) as error:
-            warnings.warn(f"{directory / name} was not written: {error}", stacklevel=2)
+            warnings.warn(not_written(directory / name, error), stacklevel=2)
 
 
 def _longer(spec: RunSpec, total_steps: int | None, schedule_steps: int | None) -> RunSpec:

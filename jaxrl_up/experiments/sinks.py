@@ -32,6 +32,7 @@ from jaxrl_up.records import (
     log_columns,
     read_progress,
     read_text,
+    reason,
     to_toml,
     toml_value,
     write_atomically,
@@ -93,11 +94,7 @@ def _finisher(sink: Sink) -> Callable[..., None]:
 
 
 def _warn(what: str, error: Exception) -> None:
-    warnings.warn(f"{what}: {_one_line(error) or type(error).__name__}", stacklevel=3)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    warnings.warn(f"{what}: {reason(error)}", stacklevel=3)
 
 
 def _steps(log: Log) -> int:
@@ -227,7 +224,7 @@ def wandb(project: str, directory: str | Path | None = None, name: str | None = 
         except Exception as error:
             finish(failed=True)
             if isinstance(error, Error):
-                raise OSError(f"Weights & Biases: {_one_line(error)} Or set WANDB_MODE=offline") from error
+                raise OSError(f"Weights & Biases: {reason(error)} Or set WANDB_MODE=offline") from error
             if isinstance(error, OSError):
                 raise OSError(f"cannot write wandb's files to {directory}: {error.strerror or error}") from error
             raise

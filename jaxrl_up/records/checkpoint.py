@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -31,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_up.config import wrap_as
-from jaxrl_up.records.files import expand, flush, flush_tree
+from jaxrl_up.records.files import expand, flush, flush_tree, reason
 from jaxrl_up.types import PyTree
 
 FORMAT = 3  # since 2 the evaluations so far hold totals and counts in place of means, since 3 the untrained policy
@@ -66,8 +67,6 @@ def save(directory: str | Path, updates: int, state: PyTree, policy: PyTree, abo
     try:
         with ORBAX, _quiet(), _harmless(folder) as same, _checkpointer() as checkpointer:
             checkpointer.save(same / part.name, args=items)
-    except OSError:
-        raise
     except Exception as error:  # what orbax's storage raises is no OSError
         raise OSError(f"cannot write the checkpoint {place}: {_first_line(error)}") from error
     _seal(part)
@@ -220,6 +219,8 @@ def _restore(checkpoint: Path, item: str, arguments: Any) -> Any:
 def _first_line(error: Exception) -> str:
     if (full := os.strerror(errno.ENOSPC)) in str(error):  # at the end of what storage libraries say
         return full
+    if isinstance(error, OSError):
+        return reason(error)
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
@@ -272,13 +273,21 @@ def _harmless(folder: Path) -> Iterator[Path]:
 def _quiet() -> Iterator[None]:
     """Within, orbax says nothing about itself on standard error. A filter of its own each time: threads do not meet.
 
-    Where it fails that stays so, since threads of orbax go on to say what was raised already.
+    Where it fails that stays so, since threads of orbax go on to say what was raised already, and those of its storage
+    that nobody waits for their answers any more.
     """
-    logger = logging.getLogger("absl")
+    logger, unraisablehook = logging.getLogger("absl"), sys.unraisablehook
 
     def only_failures(record: logging.LogRecord) -> bool:
         return record.levelno >= logging.CRITICAL
 
+    def no_late_answers(unraisable: Any) -> None:
+        trace = unraisable.exc_traceback
+        if trace is None or trace.tb_frame.f_code.co_name != "call_soon_threadsafe":
+            unraisablehook(unraisable)
+
     logger.addFilter(only_failures)
+    sys.unraisablehook = no_late_answers
     yield
     logger.removeFilter(only_failures)
+    sys.unraisablehook = unraisablehook

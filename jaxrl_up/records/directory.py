@@ -22,7 +22,10 @@ except ImportError:  # Windows
 FILES = ("config.toml", "progress.csv", "timing.csv", "curve.png", "report.html", checkpoint.FOLDER)
 RUNS = Path("runs")
 """Where a run or a sweep goes that is given no directory."""
-SWEEP = "sweep.toml"  # the sign of a sweep
+SWEEP = "sweep.toml"
+"""The file that says what a sweep is, and is the sign of one."""
+RANKING = "ranking.csv"
+"""The table of a sweep's points from best to worst."""
 SINKS = ("tensorboard", "wandb")  # folders of sinks: replaced with a run, but no sign of one
 
 

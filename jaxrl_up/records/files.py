@@ -91,6 +91,18 @@ def write_atomically(path: Path, content: str | bytes, replace: bool = True) -> 
             part.unlink(missing_ok=True)
 
 
+def reason(error: Exception) -> str:
+    """What an error says, on one line; of an `OSError` its file and the system's words, without the number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def not_written(path: Path, error: Exception) -> str:
+    """A line that says why a file was not written."""
+    return f"{path} was not written: {reason(error).removeprefix(f'cannot write {path}: ')}"
+
+
 def _link(part: Path, path: Path) -> None:
     """Give a file its name; fails where there is one, also on a file system without hard links."""
     try:

@@ -17,7 +17,8 @@ from jaxrl_up.config import did_you_mean, is_own_name, seed_list
 from jaxrl_up.envs import Env
 from jaxrl_up.records.description import describe_environment
 from jaxrl_up.records.files import expand, read_text
-from jaxrl_up.records.own import ENVIRONMENTS, EVALUATED, OWN, Asked, NotNamed, remembered, swept_values, variables
+from jaxrl_up.records.naming import Asked, swept_values
+from jaxrl_up.records.own import ENVIRONMENTS, EVALUATED, OWN, NotNamed, remembered, variables
 from jaxrl_up.records.settings import RECORDED, RunSettings
 from jaxrl_up.records.values import Unknown, from_toml, same_but_for_place, toml_value
 from jaxrl_up.training import check_grid, played_in, resolve, take_evaluation_env

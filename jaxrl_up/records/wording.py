@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from jaxrl_up.records.result import RunResult
     from jaxrl_up.records.run_spec import RunSpec
 
+NOT_KEPT = (
+    "nothing was kept on disk, so it cannot go on; to keep a run give it a directory: --directory DIR, in Python "
+    "directory=DIR"
+)
+"""What is said of a run without a directory that ends before its time."""
+
 
 def concerns(result: RunResult) -> list[str]:
     """What a reader of the score must know: failed seeds, an early stop, unfinished or repeated episodes."""
@@ -28,8 +35,7 @@ def concerns(result: RunResult) -> list[str]:
     if result.stopped:
         total = num_updates(result.algo, result.config) * result.algo.steps_per_update(result.config)
         lines.append(f"stopped by {result.stopped} at {int(result.env_steps[-1]):,} of {total:,} steps")
-        if result.directory is not None:
-            lines.append(f"go on with: {command('resume', result.directory, *options_for(result))}")
+        lines.append(NOT_KEPT if result.directory is None else going_on(result.directory, *options_for(result)))
     unfinished = int(np.sum(np.asarray(result.log.unfinished)[:, -1]))
     if unfinished:
         lines.append(
@@ -70,6 +76,11 @@ def repeats(distinct: np.ndarray, episodes: int) -> list[str]:
         return [f"{what}: they count as one, and make the score no surer"]
     what = f"of the {episodes} episodes of the last evaluation only {fewest} differ in an action or a reward{seeds}"
     return [f"{what}: the others repeat them, and make the score no surer"]
+
+
+def going_on(directory: Path, *options: Any) -> str:
+    """`go on with: jaxrl-up resume DIRECTORY OPTIONS`, of a run or a sweep."""
+    return f"go on with: {command('resume', directory, *options)}"
 
 
 def way_on(run: RunSpec | RunResult) -> str:

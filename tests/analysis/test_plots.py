@@ -210,6 +210,27 @@ def test_pools_what_is_alike_and_says_what_is_not(runs, tmp_path):
         gather({"twice": [runs[0], runs[0]]})
 
 
+def test_of_the_rungs_of_halving_the_last_counts(tmp_path):
+    """Part 1 goes on with one of the points of part 0."""
+    sweep, three = tmp_path / "sweep", np.stack([ONE, 2 * ONE])
+    write_sweep(sweep / "cells/0", three[..., :2], [0.1, 0.01], steps=(100, 200), seconds=(10.0, 11.0))
+    later = write_sweep(sweep / "cells/1", three[1:], [0.01])
+    (sweep / "sweep.toml").touch()
+    panels = gather(sorted((sweep / "cells").iterdir()), group="learning_rate")
+    assert [(curve.name, curve.swept["learning_rate"]) for [curve] in only(panels).values()] == [
+        ("0", 0.1),
+        ("1", 0.01),
+    ]
+    assert notes(panels) == ["0 is unfinished (200 of 340 steps): drawn as far as it goes"]
+    alone = only(gather([sweep / "cells/0"], group="learning_rate"))  # where the later rung is not given
+    assert len(alone) == 2
+    assert list(only(gather({"early": sweep / "cells/0", "late": later}))) == [
+        "early, lr 0.1",
+        "early, lr 0.01",
+        "late, lr 0.01",
+    ]
+
+
 def test_improvement_is_the_mean_over_environments(tmp_path):
     x, y = [ONE, 3 * ONE], [TWO, TWO]
     for i, name in enumerate(("A-v0", "B-v0")):

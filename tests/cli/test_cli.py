@@ -1,6 +1,7 @@
 """The command line: what it trains, what it writes, and one line for every bad input."""
 
 import dataclasses
+import os
 import re
 import shlex
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from contextlib import contextmanager
 
 import pytest
 from stopping import stop_after
@@ -43,6 +45,15 @@ def _capture(patch):
     patch.setattr(sys, "stdout", out)
     patch.setattr(sys, "stderr", err)
     return out, err
+
+
+@contextmanager
+def unread():
+    """A stream whose reader has gone, as after `| head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as stream:
+        yield stream  # to be closed without an error
 
 
 def test_train_scores_on_standard_output(tiny):
@@ -87,7 +98,9 @@ def test_equal_runs_write_equal_bytes_also_without_progress(tiny, tmp_path, caps
 
 def test_a_run_is_repeated_from_its_config_where_it_finds_a_place(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "--no-progress", "--from", str(tiny[-1] / "config.toml")]) == 0
+    with monkeypatch.context() as patch, unread() as stream:  # a training goes on where nobody reads its progress
+        patch.setattr(sys, "stderr", stream)
+        assert main(["train", "--from", str(tiny[-1] / "config.toml")]) == 0
     assert main(["train", "--no-progress", f"--from={tiny[-1]}", "--gamma", "0.5"]) == 0
     first, second = sorted((tmp_path / "runs").iterdir())
     assert [first.name, second.name] == ["ppo-CartPole-v1", "ppo-CartPole-v1-2"]
@@ -326,6 +339,16 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch,
     assert main(["resume", str(tmp_path / "run"), "--no-progress"]) == 0
 
 
+@pytest.mark.parametrize("where", [(), ("the file",)])
+def test_an_error_of_the_system_has_words_and_no_number(where, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", *where)
+
+    monkeypatch.setattr(envs, "make", full)
+    assert main(["train", "--no-progress"]) == 2
+    assert capsys.readouterr().err == f"jaxrl-up: error: {': '.join((*where, 'No space left on device'))}\n"
+
+
 def test_a_directory_without_rights_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert main(["train", "--no-progress", "--directory", str(tmp_path / "run")]) == 2
@@ -415,6 +438,29 @@ def test_as_a_process():
     assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.parametrize("line", ["--version", "train --help", "train --dry-run", "algos"])
+def test_where_nobody_reads_the_output_a_command_ends_quietly(line, monkeypatch, capsys):
+    with unread() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(line.split()) == 141
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's disk that is full")
+@pytest.mark.parametrize("line", ["--version", "train --dry-run"])
+def test_output_that_a_full_disk_does_not_take_is_one_line(line, monkeypatch, capsys):
+    with open("/dev/full", "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(line.split()) == 2
+    assert capsys.readouterr().err == "jaxrl-up: error: standard output: No space left on device\n"
+
+
+def test_streams_that_are_closed_from_the_start(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert (main(["train", "--help"]), main(["train", "--gamma", "2"])) == (0, 2)
+
+
 def test_the_command_line_is_light_and_leaves_the_devices_to_choose():
     code = (
         "import sys; import jaxrl_up.cli; from jax._src import xla_bridge; "
@@ -443,3 +489,9 @@ def test_a_second_signal_ends_the_process_at_once(name, code, said):
         [sys.executable, "-c", TWICE.format(name=name)], capture_output=True, text=True, timeout=50, check=False
     )
     assert (done.returncode, done.stderr) == (code, f"jaxrl-up: stopped by {said}, at once\ngo on with: this\n")
+
+
+def test_a_second_signal_ends_the_process_also_where_the_first_has_ended_who_read_it():
+    with unread() as stream:
+        program = [sys.executable, "-c", TWICE.format(name="SIGINT")]
+        assert subprocess.run(program, stderr=stream, timeout=50, check=False).returncode == 130

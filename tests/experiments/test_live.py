@@ -10,7 +10,7 @@ from fake_runs import CONFIG, RETURNS, SEEDS, at, make_env, make_log, make_resul
 from jaxrl_up import PPO, envs
 from jaxrl_up.experiments import Reporter, SweepWatcher, summary
 from jaxrl_up.ops import score
-from jaxrl_up.records import clock, duration, score_line, spread, steps_made, value
+from jaxrl_up.records import NOT_KEPT, clock, duration, score_line, spread, steps_made, value
 
 
 class Terminal(io.StringIO):
@@ -69,6 +69,7 @@ def test_a_failure_is_not_repeated_at_each_evaluation():
 def test_an_early_stop_and_unfinished_episodes_are_said():
     lines = summary(make_result(make_log(unfinished=(0, 2, 1)), stopped="Ctrl-C"))
     assert "stopped by Ctrl-C at 3,072 of 3,072 steps" in lines
+    assert NOT_KEPT in lines and "--directory DIR" in NOT_KEPT
     assert lines[-1].startswith("3 episodes of the last evaluation met the step cap unfinished")
 
 

@@ -12,7 +12,8 @@ from tiny import breaking, cartpole, lane, tiny
 
 from jaxrl_up import A2C, iqm, run, train
 from jaxrl_up.config import canonical, seed_list
-from jaxrl_up.experiments import Reporter, stoppable
+from jaxrl_up.experiments import Reporter, last_words, stoppable
+from jaxrl_up.records import NOT_KEPT
 
 CONFIG = tiny(A2C)
 SETTINGS = {"num_evals": 4, "num_episodes": 3, "max_eval_steps": 12, "progress": False}
@@ -105,10 +106,11 @@ class Interrupting:
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_returns_what_was_reached_and_twice_means_it(monkeypatch, presses):
     def press():
+        said.append(last_words())
         for _ in range(presses):
             signal.raise_signal(signal.SIGINT)
 
-    reporter = Interrupting(monkeypatch, press)
+    said, reporter = [], Interrupting(monkeypatch, press)
     before = signal.getsignal(signal.SIGINT)
     if presses == 2:
         with pytest.raises(KeyboardInterrupt):
@@ -120,6 +122,7 @@ def test_ctrl_c_returns_what_was_reached_and_twice_means_it(monkeypatch, presses
         assert int(stopped.state.counters.env_steps) == stopped.env_steps[-1] == 32
         assert stopped.policy()(jnp.zeros(4)).shape == ()
     assert len(reporter.seen) == 3
+    assert said == [NOT_KEPT]
     assert signal.getsignal(signal.SIGINT) is before
 
 

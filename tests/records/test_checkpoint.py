@@ -1,10 +1,13 @@
 """Checkpoints: every leaf comes back bit for bit, and what is not whole or not ours is refused in one line."""
 
+import asyncio
 import copy
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -247,6 +250,25 @@ def test_a_full_disk_keeps_the_old_one(place, tmp_path, monkeypatch):
     assert checkpoint.places(tmp_path) == [place]
     checkpoint.restore(place, "state", shapes(STATE))
     assert checkpoint._first_line(ValueError("far away: No space left on device [28]")) == "No space left on device"
+
+
+def test_late_answers_of_storage_are_silent_after_a_failure_and_nothing_else_is(tmp_path, monkeypatch):
+    """As its threads give them: to an event loop that is closed, by way of sys.unraisablehook."""
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", before := lambda unraisable: said.append(str(unraisable.exc_value)))
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="cannot write the checkpoint"):
+        patch.setattr(checkpoint, "_checkpointer", loop.run_forever)  # raises
+        checkpoint.save(tmp_path, 1, STATE, POLICY, {})
+    with pytest.raises(RuntimeError) as late:
+        loop.call_soon_threadsafe(print)
+    for error, trace in ((late.value, late.tb.tb_next), (late.value, late.tb), (ValueError("another"), None)):
+        sys.unraisablehook(SimpleNamespace(exc_value=error, exc_traceback=trace))
+    assert said == ["Event loop is closed", "another"]  # what a line of Python called, that of this test, is said
+    sys.unraisablehook = before
+    checkpoint.save(tmp_path, 1, STATE, POLICY, {})
+    assert sys.unraisablehook is before
 
 
 def test_what_is_written_is_not_copied_first(tmp_path, monkeypatch):

@@ -61,6 +61,28 @@ def directory(tmp_path_factory):
     return record(tmp_path_factory.mktemp("runs") / "deep" / "run")
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_a_picture_that_cannot_be_written_is_a_line_in_words(made, tmp_path, monkeypatch):
+    """And on a full disk the one that was there stays."""
+    monkeypatch.setattr("jaxrl_up.analysis.write_report", lambda _: None)
+    picture = tmp_path / "curve.png"
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    if made:
+        picture.write_bytes(b"old")
+        monkeypatch.setattr("os.replace", refuse)
+    else:
+        picture.mkdir()
+    with pytest.warns(UserWarning, match="curve.png") as warned:
+        draw(make_result(), tmp_path)
+    [text] = [str(warning.message) for warning in warned]
+    assert text == f"{picture} was not written: {'No space left on device' if made else 'Is a directory'}"
+    assert [path.name for path in tmp_path.iterdir()] == ["curve.png"]
+    assert not made or picture.read_bytes() == b"old"
+
+
 def test_what_was_not_measured_is_an_empty_cell(tmp_path):
     """Before the first gradient step; a loss that was no number is another thing."""
     log = make_log()

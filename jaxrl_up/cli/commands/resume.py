@@ -17,7 +17,7 @@ from jaxrl_up.cli.results import EXIT_CODES, report, report_sweep
 def main(arguments: list[str]) -> int:
     """`jaxrl-up resume`: read the run, check everything, go on, and print one score line on standard output."""
     from jaxrl_up.experiments import is_sweep, resume
-    from jaxrl_up.records import NotNamed
+    from jaxrl_up.records import SWEEP, NotNamed
 
     parser = Parser(
         compiles=True,
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse(arguments)
     if given is None:
         return 0
-    if given.directory.name in ("config.toml", "sweep.toml") and not given.directory.is_dir():
+    if given.directory.name in ("config.toml", SWEEP) and not given.directory.is_dir():
         given.directory = given.directory.parent
     if is_sweep(given.directory):
         return _resume_sweep(given)
@@ -75,8 +75,8 @@ def _schedule(directory: Path) -> dict[str, str]:
 
 def _resume_sweep(given: argparse.Namespace) -> int:
     """Go on with a sweep, and print its ranking."""
-    from jaxrl_up.experiments import FILE, resume_sweep
-    from jaxrl_up.records import command
+    from jaxrl_up.experiments import resume_sweep
+    from jaxrl_up.records import SWEEP, command
 
     if given.total_steps is not None or given.schedule_steps is not None:
         best = ("train", "--recipe", given.directory / "best.toml")
@@ -90,7 +90,7 @@ def _resume_sweep(given: argparse.Namespace) -> int:
     how = {"progress": given.progress, "checkpoint_seconds": given.checkpoint_seconds}
     if given.part is not None:
         return _resume_part(given, how)
-    use_cores_of(given.directory / FILE)
+    use_cores_of(given.directory / SWEEP)
     try:
         result = resume_sweep(given.directory, **how, **given_own(given))
     except (ValueError, OSError) as error:
@@ -114,11 +114,11 @@ def _hand_out(given: argparse.Namespace) -> int:
 
 def _resume_part(given: argparse.Namespace, how: dict[str, Any]) -> int:
     """Go on with one part of a sweep; the last one prints the ranking."""
-    from jaxrl_up.experiments import FILE, resume_part
-    from jaxrl_up.records import count
+    from jaxrl_up.experiments import resume_part
+    from jaxrl_up.records import SWEEP, count
 
     begun = given.directory / "cells" / str(given.part) / "config.toml"
-    use_cores_of(begun if begun.exists() else given.directory / FILE)
+    use_cores_of(begun if begun.exists() else given.directory / SWEEP)
     try:
         reached = resume_part(given.directory, given.part, **how, **given_own(given))
     except (ValueError, OSError) as error:

@@ -24,7 +24,6 @@ from jaxrl_up.experiments.sweeps.running import load_sweep as load_sweep
 from jaxrl_up.experiments.sweeps.running import resume_sweep as resume_sweep
 from jaxrl_up.experiments.sweeps.running import run_sweep as run_sweep
 from jaxrl_up.experiments.sweeps.running import start_sweep as start_sweep
-from jaxrl_up.experiments.sweeps.sweep_records import FILE as FILE
 from jaxrl_up.experiments.sweeps.sweep_records import FILES as FILES
 from jaxrl_up.experiments.sweeps.sweep_records import check_place as check_place
 from jaxrl_up.experiments.sweeps.sweep_records import is_sweep as is_sweep

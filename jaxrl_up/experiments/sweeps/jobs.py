@@ -30,8 +30,8 @@ from jaxrl_up.records import (
     alone,
     check_settings,
     checkpoint,
-    command,
     count,
+    going_on,
     own_options,
 )
 from jaxrl_up.types import Algorithm
@@ -101,8 +101,8 @@ def resume_part(
     sweep, stopped = sweep._replace(base=sweep.base._replace(settings=settings)), ""
     where = cell_directory(sweep, part)
     say = Voice(settings.progress)
-    again = command("resume", sweep.base.directory, "--part", part, *own_options(sweep.base.tables))
-    signals = stoppable(say.pressed, lambda: f"go on with: {again}")
+    again = going_on(sweep.base.directory, "--part", part, *own_options(sweep.base.tables))
+    signals = stoppable(say.pressed, lambda: again)
     with alone(sweep.base.directory, beside_parts=True), alone(where), signals as stop:
         if not is_done(sweep, part):
             if not checkpoint.places(where):

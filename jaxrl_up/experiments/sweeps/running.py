@@ -26,7 +26,6 @@ from jaxrl_up.experiments.sweeps.live_progress import Programs, SweepWatcher, Vo
 from jaxrl_up.experiments.sweeps.plan import ETA, SweepArguments, SweepSettings, keep, plan, planned
 from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.experiments.sweeps.sweep_records import (
-    FILE,
     Cell,
     Sweep,
     add_cells,
@@ -42,6 +41,7 @@ from jaxrl_up.experiments.sweeps.sweep_records import (
 from jaxrl_up.records import (
     CHECKPOINT_SECONDS,
     RUNS,
+    SWEEP,
     Point,
     Recorder,
     RunSettings,
@@ -50,9 +50,9 @@ from jaxrl_up.records import (
     alone,
     check_settings,
     checkpoint,
-    command,
     expand,
     file_name,
+    going_on,
     load_part,
     load_snapshot,
     make_directory,
@@ -146,7 +146,7 @@ def resume_sweep(
     `FileNotFoundError` where there is no sweep, and `ValueError` for files that are damaged or of another sweep.
     """
     given = check_settings(RunSettings(progress=progress, checkpoint_seconds=checkpoint_seconds))
-    processes.see(expand(directory, "directory") / FILE)
+    processes.see(expand(directory, "directory") / SWEEP)
     asked = load_plan(directory, algo, env, evaluation_env, own)
     processes.together()  # before anything is written again
     asked = asked._replace(base=asked.base._replace(settings=asked.base.settings.driven_as(given)))
@@ -171,8 +171,8 @@ def _go_on(sweep: Sweep, resumed: bool = False) -> SweepResult:
     held: dict[int, Snapshot] = {}  # parts that the next rung goes on from, as far as there is room
     programs: Programs = {}
     stopped = ""
-    again = command("resume", sweep.base.directory, *own_options(sweep.base.tables))
-    with stoppable(say.pressed, lambda: f"go on with: {again}") as stop:
+    again = going_on(sweep.base.directory, *own_options(sweep.base.tables))
+    with stoppable(say.pressed, lambda: again) as stop:
         while not stopped:
             rung = sweep.cells[-1].rung
             todo = processes.from_first(_not_done, sweep)

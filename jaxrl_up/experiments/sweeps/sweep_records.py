@@ -36,6 +36,8 @@ from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.records import (
     COLUMNS,
     OWN,
+    RANKING,
+    SWEEP,
     Named,
     Point,
     RunSpec,
@@ -50,6 +52,7 @@ from jaxrl_up.records import (
     is_built_by_name,
     load_run,
     make_directory,
+    not_written,
     own_names,
     point_table,
     processes,
@@ -66,10 +69,8 @@ from jaxrl_up.records import (
 from jaxrl_up.training import evaluation_ends
 from jaxrl_up.types import Algorithm
 
-FILE = "sweep.toml"
-"""The file that says what a sweep is."""
 CELLS = "cells"
-FILES = (FILE, CELLS, "results.csv", "ranking.csv", "sweep.png", "best.toml")
+FILES = (SWEEP, CELLS, "results.csv", RANKING, "sweep.png", "best.toml")
 """What a sweep writes into its directory."""
 
 
@@ -123,7 +124,7 @@ def rung_ends(ends: Sequence[int], halving: int, eta: int) -> list[int]:
 
 def is_sweep(directory: str | Path) -> bool:
     """Whether a directory holds a sweep."""
-    return (expand(directory) / FILE).is_file()
+    return (expand(directory) / SWEEP).is_file()
 
 
 def check_place(directory: str | Path, force: bool = False) -> None:
@@ -180,8 +181,8 @@ def add_cells(sweep: Sweep, cells: Sequence[Cell]) -> Sweep:
         "cells": {str(k): cell._asdict() for k, cell in enumerate(sweep.cells)},
     }
     if processes.is_first():
-        write_atomically(base.directory / FILE, to_toml(tables))
-    processes.see(base.directory / FILE)
+        write_atomically(base.directory / SWEEP, to_toml(tables))
+    processes.see(base.directory / SWEEP)
     return sweep
 
 
@@ -196,9 +197,9 @@ def load_plan(
 
     Raises `FileNotFoundError` where there is no sweep, and `ValueError` for a file that is damaged.
     """
-    path = expand(directory, "directory") / FILE
+    path = expand(directory, "directory") / SWEEP
     if not path.exists():
-        raise FileNotFoundError(f"{directory} holds no sweep: there is no {FILE}")
+        raise FileNotFoundError(f"{directory} holds no sweep: there is no {SWEEP}")
     base = load_run(path, algo, env, evaluation_env=evaluation_env, own=own)
     try:
         about = base.tables["sweep"]
@@ -304,7 +305,7 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     for i, r in enumerate(ranking, 1):
         reached = [*r.score[:3], r.worst, r.worst_seed, len(r.failed), str(r.tied).lower(), r.best_wins]
         table.append([i, *labels[r.point], r.env_steps, len(result.seeds), *reached])
-    write_atomically(directory / "ranking.csv", table_text(header, table))
+    write_atomically(directory / RANKING, table_text(header, table))
     if not ranking:
         return
     from jaxrl_up.analysis import plot_sweep
@@ -312,11 +313,11 @@ def write_results(sweep: Sweep, result: SweepResult) -> None:
     try:
         plot_sweep(directory, directory / "sweep.png")
     except (OSError, ImportError, ValueError) as error:
-        warnings.warn(f"{directory / 'sweep.png'} was not written: {error}", stacklevel=2)
+        warnings.warn(not_written(directory / "sweep.png", error), stacklevel=2)
     try:
         write_atomically(directory / "best.toml", best_recipe(result))
     except ValueError as error:
-        warnings.warn(f"{directory / 'best.toml'} was not written: {error}", stacklevel=2)
+        warnings.warn(not_written(directory / "best.toml", error), stacklevel=2)
 
 
 def best_recipe(result: SweepResult) -> str:
