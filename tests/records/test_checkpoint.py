@@ -258,9 +258,10 @@ def test_late_answers_of_storage_are_silent_after_a_failure_and_nothing_else_is(
     monkeypatch.setattr(sys, "unraisablehook", before := lambda unraisable: said.append(str(unraisable.exc_value)))
     loop = asyncio.new_event_loop()
     loop.close()
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="cannot write the checkpoint"):
+    with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "_checkpointer", loop.run_forever)  # raises
-        checkpoint.save(tmp_path, 1, STATE, POLICY, {})
+        with pytest.raises(OSError, match="cannot write the checkpoint"):
+            checkpoint.save(tmp_path, 1, STATE, POLICY, {})
     with pytest.raises(RuntimeError) as late:
         loop.call_soon_threadsafe(print)
     for error, trace in ((late.value, late.tb.tb_next), (late.value, late.tb), (ValueError("another"), None)):
