@@ -56,7 +56,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """Collecting garbage, which walks over all that was imported and collected, took a twentieth of the time."""
+    """The devices are those of the tests from now on, whatever a command that is tried first would choose.
+
+    Collecting garbage, which walks over all that was imported and collected, took a twentieth of the time.
+    """
+    jax.devices()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
 
