@@ -102,10 +102,10 @@ def shares(rows: Sequence[int], devices: int) -> list[np.ndarray]:
 
 
 def _at_axes(
-    function: Callable[[Array], Array],
+    function: Callable[[Array], Any],
     axes: PyTree,
     tree: PyTree,
-    elsewhere: Callable[[Array], Array] = lambda x: x,
+    elsewhere: Callable[[Array], Any] = lambda x: x,
 ) -> PyTree:
     """`function` of the leaves that have a lane axis, `elsewhere` of the others; `axes` may be a prefix of `tree`."""
     return jax.tree.map(
