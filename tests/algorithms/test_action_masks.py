@@ -45,7 +45,7 @@ def illegal(returns, penalty):
     return np.ceil(-np.asarray(returns, np.float64) / penalty).clip(0).sum()
 
 
-@pytest.mark.thorough("ppo-from 5", "dqn-from 5")
+@pytest.mark.thorough("ppo-one", "ppo-from 5", "dqn-from 5")
 @pytest.mark.exhaustive("vpg-two", "trpo-two", "value_fitting-from 5", "value_fitting-two")
 @pytest.mark.parametrize(("name", "space"), COUNTED, ids=lambda x: x)
 def test_no_forbidden_action_is_taken(name, space):
@@ -219,6 +219,7 @@ def flat(places):
     return jax.tree.leaves(places, is_leaf=lambda x: x is None)
 
 
+@pytest.mark.thorough("ppo-2")
 @pytest.mark.exhaustive("vpg-2", "a2c-2", "trpo-2")
 @both_kinds
 def test_outputs_of_forbidden_actions_are_never_read(name, groups):
@@ -380,6 +381,7 @@ def test_discrete_sac_aims_at_half_the_entropy_of_what_is_allowed():
     np.testing.assert_allclose(10 * learned.opt_state["log_alpha"].mu, wanted, rtol=1e-4)
 
 
+@pytest.mark.thorough("None")
 @pytest.mark.parametrize("max_steps", [3, None])
 def test_a_replay_gives_back_the_masks_of_its_states(max_steps):
     """Each observation tells its mask; at a time limit the successor is the true one and not the reset."""
@@ -468,6 +470,7 @@ def stuck(over, sizes=3, ones=False):
     )
 
 
+@pytest.mark.thorough("(2, 3)")
 @pytest.mark.parametrize("sizes", [3, (2, 3)], ids=str)
 def test_a_state_that_allows_nothing_is_an_error_unless_the_episode_ended(sizes):
     with pytest.raises(ValueError, match=r"the mask allows no action .*, where the episode has not terminated"):
@@ -477,6 +480,7 @@ def test_a_state_that_allows_nothing_is_an_error_unless_the_episode_ended(sizes)
     envs.check(stuck(True, sizes))
 
 
+@pytest.mark.thorough("from 5")
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
 def test_a_check_plays_what_is_allowed(space):
     envs.check(probes.changing_mask(space, illegal=float("inf")), num_steps=64)

@@ -70,13 +70,13 @@ def learner(episodes):
     mdp = tables(episodes)
     env, config = tabular.as_env(mdp), config_of("q", 0.5)
     net = on_policy.network(config, env)
-    params = shaken(net.init(jax.random.key(0)), 0)
+    params = shaken(jax.jit(net.init)(jax.random.key(0)), 0)
     shown = tabular.observations(mdp)
 
     def policy_of(actor):
         return jnp.exp(net.policy(actor, shown).log_probs())
 
-    return mdp, env, params, policy_of, net.value(params, shown)
+    return mdp, env, params, policy_of, jax.jit(net.value)(params, shown)
 
 
 def weights_by_hand(phi, reward, discount, going, value, next_value, gae_lambda):
@@ -119,7 +119,7 @@ def test_one_update_is_the_estimator_row_by_row(phi):
         columns = (x[:, b] for x in (reward, discount, going, value, next_value))
         for t, weight in enumerate(weights_by_hand(phi, *columns, 0.6)):
             total += score[states[t, b], actions[t, b]] * weight
-    found = jax.tree.map(lambda x: x[LANE], updated(config_of(phi, 0.6), env, params))
+    found = jax.tree.map(lambda x: np.asarray(x)[LANE], updated(config_of(phi, 0.6), env, params))
     assert_gradient(found, -total / (ROWS * ENVS))
 
 

@@ -125,8 +125,8 @@ def _shown(time, params):
 
 
 def _rollouts():
-    """Of those that learn values. Rollouts are gathered alike by all that are on-policy: PPO stands for them."""
-    marks = {("ppo", SHORT): [pytest.mark.thorough]}
+    """Of those that learn values. Rollouts are gathered alike by all that are on-policy: PPO stands for them, and DQN for replay."""
+    marks = {("ppo", SHORT): [pytest.mark.thorough], ("sac", LONG): [pytest.mark.thorough]}
     marks |= {(name, LONG): [pytest.mark.exhaustive] for name in ("vpg", "a2c", "trpo")}
     learners = [algo for algo in ALGORITHMS.values() if not plans(algo)]
     rollouts = [(algo, n) for algo in learners for n in ((SHORT, LONG) if on_policy(algo) else (LONG,))]

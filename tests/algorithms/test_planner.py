@@ -132,6 +132,7 @@ def test_nor_by_the_key_it_is_given_to_act():
 # -- how it acts
 
 
+@pytest.mark.thorough("axes1")
 @pytest.mark.parametrize("axes", [(), (3,), (2, 3)])
 def test_it_acts_for_any_leading_axes(axes):
     config, number = canonical(SMALL), int(np.prod(axes))

@@ -55,7 +55,12 @@ CASES = {  # trained on, evaluated in, earned in training, and in evaluations
 }
 
 
-@pytest.mark.parametrize(("algo", "name"), [*((A2C, name) for name in CASES), (DQN, "nominal, deep within")])
+@pytest.mark.thorough("a2c-itself", "a2c-as it is drawn", "a2c-nominal, deep within")
+@pytest.mark.parametrize(
+    ("algo", "name"),
+    [*((A2C, name) for name in CASES), (DQN, "nominal, deep within")],
+    ids=lambda given: getattr(given, "name", given),
+)
 def test_returns_are_of_the_environment_that_is_said(algo, name):
     env, evaluation_env, trained, evaluated = CASES[name]
     _, log = train(algo, env, tiny(algo), 0, 2, EVALUATION, evaluation_env)

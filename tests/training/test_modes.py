@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, assert_close, assert_equal, cartpole, seen_by, task, tiny
+from tiny import EVALUATION, assert_close, assert_equal, seen_by, task, tiny
 
 from jaxrl_up import (
     ALGORITHMS,
@@ -102,7 +102,7 @@ def test_64_bits_change_no_number(algo, tmp_path):
     found = []
     for x64 in (False, True):
         with jax.enable_x64(x64):
-            env, config = task(algo), tiny(algo)
+            env, config = probes.matched_action_reward() if algo is PPO else task(algo), tiny(algo)
             options = {"num_evals": 1, "num_episodes": 2, "max_eval_steps": 12, "progress": False}
             found.append([])
             if algo is not PPO:
@@ -120,7 +120,7 @@ def test_64_bits_change_no_number(algo, tmp_path):
                 path = save_policy(
                     tmp_path / f"{x64}.bin", algo, env, config, jax.tree.map(lambda x: x[0], policies.last)
                 )
-                obs = np.random.default_rng(0).normal(size=(9, 4))
+                obs = np.random.default_rng(0).normal(size=(9, 1))
                 actions = load_policy(path)(obs)
                 np.testing.assert_array_equal(actions, numpy_policy.load_policy(path)(obs))
                 np.testing.assert_array_equal(actions, longer.policy()(obs))
@@ -165,7 +165,7 @@ def test_nothing_is_compiled_without_jit():
 
 
 def test_transfers_of_our_own_are_no_offence(tmp_path):
-    env, config, key = cartpole(), canonical(tiny(VPG)), jax.random.key(0)
+    env, config, key = probes.matched_action_reward(), canonical(tiny(VPG)), jax.random.key(0)
     train(VPG, env, config, key, 2, EVALUATION)  # what it is compiled with may come from the host
     with jax.transfer_guard("disallow"):
         train(VPG, env, config, key, 2, EVALUATION)
@@ -174,6 +174,7 @@ def test_transfers_of_our_own_are_no_offence(tmp_path):
         resume(tmp_path / "run", 12, 8, env=probes.matched_action_reward(), progress=False)
 
 
+@pytest.mark.thorough("rbg")
 @pytest.mark.exhaustive("unsafe_rbg")
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
 def test_a_run_goes_on_with_random_keys_of_its_kind(kind, tmp_path):
@@ -204,6 +205,7 @@ def test_a_kept_run_puts_out_no_nan_and_no_infinity(tmp_path):
     assert_equal(found.state, small(2).state)
 
 
+@pytest.mark.thorough("dqn")
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_no_tracer_leaks(algo):
     env, config = task(algo), tiny(algo, hidden=(9,))  # which no other test has traced
