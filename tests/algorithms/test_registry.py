@@ -179,6 +179,7 @@ def test_a_command_line_checks_its_config_once(checks, tmp_path):
     assert checks == {**ONCE, "gamma": 3}  # and the two values of the grid
 
 
+@pytest.mark.thorough
 def test_the_compiled_gear_checks_its_config_once(checks):
     train("ppo", "CartPole-v1", FIELDS, 0, 1, EVALUATION)
     assert checks == ONCE

@@ -63,7 +63,7 @@ def test_rewards_and_turns_are_those_of_one_side(first):
 
 def test_who_begins_is_drawn_for_each_game():
     env = envs.make(TIC_TAC_TOE, opponent="random")
-    _, obs = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 400))
+    _, obs = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 400))
     stones = np.asarray(obs["board"]).sum((1, 2, 3))
     assert set(stones.tolist()) == {0, 1} and 150 < stones.sum() < 250
     _, step = played(env, 20, 40, at_random(env))
@@ -272,4 +272,4 @@ def test_an_opponent_is_a_name_or_a_function():
 
 def test_games_against_opponents_pass_the_check():
     envs.check(envs.make("pgx/tic_tac_toe?opponent=minimax"))
-    envs.check(envs.with_simulator("pgx/connect_four?opponent=minimax&depth=3"))
+    envs.check(envs.with_simulator("pgx/connect_four?opponent=minimax&depth=2"))

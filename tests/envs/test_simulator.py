@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import assert_close, assert_equal, cartpole, tiny, to_host
 
-from jaxrl_up import DQN, PPO, Evaluation, envs, ops, train
+from jaxrl_up import A2C, DQN, Evaluation, envs, ops, train
 from jaxrl_up.envs import Box, Dict, Discrete, Mask, Simulated, Simulator, from_functions, probes, simulate
 from jaxrl_up.experiments import memory
 from jaxrl_up.learning import normalisation, stored_space
@@ -66,6 +66,7 @@ def test_it_passes_the_check(name):
     envs.check(envs.with_simulator(name), num_steps=60)
 
 
+@pytest.mark.thorough("previous_action", "episode_statistics")
 @pytest.mark.parametrize(
     "wrap",
     [lambda env: envs.frame_stack(env, 3), envs.time_left, envs.previous_action, envs.episode_statistics],
@@ -121,6 +122,7 @@ def test_a_state_with_a_random_key_is_refused():
 # -- steps
 
 
+@pytest.mark.thorough("Acrobot-v1", "Pendulum-v1")
 @pytest.mark.parametrize("name", ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "Breakout-MinAtar"])
 def test_simulating_is_the_step_without_a_reset(name):
     """With the key that the environment steps with, the way there is the same until the episode ends."""
@@ -296,7 +298,7 @@ def trained(algo, env, **fields):
 @pytest.mark.parametrize("whiten", [False, True])
 def test_what_learns_learns_the_same_with_it(whiten):
     shown, plain = (
-        trained(PPO, env, normalize_observations=whiten) for env in (envs.with_simulator(exact()), dict_shaped(exact()))
+        trained(A2C, env, normalize_observations=whiten) for env in (envs.with_simulator(exact()), dict_shaped(exact()))
     )
     assert_equal(shown, plain)
 
@@ -305,7 +307,7 @@ def test_stacked_before_or_after_networks_see_the_same():
     env = exact()
     found = [envs.frame_stack(envs.with_simulator(env), 3), envs.with_simulator(envs.frame_stack(env, 3))]
     assert found[0].observation_space == found[1].observation_space
-    (before, _), (after, _) = (trained(PPO, env) for env in found)
+    (before, _), (after, _) = (trained(A2C, env) for env in found)
     assert_close(before.learner, after.learner)  # of two programs too, as the one below
 
 

@@ -136,9 +136,9 @@ def test_rows_are_those_of_a_loop_over_distrax(kind):
         np.testing.assert_allclose(action[i], 2 * drawn - 1 if stretched else drawn, rtol=1e-5, atol=1e-6)
         expected = np.sum(density) - (2 * np.log(2) if stretched else 0)
         np.testing.assert_allclose(log_prob[i], expected, rtol=1e-3, atol=1e-4)
-    alone = policy(make, features[0, 0])
-    np.testing.assert_allclose(alone.mode(), mode[0, 0], rtol=1e-5, atol=1e-6)
-    assert alone.sample(jax.random.key(1)).shape == (2,)
+    alone, drawn = jax.jit(lambda x, key: (x.mode(), x.sample(key)))(policy(make, features[0, 0]), jax.random.key(1))
+    np.testing.assert_allclose(alone, mode[0, 0], rtol=1e-5, atol=1e-6)
+    assert drawn.shape == (2,)
 
 
 @pytest.mark.parametrize("kind", ["beta", "of_betas"])
@@ -182,11 +182,13 @@ def test_discrete_actions_may_have_a_head_of_ones_own():
 
     features, keys = positive(4, 3), jax.random.split(jax.random.key(0), 4)
     ours = policy(chosen, features, Discrete(3))
-    action = ours.sample_with(keys)
+    action = jax.jit(DistraxPolicy.sample_with)(ours, keys)
     assert action.dtype == jnp.int32 and action.shape == (4,)
-    np.testing.assert_allclose(ours.log_prob(action), Categorical(features).log_prob(action), rtol=1e-5)
+    log_prob = jax.jit(DistraxPolicy.log_prob)(ours, action)
+    np.testing.assert_allclose(log_prob, Categorical(features).log_prob(action), rtol=1e-5)
     several = policy(lambda f: distrax.Categorical(f.reshape(2, 3)), positive(4, 6), MultiDiscrete((3, 3)))
-    assert several.sample_with(keys).shape == (4, 2) and several.log_prob(several.mode()).shape == (4,)
+    drawn, log_prob = jax.eval_shape(lambda keys: (several.sample_with(keys), several.log_prob(several.mode())), keys)
+    assert drawn.shape == (4, 2) and log_prob.shape == (4,)
 
 
 @pytest.mark.parametrize(
@@ -248,11 +250,18 @@ def test_an_own_gaussian_head_is_the_gaussian():
 def test_in_a_tree_of_actions_beta_is_for_its_boxes():
     net = policy_value_network(config(head="beta"), environment(SEEN, TREE))
     params = jax.jit(net.init)(jax.random.key(0))
-    ours, noise = net.policy(params["actor"], jnp.ones((4, 3))), net.noise(jax.random.key(1), (4,))
+
+    @jax.jit
+    def everything(actor, noise):
+        ours = net.policy(actor, jnp.ones((4, 3)))
+        action = ours.sample_with(noise)
+        return action, ours.log_prob(action), ours.entropy(), ours.kl(ours)
+
+    noise = net.noise(jax.random.key(1), (4,))
     assert jnp.issubdtype(noise["a"].dtype, jax.dtypes.prng_key) and noise["b"].shape == (4, 2)
-    action = ours.sample_with(noise)
-    assert np.all(np.abs(action["a"]) < 1) and ours.log_prob(action).shape == (4,)
-    assert np.all(np.isfinite(ours.entropy())) and np.all(np.abs(ours.kl(ours)) < 1e-6)
+    action, log_prob, entropy, kl = everything(params["actor"], noise)
+    assert np.all(np.abs(action["a"]) < 1) and log_prob.shape == (4,)
+    assert np.all(np.isfinite(entropy)) and np.all(np.abs(kl) < 1e-6)
 
 
 def test_the_log_std_of_a_network_starts_as_given_and_depends_on_the_state():

@@ -58,6 +58,7 @@ def test_levels(capacity, nodes):
     assert sum_tree.num_levels(capacity) == len(nodes)
 
 
+@pytest.mark.thorough("7", "64")
 @pytest.mark.parametrize("capacity", [1, 7, 64, 65, 700])
 def test_draws_equal_a_search_in_the_cumulative_sum(capacity):
     rng = np.random.default_rng(capacity)
