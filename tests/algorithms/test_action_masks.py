@@ -243,7 +243,7 @@ def test_outputs_of_forbidden_actions_are_never_read(name, groups):
         acts = [algo.act(config, env, state.policy, obs, (), key)[0] for key in (None, jax.random.key(6))]
         return learned(state.learner), metrics, acts
 
-    start = begun(algo, config, env).learner
+    start = jax.jit(lambda: begun(algo, config, env).learner)()
     clean, *known = run(start)
     hidden = with_learned(start, *on_outputs(poisoned, places, learned(start)))
     found, *shown = run(hidden)
@@ -257,7 +257,7 @@ def test_outputs_of_forbidden_actions_are_never_read(name, groups):
             assert not np.array_equal(old[..., allowed], new[..., allowed])
 
 
-@pytest.mark.thorough("ppo-1")
+@pytest.mark.thorough("ppo-1", "dqn")
 @pytest.mark.exhaustive("vpg", "a2c-1", "trpo-2", "qr_dqn")
 @both_kinds
 def test_a_masked_problem_is_learned_as_the_one_without_its_forbidden_actions(name, groups, monkeypatch):
@@ -339,7 +339,7 @@ def test_targets_read_what_the_next_state_allows(name, switch):
     algo, module = of(name)
     env, n_step = probes.changing_mask(Discrete(4)), switch if name == "sac_discrete" else 1
     config = config_of(name, double=switch is True, n_step=n_step)
-    params, targets = learned(begun(algo, config, env).learner)
+    params, targets = jax.jit(lambda: learned(begun(algo, config, env).learner))()
     loss = module.critic_loss if name == "sac_discrete" else module.loss
     part = "critic" if name == "sac_discrete" else "q"
 
@@ -373,7 +373,7 @@ def test_discrete_sac_aims_at_half_the_entropy_of_what_is_allowed():
     """The gradient of log alpha is alpha (H - mean of half the log of what is allowed); Adam keeps a tenth of it."""
     algo, module = of("sac_discrete")
     env, config = probes.changing_mask(Discrete(4)), config_of("sac_discrete", n_step=1)
-    learner, batch = begun(algo, config, env).learner, batch_of(env, 1)
+    learner, batch = jax.jit(lambda: begun(algo, config, env).learner)(), batch_of(env, 1)
     counts = np.array([1, 2, 3, 4, 4, 2])
     batch = batch._replace(obs={**batch.obs, "mask": jnp.asarray(np.arange(4) < counts[:, None])})
     learned, losses, _ = jax.jit(functools.partial(module.learn, config, env))(learner, batch, (), jnp.int32(0))
@@ -389,7 +389,7 @@ def test_a_replay_gives_back_the_masks_of_its_states(max_steps):
     config = canonical(tiny(algo, num_envs=3, rollout_length=16, buffer_size=72, prioritized=False))
     state, _ = jax.jit(lambda: algo.update(config, env, algo.init(config, env, jax.random.key(0))))()
     index = jnp.arange(15 * 3, dtype=jnp.int32)
-    batch = replay.at(training_env(env), state.replay, index, 0.9, 1)
+    batch = jax.jit(lambda kept: replay.at(training_env(env), kept, index, 0.9, 1))(state.replay)
     going = np.asarray(batch.discount) > 0
     assert going.any() and not going.all()
     np.testing.assert_array_equal(batch.obs["mask"], told(np.asarray(batch.obs["time"])))
@@ -430,7 +430,7 @@ def test_no_torso_sees_a_mask(name, groups):
     config, env, bare = config_of(name), board(groups, "masked"), board(groups, "bare")
     shapes = [jax.eval_shape(lambda env=env: algo.init(config, env, jax.random.key(0)).learner) for env in (env, bare)]
     assert [x.shape for x in jax.tree.leaves(shapes[0])] == [x.shape for x in jax.tree.leaves(shapes[1])]
-    params = begun(algo, config, env).learner.params
+    params = jax.jit(lambda: begun(algo, config, env).learner.params)()
     size = sum(SIZES[groups])
     obs = {"x": jnp.full((2, 3), 0.3), "mask": jnp.stack([jnp.ones(size, bool), jnp.arange(size) % 3 == 1])}
     if name in ON_POLICY:

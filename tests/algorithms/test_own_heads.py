@@ -126,13 +126,14 @@ def test_an_estimated_entropy_is_that_of_the_seed_alone():
     assert_close(alone(keys[1]), jax.tree.map(lambda x: x[1], together(keys)), 1e-4, 1e-5)
 
 
+@pytest.mark.thorough("mixture")
 @pytest.mark.parametrize("head", ["beta", Mixture()], ids=["beta", "mixture"])
 def test_exported_policies_act_as_the_live_one(head, tmp_path):
     env, config = targets(), tiny(PPO, head=head, normalize_observations=True)
     policy = jax.jit(lambda key: PPO.init(canonical(config), env, key))(jax.random.key(0)).policy
     path = save_policy(tmp_path / "policy.bin", PPO, env, config, policy)
     obs = np.float32([[-1.0], [1.0], [0.3]])
-    expected = PPO.act(canonical(config), env, policy, obs)[0]
+    expected = jax.jit(lambda policy: PPO.act(canonical(config), env, policy, obs)[0])(policy)
     np.testing.assert_allclose(load_policy(path)(obs), expected, rtol=1e-5)
     if head == "beta":
         np.testing.assert_allclose(numpy_policy.load_policy(path)(obs), expected, rtol=1e-4)

@@ -169,6 +169,7 @@ def test_a_run_checks_its_config_once(config, checks, tmp_path):
     assert checks == {**ONCE, "total_steps": 2, "schedule_steps": 2}  # those of config.toml, and the new ones
 
 
+@pytest.mark.thorough
 def test_a_command_line_checks_its_config_once(checks, tmp_path):
     words = [f"--{name}={','.join(map(str, x)) if name == 'hidden' else x}" for name, x in FIELDS.items()]
     words += ["--seeds=1", "--num-evals=1", "--num-episodes=2", "--max-eval-steps=6", "--no-progress"]

@@ -38,7 +38,7 @@ def deterministic():
     }
 
 
-@pytest.mark.thorough("ddpg-False", "td3-False")
+@pytest.mark.thorough("ddpg-False", "td3")
 @pytest.mark.parametrize("td_k", [True, False])
 @pytest.mark.parametrize("base", ["ddpg", "td3"])
 def test_the_critics_step_against_a_loop(base, td_k):

@@ -46,6 +46,7 @@ def test_the_listing_is_of_what_is_built(name):
     assert limit == env.max_steps
 
 
+@pytest.mark.thorough
 def test_what_gymnax_draws_with_is_loaded_when_it_draws():
     code = (
         "import sys, jaxrl_up.envs as e; e.make('CartPole-v1'); assert 'seaborn' not in sys.modules; "

@@ -37,6 +37,7 @@ def played(env, keys, action):
     return one(keys)
 
 
+@pytest.mark.thorough("shape0", "shape1")
 @pytest.mark.parametrize("shape", [(), (3,), (2 * AT_ONCE + 3,), (3, AT_ONCE)])
 def test_episodes_are_the_same_alone_in_a_batch_and_in_a_batch_of_batches(shape):
     keys = jax.random.split(jax.random.key(0), shape) if shape else jax.random.key(0)

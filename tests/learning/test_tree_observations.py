@@ -304,7 +304,7 @@ def learned_in(algo, world):
     return program(KEY)
 
 
-@pytest.mark.thorough("ppo-offset", "dqn-parts")
+@pytest.mark.thorough("dqn")
 @pytest.mark.parametrize("world", ["parts", "offset"])
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_a_run_learns_what_it_does_of_the_same_numbers(algo, world):
@@ -339,7 +339,7 @@ ACTION_SPACES = [
 ]
 
 
-@pytest.mark.thorough("ppo-multi", "ppo-tuple")
+@pytest.mark.thorough("ppo-multi", "ppo-axes", "ppo-tuple")
 @pytest.mark.exhaustive("trpo-axes", "trpo-dict", "trpo-tuple")
 @pytest.mark.parametrize("space", ACTION_SPACES, ids=["multi", "axes", "dict", "tuple"])
 @pytest.mark.parametrize(
