@@ -210,9 +210,7 @@ def test_deterministic_policy_gradient(name):
             assert_stays(learned.target_params, learner.target_params)
             continue
         # the critic has stepped before the actor
-        assert_gradient(
-            learned.opt_state["actor"], actor_gradient(learner.params["actor"], learned.params["critic"])
-        )
+        assert_gradient(learned.opt_state["actor"], actor_gradient(learner.params["actor"], learned.params["critic"]))
         assert_tracks(learned, learner, "critic")
         assert_tracks(learned, learner, "actor")
 

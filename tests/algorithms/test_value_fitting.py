@@ -144,7 +144,7 @@ def exact(ends):
     return np.linalg.solve(np.eye(STATES) - GAMMA * moves, PAID)
 
 
-@pytest.mark.thorough("k_step", "td")
+@pytest.mark.thorough("k_step", "td", "lambda")
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_of_a_finite_problem(kind):
     """Tabular, since the observation is one-hot; five seeds, with and without terminations, in one program.

@@ -262,7 +262,9 @@ def test_errors_over_a_horizon_are_those_of_a_loop(fitted):
     dynamics, params = fitted
     obs, action, reward, next_obs = (x[:5, :2] for x in played(jax.random.key(6)))
     done = jnp.zeros((5, 2), bool).at[2, 0].set(True)
-    found = jax.jit(lambda *rows: models.horizon_errors(dynamics, params, *rows, 3))(obs, action, reward, next_obs, done)
+    found = jax.jit(lambda *rows: models.horizon_errors(dynamics, params, *rows, 3))(
+        obs, action, reward, next_obs, done
+    )
     scale = np.asarray(obs).reshape(-1, D).std(0)
     squares = np.zeros((2, 3))
     rewards, numbers = np.zeros((2, 3)), np.zeros(3)

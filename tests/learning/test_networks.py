@@ -47,7 +47,17 @@ def spaces(observation, action):
 CONVOLUTIONS = [(5, 1, 1), (6, 2, 1), (6, 3, 1), (7, 3, 2), (9, 4, 2), (8, 4, 3), (9, 5, 2)]
 
 
-@pytest.mark.thorough("auto-6-2-1", "auto-6-3-1", "auto-7-3-2", "auto-8-4-3", "auto-9-5-2", "conv-5-1-1", "conv-6-2-1", "conv-6-3-1", "conv-7-3-2")
+@pytest.mark.thorough(
+    "auto-6-2-1",
+    "auto-6-3-1",
+    "auto-7-3-2",
+    "auto-8-4-3",
+    "auto-9-5-2",
+    "conv-5-1-1",
+    "conv-6-2-1",
+    "conv-6-3-1",
+    "conv-7-3-2",
+)
 @pytest.mark.parametrize(("side", "size", "stride"), CONVOLUTIONS)
 @pytest.mark.parametrize("lowering", ["slices", "conv", "auto"])
 def test_convolution_is_nn_conv(side, size, stride, lowering):

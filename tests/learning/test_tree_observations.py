@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_networks import config, spaces
-from tiny import assert_close, assert_equal, lane, start_lanes, tiny, to_host, written
+from tiny import assert_close, assert_equal, tiny, to_host, written
 
 from jaxrl_up import ALGORITHMS, DQN, PPO, SAC, run
 from jaxrl_up.algorithms import check_support
