@@ -226,15 +226,20 @@ def test_openings_are_of_any_length_up_to_the_most():
 
 
 @jax.jit
-def _played(config):
-    state = ALPHAZERO.init(config, board(), jax.random.key(0))
-    return state, alphazero.play(config, board(), state, jax.random.key(1))
+def _begun(config):
+    return ALPHAZERO.init(config, board(), jax.random.key(0))
+
+
+@jax.jit
+def _played(config, state):
+    return alphazero.play(config, board(), state, jax.random.key(1))
 
 
 def played(**fields):
     """A tiny run's update on tic-tac-toe: the config, the state before, and the positions it met."""
     config = settings(num_envs=6, rollout_length=12, num_simulations=4, buffer_size=72, **fields)
-    return config, *_played(config)
+    state = _begun(config)
+    return config, state, _played(config, state)
 
 
 def test_self_play_is_games_whose_winners_and_losers_are_told_so(solved):
@@ -318,8 +323,8 @@ def test_a_rescaled_value_stays_what_it_was():
     _, state, (_, positions, _) = played(normalize_returns=True)
     positions = positions._replace(outcome=100.0 * positions.outcome)
     rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), positions)
-    learner = alphazero.rescale(state.learner, positions)
-    value = functools.partial(alphazero.values, settings(), board())
+    learner = jax.jit(alphazero.rescale)(state.learner, positions)
+    value = jax.jit(functools.partial(alphazero.values, settings(), board()))
     np.testing.assert_allclose(value(learner, rows.obs), value(state.learner, rows.obs), rtol=1e-4, atol=1e-5)
     scale = float(learner.params["critic"]["params"]["head"]["scale"])
     np.testing.assert_allclose(scale, np.sqrt(np.mean(np.square(positions.outcome))), rtol=1e-4)

@@ -125,7 +125,7 @@ def _shown(time, params):
 
 
 def _rollouts():
-    """Of those that learn values. PPO stands for all that are on-policy, which gather rollouts alike, DQN for replay."""
+    """Of those that learn values. PPO stands for all on-policy ones, which gather rollouts alike, DQN for replay."""
     marks = {("ppo", SHORT): [pytest.mark.thorough], ("sac", LONG): [pytest.mark.thorough]}
     marks |= {(name, LONG): [pytest.mark.exhaustive] for name in ("vpg", "a2c", "trpo")}
     learners = [algo for algo in ALGORITHMS.values() if not plans(algo)]

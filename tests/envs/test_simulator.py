@@ -224,14 +224,14 @@ def test_actions_and_masks_are_those_of_the_environment():
 
 def test_simulating_is_vmapped_over_parameters_states_and_actions():
     env = envs.with_simulator("Pendulum-v1")
-    _, obs = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 3))
+    _, obs = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 3))
     actions = jnp.linspace(-2, 2, 4)[:, None]
 
     def over(g, state, action):
         return simulate(env.with_params(g=g), 0, state, action)[0].state
 
     each = jax.vmap(jax.vmap(jax.vmap(over, (None, None, 0)), (None, 0, None)), (0, None, None))
-    found = each(jnp.array([5.0, 10.0]), envs.simulator_of(env, obs), actions)
+    found = jax.jit(each)(jnp.array([5.0, 10.0]), envs.simulator_of(env, obs), actions)
     assert jax.tree.leaves(found)[0].shape == (2, 3, 4)
     assert len(np.unique(to_host(found)[0])) > 1 or len(np.unique(to_host(found)[1])) > 1
 

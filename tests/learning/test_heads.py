@@ -235,15 +235,19 @@ def test_an_own_gaussian_head_is_the_gaussian():
     head = {**head, "log_std": jnp.array([0.5, -1.0])}
     actor = {"params": {**params["actor"]["params"], "head": {"head": head}}}
     obs = jax.random.normal(jax.random.key(1), (2, 5, 3))
-    ours = net.policy(actor, obs)
-    features = jnp.tanh(obs @ actor["params"]["torso"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"])
-    mean = features @ head["Dense_0"]["kernel"]
-    theirs = DiagonalGaussian(mean, jnp.array([0.5, -1.0]))
-    np.testing.assert_allclose(ours.mode(), mean, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(ours.log_prob(jnp.zeros_like(mean)), theirs.log_prob(jnp.zeros_like(mean)), rtol=1e-5)
-    np.testing.assert_allclose(ours.entropy(), theirs.entropy(), rtol=1e-5)
-    other = net.policy(params["actor"], obs)
-    np.testing.assert_allclose(ours.kl(other), theirs.kl(DiagonalGaussian(mean, jnp.zeros(2))), rtol=1e-5)
+
+    @jax.jit
+    def both(actor, other, obs):
+        """Mode, log-density at 0, entropy and KL to the other one, by the head and by hand."""
+        ours, ours_other = net.policy(actor, obs), net.policy(other, obs)
+        features = jnp.tanh(obs @ actor["params"]["torso"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"])
+        mean = features @ head["Dense_0"]["kernel"]
+        theirs, theirs_other = (DiagonalGaussian(mean, jnp.array(x)) for x in ([0.5, -1.0], [0.0, 0.0]))
+        pairs = (ours, ours_other), (theirs, theirs_other)
+        return [(x.mode(), x.log_prob(jnp.zeros_like(mean)), x.entropy(), x.kl(y)) for x, y in pairs]
+
+    for found, wanted, atol in zip(*both(actor, params["actor"], obs), (1e-6, 0, 0, 0), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=atol)
     assert net.noise(jax.random.key(0), (4, 5)).shape == (4, 5) and not net.divisible
 
 

@@ -200,8 +200,8 @@ def test_memory_does_not_grow_with_the_length_of_a_run():
     """Nothing of the size of a rollout is kept per update: only the count of updates differs between these programs."""
     sizes = []
     for steps in (64, 64_000):
-        config = tiny(PPO, total_steps=steps, network="mlp")
-        program = jax.jit(lambda key: train(PPO, image(), config, key, 2, EVALUATION))  # noqa: B023
+        config = tiny(A2C, total_steps=steps, network="mlp")
+        program = jax.jit(lambda key: train(A2C, image(), config, key, 2, EVALUATION))  # noqa: B023
         memory = program.lower(jax.random.key(0)).compile().memory_analysis()
         sizes.append((memory.temp_size_in_bytes, memory.output_size_in_bytes))
     assert sizes[0] == sizes[1]
