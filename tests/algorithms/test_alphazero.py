@@ -216,7 +216,7 @@ def test_openings_are_uniform_over_legal_moves_and_not_learned_from():
 
 def test_openings_are_of_any_length_up_to_the_most():
     config = settings(random_openings=3.0)
-    drawn = jax.vmap(lambda key: alphazero.initial_memory(config, board(), key)["opening"])(
+    drawn = jax.jit(jax.vmap(lambda key: alphazero.initial_memory(config, board(), key)["opening"]))(
         jax.random.split(jax.random.key(0), 8_000)
     )
     np.testing.assert_allclose(np.bincount(np.asarray(drawn).astype(int)) / 8_000, [0.25] * 4, atol=0.02)

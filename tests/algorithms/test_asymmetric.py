@@ -63,7 +63,7 @@ def values(algo, env, config, params, obs):
 
 def test_the_critic_learns_from_them(learned):
     algo, env, config, before, after = learned
-    obs = jax.vmap(SPACE.sample)(jax.random.split(jax.random.key(1), 3))
+    obs = jax.jit(jax.vmap(SPACE.sample))(jax.random.split(jax.random.key(1), 3))
 
     def total(obs):
         return jnp.sum(values(algo, env, config, after.learner.params, obs))
@@ -83,8 +83,8 @@ def test_the_actor_has_no_place_for_them(learned):
 
 def test_acting_does_without_them(learned):
     algo, env, config, _, after = learned
-    obs = jax.vmap(SPACE.sample)(jax.random.split(jax.random.key(1), 3))
-    actions, _ = algo.act(config, env, after.policy, {"obs": obs["obs"]})
+    obs = jax.jit(jax.vmap(SPACE.sample))(jax.random.split(jax.random.key(1), 3))
+    actions, _ = jax.jit(lambda *x: algo.act(config, env, *x))(after.policy, {"obs": obs["obs"]})
     assert all(env.action_space.contains(action) for action in actions) and len(actions) == 3
 
 

@@ -249,7 +249,7 @@ class TestMends:
 
     def test_the_bandit_keeps_its_best_arm(self):
         env = envs.make("SimpleBandit-bsuite")
-        states, _ = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 8))
+        states, _ = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 8))
         best = jnp.argmax(states.rewards, axis=1)
         assert (best == best[0]).all()
         _, step = env.step(jax.random.key(1), jax.tree.map(lambda x: x[0], states), best[0])

@@ -59,7 +59,7 @@ def test_parameters_may_differ_within_a_batch_and_gradients_are_those_of_steps()
 
     gravities, keys = jnp.linspace(5.0, 12.0, 5), jax.random.split(jax.random.key(0), 5)
     plain, sparse = (
-        jax.vmap(jax.value_and_grad(lambda gravity, key, env=env: paid(env, gravity, key)))(gravities, keys)
+        jax.jit(jax.vmap(jax.value_and_grad(lambda gravity, key, env=env: paid(env, gravity, key))))(gravities, keys)
         for env in both("Pendulum-v1", max_steps=50)
     )
     same(plain, sparse)

@@ -96,7 +96,8 @@ def test_beta_at_a_bound_is_half_a_rounding_unit_inside():
     at_bounds = ours.log_prob(jnp.array([[-1.0, 1.0]]))
     np.testing.assert_allclose(at_bounds, [inside], rtol=1e-5)
     np.testing.assert_allclose(ours.log_prob(jnp.array([[-1.5, 7.0]])), at_bounds)
-    gradient = jax.grad(lambda f: jnp.sum(policy(beta, f).log_prob(jnp.array([[-1.0, 1.0]]))))(ours.features)
+    density = jax.grad(lambda f: jnp.sum(policy(beta, f).log_prob(jnp.array([[-1.0, 1.0]]))))
+    gradient = jax.jit(density)(ours.features)
     assert np.all(np.isfinite(gradient))
 
 

@@ -178,7 +178,8 @@ def test_steps_are_drawn_from_what_is_predicted(rows):
     dynamics, params = begun(True, rows)
     member = dynamics.member(params, 1)
     keys = jax.random.split(jax.random.key(0), 4000)
-    drawn, reward, ends = jax.vmap(lambda key: dynamics.step(member, key, rows.obs[0], rows.action[0]))(keys)
+    step = jax.jit(jax.vmap(lambda key: dynamics.step(member, key, rows.obs[0], rows.action[0])))
+    drawn, reward, ends = step(keys)
     said = dynamics.predict(member, rows.obs[:1], rows.action[:1])
     scale = np.sqrt(params["outputs"].m2 / params["outputs"].count)
     mean = said.mean[0] * scale + params["outputs"].mean
@@ -305,7 +306,7 @@ def test_what_trains_on_an_environment_trains_on_its_exact_model(cpus):
     """Of CartPole, whose states show what they are."""
     cartpole = envs.make("CartPole-v1", max_steps=12)
     model, keys = envs.model_of(cartpole), jax.random.split(jax.random.key(0), 5)
-    starts = jax.vmap(lambda key: model.reset(cartpole.params, key))(keys)
+    starts = jax.jit(jax.vmap(lambda key: model.reset(cartpole.params, key)))(keys)
 
     def observe(state):
         inner = state.state.inner if hasattr(state.state, "inner") else state.state

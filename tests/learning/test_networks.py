@@ -327,7 +327,7 @@ def test_rescaling_a_critic_keeps_its_values_and_no_gradient_moves_the_scale():
     scaled = {**params, "critic": rescale_value(params["critic"], jnp.float32(40.0))}
     assert float(value_scale(scaled["critic"])) == 40
     np.testing.assert_allclose(net.value(params, obs), net.value(scaled, obs), rtol=1e-5)
-    gradient = jax.grad(lambda p: jnp.sum(net.value(p, obs)))(scaled)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(net.value(p, obs))))(scaled)
     assert float(value_scale(gradient["critic"])) == 0
 
 
@@ -405,7 +405,7 @@ def test_a_residual_block_adds_what_its_two_convolutions_make():
     """Against `lax.conv` with zeros around the board, and the identity where the convolutions are 0."""
     net = Residual((5,), channels=4, blocks=1)
     board = jax.random.normal(jax.random.key(0), (3, 6, 7, 2))
-    params = net.init(jax.random.key(1), board)["params"]
+    params = jax.jit(net.init)(jax.random.key(1), board)["params"]
 
     def convolved(x, p):
         y = jax.lax.conv_general_dilated(x, p["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -422,7 +422,7 @@ def test_a_residual_block_adds_what_its_two_convolutions_make():
 def test_a_board_goes_through_residual_blocks_by_name():
     space = Box(0, 1, (6, 7, 2))
     net = policy_value_network(config(network="residual"), spaces(space, Discrete(7)))
-    params = net.init(jax.random.key(0))
+    params = jax.eval_shape(net.init, jax.random.key(0))
     kernels = [x.shape for x in jax.tree.leaves(params["actor"]) if x.ndim == 4]
     assert kernels == [(3, 3, 2, 32)] + [(3, 3, 32, 32)] * 4
     with pytest.raises(ValueError, match="network='residual' needs images"):
