@@ -219,7 +219,7 @@ def flat(places):
     return jax.tree.leaves(places, is_leaf=lambda x: x is None)
 
 
-@pytest.mark.thorough("ppo-2")
+@pytest.mark.thorough("ppo-2", "dqn")
 @pytest.mark.exhaustive("vpg-2", "a2c-2", "trpo-2")
 @both_kinds
 def test_outputs_of_forbidden_actions_are_never_read(name, groups):

@@ -99,7 +99,7 @@ def test_a_search_of_an_untrained_network_finds_forced_wins(search, solved):
     assert few < 0.7
 
 
-@pytest.mark.thorough("muzero")
+@pytest.mark.thorough
 @pytest.mark.parametrize("search", ["gumbel", "muzero"])
 def test_it_takes_a_win_and_stops_one(search):
     """X on 0 and 1, O on 3 and 4: X wins by 2. X on 0 and 4, O on 1: O has to take 8."""
@@ -167,6 +167,7 @@ def test_moves_are_legal_whatever_explores(search):
     np.testing.assert_allclose(np.sum(found, axis=1), 1.0, rtol=1e-5)
 
 
+@pytest.mark.thorough("gumbel")
 @pytest.mark.parametrize("search", ["gumbel", "muzero"])
 def test_evaluation_has_no_temperature_and_no_noise(search):
     obs = jax.tree.map(lambda x: jnp.concatenate([x] * 16), after(0))

@@ -319,6 +319,7 @@ def test_trpo_stays_in_its_region_and_improves_or_stands(delta):
         assert np.mean(losses["step_fraction"]) > 0.3
 
 
+@pytest.mark.thorough
 def test_natural_gradient_takes_the_full_step_of_quadratic_size():
     """KL + damping |s|^2 / 2 = delta for small delta."""
     config = make_config(TRPO, "natural_gradient", num_envs=8, rollout_length=32, hidden=(8,))

@@ -157,7 +157,7 @@ ONCE = dict.fromkeys((field.name for field in dataclasses.fields(PPO.Config)), 1
 HOW = {"num_evals": 1, "num_episodes": 2, "max_eval_steps": 6, "progress": False}
 
 
-@pytest.mark.thorough("a config")
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", [FIELDS, PPO.Config(**FIELDS)], ids=["a dict", "a config"])
 def test_a_run_checks_its_config_once(config, checks, tmp_path):
     """From the door to the gradient step, the checkpoint and the report."""

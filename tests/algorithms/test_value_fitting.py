@@ -144,7 +144,7 @@ def exact(ends):
     return np.linalg.solve(np.eye(STATES) - GAMMA * moves, PAID)
 
 
-@pytest.mark.thorough("k_step", "td", "lambda")
+@pytest.mark.thorough("k_step", "lambda")
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_of_a_finite_problem(kind):
     """Tabular, since the observation is one-hot; five seeds, with and without terminations, in one program.
@@ -201,6 +201,7 @@ def fixed_points():
     return {"monte_carlo": best, "td": np.linalg.solve(a, b)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["monte_carlo", "td"])
 def test_with_too_few_features_each_target_has_its_own_fixed_point(kind):
     """Least squares for returns, eq. 9.12 for one-step targets. Rollouts are whole episodes, so no return is cut."""

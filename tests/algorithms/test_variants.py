@@ -189,7 +189,7 @@ def _presets():
     return [(algo, preset) for algo in ALGORITHMS.values() for preset in algo.presets]
 
 
-@pytest.mark.thorough("dqn-fitted_q", "mpc-mppi", "mpc-random_shooting")
+@pytest.mark.thorough("sac-spinup", "dqn-fitted_q", "mpc-mppi", "mpc-random_shooting")
 @pytest.mark.parametrize(("algo", "preset"), _presets(), ids=lambda x: x if isinstance(x, str) else x.name)
 def test_presets_run(algo, preset):
     short = ("rollout_length", "train_every", "batch_size", "hidden", "total_steps", "buffer_size", "learning_starts")

@@ -270,6 +270,13 @@ def test_an_opponent_is_a_name_or_a_function():
         envs.against(TIC_TAC_TOE, 3)
 
 
-def test_games_against_opponents_pass_the_check():
-    envs.check(envs.make("pgx/tic_tac_toe?opponent=minimax"))
-    envs.check(envs.with_simulator("pgx/connect_four?opponent=minimax&depth=2"))
+@pytest.mark.thorough("connect_four")
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param("pgx/tic_tac_toe?opponent=minimax", id="tic_tac_toe"),
+        pytest.param("pgx/connect_four?opponent=minimax&depth=3", id="connect_four"),
+    ],
+)
+def test_games_against_opponents_pass_the_check(env):
+    envs.check(envs.make(env) if "tic_tac_toe" in env else envs.with_simulator(env))

@@ -201,6 +201,7 @@ def test_atari_options():
     assert (env.observation_space.shape, env.action_space.n, env.max_steps) == ((42, 42), 18, 54_000)
 
 
+@pytest.mark.thorough
 @every(ATARI, ("Breakout",))
 def test_atari_passes_the_check(name):
     envs.check(envs.wrap(envs.make(name, max_steps=30), ["frame_stack=4", "clip_reward"]))

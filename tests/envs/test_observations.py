@@ -46,10 +46,10 @@ def shows(space, action_space, max_steps=4):
     return from_functions(lambda key: (jnp.int32(0), space.sample(key)), step, space, action_space, max_steps)
 
 
-KINDS = [(name, kinds) for name in ALGORITHMS for kinds in ("some", "every") if (name, kinds) != ("ppo", "some")]
+KINDS = [(name, kinds) for name in ALGORITHMS for kinds in ("some", "every")]
 
 
-@pytest.mark.thorough("sac-some")
+@pytest.mark.thorough("ppo-every", "sac-some")
 @pytest.mark.exhaustive(*(f"{name}-every" for name in ALGORITHMS if name not in ("ppo", "pets")))
 @pytest.mark.parametrize(("name", "kinds"), KINDS)
 def test_every_algorithm_takes_observations_of_every_shape_and_kind(name, kinds):

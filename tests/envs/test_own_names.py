@@ -6,7 +6,7 @@ import sys
 import jax
 import pytest
 
-from jaxrl_up import A2C, envs, run
+from jaxrl_up import PPO, envs, run
 from jaxrl_up.cli import main
 from jaxrl_up.records import file_name, load_run, run_source
 
@@ -99,9 +99,9 @@ def test_a_randomised_one_is_evaluated_with_its_nominal_parameters(folder):
 
 
 def test_a_run_of_it_is_built_again(folder, capsys):
-    config = A2C.Config(total_steps=64, num_envs=2, rollout_length=16, hidden=(4,))
+    config = PPO.Config(total_steps=64, num_envs=2, rollout_length=16, hidden=(4,))
     env = envs.make("my_envs.py:maze", size=4, goal=0.5)
-    run(A2C, env, config, seeds=1, directory="runs/one", num_evals=1, num_episodes=2, progress=False)
+    run(PPO, env, config, seeds=1, directory="runs/one", num_evals=1, num_episodes=2, progress=False)
     with pytest.raises(ValueError, match=r"give env='my_envs\.py:maze'"):
         load_run("runs/one")
     again = load_run("runs/one", env="my_envs.py:maze").env
@@ -113,13 +113,14 @@ def test_a_run_of_it_is_built_again(folder, capsys):
     assert jax.tree.leaves(again.params)
 
 
+@pytest.mark.thorough("options1")
 @pytest.mark.parametrize("options", [{}, {"goal": 0.5}])
 def test_an_argument_that_is_a_parameter_too_is_noted_once(folder, options):
     """As a parameter, whether it was given or is the function's default: a run of it is built again as it was."""
     env = envs.make("my_envs.py:aimed", **options)
     assert (dict(env.spec.fixed), env.params) == ({}, {"goal": options.get("goal", 0.25)})
-    config = A2C.Config(total_steps=64, num_envs=2, rollout_length=16, hidden=(4,))
-    run(A2C, env, config, seeds=1, directory="runs/one", num_evals=1, num_episodes=2, progress=False)
+    config = PPO.Config(total_steps=64, num_envs=2, rollout_length=16, hidden=(4,))
+    run(PPO, env, config, seeds=1, directory="runs/one", num_evals=1, num_episodes=2, progress=False)
     again = load_run("runs/one", env="my_envs.py:aimed").env
     assert again.spec == env.spec and again.params == env.params
 

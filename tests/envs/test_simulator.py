@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import assert_close, assert_equal, cartpole, tiny, to_host
 
-from jaxrl_up import A2C, DQN, Evaluation, envs, ops, train
+from jaxrl_up import DQN, PPO, Evaluation, envs, ops, train
 from jaxrl_up.envs import Box, Dict, Discrete, Mask, Simulated, Simulator, from_functions, probes, simulate
 from jaxrl_up.experiments import memory
 from jaxrl_up.learning import normalisation, stored_space
@@ -298,19 +298,21 @@ def trained(algo, env, **fields):
 @pytest.mark.parametrize("whiten", [False, True])
 def test_what_learns_learns_the_same_with_it(whiten):
     shown, plain = (
-        trained(A2C, env, normalize_observations=whiten) for env in (envs.with_simulator(exact()), dict_shaped(exact()))
+        trained(PPO, env, normalize_observations=whiten) for env in (envs.with_simulator(exact()), dict_shaped(exact()))
     )
     assert_equal(shown, plain)
 
 
+@pytest.mark.thorough
 def test_stacked_before_or_after_networks_see_the_same():
     env = exact()
     found = [envs.frame_stack(envs.with_simulator(env), 3), envs.with_simulator(envs.frame_stack(env, 3))]
     assert found[0].observation_space == found[1].observation_space
-    (before, _), (after, _) = (trained(A2C, env) for env in found)
+    (before, _), (after, _) = (trained(PPO, env) for env in found)
     assert_close(before.learner, after.learner)  # of two programs too, as the one below
 
 
+@pytest.mark.thorough
 def test_a_replay_holds_the_same_with_it():
     (shown, _), (plain, _) = (trained(DQN, env) for env in (envs.with_simulator(exact()), dict_shaped(exact())))
     assert_equal(shown.replay, plain.replay)

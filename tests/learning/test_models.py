@@ -302,6 +302,7 @@ def test_a_model_is_an_environment(fitted):
     np.testing.assert_allclose(step.next_obs, linear(obs, jnp.array([0.5])), atol=0.2)
 
 
+@pytest.mark.thorough
 def test_what_trains_on_an_environment_trains_on_its_exact_model(cpus):
     """Of CartPole, whose states show what they are."""
     cartpole = envs.make("CartPole-v1", max_steps=12)

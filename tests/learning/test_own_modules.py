@@ -13,7 +13,7 @@ from flax import nnx
 from test_networks import config, spaces
 from tiny import tiny
 
-from jaxrl_up import A2C, PPO, make_config, run
+from jaxrl_up import PPO, make_config, run
 from jaxrl_up.envs import Box, Dict, Discrete
 from jaxrl_up.learning import actor_critic_network, check_network, from_nnx, policy_value_network, q_network
 from jaxrl_up.records import from_toml, load_run, to_toml
@@ -113,8 +113,8 @@ def test_each_seed_and_each_network_builds_its_own():
 
 
 def test_nnx_networks_and_heads_are_trained_kept_and_read_back(tmp_path):
-    chosen = tiny(A2C, network=from_nnx(Net, inputs=3, width=5), head=from_nnx(Head, inputs=5))
-    run(A2C, "Pendulum-v1", chosen, 2, num_evals=1, num_episodes=2, progress=False, directory=tmp_path / "run")
+    chosen = tiny(PPO, network=from_nnx(Net, inputs=3, width=5), head=from_nnx(Head, inputs=5))
+    run(PPO, "Pendulum-v1", chosen, 2, num_evals=1, num_episodes=2, progress=False, directory=tmp_path / "run")
     assert load_run(tmp_path / "run").config == chosen
     assert pickle.loads(pickle.dumps(chosen)) == chosen
 

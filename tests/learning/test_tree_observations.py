@@ -378,10 +378,10 @@ def test_an_algorithm_says_what_it_cannot_act_in_and_who_can():
         check_support(PPO, acts(Dict(a=Box(0, 3, (2,), np.int32))))
 
 
-@pytest.mark.thorough("dqn")
-@pytest.mark.parametrize("algo", [ALGORITHMS["a2c"], DQN], ids=lambda algo: algo.name)
+@pytest.mark.thorough
+@pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_a_run_on_a_tree_is_kept_and_played(algo, tmp_path):
-    config = tiny(algo, total_steps=32, normalize_observations=True, network="mlp")
+    config = tiny(algo, total_steps=32, normalize_observations=True)
     result = run(algo, parade(), config, 1, tmp_path / "run", num_evals=1, num_episodes=2, progress=False)
     assert np.all(np.isfinite(result.returns)) and result.failed == {}
     assert_equal(load_policies(load_run(tmp_path / "run", env=parade())).last, result.state.policy)

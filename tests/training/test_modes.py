@@ -115,8 +115,8 @@ def test_64_bits_change_no_number(algo, tmp_path):
                 )
                 directory = tmp_path / str(x64)
                 run(algo, env, config, 1, directory, **options)
-                longer = resume(directory, 128, 128, progress=False)
-                policies = load_policies(load_run(directory))
+                longer = resume(directory, 128, 128, env=env, progress=False)
+                policies = load_policies(load_run(directory, env=env))
                 path = save_policy(
                     tmp_path / f"{x64}.bin", algo, env, config, jax.tree.map(lambda x: x[0], policies.last)
                 )
@@ -164,6 +164,7 @@ def test_nothing_is_compiled_without_jit():
     assert_close(found.log, expected.log)
 
 
+@pytest.mark.thorough
 def test_transfers_of_our_own_are_no_offence(tmp_path):
     env, config, key = probes.matched_action_reward(), canonical(tiny(VPG)), jax.random.key(0)
     train(VPG, env, config, key, 2, EVALUATION)  # what it is compiled with may come from the host
@@ -187,6 +188,7 @@ def test_a_run_goes_on_with_random_keys_of_its_kind(kind, tmp_path):
     assert_equal(longer.state, whole.state)
 
 
+@pytest.mark.thorough
 def test_runs_in_threads_do_not_meet(tmp_path):
     logger, handlers = logging.getLogger("absl"), [signal.getsignal(number) for number in STOPS]
     before = logger.level, list(logger.filters)
@@ -198,6 +200,7 @@ def test_runs_in_threads_do_not_meet(tmp_path):
         assert_equal(result.state, small([seed]).state)
 
 
+@pytest.mark.thorough
 def test_a_kept_run_puts_out_no_nan_and_no_infinity(tmp_path):
     """Nor do its start and its checkpoints; the contract says it of each algorithm's training."""
     with jax.debug_nans(True), jax.debug_infs(True):

@@ -41,6 +41,7 @@ def test_gravity_matters(gravities):
     assert np.all(np.any(np.asarray(obs[0] != obs[1]), axis=(1, 2)))
 
 
+@pytest.mark.thorough
 def test_sweep_of_a_field_and_a_parameter_together():
     keys = keys_of((4,))
     grid = {"learning_rate": [0.0, 0.01, 0.02], "env.gravity": [9.0, 10.0, 11.0]}
@@ -53,6 +54,7 @@ def test_sweep_of_a_field_and_a_parameter_together():
     assert any(np.any(x[1] != x[2]) for x in params)
 
 
+@pytest.mark.thorough
 def test_sweep_under_jit_is_the_same(gravities):
     @jax.jit
     def program(keys):
@@ -200,8 +202,8 @@ def test_memory_does_not_grow_with_the_length_of_a_run():
     """Nothing of the size of a rollout is kept per update: only the count of updates differs between these programs."""
     sizes = []
     for steps in (64, 64_000):
-        config = tiny(A2C, total_steps=steps, network="mlp")
-        program = jax.jit(lambda key: train(A2C, image(), config, key, 2, EVALUATION))  # noqa: B023
+        config = tiny(PPO, total_steps=steps)
+        program = jax.jit(lambda key: train(PPO, image(), config, key, 2, EVALUATION))  # noqa: B023
         memory = program.lower(jax.random.key(0)).compile().memory_analysis()
         sizes.append((memory.temp_size_in_bytes, memory.output_size_in_bytes))
     assert sizes[0] == sizes[1]
