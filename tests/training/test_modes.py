@@ -98,33 +98,36 @@ def test_environments_of_64_bits_are_learned_from(name):
 @pytest.mark.thorough("dqn")
 @pytest.mark.exhaustive("sac")
 @pytest.mark.parametrize("algo", [PPO, DQN, SAC], ids=lambda algo: algo.name)
-def test_64_bits_change_no_number(algo, tmp_path):
+def test_64_bits_change_no_number(algo):
     found = []
     for x64 in (False, True):
         with jax.enable_x64(x64):
-            env, config = probes.matched_action_reward() if algo is PPO else task(algo), tiny(algo)
+            env, config = task(algo), tiny(algo)
+            state, log = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
+            returns = evaluate(algo, env, config, state.policy, jax.random.key(1), 2)
+            found.append([np.asarray(x) for x in (log.returns, log.losses["loss"], returns)])
+    assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.thorough
+def test_64_bits_change_no_number_of_a_kept_run(tmp_path):
+    found = []
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            env, config = task(PPO), tiny(PPO)
             options = {"num_evals": 1, "num_episodes": 2, "max_eval_steps": 12, "progress": False}
-            found.append([])
-            if algo is not PPO:
-                state, log = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
-                returns = evaluate(algo, env, config, state.policy, jax.random.key(1), 2)
-                found[-1] += [np.asarray(x) for x in (log.returns, log.losses["loss"], returns)]
-            else:  # the same from the host
-                swept = sweep(
-                    algo, env, config, {"gamma": np.array([0.9, 0.99])}, jax.random.split(jax.random.key(0)), 1
-                )
-                directory = tmp_path / str(x64)
-                run(algo, env, config, 1, directory, **options)
-                longer = resume(directory, 128, 128, env=env, progress=False)
-                policies = load_policies(load_run(directory, env=env))
-                path = save_policy(
-                    tmp_path / f"{x64}.bin", algo, env, config, jax.tree.map(lambda x: x[0], policies.last)
-                )
-                obs = np.random.default_rng(0).normal(size=(9, 1))
-                actions = load_policy(path)(obs)
-                np.testing.assert_array_equal(actions, numpy_policy.load_policy(path)(obs))
-                np.testing.assert_array_equal(actions, longer.policy()(obs))
-                found[-1] += [np.asarray(x) for x in (swept[1].returns, longer.log.losses["loss"], actions)]
+            gammas, keys = np.array([0.9, 0.99]), jax.random.split(jax.random.key(0))
+            _, log = sweep(PPO, env, config, {"gamma": gammas}, keys, 1)
+            directory = tmp_path / str(x64)
+            run(PPO, env, config, 1, directory, **options)
+            longer = resume(directory, 128, 128, progress=False)
+            last = jax.tree.map(lambda x: x[0], load_policies(load_run(directory)).last)
+            path = save_policy(tmp_path / f"{x64}.bin", PPO, env, config, last)
+            obs = np.random.default_rng(0).normal(size=(9, 4))
+            actions = load_policy(path)(obs)
+            np.testing.assert_array_equal(actions, numpy_policy.load_policy(path)(obs))
+            np.testing.assert_array_equal(actions, longer.policy()(obs))
+            found.append([np.asarray(x) for x in (log.returns, longer.log.losses["loss"], actions)])
     assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
 
 
