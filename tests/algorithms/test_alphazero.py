@@ -108,6 +108,7 @@ def test_it_takes_a_win_and_stops_one(search):
     assert int(act(config, after(0, 1, 4))[0]) == 8
 
 
+@pytest.mark.thorough
 def test_the_value_after_a_search_is_the_movers(solved):
     """A mean over what was tried: above 0 where the mover wins at once, below 0 where it must lose."""
     config = settings(search="muzero", num_simulations=150)
@@ -350,6 +351,7 @@ def test_in_the_view_of_one_player_what_follows_is_its_own():
     np.testing.assert_array_equal(outcome[1:][same], outcome[:-1][same])
 
 
+@pytest.mark.thorough
 def test_actions_are_numbered_as_the_environment_does():
     """A Discrete that begins at 3: the search tries, and the policy gives, its own numbers."""
 

@@ -9,7 +9,7 @@ from jaxrl_up import MPC, envs, evaluate, run
 from jaxrl_up.config import canonical
 
 
-@pytest.mark.thorough("random_shooting")
+@pytest.mark.thorough("mppi", "random_shooting")
 @pytest.mark.parametrize("method", ["cem", "mppi", "random_shooting"])
 def test_it_swings_the_pendulum_up(method):
     env = envs.with_simulator("Pendulum-v1")

@@ -246,6 +246,7 @@ def test_the_kl_is_exact_where_it_is_said_so():
     assert each["stopped"] == 0.75  # the first step is from where KL is 0
 
 
+@pytest.mark.thorough
 def test_a_kl_stop_that_never_comes_changes_nothing():
     with_stop, _ = updated(PPO, cartpole(), tiny(PPO, target_kl=1e6), 2)
     without, _ = updated(PPO, cartpole(), tiny(PPO), 2)
@@ -253,6 +254,7 @@ def test_a_kl_stop_that_never_comes_changes_nothing():
         np.testing.assert_allclose(x, y, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_value_clip_of_nothing_leaves_the_value_where_it_is():
     """max((V - T)^2, (V_old - T)^2) has no gradient once V is nearer to the target than V_old."""
     free, _ = updated(PPO, cartpole(), tiny(PPO, value_clip=1e6, num_epochs=8, learning_rate=0.01), 1)

@@ -115,6 +115,7 @@ def test_no_key_is_used_twice(head):
         jax.eval_shape(jax.jit(everything), jax.random.key(0))
 
 
+@pytest.mark.thorough
 def test_an_estimated_entropy_is_that_of_the_seed_alone():
     env, config = targets(), canonical(tiny(PPO, head=Mixture(), entropy_cost=0.01))
 

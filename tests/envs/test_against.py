@@ -118,6 +118,7 @@ def test_minimax_never_loses_tic_tac_toe_and_draws_with_itself():
     assert step.terminated.sum() > 50 and not step.reward.any()
 
 
+@pytest.mark.thorough
 def test_connect_four_blocks_from_depth_two():
     def blocked(depth):
         env = envs.make("pgx/connect_four", opponent="minimax", depth=depth, first=True)

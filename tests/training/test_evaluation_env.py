@@ -55,7 +55,7 @@ CASES = {  # trained on, evaluated in, earned in training, and in evaluations
 }
 
 
-@pytest.mark.thorough("a2c-itself", "a2c-as it is drawn", "a2c-nominal, deep within")
+@pytest.mark.thorough("a2c-itself", "a2c-as it is drawn", "a2c-another time limit", "a2c-nominal, deep within")
 @pytest.mark.parametrize(
     ("algo", "name"),
     [*((A2C, name) for name in CASES), (DQN, "nominal, deep within")],
@@ -76,6 +76,7 @@ def test_training_does_not_notice():
     assert_equal((log.learned, log.trained), (elsewhere.learned, elsewhere.trained))
 
 
+@pytest.mark.thorough
 def test_swept_parameters_are_of_both_where_both_have_them():
     """One program, on two devices: its own time limit, and the pay of each point."""
     grid, keys = {"pay": np.float32([2, 3])}, [0, 1]

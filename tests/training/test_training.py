@@ -198,6 +198,7 @@ def test_sharded_and_unsharded_lanes_agree(cpus):
     np.testing.assert_allclose(log.returns, single_log.returns)
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_length_of_a_run():
     """Nothing of the size of a rollout is kept per update: only the count of updates differs between these programs."""
     sizes = []
