@@ -274,15 +274,17 @@ def test_the_policy_of_a_trained_agent(agent, deterministic):
     result = run(VALUE_FITTING, cartpole(), config, 2, num_evals=1, num_episodes=8, progress=False)
     assert result.failed == {} and result.state.policy == ()
     obs = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
-    memory = jax.vmap(lambda key: VALUE_FITTING.initial_memory(config, cartpole(), key))(
-        jax.random.split(jax.random.key(0), 9)
-    )
-    actions, _ = VALUE_FITTING.act(canonical(config), cartpole(), (), obs, memory)
+
+    @jax.jit
+    def act(keys):
+        memory = jax.vmap(lambda key: VALUE_FITTING.initial_memory(config, cartpole(), key))(keys)
+        return VALUE_FITTING.act(canonical(config), cartpole(), (), obs, memory)[0]
+
+    actions = act(jax.random.split(jax.random.key(0), 9))
     if deterministic:
         np.testing.assert_array_equal(actions, policy(obs))
-    assert value_fitting.values(config, cartpole(), jax.tree.map(lambda x: x[0], result.state.learner), obs).shape == (
-        9,
-    )
+    learner = jax.tree.map(lambda x: np.asarray(x)[0], result.state.learner)
+    assert value_fitting.values(config, cartpole(), learner, obs).shape == (9,)
 
 
 def test_a_policy_of_ones_own_is_kept_by_its_name(tmp_path):
