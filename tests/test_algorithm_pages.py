@@ -1,6 +1,7 @@
 """A page for each algorithm, docs/algorithms/NAME.md, that says what the code does, with the macros of docs/_site."""
 
 import ast
+import functools
 import importlib.util
 import re
 import textwrap
@@ -39,6 +40,12 @@ def macros():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def rendered(macros):
+    """The page of an algorithm as the site has it, made once."""
+    return functools.cache(lambda name: render(page(name), macros))
 
 
 def page(name):
@@ -94,8 +101,8 @@ def test_a_page_says_of_every_column_when_it_is_healthy_and_when_sick(name, macr
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_a_page_is_rendered_and_its_links_lead_somewhere(name, macros):
-    text = render(page(name), macros)
+def test_a_page_is_rendered_and_its_links_lead_somewhere(name, rendered):
+    text = rendered(name)
     for target, anchor in re.findall(r"\]\(([^)#\s]+)(?:#([^)]*))?\)", text):
         assert (PAGES / target).exists(), target
         if anchor:
@@ -111,9 +118,9 @@ def test_a_page_is_rendered_and_its_links_lead_somewhere(name, macros):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_a_page_takes_whole_statements_of_the_source(name, macros):
+def test_a_page_takes_whole_statements_of_the_source(name, rendered):
     """What is beside the pseudocode parses, so no line of a statement is cut off."""
-    code = re.findall(r'<div class="ours" markdown>\n\n```python\n(.*?)\n```', render(page(name), macros), re.DOTALL)
+    code = re.findall(r'<div class="ours" markdown>\n\n```python\n(.*?)\n```', rendered(name), re.DOTALL)
     for block in code:
         ast.parse("def f():\n" + textwrap.indent(block, "    ") + "\n    pass")
 

@@ -194,6 +194,7 @@ def efficiency() -> str:
 MACROS = (facts, fields, scores, columns, deviations, source, efficiency)
 
 
+@functools.cache
 def logged(name: str) -> list[str]:
     """What the algorithm logs of its learning, by name; with every switch that is off by default on."""
     algo = find_algorithm(name)

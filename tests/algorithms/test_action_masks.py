@@ -45,7 +45,7 @@ def illegal(returns, penalty):
     return np.ceil(-np.asarray(returns, np.float64) / penalty).clip(0).sum()
 
 
-@pytest.mark.thorough("ppo-from 5", "dqn-from 5")
+@pytest.mark.thorough("ppo-one", "ppo-from 5", "dqn-from 5")
 @pytest.mark.exhaustive("vpg-two", "trpo-two", "value_fitting-from 5", "value_fitting-two")
 @pytest.mark.parametrize(("name", "space"), COUNTED, ids=lambda x: x)
 def test_no_forbidden_action_is_taken(name, space):
@@ -219,6 +219,7 @@ def flat(places):
     return jax.tree.leaves(places, is_leaf=lambda x: x is None)
 
 
+@pytest.mark.thorough("ppo-2", "dqn")
 @pytest.mark.exhaustive("vpg-2", "a2c-2", "trpo-2")
 @both_kinds
 def test_outputs_of_forbidden_actions_are_never_read(name, groups):
@@ -242,7 +243,7 @@ def test_outputs_of_forbidden_actions_are_never_read(name, groups):
         acts = [algo.act(config, env, state.policy, obs, (), key)[0] for key in (None, jax.random.key(6))]
         return learned(state.learner), metrics, acts
 
-    start = begun(algo, config, env).learner
+    start = jax.jit(lambda: begun(algo, config, env).learner)()
     clean, *known = run(start)
     hidden = with_learned(start, *on_outputs(poisoned, places, learned(start)))
     found, *shown = run(hidden)
@@ -256,7 +257,7 @@ def test_outputs_of_forbidden_actions_are_never_read(name, groups):
             assert not np.array_equal(old[..., allowed], new[..., allowed])
 
 
-@pytest.mark.thorough("ppo-1")
+@pytest.mark.thorough("ppo-1", "dqn")
 @pytest.mark.exhaustive("vpg", "a2c-1", "trpo-2", "qr_dqn")
 @both_kinds
 def test_a_masked_problem_is_learned_as_the_one_without_its_forbidden_actions(name, groups, monkeypatch):
@@ -338,7 +339,7 @@ def test_targets_read_what_the_next_state_allows(name, switch):
     algo, module = of(name)
     env, n_step = probes.changing_mask(Discrete(4)), switch if name == "sac_discrete" else 1
     config = config_of(name, double=switch is True, n_step=n_step)
-    params, targets = learned(begun(algo, config, env).learner)
+    params, targets = jax.jit(lambda: learned(begun(algo, config, env).learner))()
     loss = module.critic_loss if name == "sac_discrete" else module.loss
     part = "critic" if name == "sac_discrete" else "q"
 
@@ -372,7 +373,7 @@ def test_discrete_sac_aims_at_half_the_entropy_of_what_is_allowed():
     """The gradient of log alpha is alpha (H - mean of half the log of what is allowed); Adam keeps a tenth of it."""
     algo, module = of("sac_discrete")
     env, config = probes.changing_mask(Discrete(4)), config_of("sac_discrete", n_step=1)
-    learner, batch = begun(algo, config, env).learner, batch_of(env, 1)
+    learner, batch = jax.jit(lambda: begun(algo, config, env).learner)(), batch_of(env, 1)
     counts = np.array([1, 2, 3, 4, 4, 2])
     batch = batch._replace(obs={**batch.obs, "mask": jnp.asarray(np.arange(4) < counts[:, None])})
     learned, losses, _ = jax.jit(functools.partial(module.learn, config, env))(learner, batch, (), jnp.int32(0))
@@ -380,6 +381,7 @@ def test_discrete_sac_aims_at_half_the_entropy_of_what_is_allowed():
     np.testing.assert_allclose(10 * learned.opt_state["log_alpha"].mu, wanted, rtol=1e-4)
 
 
+@pytest.mark.thorough("None")
 @pytest.mark.parametrize("max_steps", [3, None])
 def test_a_replay_gives_back_the_masks_of_its_states(max_steps):
     """Each observation tells its mask; at a time limit the successor is the true one and not the reset."""
@@ -387,7 +389,7 @@ def test_a_replay_gives_back_the_masks_of_its_states(max_steps):
     config = canonical(tiny(algo, num_envs=3, rollout_length=16, buffer_size=72, prioritized=False))
     state, _ = jax.jit(lambda: algo.update(config, env, algo.init(config, env, jax.random.key(0))))()
     index = jnp.arange(15 * 3, dtype=jnp.int32)
-    batch = replay.at(training_env(env), state.replay, index, 0.9, 1)
+    batch = jax.jit(lambda kept: replay.at(training_env(env), kept, index, 0.9, 1))(state.replay)
     going = np.asarray(batch.discount) > 0
     assert going.any() and not going.all()
     np.testing.assert_array_equal(batch.obs["mask"], told(np.asarray(batch.obs["time"])))
@@ -428,7 +430,7 @@ def test_no_torso_sees_a_mask(name, groups):
     config, env, bare = config_of(name), board(groups, "masked"), board(groups, "bare")
     shapes = [jax.eval_shape(lambda env=env: algo.init(config, env, jax.random.key(0)).learner) for env in (env, bare)]
     assert [x.shape for x in jax.tree.leaves(shapes[0])] == [x.shape for x in jax.tree.leaves(shapes[1])]
-    params = begun(algo, config, env).learner.params
+    params = jax.jit(lambda: begun(algo, config, env).learner.params)()
     size = sum(SIZES[groups])
     obs = {"x": jnp.full((2, 3), 0.3), "mask": jnp.stack([jnp.ones(size, bool), jnp.arange(size) % 3 == 1])}
     if name in ON_POLICY:
@@ -468,6 +470,7 @@ def stuck(over, sizes=3, ones=False):
     )
 
 
+@pytest.mark.thorough("(2, 3)")
 @pytest.mark.parametrize("sizes", [3, (2, 3)], ids=str)
 def test_a_state_that_allows_nothing_is_an_error_unless_the_episode_ended(sizes):
     with pytest.raises(ValueError, match=r"the mask allows no action .*, where the episode has not terminated"):
@@ -477,6 +480,7 @@ def test_a_state_that_allows_nothing_is_an_error_unless_the_episode_ended(sizes)
     envs.check(stuck(True, sizes))
 
 
+@pytest.mark.thorough("from 5")
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
 def test_a_check_plays_what_is_allowed(space):
     envs.check(probes.changing_mask(space, illegal=float("inf")), num_steps=64)

@@ -54,8 +54,13 @@ def after(*moves):
     return jax.tree.map(lambda x: x[None], obs)
 
 
-def act(config, obs, **given):
-    return jax.jit(lambda p, o: ALPHAZERO.act(config, board(), p, o, **given)[0])(params(), obs)
+@jax.jit  # one program for all values of traced fields
+def _act(config, params, obs, key):
+    return ALPHAZERO.act(config, board(), params, obs, key=key)[0]
+
+
+def act(config, obs, key=None):
+    return _act(config, params(), obs, key)
 
 
 # -- tic-tac-toe
@@ -79,6 +84,7 @@ def test_the_exact_moves_are_never_beaten_and_others_are(solved):
     assert bench().blunders(solved, legal) > 0
 
 
+@pytest.mark.thorough("gumbel")
 @pytest.mark.parametrize("search", ["gumbel", "muzero"])
 def test_a_search_of_an_untrained_network_finds_forced_wins(search, solved):
     """In nearly all of a hundred positions that are won by some moves and not by most; the network alone in half."""
@@ -93,6 +99,7 @@ def test_a_search_of_an_untrained_network_finds_forced_wins(search, solved):
     assert few < 0.7
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("search", ["gumbel", "muzero"])
 def test_it_takes_a_win_and_stops_one(search):
     """X on 0 and 1, O on 3 and 4: X wins by 2. X on 0 and 4, O on 1: O has to take 8."""
@@ -101,6 +108,7 @@ def test_it_takes_a_win_and_stops_one(search):
     assert int(act(config, after(0, 1, 4))[0]) == 8
 
 
+@pytest.mark.thorough
 def test_the_value_after_a_search_is_the_movers(solved):
     """A mean over what was tried: above 0 where the mover wins at once, below 0 where it must lose."""
     config = settings(search="muzero", num_simulations=150)
@@ -141,6 +149,7 @@ def test_the_lake_that_slips_wants_nodes_of_chance():
 # -- moves
 
 
+@pytest.mark.thorough("muzero")
 @pytest.mark.parametrize("search", ["gumbel", "muzero"])
 def test_moves_are_legal_whatever_explores(search):
     obs = after(0, 3, 1, 4)
@@ -159,6 +168,7 @@ def test_moves_are_legal_whatever_explores(search):
     np.testing.assert_allclose(np.sum(found, axis=1), 1.0, rtol=1e-5)
 
 
+@pytest.mark.thorough("gumbel")
 @pytest.mark.parametrize("search", ["gumbel", "muzero"])
 def test_evaluation_has_no_temperature_and_no_noise(search):
     obs = jax.tree.map(lambda x: jnp.concatenate([x] * 16), after(0))
@@ -208,7 +218,7 @@ def test_openings_are_uniform_over_legal_moves_and_not_learned_from():
 
 def test_openings_are_of_any_length_up_to_the_most():
     config = settings(random_openings=3.0)
-    drawn = jax.vmap(lambda key: alphazero.initial_memory(config, board(), key)["opening"])(
+    drawn = jax.jit(jax.vmap(lambda key: alphazero.initial_memory(config, board(), key)["opening"]))(
         jax.random.split(jax.random.key(0), 8_000)
     )
     np.testing.assert_allclose(np.bincount(np.asarray(drawn).astype(int)) / 8_000, [0.25] * 4, atol=0.02)
@@ -217,12 +227,21 @@ def test_openings_are_of_any_length_up_to_the_most():
 # -- learning
 
 
+@jax.jit
+def _begun(config):
+    return ALPHAZERO.init(config, board(), jax.random.key(0))
+
+
+@jax.jit
+def _played(config, state):
+    return alphazero.play(config, board(), state, jax.random.key(1))
+
+
 def played(**fields):
     """A tiny run's update on tic-tac-toe: the config, the state before, and the positions it met."""
     config = settings(num_envs=6, rollout_length=12, num_simulations=4, buffer_size=72, **fields)
-    state = jax.jit(functools.partial(ALPHAZERO.init, config, board()))(jax.random.key(0))
-    play = jax.jit(lambda config, state: alphazero.play(config, board(), state, jax.random.key(1)))
-    return config, state, play(config, state)
+    state = _begun(config)
+    return config, state, _played(config, state)
 
 
 def test_self_play_is_games_whose_winners_and_losers_are_told_so(solved):
@@ -277,8 +296,9 @@ def test_one_gradient_step_is_the_papers_row_by_row():
         return 0.7 * (rows.outcome[i] - value[0]) ** 2 + cross
 
     counted = [i for i in range(20) if rows.counts[i] > 0]
-    wanted = jax.grad(lambda params: sum(of_row(params, i) for i in counted) / len(counted))(learner.params)
-    after_step, losses = jax.jit(functools.partial(alphazero.learn, config, board()))(learner, rows, 0.01)
+    wanted = jax.jit(jax.grad(lambda params: sum(of_row(params, i) for i in counted) / len(counted)))(learner.params)
+    learn = jax.jit(functools.partial(alphazero.learn, config, board()))
+    after_step, losses = learn(learner, rows, 0.01)
     found = {part: 10 * ravel_pytree(opt_state[0].mu)[0] for part, opt_state in after_step.opt_state.items()}
     for part in ("actor", "critic"):
         np.testing.assert_allclose(found[part], ravel_pytree(wanted[part])[0], rtol=2e-3, atol=2e-5)
@@ -288,16 +308,15 @@ def test_one_gradient_step_is_the_papers_row_by_row():
         outcome=jnp.where(rows.counts > 0, rows.outcome, 7.0),
         weights=jnp.where(rows.counts[:, None] > 0, rows.weights, 0.5),
     )
-    other, _ = jax.jit(functools.partial(alphazero.learn, config, board()))(learner, unread, 0.01)
+    other, _ = learn(learner, unread, 0.01)
     np.testing.assert_allclose(ravel_pytree(other.params)[0], ravel_pytree(after_step.params)[0], rtol=1e-5, atol=1e-7)
 
 
 def test_weights_decay_beside_the_step():
     _, state, (_, positions, _) = played()
     rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), positions)
-    plain, decayed = (
-        alphazero.learn(settings(weight_decay=c), board(), state.learner, rows, 0.1)[0].params for c in (0.0, 0.5)
-    )
+    learn = jax.jit(lambda config: alphazero.learn(config, board(), state.learner, rows, 0.1)[0].params)
+    plain, decayed = (learn(settings(weight_decay=c)) for c in (0.0, 0.5))
     for before, a, b in zip(*map(jax.tree.leaves, (state.learner.params, plain, decayed)), strict=True):
         np.testing.assert_allclose(b, a - 0.1 * 0.5 * before, rtol=1e-4, atol=1e-6)
 
@@ -306,8 +325,8 @@ def test_a_rescaled_value_stays_what_it_was():
     _, state, (_, positions, _) = played(normalize_returns=True)
     positions = positions._replace(outcome=100.0 * positions.outcome)
     rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), positions)
-    learner = alphazero.rescale(state.learner, positions)
-    value = functools.partial(alphazero.values, settings(), board())
+    learner = jax.jit(alphazero.rescale)(state.learner, positions)
+    value = jax.jit(functools.partial(alphazero.values, settings(), board()))
     np.testing.assert_allclose(value(learner, rows.obs), value(state.learner, rows.obs), rtol=1e-4, atol=1e-5)
     scale = float(learner.params["critic"]["params"]["head"]["scale"])
     np.testing.assert_allclose(scale, np.sqrt(np.mean(np.square(positions.outcome))), rtol=1e-4)
@@ -332,6 +351,7 @@ def test_in_the_view_of_one_player_what_follows_is_its_own():
     np.testing.assert_array_equal(outcome[1:][same], outcome[:-1][same])
 
 
+@pytest.mark.thorough
 def test_actions_are_numbered_as_the_environment_does():
     """A Discrete that begins at 3: the search tries, and the policy gives, its own numbers."""
 
@@ -344,7 +364,11 @@ def test_actions_are_numbered_as_the_environment_does():
     env = envs.from_functions(reset, step, envs.Box(0, 1, (1,)), envs.Discrete(2, start=3), name="from three")
     env = envs.with_simulator(env)
     config = tiny(ALPHAZERO, num_simulations=8)
-    state = jax.jit(functools.partial(ALPHAZERO.init, canonical(config), env))(jax.random.key(0))
-    state, _ = jax.jit(functools.partial(ALPHAZERO.update, canonical(config), env))(state)
+
+    @jax.jit
+    def updated(key):
+        return ALPHAZERO.update(canonical(config), env, ALPHAZERO.init(canonical(config), env, key))[0]
+
+    state = updated(jax.random.key(0))
     returns = evaluate(ALPHAZERO, env, config, state.policy, jax.random.key(0), 4)
     assert np.all(returns == 1.0)

@@ -107,7 +107,14 @@ def other(config, name):
     return 10 * default or 1.0
 
 
-@pytest.fixture(params=ALGORITHMS.values(), ids=ALGORITHMS.keys(), scope="session")
+every_algorithm = pytest.mark.parametrize("algo", ALGORITHMS.values(), ids=ALGORITHMS.keys())  # what only traces
+COMPILED = [  # on-policy and off-policy by default, one of each
+    pytest.param(algo, id=name, marks=pytest.mark.thorough if name in ("sac", "mpc") else ())
+    for name, algo in ALGORITHMS.items()
+]
+
+
+@pytest.fixture(params=COMPILED, scope="session")
 def algo(request):
     return request.param
 
@@ -254,6 +261,7 @@ def test_same_run_twice_is_equal_bit_for_bit(algo, long_config, begun, whole):
     assert_equal(go_on(algo, task(algo), long_config, begun, 4), whole)
 
 
+@every_algorithm
 def test_no_key_is_used_twice(algo):
     env = bandit(algo)
 
@@ -319,6 +327,7 @@ def test_state_is_arrays_only(begun, whole):
         assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(progress))
 
 
+@every_algorithm
 def test_update_keeps_structure_shapes_and_types(algo):
     env, config = task(algo), canonical(tiny(algo))
     before = jax.eval_shape(lambda key: algo.init(config, env, key), jax.random.key(0))
@@ -456,6 +465,7 @@ def test_a_program_puts_out_no_nan_and_no_infinity_of_its_own(algo, config, long
     np.testing.assert_array_equal(np.isfinite(log.losses["loss"]), made)
 
 
+@every_algorithm
 def test_tiny_configs_are_tiny(algo):
     assert algo.steps_per_update(tiny(algo)) <= 64
     assert {"total_steps", "num_envs", "hidden" if algo.learns else "samples"} <= set(TINY) & field_names(algo)

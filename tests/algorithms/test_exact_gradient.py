@@ -70,13 +70,13 @@ def learner(episodes):
     mdp = tables(episodes)
     env, config = tabular.as_env(mdp), config_of("q", 0.5)
     net = on_policy.network(config, env)
-    params = shaken(net.init(jax.random.key(0)), 0)
+    params = shaken(jax.jit(net.init)(jax.random.key(0)), 0)
     shown = tabular.observations(mdp)
 
     def policy_of(actor):
         return jnp.exp(net.policy(actor, shown).log_probs())
 
-    return mdp, env, params, policy_of, net.value(params, shown)
+    return mdp, env, params, policy_of, jax.jit(net.value)(params, shown)
 
 
 def weights_by_hand(phi, reward, discount, going, value, next_value, gae_lambda):
@@ -113,13 +113,13 @@ def test_one_update_is_the_estimator_row_by_row(phi):
     fields = (rows.reward, rows.discount, rows.going, rows.batch.value, rows.next_value)
     reward, discount, going, value, next_value = (np.asarray(x, np.float64) for x in fields)
     assert np.any(going == 0) and np.any((going == 0) & (discount > 0)) and np.any(going[-1] == 1)
-    score = np.asarray(policy_gradients.scores(mdp, policy_of, params["actor"]), np.float64)
+    score = np.float64(jax.jit(lambda actor: policy_gradients.scores(mdp, policy_of, actor))(params["actor"]))
     total = np.zeros(score.shape[-1])
     for b in range(ENVS):
         columns = (x[:, b] for x in (reward, discount, going, value, next_value))
         for t, weight in enumerate(weights_by_hand(phi, *columns, 0.6)):
             total += score[states[t, b], actions[t, b]] * weight
-    found = jax.tree.map(lambda x: x[LANE], updated(config_of(phi, 0.6), env, params))
+    found = jax.tree.map(lambda x: np.asarray(x)[LANE], updated(config_of(phi, 0.6), env, params))
     assert_gradient(found, -total / (ROWS * ENVS))
 
 
@@ -128,8 +128,13 @@ def expected_gradient(weight_of):
     mdp, _, params, policy_of, values = learner("two")
     tau = tabular.all_trajectories(mdp)
     values = jnp.broadcast_to(values, (LIMIT + 1, S))
-    weight = weight_of(mdp, policy_of(params["actor"]), tau, values)
-    return -policy_gradients.gradient_moments(mdp, policy_of, params["actor"], tau, weight).mean / 2
+
+    @jax.jit
+    def mean(actor):
+        weight = weight_of(mdp, policy_of(actor), tau, values)
+        return policy_gradients.gradient_moments(mdp, policy_of, actor, tau, weight).mean
+
+    return -mean(params["actor"]) / 2
 
 
 def of_practice(phi, gae_lambda):
@@ -149,7 +154,7 @@ def mean_and_error(phi, gae_lambda):
     """Of the gradients of all lanes, and the standard error of their mean."""
     _, env, params, *_ = learner("two")
     moment = updated(config_of(phi, gae_lambda), env, params).mu
-    gradients = 10 * np.asarray(jax.vmap(lambda tree: ravel_pytree(tree)[0])(moment), np.float64)
+    gradients = 10 * np.float64(jax.jit(jax.vmap(lambda tree: ravel_pytree(tree)[0]))(moment))
     return gradients.mean(0), gradients.std(0) / np.sqrt(LANES) + 1e-7
 
 
@@ -159,9 +164,14 @@ def mean_and_error(phi, gae_lambda):
 def test_the_mean_update_is_the_expectation(phi):
     """With lambda = 1 that of all weights is one: exactly the policy gradient, but for the gamma^t of its states."""
     mdp, _, params, policy_of, _ = learner("two")
-    exact = -ravel_pytree(policy_gradients.policy_gradient(mdp, policy_of, params["actor"]))[0] / 2
-    usual = policy_gradients.policy_gradient_theorem(mdp, policy_of, params["actor"], discounted_states=False)
-    usual = -ravel_pytree(usual)[0] / 2
+
+    @jax.jit
+    def gradients(actor):
+        usual = policy_gradients.policy_gradient_theorem(mdp, policy_of, actor, discounted_states=False)
+        exact = policy_gradients.policy_gradient(mdp, policy_of, actor)
+        return [-ravel_pytree(x)[0] / 2 for x in (exact, usual)]
+
+    exact, usual = gradients(params["actor"])
     expected = {x: expected_gradient(of_practice(phi, x)) for x in (1.0, 0.3)}
     np.testing.assert_allclose(expected[1.0], exact if phi == "trajectory_return" else usual, rtol=1e-3, atol=1e-5)
     for gae_lambda, wanted in expected.items():

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
 from tiny import cartpole, targets, tiny
 
 from jaxrl_up import ALGORITHMS
@@ -25,7 +24,16 @@ FIELDS |= {"max_grad_norm": None, "target_noise": 0.5, "target_noise_clip": 0.4,
 
 def shaken(tree, seed):
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: x + jnp.asarray(rng.normal(scale=0.5, size=x.shape), x.dtype), tree)
+    return jax.tree.map(lambda x: jnp.asarray(x + rng.normal(scale=0.5, size=x.shape).astype(x.dtype)), on_host(tree))
+
+
+def on_host(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+def flat(tree):
+    """All numbers of a tree, which compiles nothing."""
+    return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
 
 
 def batch_for(env, n_step):
@@ -49,7 +57,7 @@ def setting(name, **fields):
     module = sys.modules[algo.Config.__module__]
     env = cartpole() if "Discrete" in algo.action_spaces else training_env(targets())
     config = canonical(tiny(algo, **{**FIELDS, **fields}))
-    fresh = algo.init(config, env, jax.random.key(0)).learner
+    fresh = jax.jit(lambda key: algo.init(config, env, key).learner)(jax.random.key(0))
     learner = fresh._replace(params=shaken(fresh.params, 0), target_params=shaken(fresh.target_params, 1))
     if "model" in fresh.params:  # whose statistics are no weights
         learner.params["model"] = fresh.params["model"]
@@ -59,7 +67,8 @@ def setting(name, **fields):
 
 
 def rows_of(batch):
-    return [jax.tree.map(lambda x, i=i: x[i], batch) for i in range(ROWS)]
+    rows = [jax.tree.map(lambda x, i=i: np.asarray(x)[i], batch) for i in range(ROWS)]
+    return jax.tree.map(jnp.asarray, rows)
 
 
 def mean(losses):
@@ -68,29 +77,29 @@ def mean(losses):
 
 def assert_gradient(opt_state, gradient):
     """`gradient` is what the optimiser was given."""
-    np.testing.assert_allclose(10 * ravel_pytree(opt_state.mu)[0], ravel_pytree(gradient)[0], rtol=2e-3, atol=2e-5)
+    np.testing.assert_allclose(10 * flat(opt_state.mu), flat(gradient), rtol=2e-3, atol=2e-5)
 
 
 def assert_tracks(learner, before, part):
-    wanted = jax.tree.map(
-        lambda new, old: TAU * new + (1 - TAU) * old, learner.params[part], before.target_params[part]
-    )
-    np.testing.assert_allclose(ravel_pytree(learner.target_params[part])[0], ravel_pytree(wanted)[0], rtol=1e-5)
+    wanted = TAU * flat(learner.params[part]) + (1 - TAU) * flat(before.target_params[part])
+    np.testing.assert_allclose(flat(learner.target_params[part]), wanted, rtol=1e-5)
 
 
 def assert_stays(tree, before):
-    np.testing.assert_array_equal(ravel_pytree(tree)[0], ravel_pytree(before)[0])
+    np.testing.assert_array_equal(flat(tree), flat(before))
 
 
 def assert_unread(learn, learner, batch, noise):
     """Neither the successor of a row that ended or has no weight nor what lies behind an end is read."""
-    ended = ((batch.discount == 0) | (batch.weight == 0)).reshape(-1, *[1] * (batch.next_obs.ndim - 1))
-    behind = (batch.inner_discount == 0).reshape(*batch.inner_discount.shape, *[1] * (batch.next_obs.ndim - 1))
+    given = on_host(batch)
+    ended = ((given.discount == 0) | (given.weight == 0)).reshape(-1, *[1] * (given.next_obs.ndim - 1))
+    behind = (given.inner_discount == 0).reshape(*given.inner_discount.shape, *[1] * (given.next_obs.ndim - 1))
     hidden = batch._replace(
-        next_obs=jnp.where(ended, jnp.nan, batch.next_obs), inner_obs=jnp.where(behind, jnp.nan, batch.inner_obs)
+        next_obs=jnp.asarray(np.where(ended, np.float32(np.nan), given.next_obs)),
+        inner_obs=jnp.asarray(np.where(behind, np.float32(np.nan), given.inner_obs)),
     )
-    assert jnp.any(jnp.isnan(hidden.next_obs))
-    both = (ravel_pytree(learn(learner, given, noise, jnp.int32(1)))[0] for given in (batch, hidden))
+    assert np.any(np.isnan(hidden.next_obs))
+    both = (flat(learn(learner, given, noise, jnp.int32(1))) for given in (batch, hidden))
     np.testing.assert_array_equal(*both)
 
 
@@ -182,14 +191,16 @@ def test_deterministic_policy_gradient(name):
             action = mu(learner.target_params["actor"], row.next_obs)
             if name == "td3":
                 action = jnp.clip(action + jnp.clip(0.5 * noise[i], -0.4, 0.4), -1, 1)
-            y = row.reward + row.discount * min(critics(learner.target_params["critic"], row.next_obs, action))
+            y = row.reward + row.discount * jnp.min(critics(learner.target_params["critic"], row.next_obs, action))
             losses.append(row.weight * jnp.sum((y - critics(critic, row.obs, row.action)) ** 2))
         return mean(losses)
 
-    def actor_loss(actor, critic):
+    @jax.jit
+    @jax.grad
+    def actor_gradient(actor, critic):
         return mean([-row.weight * critics(critic, row.obs, mu(actor, row.obs))[0] for row in rows_of(batch)])
 
-    gradient = jax.grad(critic_loss)(learner.params["critic"])
+    gradient = jax.jit(jax.grad(critic_loss))(learner.params["critic"])
     assert_unread(learn, learner, batch, noise)
     for step in range(4):
         learned, _, _ = learn(learner, batch, noise, jnp.int32(step))
@@ -199,9 +210,7 @@ def test_deterministic_policy_gradient(name):
             assert_stays(learned.target_params, learner.target_params)
             continue
         # the critic has stepped before the actor
-        assert_gradient(
-            learned.opt_state["actor"], jax.grad(actor_loss)(learner.params["actor"], learned.params["critic"])
-        )
+        assert_gradient(learned.opt_state["actor"], actor_gradient(learner.params["actor"], learned.params["critic"]))
         assert_tracks(learned, learner, "critic")
         assert_tracks(learned, learner, "actor")
 
@@ -256,22 +265,23 @@ def test_soft_actor_critic(name, target_entropy, n_step):
 
     assert_unread(learn, learner, batch, noise)
     learned, losses, _ = learn(learner, batch, noise, jnp.int32(0))
-    assert_gradient(learned.opt_state["critic"], jax.grad(critic_loss)(old["critic"]))
-    assert_gradient(learned.opt_state["actor"], jax.grad(actor_loss)(old["actor"]))
-    assert_gradient(learned.opt_state["log_alpha"], ALPHA * (entropy() - target_entropy))
+    assert_gradient(learned.opt_state["critic"], jax.jit(jax.grad(critic_loss))(old["critic"]))
+    assert_gradient(learned.opt_state["actor"], jax.jit(jax.grad(actor_loss))(old["actor"]))
+    assert_gradient(learned.opt_state["log_alpha"], ALPHA * (jax.jit(entropy)() - target_entropy))
     assert (learned.params["log_alpha"] < old["log_alpha"]) == (losses["entropy"] > target_entropy)
     assert_tracks(learned, learner, "critic")
 
 
-@pytest.mark.thorough("td3", "sac_discrete")
+@pytest.mark.thorough("ddpg", "td3", "sac_discrete")
 @pytest.mark.parametrize("name", ["ddpg", "td3", "sac", "sac_discrete"])
 def test_random_first_steps_are_a_branch_under_vmap(name):
     """The policy is not computed while steps are random: no branch is chosen seed by seed."""
     algo = ALGORITHMS[name]
     env = cartpole() if "Discrete" in algo.action_spaces else targets()
     config = canonical(tiny(algo))
-    states = jax.vmap(lambda key: algo.init(config, env, key))(jax.random.split(jax.random.key(0), 3))
-    states = states._replace(counters=jax.tree.map(lambda x: x[0], states.counters))
+    keys = jax.random.split(jax.random.key(0), 3)
+    states = jax.eval_shape(jax.vmap(lambda key: algo.init(config, env, key)), keys)
+    states = states._replace(counters=jax.eval_shape(lambda x: jax.tree.map(lambda x: x[0], x), states.counters))
     axes = jax.tree.map(lambda _: 0, states)._replace(counters=None)
     jaxpr = jax.make_jaxpr(jax.vmap(lambda state: algo.update(config, env, state), (axes,)))(states)
     branches = [eqn for eqn in equations(jaxpr.jaxpr) if eqn.primitive.name == "cond"]

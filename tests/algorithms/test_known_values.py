@@ -125,8 +125,8 @@ def _shown(time, params):
 
 
 def _rollouts():
-    """Of those that learn values. Rollouts are gathered alike by all that are on-policy: PPO stands for them."""
-    marks = {("ppo", SHORT): [pytest.mark.thorough]}
+    """Of those that learn values. PPO stands for all on-policy ones, which gather rollouts alike, DQN for replay."""
+    marks = {("ppo", SHORT): [pytest.mark.thorough], ("sac", LONG): [pytest.mark.thorough]}
     marks |= {(name, LONG): [pytest.mark.exhaustive] for name in ("vpg", "a2c", "trpo")}
     learners = [algo for algo in ALGORITHMS.values() if not plans(algo)]
     rollouts = [(algo, n) for algo in learners for n in ((SHORT, LONG) if on_policy(algo) else (LONG,))]
@@ -166,6 +166,7 @@ def test_values_where_an_episode_terminates(learned, name, known):
     np.testing.assert_allclose(learned[1][name][:, : len(known)], [known] * 2, atol=0.05)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["dqn", "td3"])
 def test_windows_of_three_steps_end_at_a_time_limit(name):
     """Of 6 steps: windows of 1, 2 and 3 rewards bootstrap from the state reached. Rewards depend on no action."""
@@ -175,6 +176,7 @@ def test_windows_of_three_steps_end_at_a_time_limit(name):
     np.testing.assert_allclose(learned, np.stack([known] * 2), rtol=0.02)
 
 
+@pytest.mark.thorough("ppo-box")
 @pytest.mark.exhaustive("vpg", "a2c", "c51", "qr_dqn", "ddpg")  # which learn two tasks in test_learning.py
 @pytest.mark.parametrize(
     ("make", "best", "worst_return"),

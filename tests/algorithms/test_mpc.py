@@ -9,6 +9,7 @@ from jaxrl_up import MPC, envs, evaluate, run
 from jaxrl_up.config import canonical
 
 
+@pytest.mark.thorough("mppi", "random_shooting")
 @pytest.mark.parametrize("method", ["cem", "mppi", "random_shooting"])
 def test_it_swings_the_pendulum_up(method):
     env = envs.with_simulator("Pendulum-v1")
@@ -82,8 +83,14 @@ def test_a_terminal_value_is_a_function():
 def test_it_acts_by_the_keys_of_its_memories():
     env = envs.with_simulator(envs.make("Pendulum-v1", max_steps=12))
     config = canonical(MPC.Config(samples=5, horizon=3, elites=2))
-    obs = jax.vmap(lambda key: env.reset(key)[1])(jax.random.split(jax.random.key(0), 3))
-    memory = jax.vmap(lambda key: MPC.initial_memory(config, env, key))(jax.random.split(jax.random.key(1), 3))
-    together, _ = MPC.act(config, env, (), obs, memory)
-    alone = [MPC.act(config, env, (), *jax.tree.map(lambda x, i=i: x[i], (obs, memory)))[0] for i in range(3)]
+
+    @jax.jit
+    @jax.vmap
+    def begun(obs_key, memory_key):
+        return env.reset(obs_key)[1], MPC.initial_memory(config, env, memory_key)
+
+    obs, memory = begun(*(jax.random.split(jax.random.key(i), 3) for i in range(2)))
+    act = jax.jit(lambda obs, memory: MPC.act(config, env, (), obs, memory)[0])
+    together = act(obs, memory)
+    alone = [act(*jax.tree.map(lambda x, i=i: x[i], (obs, memory))) for i in range(3)]
     np.testing.assert_allclose(together, jnp.stack(alone), rtol=1e-5)

@@ -41,7 +41,7 @@ def updated(algo, config, seed=0):
     return before, after, {name: float(x.value) for name, x in losses.items()}
 
 
-@pytest.mark.thorough("vpg-mixture", "a2c-beta")
+@pytest.mark.thorough("vpg-mixture", "a2c-beta", "ppo")
 @pytest.mark.parametrize(
     ("algo", "fields"),
     [
@@ -69,12 +69,18 @@ def test_ppo_finds_the_exact_kl_of_each_minibatch():
     before, after, losses = updated(PPO, config)
     assert losses["kl"] > 0  # 0 in the first minibatch, more in the second
     net, obs = on_policy.network(config, env), jnp.ones((3, 1))
-    old, new = (net.policy(x.learner.params["actor"], obs) for x in (before, after))
-    batch = on_policy.Batch(obs, old.mode(), *jnp.zeros((4, 3)))
-    _, found = ppo.loss(config, env, after.learner.params, batch, 0.2, old)
-    np.testing.assert_allclose(found["kl"], jnp.mean(old.kl(new)), rtol=1e-6)
+
+    @jax.jit
+    def both(before, after):
+        old, new = (net.policy(x["actor"], obs) for x in (before, after))
+        batch = on_policy.Batch(obs, old.mode(), *jnp.zeros((4, 3)))
+        _, found = ppo.loss(config, env, after, batch, 0.2, old)
+        return found["kl"], jnp.mean(old.kl(new))
+
+    np.testing.assert_allclose(*both(before.learner.params, after.learner.params), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_trpo_stays_within_the_kl_of_beta_policies():
     _, _, losses = updated(TRPO, tiny(TRPO, head="beta"))
     assert 0 < losses["kl"] <= 0.01 and losses["step_fraction"] > 0
@@ -109,6 +115,7 @@ def test_no_key_is_used_twice(head):
         jax.eval_shape(jax.jit(everything), jax.random.key(0))
 
 
+@pytest.mark.thorough
 def test_an_estimated_entropy_is_that_of_the_seed_alone():
     env, config = targets(), canonical(tiny(PPO, head=Mixture(), entropy_cost=0.01))
 
@@ -120,13 +127,14 @@ def test_an_estimated_entropy_is_that_of_the_seed_alone():
     assert_close(alone(keys[1]), jax.tree.map(lambda x: x[1], together(keys)), 1e-4, 1e-5)
 
 
+@pytest.mark.thorough("mixture")
 @pytest.mark.parametrize("head", ["beta", Mixture()], ids=["beta", "mixture"])
 def test_exported_policies_act_as_the_live_one(head, tmp_path):
     env, config = targets(), tiny(PPO, head=head, normalize_observations=True)
     policy = jax.jit(lambda key: PPO.init(canonical(config), env, key))(jax.random.key(0)).policy
     path = save_policy(tmp_path / "policy.bin", PPO, env, config, policy)
     obs = np.float32([[-1.0], [1.0], [0.3]])
-    expected = PPO.act(canonical(config), env, policy, obs)[0]
+    expected = jax.jit(lambda policy: PPO.act(canonical(config), env, policy, obs)[0])(policy)
     np.testing.assert_allclose(load_policy(path)(obs), expected, rtol=1e-5)
     if head == "beta":
         np.testing.assert_allclose(numpy_policy.load_policy(path)(obs), expected, rtol=1e-4)

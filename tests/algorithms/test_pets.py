@@ -96,6 +96,7 @@ def test_fields_that_do_not_fit_are_refused(fields, message):
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("particles", [1, 4])
 def test_fewer_particles_than_members_and_several_for_each(particles):
     config = canonical(tiny(PETS, particles=particles))
@@ -129,7 +130,8 @@ def test_what_it_cannot_model_or_plan_in_is_refused(env, message):
 
 def test_a_linear_model_has_no_hidden_layer():
     for name, layers in (("linear", set()), ("auto", {"MLP_0"})):
-        networks = PETS.init(canonical(tiny(PETS, network=name)), BOUNDED, jax.random.key(0)).policy["networks"]
+        config = canonical(tiny(PETS, network=name))
+        networks = jax.eval_shape(partial(PETS.init, config, BOUNDED), jax.random.key(0)).policy["networks"]
         assert set(networks["params"]) == {"mean", "log_variance", "termination"} | layers
 
 
@@ -191,6 +193,7 @@ def pushed():
     return envs.from_functions(reset, step, envs.Box(-9, 9, (1,)), envs.Box(-2.0, 2.0, (1,)), 1, name="pushed")
 
 
+@pytest.mark.thorough
 def test_a_model_of_shuffled_actions_plans_no_better_than_any_action():
     """The same transitions, learned from with their actions and with those of one another, which then mean nothing."""
     env = pushed()

@@ -132,19 +132,21 @@ def test_nor_by_the_key_it_is_given_to_act():
 # -- how it acts
 
 
+@pytest.mark.thorough("axes1")
 @pytest.mark.parametrize("axes", [(), (3,), (2, 3)])
 def test_it_acts_for_any_leading_axes(axes):
     config, number = canonical(SMALL), int(np.prod(axes))
     keys = jax.random.split(jax.random.key(0), number).reshape(axes)
     reset, begun = (lambda key: PENDULUM.reset(key)[1]), partial(SHOOTING.initial_memory, config, PENDULUM)
     each, one_by_one = partial(SHOOTING.act, config, PENDULUM, ()), []
+    alone = jax.jit(each)
     for _ in axes:
         reset, begun = jax.vmap(reset), jax.vmap(begun)
-    obs, memory = reset(keys), begun(keys)
+    obs, memory = jax.jit(lambda keys: (reset(keys), begun(keys)))(keys)
     action, after = jax.jit(each)(obs, memory)
     assert action.shape == (*axes, 1) and after["plan"].shape == (*axes, 3, 1) and after["key"].shape == axes
     for i in np.ndindex(axes):
-        one_by_one.append(each(*jax.tree.map(lambda x: x[i], (obs, memory)))[0])  # noqa: B023
+        one_by_one.append(alone(*jax.tree.map(lambda x: x[i], (obs, memory)))[0])  # noqa: B023
     assert_close(action.reshape(-1, 1), jnp.stack(one_by_one))
 
 

@@ -157,7 +157,7 @@ ONCE = dict.fromkeys((field.name for field in dataclasses.fields(PPO.Config)), 1
 HOW = {"num_evals": 1, "num_episodes": 2, "max_eval_steps": 6, "progress": False}
 
 
-@pytest.mark.thorough("a config")
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", [FIELDS, PPO.Config(**FIELDS)], ids=["a dict", "a config"])
 def test_a_run_checks_its_config_once(config, checks, tmp_path):
     """From the door to the gradient step, the checkpoint and the report."""
@@ -169,6 +169,7 @@ def test_a_run_checks_its_config_once(config, checks, tmp_path):
     assert checks == {**ONCE, "total_steps": 2, "schedule_steps": 2}  # those of config.toml, and the new ones
 
 
+@pytest.mark.thorough
 def test_a_command_line_checks_its_config_once(checks, tmp_path):
     words = [f"--{name}={','.join(map(str, x)) if name == 'hidden' else x}" for name, x in FIELDS.items()]
     words += ["--seeds=1", "--num-evals=1", "--num-episodes=2", "--max-eval-steps=6", "--no-progress"]
@@ -179,6 +180,7 @@ def test_a_command_line_checks_its_config_once(checks, tmp_path):
     assert checks == {**ONCE, "gamma": 3}  # and the two values of the grid
 
 
+@pytest.mark.thorough
 def test_the_compiled_gear_checks_its_config_once(checks):
     train("ppo", "CartPole-v1", FIELDS, 0, 1, EVALUATION)
     assert checks == ONCE

@@ -15,6 +15,7 @@ from jaxrl_up.config import canonical
 from jaxrl_up.learning import models, training_env
 
 
+@pytest.mark.thorough("td3")
 @pytest.mark.parametrize("base", ["ddpg", "td3"])
 def test_without_imagined_steps_a_gradient_step_is_the_bases_bit_for_bit(base):
     _, _, env, learner, batch, noise, learn = setting("mbve", base=base, horizon=0)
@@ -38,6 +39,7 @@ def deterministic():
     }
 
 
+@pytest.mark.thorough("ddpg-False", "td3")
 @pytest.mark.parametrize("td_k", [True, False])
 @pytest.mark.parametrize("base", ["ddpg", "td3"])
 def test_the_critics_step_against_a_loop(base, td_k):

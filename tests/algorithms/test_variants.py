@@ -92,6 +92,7 @@ def test_what_is_the_same_but_for_the_loss(name):
         assert {"collect", "finish"} <= set(mine.update.__code__.co_names) & set(theirs.update.__code__.co_names)
 
 
+@pytest.mark.thorough("ppo-pixels", "dqn-pixels", "sac-pixels_box", "mpc", "ppo-discrete_own_torso")
 @pytest.mark.exhaustive("ddpg", *(f"{name}-discrete_own_torso" for name in SAME_BUT_FOR_THE_LOSS))
 @pytest.mark.parametrize("name", VARIANTS)
 def test_spaces_and_networks(algo, name):
@@ -142,7 +143,7 @@ def test_fields_of_continuous_policies_are_traced(algo, name):
     assert any(np.any(x[0] != x[1]) for x in values)
 
 
-@pytest.mark.thorough("sac-one", "mpc-one")
+@pytest.mark.thorough("ppo-one", "sac", "mpc")
 @pytest.mark.exhaustive("vpg", "a2c", "ddpg", "trpo-one", "td3-one", "pets-one")
 @pytest.mark.parametrize("shape", [(), (2, 2)], ids=["one", "several"])
 def test_actions_of_every_shape(algo, shape):
@@ -188,6 +189,7 @@ def _presets():
     return [(algo, preset) for algo in ALGORITHMS.values() for preset in algo.presets]
 
 
+@pytest.mark.thorough("sac-spinup", "dqn-fitted_q", "mpc-mppi", "mpc-random_shooting")
 @pytest.mark.parametrize(("algo", "preset"), _presets(), ids=lambda x: x if isinstance(x, str) else x.name)
 def test_presets_run(algo, preset):
     short = ("rollout_length", "train_every", "batch_size", "hidden", "total_steps", "buffer_size", "learning_starts")

@@ -94,6 +94,7 @@ def test_one_typed_key_for_a_sweep_is_refused():
         as_keys(jax.random.key(0))
 
 
+@pytest.mark.thorough
 def test_training_is_the_same_with_raw_keys():
     env, config, raw = cartpole(), tiny(PPO), jax.random.PRNGKey(3)
     state, log = train(PPO, env, config, jax.random.key(3), 1, EVALUATION)

@@ -63,7 +63,7 @@ def test_rewards_and_turns_are_those_of_one_side(first):
 
 def test_who_begins_is_drawn_for_each_game():
     env = envs.make(TIC_TAC_TOE, opponent="random")
-    _, obs = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 400))
+    _, obs = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 400))
     stones = np.asarray(obs["board"]).sum((1, 2, 3))
     assert set(stones.tolist()) == {0, 1} and 150 < stones.sum() < 250
     _, step = played(env, 20, 40, at_random(env))
@@ -118,6 +118,7 @@ def test_minimax_never_loses_tic_tac_toe_and_draws_with_itself():
     assert step.terminated.sum() > 50 and not step.reward.any()
 
 
+@pytest.mark.thorough
 def test_connect_four_blocks_from_depth_two():
     def blocked(depth):
         env = envs.make("pgx/connect_four", opponent="minimax", depth=depth, first=True)
@@ -270,6 +271,13 @@ def test_an_opponent_is_a_name_or_a_function():
         envs.against(TIC_TAC_TOE, 3)
 
 
-def test_games_against_opponents_pass_the_check():
-    envs.check(envs.make("pgx/tic_tac_toe?opponent=minimax"))
-    envs.check(envs.with_simulator("pgx/connect_four?opponent=minimax&depth=3"))
+@pytest.mark.thorough("connect_four")
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param("pgx/tic_tac_toe?opponent=minimax", id="tic_tac_toe"),
+        pytest.param("pgx/connect_four?opponent=minimax&depth=3", id="connect_four"),
+    ],
+)
+def test_games_against_opponents_pass_the_check(env):
+    envs.check(envs.make(env) if "tic_tac_toe" in env else envs.with_simulator(env))

@@ -253,6 +253,7 @@ def test_a_missing_library_names_the_extra(monkeypatch):
         envs.make("brax/hopper", reset_noise_scale=0.25)
 
 
+@pytest.mark.thorough
 def test_listing_imports_nothing_and_making_says_and_writes_nothing(tmp_path):
     code = (
         "import sys, jaxrl_up.envs as e; e.names(); e.listing(); assert not {'brax', 'mujoco'} & set(sys.modules);"

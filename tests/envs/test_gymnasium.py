@@ -60,6 +60,7 @@ def assert_as_gymnasium_steps(env, theirs, steps, episodes=3):
     assert ends >= episodes
 
 
+@pytest.mark.thorough("gymnasium/Ant-v5")
 @every(MUJOCO, DEFAULT)
 def test_mujoco_steps_as_gymnasium_does(name):
     env = envs.make(name, max_steps=90)
@@ -67,6 +68,7 @@ def test_mujoco_steps_as_gymnasium_does(name):
     assert_as_gymnasium_steps(env, gymnasium.make(name.partition("/")[2], max_episode_steps=90), 400)
 
 
+@pytest.mark.thorough("gymnasium/Ant-v5")
 @every(MUJOCO, DEFAULT)
 def test_a_mujoco_lane_alone_is_the_lane_among_three(name):
     env = envs.make(name, max_steps=40)
@@ -199,6 +201,7 @@ def test_atari_options():
     assert (env.observation_space.shape, env.action_space.n, env.max_steps) == ((42, 42), 18, 54_000)
 
 
+@pytest.mark.thorough
 @every(ATARI, ("Breakout",))
 def test_atari_passes_the_check(name):
     envs.check(envs.wrap(envs.make(name, max_steps=30), ["frame_stack=4", "clip_reward"]))

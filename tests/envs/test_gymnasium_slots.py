@@ -211,6 +211,7 @@ SPACES = {
 }
 
 
+@pytest.mark.thorough("discrete", "bits")
 @pytest.mark.parametrize("name", [name for name in SPACES if name != "whole"])
 def test_observations_are_those_of_their_space(name):
     env = envs.from_gymnasium(Made(observations=SPACES[name]), name=name)

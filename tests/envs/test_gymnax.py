@@ -15,7 +15,11 @@ from jaxrl_up import envs
 NAMES = [name for name in envs.names() if "/" not in name]  # others are of other suites
 
 
-@pytest.mark.thorough("Seaquest-MinAtar", "Freeway-MinAtar", "Asterix-MinAtar")  # the dearest to compile
+@pytest.mark.thorough(  # the dearest to compile, those that other tests check, and those as mended as others
+    *("Seaquest-MinAtar", "Freeway-MinAtar", "Asterix-MinAtar", "SpaceInvaders-MinAtar", "Breakout-MinAtar"),
+    *("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "Swimmer-misc", "PointRobot-misc"),
+    *("DeepSea-bsuite", "Catch-bsuite", "GaussianBandit-misc"),
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_environment_passes_the_conformance_check(name):
     envs.check(envs.make(name))
@@ -42,6 +46,7 @@ def test_the_listing_is_of_what_is_built(name):
     assert limit == env.max_steps
 
 
+@pytest.mark.thorough
 def test_what_gymnax_draws_with_is_loaded_when_it_draws():
     code = (
         "import sys, jaxrl_up.envs as e; e.make('CartPole-v1'); assert 'seaborn' not in sys.modules; "
@@ -244,7 +249,7 @@ class TestMends:
 
     def test_the_bandit_keeps_its_best_arm(self):
         env = envs.make("SimpleBandit-bsuite")
-        states, _ = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 8))
+        states, _ = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 8))
         best = jnp.argmax(states.rewards, axis=1)
         assert (best == best[0]).all()
         _, step = env.step(jax.random.key(1), jax.tree.map(lambda x: x[0], states), best[0])
@@ -254,6 +259,7 @@ class TestMends:
         _, _, step = jax.jit(lambda key: roll(envs.make("MetaMaze-misc"), key, 2000))(jax.random.key(0))
         assert (step.reward == 10).sum() >= 3 and not step.terminated.any() and step.truncated.sum() == 10
 
+    @pytest.mark.thorough("BernoulliBandit-misc-options0", "GaussianBandit-misc-options2", "MetaMaze-misc-options3")
     @pytest.mark.parametrize(
         ("name", "options"),
         [

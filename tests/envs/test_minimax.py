@@ -172,6 +172,7 @@ def random_position(rng, length):
             return moves
 
 
+@pytest.mark.thorough("1", "4")
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_it_chooses_as_a_plain_negamax_does(depth):
     rng, decided = np.random.default_rng(depth), 0

@@ -113,6 +113,7 @@ def test_a_run_of_it_is_built_again(folder, capsys):
     assert jax.tree.leaves(again.params)
 
 
+@pytest.mark.thorough("options1")
 @pytest.mark.parametrize("options", [{}, {"goal": 0.5}])
 def test_an_argument_that_is_a_parameter_too_is_noted_once(folder, options):
     """As a parameter, whether it was given or is the function's default: a run of it is built again as it was."""

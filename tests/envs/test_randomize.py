@@ -103,6 +103,7 @@ def test_environments_side_by_side_draw_for_themselves(played):
         assert len(np.unique(values[0])) == LANES
 
 
+@pytest.mark.thorough("Acrobot-v1")
 @pytest.mark.parametrize("name", ["CartPole-v1", "Acrobot-v1"])
 def test_a_range_of_no_width_is_that_parameter(name):
     """Bit for bit, one operation after the other: XLA rounds fused ones otherwise where a number is one of many."""
@@ -190,6 +191,7 @@ def test_a_planner_simulates_with_the_values_of_the_episode():
         envs.simulate(late, key, simulated, 1)
 
 
+@pytest.mark.thorough("weighted + time_limit(3) + randomize(scale=2:2)")
 @pytest.mark.parametrize(
     "env",
     [

@@ -37,6 +37,7 @@ def played(env, keys, action):
     return one(keys)
 
 
+@pytest.mark.thorough("shape0", "shape1")
 @pytest.mark.parametrize("shape", [(), (3,), (2 * AT_ONCE + 3,), (3, AT_ONCE)])
 def test_episodes_are_the_same_alone_in_a_batch_and_in_a_batch_of_batches(shape):
     keys = jax.random.split(jax.random.key(0), shape) if shape else jax.random.key(0)
@@ -58,7 +59,7 @@ def test_parameters_may_differ_within_a_batch_and_gradients_are_those_of_steps()
 
     gravities, keys = jnp.linspace(5.0, 12.0, 5), jax.random.split(jax.random.key(0), 5)
     plain, sparse = (
-        jax.vmap(jax.value_and_grad(lambda gravity, key, env=env: paid(env, gravity, key)))(gravities, keys)
+        jax.jit(jax.vmap(jax.value_and_grad(lambda gravity, key, env=env: paid(env, gravity, key))))(gravities, keys)
         for env in both("Pendulum-v1", max_steps=50)
     )
     same(plain, sparse)

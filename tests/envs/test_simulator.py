@@ -66,6 +66,7 @@ def test_it_passes_the_check(name):
     envs.check(envs.with_simulator(name), num_steps=60)
 
 
+@pytest.mark.thorough("previous_action", "episode_statistics")
 @pytest.mark.parametrize(
     "wrap",
     [lambda env: envs.frame_stack(env, 3), envs.time_left, envs.previous_action, envs.episode_statistics],
@@ -121,6 +122,7 @@ def test_a_state_with_a_random_key_is_refused():
 # -- steps
 
 
+@pytest.mark.thorough("Acrobot-v1", "Pendulum-v1")
 @pytest.mark.parametrize("name", ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "Breakout-MinAtar"])
 def test_simulating_is_the_step_without_a_reset(name):
     """With the key that the environment steps with, the way there is the same until the episode ends."""
@@ -222,14 +224,14 @@ def test_actions_and_masks_are_those_of_the_environment():
 
 def test_simulating_is_vmapped_over_parameters_states_and_actions():
     env = envs.with_simulator("Pendulum-v1")
-    _, obs = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 3))
+    _, obs = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 3))
     actions = jnp.linspace(-2, 2, 4)[:, None]
 
     def over(g, state, action):
         return simulate(env.with_params(g=g), 0, state, action)[0].state
 
     each = jax.vmap(jax.vmap(jax.vmap(over, (None, None, 0)), (None, 0, None)), (0, None, None))
-    found = each(jnp.array([5.0, 10.0]), envs.simulator_of(env, obs), actions)
+    found = jax.jit(each)(jnp.array([5.0, 10.0]), envs.simulator_of(env, obs), actions)
     assert jax.tree.leaves(found)[0].shape == (2, 3, 4)
     assert len(np.unique(to_host(found)[0])) > 1 or len(np.unique(to_host(found)[1])) > 1
 
@@ -301,6 +303,7 @@ def test_what_learns_learns_the_same_with_it(whiten):
     assert_equal(shown, plain)
 
 
+@pytest.mark.thorough
 def test_stacked_before_or_after_networks_see_the_same():
     env = exact()
     found = [envs.frame_stack(envs.with_simulator(env), 3), envs.with_simulator(envs.frame_stack(env, 3))]
@@ -309,6 +312,7 @@ def test_stacked_before_or_after_networks_see_the_same():
     assert_close(before.learner, after.learner)  # of two programs too, as the one below
 
 
+@pytest.mark.thorough
 def test_a_replay_holds_the_same_with_it():
     (shown, _), (plain, _) = (trained(DQN, env) for env in (envs.with_simulator(exact()), dict_shaped(exact())))
     assert_equal(shown.replay, plain.replay)

@@ -97,7 +97,7 @@ def test_leaves_and_parts_go_by_path():
 
 @pytest.mark.parametrize("space", [PAIR, Dict(a=PAIR, b=MultiDiscrete((2, 5))), Mask((2, 3)), MultiDiscrete((1, 4))])
 def test_samples_are_elements(space):
-    samples = jax.vmap(space.sample)(jax.random.split(KEY, 64))
+    samples = jax.jit(jax.vmap(space.sample))(jax.random.split(KEY, 64))
     assert jax.vmap(space.contains)(samples).all()
     assert all(len(np.unique(np.asarray(x).reshape(64, -1), axis=0)) > 1 for x in jax.tree.leaves(samples))
 
@@ -125,11 +125,11 @@ def test_each_sees_what_it_may():
 def test_a_mask_says_which_actions_are_allowed():
     obs = {**element(), "mask": jnp.bool_([False, True, True, False, True])}
     mask, space = mask_of(SPACE, obs), MultiDiscrete((2, 3))
-    drawn = jax.vmap(lambda key: sample_allowed(space, mask, key))(jax.random.split(KEY, 200))
+    drawn = jax.jit(jax.vmap(lambda key: sample_allowed(space, mask, key)))(jax.random.split(KEY, 200))
     assert {tuple(row) for row in drawn.tolist()} == {(1, 0), (1, 2)}
     np.testing.assert_array_equal(allows(space, mask, jnp.int32([[1, 0], [1, 1], [0, 2], [1, 2]])), [1, 0, 0, 1])
     one = jnp.bool_([True, False, True])
-    drawn = jax.vmap(lambda key: sample_allowed(Discrete(3, start=-1), one, key))(jax.random.split(KEY, 200))
+    drawn = jax.jit(jax.vmap(lambda key: sample_allowed(Discrete(3, start=-1), one, key)))(jax.random.split(KEY, 200))
     share = np.mean(np.asarray(drawn) == -1)
     assert set(drawn.tolist()) == {-1, 1} and 0.35 < share < 0.65
     np.testing.assert_array_equal(allows(Discrete(3, start=-1), one, jnp.int32([-1, 0, 1])), [1, 0, 1])

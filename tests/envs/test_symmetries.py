@@ -62,6 +62,7 @@ def test_a_transformed_game_goes_on_as_the_transformed_game(name):
     assert same.all(axis=(0, 1)).all(), f"by transformation: board, mask, reward, end\n{same.all(axis=(0, 1))}"
 
 
+@pytest.mark.thorough("gardner_chess")
 @pytest.mark.parametrize("name", SIZES)
 def test_they_are_a_group_of_rearrangements_and_the_identity_is_first(name):
     env = envs.make(f"pgx/{name}")

@@ -47,6 +47,7 @@ WRAPS = {
 }
 
 
+@pytest.mark.thorough("flatten_discrete", "clip_reward", "clip_action", "time_limit", "statistics", "sticky")
 @pytest.mark.parametrize("name", WRAPS)
 def test_wrapped_environments_conform_and_compare_equal(name):
     env = WRAPS[name]()

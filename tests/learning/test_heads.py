@@ -96,7 +96,8 @@ def test_beta_at_a_bound_is_half_a_rounding_unit_inside():
     at_bounds = ours.log_prob(jnp.array([[-1.0, 1.0]]))
     np.testing.assert_allclose(at_bounds, [inside], rtol=1e-5)
     np.testing.assert_allclose(ours.log_prob(jnp.array([[-1.5, 7.0]])), at_bounds)
-    gradient = jax.grad(lambda f: jnp.sum(policy(beta, f).log_prob(jnp.array([[-1.0, 1.0]]))))(ours.features)
+    density = jax.grad(lambda f: jnp.sum(policy(beta, f).log_prob(jnp.array([[-1.0, 1.0]]))))
+    gradient = jax.jit(density)(ours.features)
     assert np.all(np.isfinite(gradient))
 
 
@@ -136,9 +137,9 @@ def test_rows_are_those_of_a_loop_over_distrax(kind):
         np.testing.assert_allclose(action[i], 2 * drawn - 1 if stretched else drawn, rtol=1e-5, atol=1e-6)
         expected = np.sum(density) - (2 * np.log(2) if stretched else 0)
         np.testing.assert_allclose(log_prob[i], expected, rtol=1e-3, atol=1e-4)
-    alone = policy(make, features[0, 0])
-    np.testing.assert_allclose(alone.mode(), mode[0, 0], rtol=1e-5, atol=1e-6)
-    assert alone.sample(jax.random.key(1)).shape == (2,)
+    alone, drawn = jax.jit(lambda x, key: (x.mode(), x.sample(key)))(policy(make, features[0, 0]), jax.random.key(1))
+    np.testing.assert_allclose(alone, mode[0, 0], rtol=1e-5, atol=1e-6)
+    assert drawn.shape == (2,)
 
 
 @pytest.mark.parametrize("kind", ["beta", "of_betas"])
@@ -182,11 +183,13 @@ def test_discrete_actions_may_have_a_head_of_ones_own():
 
     features, keys = positive(4, 3), jax.random.split(jax.random.key(0), 4)
     ours = policy(chosen, features, Discrete(3))
-    action = ours.sample_with(keys)
+    action = jax.jit(DistraxPolicy.sample_with)(ours, keys)
     assert action.dtype == jnp.int32 and action.shape == (4,)
-    np.testing.assert_allclose(ours.log_prob(action), Categorical(features).log_prob(action), rtol=1e-5)
+    log_prob = jax.jit(DistraxPolicy.log_prob)(ours, action)
+    np.testing.assert_allclose(log_prob, Categorical(features).log_prob(action), rtol=1e-5)
     several = policy(lambda f: distrax.Categorical(f.reshape(2, 3)), positive(4, 6), MultiDiscrete((3, 3)))
-    assert several.sample_with(keys).shape == (4, 2) and several.log_prob(several.mode()).shape == (4,)
+    drawn, log_prob = jax.eval_shape(lambda keys: (several.sample_with(keys), several.log_prob(several.mode())), keys)
+    assert drawn.shape == (4, 2) and log_prob.shape == (4,)
 
 
 @pytest.mark.parametrize(
@@ -233,26 +236,37 @@ def test_an_own_gaussian_head_is_the_gaussian():
     head = {**head, "log_std": jnp.array([0.5, -1.0])}
     actor = {"params": {**params["actor"]["params"], "head": {"head": head}}}
     obs = jax.random.normal(jax.random.key(1), (2, 5, 3))
-    ours = net.policy(actor, obs)
-    features = jnp.tanh(obs @ actor["params"]["torso"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"])
-    mean = features @ head["Dense_0"]["kernel"]
-    theirs = DiagonalGaussian(mean, jnp.array([0.5, -1.0]))
-    np.testing.assert_allclose(ours.mode(), mean, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(ours.log_prob(jnp.zeros_like(mean)), theirs.log_prob(jnp.zeros_like(mean)), rtol=1e-5)
-    np.testing.assert_allclose(ours.entropy(), theirs.entropy(), rtol=1e-5)
-    other = net.policy(params["actor"], obs)
-    np.testing.assert_allclose(ours.kl(other), theirs.kl(DiagonalGaussian(mean, jnp.zeros(2))), rtol=1e-5)
+
+    @jax.jit
+    def both(actor, other, obs):
+        """Mode, log-density at 0, entropy and KL to the other one, by the head and by hand."""
+        ours, ours_other = net.policy(actor, obs), net.policy(other, obs)
+        features = jnp.tanh(obs @ actor["params"]["torso"]["MLP_0"]["Dense_0"]["Dense_0"]["kernel"])
+        mean = features @ head["Dense_0"]["kernel"]
+        theirs, theirs_other = (DiagonalGaussian(mean, jnp.array(x)) for x in ([0.5, -1.0], [0.0, 0.0]))
+        pairs = (ours, ours_other), (theirs, theirs_other)
+        return [(x.mode(), x.log_prob(jnp.zeros_like(mean)), x.entropy(), x.kl(y)) for x, y in pairs]
+
+    for found, wanted, atol in zip(*both(actor, params["actor"], obs), (1e-6, 0, 0, 0), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=atol)
     assert net.noise(jax.random.key(0), (4, 5)).shape == (4, 5) and not net.divisible
 
 
 def test_in_a_tree_of_actions_beta_is_for_its_boxes():
     net = policy_value_network(config(head="beta"), environment(SEEN, TREE))
     params = jax.jit(net.init)(jax.random.key(0))
-    ours, noise = net.policy(params["actor"], jnp.ones((4, 3))), net.noise(jax.random.key(1), (4,))
+
+    @jax.jit
+    def everything(actor, noise):
+        ours = net.policy(actor, jnp.ones((4, 3)))
+        action = ours.sample_with(noise)
+        return action, ours.log_prob(action), ours.entropy(), ours.kl(ours)
+
+    noise = net.noise(jax.random.key(1), (4,))
     assert jnp.issubdtype(noise["a"].dtype, jax.dtypes.prng_key) and noise["b"].shape == (4, 2)
-    action = ours.sample_with(noise)
-    assert np.all(np.abs(action["a"]) < 1) and ours.log_prob(action).shape == (4,)
-    assert np.all(np.isfinite(ours.entropy())) and np.all(np.abs(ours.kl(ours)) < 1e-6)
+    action, log_prob, entropy, kl = everything(params["actor"], noise)
+    assert np.all(np.abs(action["a"]) < 1) and log_prob.shape == (4,)
+    assert np.all(np.isfinite(entropy)) and np.all(np.abs(kl) < 1e-6)
 
 
 def test_the_log_std_of_a_network_starts_as_given_and_depends_on_the_state():

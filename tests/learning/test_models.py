@@ -39,7 +39,7 @@ def rows():
 
 def begun(probabilistic, rows):
     dynamics = models.dynamics_of(box_env(), probabilistic=probabilistic, **SMALL)
-    return dynamics, dynamics.observe(dynamics.init(jax.random.key(0)), rows)
+    return dynamics, jax.jit(lambda rows: dynamics.observe(dynamics.init(jax.random.key(0)), rows))(rows)
 
 
 COUNTS = jnp.array([[1.0, 0.0, 2.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 3.0, 0.0, 2.0]])
@@ -48,10 +48,19 @@ COUNTS = jnp.array([[1.0, 0.0, 2.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 3.0, 0.0, 2.
 @pytest.mark.parametrize("probabilistic", [True, False])
 def test_the_loss_is_that_of_a_loop(probabilistic, rows):
     dynamics, params = begun(probabilistic, rows)
-    found, losses = dynamics.loss(params, rows, COUNTS)
+
+    @jax.jit
+    def program(params, rows):
+        said = [dynamics.predict(dynamics.member(params, e), rows.obs, rows.action) for e in range(2)]
+        change = jnp.concatenate([rows.next_obs - rows.obs, rows.reward[:, None]], axis=1)
+        plain, _ = dynamics._replace(beta=0.0).loss(params, rows, COUNTS)
+        return *dynamics.loss(params, rows, COUNTS), plain, said, ops.normalize(params["outputs"], change)
+
+    found, losses, plain, predicted, targets = jax.tree.map(np.asarray, program(params, rows))
+    rows = jax.tree.map(np.asarray, rows)
     fits, squares, endings = [], [], []
     for e in range(2):
-        said = dynamics.predict(dynamics.member(params, e), rows.obs, rows.action)
+        said = predicted[e]
         fit, square, ending, numbers, number = 0.0, 0.0, 0.0, 0.0, 0.0
         for i in range(N):
             if rows.weight[i] == 0:
@@ -60,8 +69,7 @@ def test_the_loss_is_that_of_a_loop(probabilistic, rows):
             probability = 1 / (1 + np.exp(-float(said.termination[i])))
             ending -= count * np.log(probability if ends else 1 - probability)
             number += count
-            target = np.append(np.asarray(rows.next_obs[i] - rows.obs[i]), float(rows.reward[i]))
-            target = np.asarray(ops.normalize(params["outputs"], jnp.array(target)))
+            target = targets[i]
             for k in range(D + 1):
                 if ends and k < D:
                     continue
@@ -75,7 +83,6 @@ def test_the_loss_is_that_of_a_loop(probabilistic, rows):
     np.testing.assert_allclose(losses["model_error"], np.mean(squares), rtol=1e-4)
     np.testing.assert_allclose(losses["ending_loss"], np.mean(endings), rtol=1e-4)
     width = 0.01 * 10.5 if probabilistic else 0.0
-    plain, _ = dynamics._replace(beta=0.0).loss(params, rows, COUNTS)
     np.testing.assert_allclose(plain, np.mean(fits) + np.mean(endings) + width, rtol=1e-4)
     assert (found != plain) == probabilistic
 
@@ -91,7 +98,7 @@ def test_rows_taken_for_noise_are_followed_too(rows):
         def loss(params):
             return scale * dynamics.loss(params, rows, COUNTS)[0]
 
-        return at_the_means(jax.grad(loss)(params))
+        return at_the_means(jax.jit(jax.grad(loss))(params))
 
     squares = gradient(dynamics.by_means, 0.5)
     for one, other in zip(gradient(dynamics._replace(beta=1.0), 1.0), squares, strict=True):
@@ -107,7 +114,7 @@ def test_what_follows_an_ending_is_not_read(rows):
         params = dynamics.observe(dynamics.init(jax.random.key(0)), rows)
         return params, jax.grad(lambda p: dynamics.loss(p, rows, COUNTS)[0])(params)
 
-    for one, same in zip(*(jax.tree.leaves(all_of(x)) for x in (rows, other)), strict=True):
+    for one, same in zip(*map(jax.tree.leaves, map(jax.jit(all_of), (rows, other))), strict=True):
         np.testing.assert_array_equal(one, same)
 
 
@@ -115,11 +122,12 @@ def test_a_row_without_weight_changes_nothing(rows):
     dynamics = models.dynamics_of(box_env(), **SMALL)
     out = (rows.weight == 0.0)[:, None]
     other = rows._replace(obs=jnp.where(out, 7.0, rows.obs), reward=jnp.where(out[:, 0], 9.0, rows.reward))
-    found = []
-    for given in (rows, other):
-        params = dynamics.observe(dynamics.init(jax.random.key(0)), given)
-        found.append(dynamics.loss(params, given, COUNTS)[0])
-    np.testing.assert_array_equal(*found)
+
+    @jax.jit
+    def loss(rows):
+        return dynamics.loss(dynamics.observe(dynamics.init(jax.random.key(0)), rows), rows, COUNTS)[0]
+
+    np.testing.assert_array_equal(loss(rows), loss(other))
 
 
 def test_statistics_are_of_inputs_and_changes(rows):
@@ -136,7 +144,7 @@ def test_statistics_are_of_inputs_and_changes(rows):
 
 def test_no_gradient_moves_the_statistics(rows):
     dynamics, params = begun(True, rows)
-    gradient = jax.grad(lambda p: dynamics.loss(p, rows, COUNTS)[0])(params)
+    gradient = jax.jit(jax.grad(lambda p: dynamics.loss(p, rows, COUNTS)[0]))(params)
     assert all(np.all(np.asarray(x) == 0) for k in ("inputs", "outputs") for x in jax.tree.leaves(gradient[k]))
     assert any(np.any(np.asarray(x) != 0) for x in jax.tree.leaves(gradient["bounds"]))
 
@@ -145,12 +153,16 @@ def test_a_change_of_units_is_undone_by_the_statistics(rows):
     """What is learned does not depend on the units of observations and rewards."""
     dynamics, params = begun(True, rows)
     bigger = rows._replace(obs=100 * rows.obs, next_obs=100 * rows.next_obs, reward=10 * rows.reward)
-    other = dynamics.observe(dynamics.init(jax.random.key(0)), bigger)
-    np.testing.assert_allclose(
-        dynamics.loss(params, rows, COUNTS)[0], dynamics.loss(other, bigger, COUNTS)[0], rtol=1e-4
-    )
-    one = dynamics.by_means.step(dynamics.member(params, 0), jax.random.key(1), rows.obs[0], rows.action[0])
-    two = dynamics.by_means.step(dynamics.member(other, 0), jax.random.key(1), bigger.obs[0], rows.action[0])
+    _, other = begun(True, bigger)
+
+    @jax.jit
+    def found(params, rows):
+        member, key = dynamics.member(params, 0), jax.random.key(1)
+        step = dynamics.by_means.step(member, key, rows.obs[0], rows.action[0])
+        return dynamics.loss(params, rows, COUNTS)[0], step
+
+    (loss, one), (same, two) = found(params, rows), found(other, bigger)
+    np.testing.assert_allclose(loss, same, rtol=1e-4)
     np.testing.assert_allclose(100 * one[0], two[0], rtol=1e-3)
     np.testing.assert_allclose(10 * one[1], two[1], rtol=1e-3)
 
@@ -166,7 +178,8 @@ def test_steps_are_drawn_from_what_is_predicted(rows):
     dynamics, params = begun(True, rows)
     member = dynamics.member(params, 1)
     keys = jax.random.split(jax.random.key(0), 4000)
-    drawn, reward, ends = jax.vmap(lambda key: dynamics.step(member, key, rows.obs[0], rows.action[0]))(keys)
+    step = jax.jit(jax.vmap(lambda key: dynamics.step(member, key, rows.obs[0], rows.action[0])))
+    drawn, reward, ends = step(keys)
     said = dynamics.predict(member, rows.obs[:1], rows.action[:1])
     scale = np.sqrt(params["outputs"].m2 / params["outputs"].count)
     mean = said.mean[0] * scale + params["outputs"].mean
@@ -218,7 +231,7 @@ def fitted():
     dynamics = models.dynamics_of(box_env(), members=2, hidden=(32,), probabilistic=False, activation="tanh")
     obs, action, reward, next_obs = (x.reshape(-1, *x.shape[2:]) for x in played(jax.random.key(0), 60))
     rows = models.Targets(obs, action, reward, jnp.zeros(len(obs), bool), next_obs, jnp.ones(len(obs)))
-    params = dynamics.observe(dynamics.init(jax.random.key(1)), rows)
+    params = jax.jit(lambda: dynamics.observe(dynamics.init(jax.random.key(1)), rows))()
     optimizer, counts = optax.adam(optax.cosine_decay_schedule(0.01, 600)), dynamics.bootstrap(jnp.arange(len(obs)))
 
     @jax.jit
@@ -238,10 +251,11 @@ def test_a_linear_system_is_learned_and_errors_grow_with_the_horizon(fitted):
     dynamics, params = fitted
     obs, action, reward, next_obs = played(jax.random.key(5))
     none = jnp.zeros(reward.shape, bool)
-    errors = models.horizon_errors(dynamics, params, obs, action, reward, next_obs, none, 8)
+    horizon_errors = jax.jit(lambda *rows: models.horizon_errors(dynamics, params, *rows, 8))
+    errors = horizon_errors(obs, action, reward, next_obs, none)
     assert errors.obs[0] < 0.05 and errors.reward[0] < 0.05
     assert errors.obs[-1] > errors.obs[0]
-    shuffled = models.horizon_errors(dynamics, params, obs, action[::-1], reward, next_obs, none, 8)
+    shuffled = horizon_errors(obs, action[::-1], reward, next_obs, none)
     assert shuffled.obs[0] > 5 * errors.obs[0]
 
 
@@ -249,7 +263,9 @@ def test_errors_over_a_horizon_are_those_of_a_loop(fitted):
     dynamics, params = fitted
     obs, action, reward, next_obs = (x[:5, :2] for x in played(jax.random.key(6)))
     done = jnp.zeros((5, 2), bool).at[2, 0].set(True)
-    found = models.horizon_errors(dynamics, params, obs, action, reward, next_obs, done, 3)
+    found = jax.jit(lambda *rows: models.horizon_errors(dynamics, params, *rows, 3))(
+        obs, action, reward, next_obs, done
+    )
     scale = np.asarray(obs).reshape(-1, D).std(0)
     squares = np.zeros((2, 3))
     rewards, numbers = np.zeros((2, 3)), np.zeros(3)
@@ -286,11 +302,12 @@ def test_a_model_is_an_environment(fitted):
     np.testing.assert_allclose(step.next_obs, linear(obs, jnp.array([0.5])), atol=0.2)
 
 
+@pytest.mark.thorough
 def test_what_trains_on_an_environment_trains_on_its_exact_model(cpus):
     """Of CartPole, whose states show what they are."""
     cartpole = envs.make("CartPole-v1", max_steps=12)
     model, keys = envs.model_of(cartpole), jax.random.split(jax.random.key(0), 5)
-    starts = jax.vmap(lambda key: model.reset(cartpole.params, key))(keys)
+    starts = jax.jit(jax.vmap(lambda key: model.reset(cartpole.params, key)))(keys)
 
     def observe(state):
         inner = state.state.inner if hasattr(state.state, "inner") else state.state

@@ -47,23 +47,39 @@ def spaces(observation, action):
 CONVOLUTIONS = [(5, 1, 1), (6, 2, 1), (6, 3, 1), (7, 3, 2), (9, 4, 2), (8, 4, 3), (9, 5, 2)]
 
 
+@pytest.mark.thorough(
+    "auto-6-2-1",
+    "auto-6-3-1",
+    "auto-7-3-2",
+    "auto-8-4-3",
+    "auto-9-5-2",
+    "conv-5-1-1",
+    "conv-6-2-1",
+    "conv-6-3-1",
+    "conv-7-3-2",
+)
 @pytest.mark.parametrize(("side", "size", "stride"), CONVOLUTIONS)
 @pytest.mark.parametrize("lowering", ["slices", "conv", "auto"])
 def test_convolution_is_nn_conv(side, size, stride, lowering):
-    ours = Conv(4, size, stride, "torch", lowering)
-    x = jax.random.normal(jax.random.key(0), (2, side, side + 1, 3))
-    params = jax.jit(ours.init)(jax.random.key(1), x)
-    theirs = nn.Conv(4, (size, size), stride, padding="VALID")
+    ours, theirs = Conv(4, size, stride, "torch", lowering), nn.Conv(4, (size, size), stride, padding="VALID")
+    x = np.random.default_rng(0).normal(size=(2, side, side + 1, 3)).astype(np.float32)
 
-    def loss(module, params, x):
-        return jnp.sum(jnp.sin(module.apply(params, x)))
+    def with_gradients(module, params, x):
+        def loss(params, x):
+            output = module.apply(params, x)
+            return jnp.sum(jnp.sin(output)), output
+
+        return jax.grad(loss, (0, 1), has_aux=True)(params, x)
+
+    @jax.jit
+    def both(key, x):
+        params = ours.init(key, x)
+        return with_gradients(ours, params, x), with_gradients(theirs, params, x)
 
     with jax.numpy_rank_promotion("allow"):  # nn.Conv's bias broadcasts
-        expected = jax.jit(theirs.apply)(params, x)
-        gradients = jax.jit(jax.grad(lambda p, x: loss(theirs, p, x), (0, 1)))(params, x)
-    np.testing.assert_allclose(jax.jit(ours.apply)(params, x), expected, rtol=1e-4, atol=1e-5)
-    ours = jax.jit(jax.grad(lambda p, x: loss(ours, p, x), (0, 1)))(params, x)
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(gradients), strict=True):
+        (gradients, found), (expected_gradients, expected) = both(jax.random.key(1), x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
@@ -115,7 +131,7 @@ def test_dense_is_a_linear_layer_whatever_its_width(features, lead):
     """Few units are computed another way on CPU: values, gradients, tangents and lanes are those of `nn.Dense`."""
     x = jax.random.normal(jax.random.key(1), (2, *lead, 8))
     layer, plain = Dense(features), nn.Dense(features)
-    both = jax.vmap(lambda key: layer.init(key, x[0]))(jax.random.split(jax.random.key(0), 2))
+    both = jax.jit(jax.vmap(lambda key: layer.init(key, x[0])))(jax.random.split(jax.random.key(0), 2))
 
     def loss(model, params, x):
         return jnp.sum(jnp.sin(model.apply(params, x)))
@@ -124,8 +140,9 @@ def test_dense_is_a_linear_layer_whatever_its_width(features, lead):
         value, tangent = jax.jvp(lambda x: model.apply(params, x), (x,), (jnp.cos(x),))
         return value, tangent, jax.grad(loss, argnums=(1, 2))(model, params, x)
 
-    ours = jax.vmap(lambda params, x: everything(layer, params, x))(both, x)
-    theirs = jax.vmap(lambda params, x: everything(plain, params, x))({"params": both["params"]["Dense_0"]}, x)
+    ours = jax.jit(jax.vmap(lambda params, x: everything(layer, params, x)))(both, x)
+    inner = {"params": both["params"]["Dense_0"]}
+    theirs = jax.jit(jax.vmap(lambda params, x: everything(plain, params, x)))(inner, x)
     assert ours[0].shape == (2, *lead, features)
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
@@ -287,7 +304,7 @@ def test_policy_needs_the_actor_alone_and_shared_features_are_shared():
     for shared in (False, True):
         net = policy_value_network(config(shared=shared), env)
         params = jax.jit(net.init)(jax.random.key(0))
-        gradient = jax.grad(lambda p: jnp.sum(net.value(p, obs)))(params)  # noqa: B023
+        gradient = jax.jit(jax.grad(lambda p: jnp.sum(net.value(p, obs))))(params)  # noqa: B023
         moved = any(np.any(g) for g in jax.tree.leaves(gradient["actor"]))
         assert moved == shared
         logits = net.policy(params["actor"], obs).logits
@@ -310,7 +327,7 @@ def test_rescaling_a_critic_keeps_its_values_and_no_gradient_moves_the_scale():
     scaled = {**params, "critic": rescale_value(params["critic"], jnp.float32(40.0))}
     assert float(value_scale(scaled["critic"])) == 40
     np.testing.assert_allclose(net.value(params, obs), net.value(scaled, obs), rtol=1e-5)
-    gradient = jax.grad(lambda p: jnp.sum(net.value(p, obs)))(scaled)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(net.value(p, obs))))(scaled)
     assert float(value_scale(gradient["critic"])) == 0
 
 
@@ -342,17 +359,13 @@ def test_a_linear_network_is_linear_in_every_place(space):
         lambda x: both.actor(params[3]["actor"], x)[0],
         lambda x: both.critics(params[3]["critic"], x, action),
     ]
-    for function in functions:
-        np.testing.assert_allclose(
-            function(2 * obs) - function(obs), function(obs) - function(0 * obs), rtol=1e-4, atol=1e-5
-        )
+    for found in jax.jit(lambda x: [(f(2 * x) - f(x), f(x) - f(0 * x)) for f in functions])(obs):
+        np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
     kernel = params[2]["value"]["params"]["head"]["value"]["Dense_0"]
     assert (kernel["kernel"].shape, kernel["bias"].shape) == ((size, 1), (1,))
-    critic = both.critics(params[3]["critic"], obs, 2 * action) - both.critics(params[3]["critic"], obs, action)
-    np.testing.assert_allclose(
-        critic, both.critics(params[3]["critic"], obs, action) - both.critics(params[3]["critic"], obs, 0 * action),
-        rtol=1e-4, atol=1e-5,
-    )  # fmt: skip
+    critics = jax.jit(lambda action: both.critics(params[3]["critic"], obs, action))
+    twice, once, none = (np.asarray(critics(np.float32(k) * np.asarray(action))) for k in (2, 1, 0))
+    np.testing.assert_allclose(twice - once, once - none, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="dueling=True gives either stream a hidden layer"):
         q_network(linear, discrete, dueling=True)
 
@@ -392,7 +405,7 @@ def test_a_residual_block_adds_what_its_two_convolutions_make():
     """Against `lax.conv` with zeros around the board, and the identity where the convolutions are 0."""
     net = Residual((5,), channels=4, blocks=1)
     board = jax.random.normal(jax.random.key(0), (3, 6, 7, 2))
-    params = net.init(jax.random.key(1), board)["params"]
+    params = jax.jit(net.init)(jax.random.key(1), board)["params"]
 
     def convolved(x, p):
         y = jax.lax.conv_general_dilated(x, p["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -409,7 +422,7 @@ def test_a_residual_block_adds_what_its_two_convolutions_make():
 def test_a_board_goes_through_residual_blocks_by_name():
     space = Box(0, 1, (6, 7, 2))
     net = policy_value_network(config(network="residual"), spaces(space, Discrete(7)))
-    params = net.init(jax.random.key(0))
+    params = jax.eval_shape(net.init, jax.random.key(0))
     kernels = [x.shape for x in jax.tree.leaves(params["actor"]) if x.ndim == 4]
     assert kernels == [(3, 3, 2, 32)] + [(3, 3, 32, 32)] * 4
     with pytest.raises(ValueError, match="network='residual' needs images"):

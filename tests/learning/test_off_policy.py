@@ -4,6 +4,7 @@ The observation of a stream is the number of its step and environment, so a wron
 """
 
 import dataclasses
+import functools
 import re
 
 import flashbax
@@ -81,6 +82,7 @@ def history(config, length):
     return jax.tree.map(np.asarray, jax.jit(lambda: jax.lax.scan(step, start, jnp.arange(length))[1])())
 
 
+@pytest.mark.thorough("10-1-4", "9-1-7", "70-7-5")
 @pytest.mark.parametrize(
     ("buffer_size", "num_envs", "n_step"), [(23, 3, 1), (23, 3, 3), (10, 1, 4), (9, 1, 7), (70, 7, 5), (8, 2, 2)]
 )
@@ -159,12 +161,18 @@ def test_tiny_priorities_are_drawn_and_weighted():
 def test_a_row_of_hardly_any_probability_has_a_weight(error, number):
     """Drawn at the border of its range, with priorities of 1e-30 and 2^40."""
     config = ranked_config(buffer_size=8, num_envs=1, batch_size=4, priority_exponent=40.0)
-    batch = ranked_rows(jnp.ones(2), jnp.arange(2))
-    ranked = prioritized.rank(config, prioritized.init_priorities(config), batch, jnp.array(error))
-    drawn = prioritized.draw(config, COUNTER, empty_replay(config), ranked, jnp.int32(5), jnp.full((1, 4), number))
+
+    @jax.jit
+    def program(error, numbers):
+        batch = ranked_rows(jnp.ones(2), jnp.arange(2))
+        ranked = prioritized.rank(config, prioritized.init_priorities(config), batch, error)
+        return prioritized.draw(config, COUNTER, empty_replay(config), ranked, jnp.int32(5), numbers)
+
+    drawn = program(np.float32(error), np.full((1, 4), number, np.float32))
     assert np.all((drawn.weight > 0) & (drawn.weight <= 1))
 
 
+@pytest.mark.thorough("2")
 @pytest.mark.parametrize("num_envs", [1, 2])
 @jax.numpy_rank_promotion("allow")  # which flashbax needs
 def test_equals_flashbax(num_envs):
@@ -174,15 +182,16 @@ def test_equals_flashbax(num_envs):
     theirs = flashbax.make_prioritised_flat_buffer(
         ring * num_envs, 2, 1, add_batch_size=num_envs, priority_exponent=config.priority_exponent
     )
-    state, ranked = theirs.init({"number": jnp.int32(0)}), prioritized.init_priorities(config)
+    state, ranked = jax.jit(theirs.init)({"number": jnp.int32(0)}), prioritized.init_priorities(config)
     add, rank_new = jax.jit(theirs.add), jax.jit(lambda ranked, time: prioritized.rank_new(config, ranked, time))
     for t in range(length):
         state = add(state, {"number": t * num_envs + jnp.arange(num_envs)})
         ranked = rank_new(ranked, jnp.int32(t))
 
+    sample = jax.jit(jax.vmap(theirs.sample, in_axes=(None, 0)))
+
     def draw_theirs(state):
-        keys = jax.random.split(jax.random.key(0), draws)
-        drawn = jax.vmap(theirs.sample, in_axes=(None, 0))(state, keys)
+        drawn = sample(state, jax.random.split(jax.random.key(0), draws))
         drawn = jax.tree.map(lambda x: np.asarray(x)[:, 0], drawn)
         first, second = (x["number"] for x in drawn.experience)
         np.testing.assert_array_equal(second, first + num_envs)
@@ -191,15 +200,15 @@ def test_equals_flashbax(num_envs):
     numbers, places = np.unique(np.stack(draw_theirs(state)[:2]), axis=1)  # all have one priority at first
     np.testing.assert_array_equal(numbers, np.arange((length - ring) * num_envs, (length - 1) * num_envs))
     error = np.random.default_rng(0).exponential(size=len(numbers)) + 0.05
-    state = theirs.set_priorities(state, jnp.asarray(places), jnp.float32(error))
+    state = jax.jit(theirs.set_priorities)(state, places, np.float32(error))
     index = numbers % (ring * num_envs)
-    batch = ranked_rows(jnp.ones(len(index)), jnp.asarray(index))
-    ranked = prioritized.rank(config, ranked, batch, jnp.float32(error))
+    batch = ranked_rows(np.ones(len(index), np.float32), index)
+    ranked = jax.jit(lambda *x: prioritized.rank(config, *x))(ranked, batch, np.float32(error))
 
     first, _, probability = draw_theirs(state)
     known = row_priorities(ranked)[first % (ring * num_envs)] / sum_tree.total(ranked.tree)
     np.testing.assert_allclose(known, probability, rtol=1e-4)
-    drawn, _ = jax.vmap(sum_tree.sample, in_axes=(None, 0))(
+    drawn, _ = jax.jit(jax.vmap(sum_tree.sample, in_axes=(None, 0)))(
         ranked.tree, prioritized.draw_index(config, ranked, jax.random.key(1), (draws,))
     )
     counts = [np.bincount(x, minlength=ring * num_envs) for x in (np.ravel(drawn), first % (ring * num_envs))]
@@ -237,6 +246,7 @@ def test_gradient_steps_done(num_envs, done):
     np.testing.assert_array_equal(made, list(done.values()))
 
 
+@pytest.mark.thorough
 def test_losses_are_means_over_the_gradient_steps_that_were_made():
     """None before learning starts, and for an actor that waits only those that moved it."""
     config = tiny(TD3, total_steps=96, learning_starts=24, buffer_size=96, gradient_steps=3, policy_delay=4)
@@ -253,6 +263,7 @@ def test_losses_are_means_over_the_gradient_steps_that_were_made():
         assert once.learned[name].count.tolist() == [0, np.sum(mean.count)]
 
 
+@pytest.mark.thorough
 def test_a_temperature_is_what_it_is_from_the_first_gradient_step_on():
     config = tiny(SAC, learning_starts=20, learn_alpha=False, alpha=0.2)
     _, log = train(SAC, breaking(SAC), config, jax.random.key(0), 4, EVALUATION)
@@ -268,20 +279,26 @@ CORRELATION = {  # at a distance in steps
 }
 
 
-def noise(name, num_envs, lengths):
+@functools.cache
+def noise(name, num_envs, *lengths):
     """Standard noise `[T, num_envs]` of one episode each, drawn by one call after the other."""
     config, env = DDPG.Config(exploration_noise=name, num_envs=num_envs), breaking(DDPG)
     keys = jax.random.split(jax.random.key(1), num_envs)
-    memory, drawn = jax.vmap(lambda key: exploration.initial_noise(config, env, key))(keys), []
-    for i, length in enumerate(lengths):
-        normals, uniform = exploration.action_noise(config, env, jax.random.key(2 + i), (length, num_envs))
-        assert uniform.shape == (length, num_envs, 1) and np.abs(uniform).max() <= 1
+    memory, drawn = jax.jit(jax.vmap(lambda key: exploration.initial_noise(config, env, key)))(keys), []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def draw(length, memory, key):
+        normals, uniform = exploration.action_noise(config, env, key, (length, num_envs))
 
         def step(memory, drawn):
             coloured, memory = exploration.coloured(config, memory, drawn)
             return memory, coloured
 
-        memory, coloured = jax.lax.scan(step, memory, normals)
+        return uniform, *jax.lax.scan(step, memory, normals)
+
+    for i, length in enumerate(lengths):
+        uniform, memory, coloured = draw(length, memory, jax.random.key(2 + i))
+        assert uniform.shape == (length, num_envs, 1) and np.abs(uniform).max() <= 1
         assert coloured.shape == (length, num_envs, 1)
         drawn.append(np.asarray(coloured[..., 0], np.float64))
     return np.concatenate(drawn)
@@ -289,7 +306,7 @@ def noise(name, num_envs, lengths):
 
 @pytest.mark.parametrize("name", CORRELATION)
 def test_a_long_sample_of_noise(name):
-    drawn = noise(name, 256, [4096])
+    drawn = noise(name, 256, 4096)
     assert abs(drawn.mean()) < 0.05
     assert np.mean(drawn**2) == pytest.approx(1, rel=0.05)
     for lag in (1, 7, 50):
@@ -299,7 +316,7 @@ def test_a_long_sample_of_noise(name):
 @pytest.mark.parametrize(("name", "slope"), [("white", 0), ("pink", -1)])
 def test_spectrum_of_noise(name, slope):
     """Fitted between frequencies of 1/512 and 1/2, each octave counting the same."""
-    drawn = noise(name, 256, [4096])
+    drawn = noise(name, 256, 4096)
     frequency, power = scipy.signal.welch(drawn, nperseg=2048, axis=0)
     octave = np.floor(np.log2(frequency, where=frequency > 0, out=np.full_like(frequency, -99)))
     octaves = np.arange(-9, -1)
@@ -319,8 +336,8 @@ def test_every_colour_of_noise_is_a_choice():
 def test_noise_has_no_seam(name):
     """All covariances of 8 steps are those of one process, drawn by one call or by two; from the first step on."""
     distance = np.abs(np.subtract.outer(np.arange(8), np.arange(8)))
-    for lengths in ([8], [4, 4]):
-        drawn = noise(name, 40_000, lengths)
+    for lengths in ((8,), (4, 4)):
+        drawn = noise(name, 40_000, *lengths)
         np.testing.assert_allclose(drawn @ drawn.T / 40_000, CORRELATION[name](distance), atol=0.03)
         assert np.abs(drawn.mean(1)).max() < 0.03
 

@@ -1,5 +1,7 @@
 """How games come out, and the ring of positions to learn from."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,12 +74,13 @@ def test_nothing_is_read_across_the_end_of_a_game():
 def filled(env, capacity, rollouts, length=2, num_envs=3):
     """A ring after so many rollouts, whose outcomes number the rows written."""
     ring = planning.empty(env, planning.ring_rows(capacity, num_envs, length), num_envs, 2)
+    write = jax.jit(partial(planning.write, env))
     for time in range(rollouts):
         number = time * length * num_envs + np.arange(length * num_envs, dtype=np.float32).reshape(length, num_envs)
         obs = np.broadcast_to(number[..., None], (length, num_envs, 4))
         weights = np.broadcast_to(number[..., None], (length, num_envs, 2))
-        new = planning.Positions(*map(jnp.asarray, (obs, weights, number, number)))
-        ring = planning.write(env, ring, jnp.int32(time), new)
+        new = planning.Positions(obs, weights, number, number)
+        ring = write(ring, np.int32(time), new)
     return ring
 
 
@@ -98,13 +101,15 @@ def test_boards_and_masks_come_back_from_their_bits():
     env = envs.make("pgx/tic_tac_toe")
     ring = planning.empty(env, 2, 3, 9)
     rng = np.random.default_rng(0)
-    obs = {"board": jnp.asarray(rng.random((2, 3, 3, 3, 2)) < 0.5), "mask": jnp.asarray(rng.random((2, 3, 9)) < 0.5)}
-    new = planning.Positions(obs, jnp.zeros((2, 3, 9)), jnp.arange(6.0).reshape(2, 3), jnp.ones((2, 3)))
-    ring = planning.write(env, ring, jnp.int32(0), new)
+    obs = {"board": rng.random((2, 3, 3, 3, 2)) < 0.5, "mask": rng.random((2, 3, 9)) < 0.5}
+    numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
+    new = planning.Positions(obs, np.zeros((2, 3, 9), np.float32), numbers, np.ones((2, 3), np.float32))
+    ring = jax.jit(partial(planning.write, env))(ring, jnp.int32(0), new)
     assert ring.obs["board"].dtype == jnp.uint8
-    batch = planning.draw(env, ring, jnp.int32(1), 2, jax.random.bits(jax.random.key(1), (50,), jnp.uint32))
+    bits = jax.random.bits(jax.random.key(1), (50,), jnp.uint32)
+    batch = jax.jit(lambda ring, bits: planning.draw(env, ring, jnp.int32(1), 2, bits))(ring, bits)
     for name, x in obs.items():
-        np.testing.assert_array_equal(batch.obs[name], x.reshape(6, *x.shape[2:])[batch.outcome.astype(int)])
+        np.testing.assert_array_equal(batch.obs[name], x.reshape(6, *x.shape[2:])[np.asarray(batch.outcome, int)])
 
 
 def test_a_ring_holds_a_rollout_at_least():
@@ -115,13 +120,13 @@ def test_a_turned_position_is_a_position_of_the_game_turned():
     """A game played and the same game played turned: boards, masks and weights go together."""
     env = envs.make("pgx/tic_tac_toe")
     cells, actions = envs.symmetries(env)
-    moves = [0, 4, 1]
+    moves, advance = [0, 4, 1], jax.jit(env.step)
     for g in range(len(cells)):
         boards = []
         for played in (moves, [int(np.flatnonzero(actions[g] == move)[0]) for move in moves]):
             state, obs = env.reset(jax.random.key(0))
             for move in played:
-                state, step = env.step(jax.random.key(0), state, jnp.int32(move))
+                state, step = advance(jax.random.key(0), state, np.int32(move))
                 obs = step.obs
             boards.append((obs, jnp.zeros(9).at[played[-1]].set(1.0)))
         (obs, weights), (other, moved) = boards

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_networks import config, spaces
-from tiny import assert_close, assert_equal, lane, start_lanes, tiny, to_host, written
+from tiny import assert_close, assert_equal, tiny, to_host, written
 
 from jaxrl_up import ALGORITHMS, DQN, PPO, SAC, run
 from jaxrl_up.algorithms import check_support
@@ -135,13 +135,13 @@ def test_networks_do_not_see_the_mask_but_heads_obey_it():
     assert sum(np.prod(leaf.shape) for leaf in leaves(MIXED).values() if isinstance(leaf, Mask)) == 3
     net = policy_value_network(config(), spaces(MIXED, Discrete(3)))
     params, q = jax.jit(net.init)(KEY), q_network(config(), spaces(MIXED, Discrete(3)))
+    q_params = jax.jit(q.init)(KEY)["q"]
     for mask in (jnp.bool_([True, False, False]), jnp.bool_([False, True, True])):
         here = {**obs, "mask": jnp.broadcast_to(mask, (5, 3))}
         policy = net.policy(params["actor"], here)
         np.testing.assert_array_equal(jnp.exp(policy.log_probs()) > 0, here["mask"])
         np.testing.assert_array_equal(policy.logits, net.policy(params["actor"], obs).logits)
         np.testing.assert_array_equal(net.value(params, here), net.value(params, obs))
-        q_params = jax.jit(q.init)(KEY)["q"]
         np.testing.assert_array_equal(q.apply(q_params, here), q.apply(q_params, obs))
 
 
@@ -218,6 +218,7 @@ ACTIONS = {
 }
 
 
+@pytest.mark.thorough("several")
 @pytest.mark.parametrize("kind", ACTIONS)
 def test_a_replay_gives_back_every_part(kind):
     space = Dict({name: MIXED[name] for name in MIXED.spaces if name != "mask"}) if kind == "several" else MIXED
@@ -292,14 +293,18 @@ def learned_in(algo, world):
     """Leaves of what three updates learn, the metrics of the last one, and returns."""
     env = WORLDS[world]
     config = canonical(tiny(algo, total_steps=64, normalize_observations=True))
-    state = begin(algo, env, config, KEY).state
-    update = jax.jit(lambda state: algo.update(config, env, state))
-    for _ in range(3):
-        state, metrics = update(state)
-    return jax.tree.leaves(state.learner), metrics, evaluate(algo, env, config, state.policy, KEY, 4)
+
+    @jax.jit
+    def program(key):
+        start = begin(algo, env, config, key).state
+        state, metrics = jax.lax.scan(lambda state, _: algo.update(config, env, state), start, length=3)
+        last = jax.tree.map(lambda x: x[-1], metrics)
+        return jax.tree.leaves(state.learner), last, evaluate(algo, env, config, state.policy, key, 4)
+
+    return program(KEY)
 
 
-@pytest.mark.thorough("ppo-offset", "dqn-parts")
+@pytest.mark.thorough("dqn")
 @pytest.mark.parametrize("world", ["parts", "offset"])
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_a_run_learns_what_it_does_of_the_same_numbers(algo, world):
@@ -334,6 +339,7 @@ ACTION_SPACES = [
 ]
 
 
+@pytest.mark.thorough("ppo-multi", "ppo-axes", "ppo-tuple")
 @pytest.mark.exhaustive("trpo-axes", "trpo-dict", "trpo-tuple")
 @pytest.mark.parametrize("space", ACTION_SPACES, ids=["multi", "axes", "dict", "tuple"])
 @pytest.mark.parametrize(
@@ -342,22 +348,25 @@ ACTION_SPACES = [
 def test_actions_of_many_parts(algo, space):
     env, config = acts(space), canonical(tiny(algo))
     check_support(algo, env)
-    progress = start_lanes(algo, env, config, (0, 1))
-    state = lane(progress.state, 0)
-    after, metrics = jax.jit(lambda state: algo.update(config, env, state))(state)
+
+    @jax.jit
+    def program(key):
+        state = begin(algo, env, config, key).state
+        return state.policy, *algo.update(config, env, state)
+
+    policy, after, metrics = program(KEY)
     assert all(
         np.all(np.isfinite(x)) for x in to_host((after.learner, [loss.value for loss in metrics.losses.values()]))
     )
-    policy = jax.tree.map(lambda x: x[0], progress.state.policy)
-    obs = jax.random.uniform(KEY, (50, 2))
+    obs, act = jax.random.uniform(KEY, (50, 2)), jax.jit(lambda *x: algo.act(config, env, *x))
     for key in (None, KEY):
-        action, memory = algo.act(config, env, policy, obs, (), key)
+        action, memory = act(policy, obs, (), key)
         assert memory == () and jax.vmap(space.contains)(action).all()
     if not isinstance(space, Box):
         assert all(len(np.unique(np.asarray(x).reshape(50, -1), axis=0)) > 1 for x in jax.tree.leaves(action))
     if isinstance(space, Dict | Tuple):
         net = policy_value_network(config, spaces(env.observation_space, space))
-        assert isinstance(net.policy(jax.jit(net.init)(KEY)["actor"], obs), Joint)
+        assert isinstance(jax.eval_shape(lambda: net.policy(net.init(KEY)["actor"], obs)), Joint)
 
 
 def test_an_algorithm_says_what_it_cannot_act_in_and_who_can():
@@ -369,11 +378,11 @@ def test_an_algorithm_says_what_it_cannot_act_in_and_who_can():
         check_support(PPO, acts(Dict(a=Box(0, 3, (2,), np.int32))))
 
 
-@pytest.mark.thorough("dqn")
+@pytest.mark.thorough
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_a_run_on_a_tree_is_kept_and_played(algo, tmp_path):
     config = tiny(algo, total_steps=32, normalize_observations=True)
-    result = run(algo, parade(), config, 2, tmp_path / "run", num_evals=1, num_episodes=2, progress=False)
+    result = run(algo, parade(), config, 1, tmp_path / "run", num_evals=1, num_episodes=2, progress=False)
     assert np.all(np.isfinite(result.returns)) and result.failed == {}
     assert_equal(load_policies(load_run(tmp_path / "run", env=parade())).last, result.state.policy)
     obs = {name: x for name, x in drawn(MIXED).items() if name != "critic_only"}

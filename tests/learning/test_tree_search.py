@@ -162,6 +162,7 @@ def test_a_search_that_sees_all_of_a_game_plays_it_exactly(players, search):
     assert int(found.action[0]) == int(np.argmax(worth))
 
 
+@pytest.mark.thorough("gumbel")
 @pytest.mark.parametrize("search", ["muzero", "gumbel"])
 def test_what_is_forbidden_has_no_weight_and_is_not_tried(search):
     """Where it pays: a forbidden action earns 100 in every state, at the root and below, and all others cost 1."""
@@ -220,6 +221,7 @@ def _clock_step(key, state, action):
     return Clock(time), jnp.full(1, time, jnp.float32), jnp.float32(1.0), jnp.bool_(False), jnp.bool_(False)
 
 
+@pytest.mark.thorough("gumbel")
 @pytest.mark.parametrize("search", ["muzero", "gumbel"])
 def test_a_time_limit_ends_in_the_value_there(search):
     """One action, a reward of 1 a step, cut after 2 steps where the network says 10: 1 + 0.5 + 0.25 * 10 = 4."""

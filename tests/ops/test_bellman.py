@@ -155,9 +155,9 @@ def test_target_golden_jit_vmap_and_gradient(name):
     call, expected = TARGETS[name]
     np.testing.assert_allclose(call(R), expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(jax.jit(call)(R), expected, rtol=1e-6, atol=1e-6)
-    shifted = jax.vmap(call)(jnp.stack([R, R + 1.0]))
+    shifted = jax.jit(jax.vmap(call))(np.stack([R, R + 1.0]))
     np.testing.assert_allclose(shifted, [expected, np.add(expected, 1.0)], rtol=1e-6, atol=1e-6)
-    np.testing.assert_array_equal(jax.grad(lambda r: call(r).sum())(R), np.ones(3))
+    np.testing.assert_array_equal(jax.jit(jax.grad(lambda r: call(r).sum()))(R), np.ones(3))
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -66,24 +66,34 @@ def test_two_categoricals_by_hand():
     np.testing.assert_allclose(masked.kl(uniform), 2 * np.log(2) - first - second, rtol=1e-5)
 
 
+@pytest.mark.thorough("equal-False", "single-True")
 @every
 def test_it_is_one_categorical_after_the_other(name, masked):
     sizes, logits, mask = case(name, masked)
-    policy, other = ops.MultiCategorical(logits, sizes, mask), ops.MultiCategorical(-logits, sizes, mask)
-    parts, others = components(logits, sizes, mask), components(-logits, sizes, mask)
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)  # noqa: E731
-    close(policy.entropy(), sum(part.entropy() for part in parts))
-    close(policy.kl(other), sum(a.kl(b) for a, b in zip(parts, others, strict=True)))
-    np.testing.assert_array_equal(policy.mode(), jnp.stack([part.mode() for part in parts], -1))
-    noise = jax.random.gumbel(key(), logits.shape)
-    each = [part.sample_with(n) for part, n in zip(parts, split(noise, sizes), strict=True)]
-    action = policy.sample_with(noise)
-    np.testing.assert_array_equal(action, jnp.stack(each, -1))
-    assert action.shape == (ROWS, len(sizes)) and action.dtype == policy.mode().dtype == jnp.int32
-    close(policy.log_prob(action), sum(part.log_prob(a) for part, a in zip(parts, each, strict=True)))
-    assert policy.components().logits.shape == (ROWS, len(sizes), max(sizes))
+
+    @jax.jit
+    def everything(logits, noise):
+        """Integers and numbers of the policy, those of its components, and the padded logits."""
+        policy, other = ops.MultiCategorical(logits, sizes, mask), ops.MultiCategorical(-logits, sizes, mask)
+        parts, others = components(logits, sizes, mask), components(-logits, sizes, mask)
+        each = [part.sample_with(n) for part, n in zip(parts, split(noise, sizes), strict=True)]
+        action = policy.sample_with(noise)
+        alone = sum(part.entropy() for part in parts), sum(a.kl(b) for a, b in zip(parts, others, strict=True))
+        alone += (sum(part.log_prob(a) for part, a in zip(parts, each, strict=True)),)
+        together = policy.entropy(), policy.kl(other), policy.log_prob(action)
+        drawn = jnp.stack([part.mode() for part in parts], -1), jnp.stack(each, -1)
+        return (policy.mode(), action), drawn, together, alone, policy.components().logits
+
+    chosen, drawn, together, alone, padded = everything(logits, jax.random.gumbel(key(), logits.shape))
+    for ours, theirs in zip(chosen, drawn, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.shape == (ROWS, len(sizes)) and ours.dtype == jnp.int32
+    for ours, theirs in zip(together, alone, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert padded.shape == (ROWS, len(sizes), max(sizes))
 
 
+@pytest.mark.thorough("single-False")
 @pytest.mark.exhaustive("equal-False", "single-True")
 @every
 def test_gradients_are_those_of_the_components(name, masked):
@@ -109,15 +119,22 @@ def test_gradients_are_those_of_the_components(name, masked):
                 assert (~allowed).any() or name == "single"
 
 
+@pytest.mark.thorough("equal", "single")
 @every
 def test_samples_are_distributed_as_the_probabilities(name, masked):
     sizes, logits, mask = case(name, masked)
     policy, number = ops.MultiCategorical(logits[:4], sizes, None if mask is None else mask[:4]), 4000
-    by_key = jax.jit(jax.vmap(policy.sample))(jax.random.split(key(), number))
-    by_pair, log_probs = jax.jit(jax.vmap(policy.sample_and_log_prob))(jax.random.split(key(), number))
+
+    @jax.jit
+    def draw(keys):
+        by_pair, log_probs = jax.vmap(policy.sample_and_log_prob)(keys)
+        parts = policy.components().log_probs()
+        return jax.vmap(policy.sample)(keys), by_pair, log_probs, jax.vmap(policy.log_prob)(by_pair), parts
+
+    by_key, by_pair, log_probs, again, parts = map(np.asarray, draw(jax.random.split(key(), number)))
     np.testing.assert_array_equal(by_key, by_pair)
-    np.testing.assert_allclose(log_probs, jax.vmap(policy.log_prob)(by_pair), rtol=1e-5, atol=1e-6)
-    probs = np.exp(policy.components().log_probs())
+    np.testing.assert_allclose(log_probs, again, rtol=1e-5, atol=1e-6)
+    probs = np.exp(parts)
     for row in range(4):
         for k in range(len(sizes)):
             shares = np.bincount(by_key[:, row, k], minlength=max(sizes)) / number

@@ -91,7 +91,7 @@ def test_golden_jit_and_vmap(name):
     call, argument, expected = GOLDEN[name]
     np.testing.assert_allclose(call(argument), expected, rtol=1e-6)
     np.testing.assert_allclose(jax.jit(call)(argument), expected, rtol=1e-6)
-    twice = jax.vmap(call)(jnp.stack([argument, argument]))
+    twice = jax.jit(jax.vmap(call))(np.stack([argument, argument]))
     np.testing.assert_allclose(twice, [expected, expected], rtol=1e-6)
 
 
@@ -106,12 +106,13 @@ def test_every_function_is_tested():
 def test_projection_equals_a_naive_loop_and_rlax(low, high, size):
     support = jnp.linspace(low, high, size)
     atoms, probs = categorical(0, (3, 2), 7)
-    found = ops.categorical_projection(atoms, probs, support)
+    found = np.asarray(ops.categorical_projection(atoms, probs, support))
     assert found.shape == (3, 2, size)
     for index in np.ndindex(3, 2):
         np.testing.assert_allclose(found[index], naive_projection(atoms[index], probs[index], support), atol=1e-5)
     with jax.numpy_rank_promotion("allow"):
-        peer = jax.vmap(jax.vmap(rlax.categorical_l2_project, (0, 0, None)), (0, 0, None))(atoms, probs, support)
+        each = jax.vmap(jax.vmap(rlax.categorical_l2_project, (0, 0, None)), (0, 0, None))
+        peer = jax.jit(each)(atoms, probs, support)
     np.testing.assert_allclose(found, peer, atol=1e-5)
 
 
@@ -217,18 +218,18 @@ def test_the_distribution_after_a_termination_is_not_read():
 def test_quantile_loss_equals_a_naive_loop_and_rlax(kappa):
     rng = np.random.default_rng(6)
     quantiles, targets = (rng.normal(size=(3, 2, n)).astype(np.float32) for n in (5, 4))
-    found = ops.quantile_huber_loss(quantiles, targets, kappa)
+    found = np.asarray(ops.quantile_huber_loss(quantiles, targets, kappa))
     assert found.shape == (3, 2)
-    taus = jnp.asarray(midpoints(5), jnp.float32)
+    taus = midpoints(5).astype(np.float32)
+    peer = jax.jit(jax.value_and_grad(lambda q, y: rlax.quantile_regression_loss(q, taus, y, kappa)))
+    gradient = jax.jit(jax.grad(lambda q, y: ops.quantile_huber_loss(q, y, kappa)))
     for index in np.ndindex(3, 2):
-        q, y = jnp.asarray(quantiles[index]), jnp.asarray(targets[index])
+        q, y = quantiles[index], targets[index]
         np.testing.assert_allclose(found[index], naive_quantile_loss(q, y, kappa), rtol=1e-5)
         with jax.numpy_rank_promotion("allow"):
-            peer = lambda q: rlax.quantile_regression_loss(q, taus, y, kappa)  # noqa: B023, E731
-            np.testing.assert_allclose(found[index], peer(q), rtol=1e-5)
-            gradient = jax.grad(peer)(q)
-        ours = jax.grad(lambda q: ops.quantile_huber_loss(q, y, kappa))(q)  # noqa: B023
-        np.testing.assert_allclose(ours, gradient, atol=1e-6)
+            theirs, their_gradient = peer(q, y)
+        np.testing.assert_allclose(found[index], theirs, rtol=1e-5)
+        np.testing.assert_allclose(gradient(q, y), their_gradient, atol=1e-6)
 
 
 def test_kappa_is_traced_and_zero_is_quantile_regression():

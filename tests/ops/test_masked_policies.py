@@ -23,6 +23,13 @@ def key(seed=0):
     return jax.random.key(seed)
 
 
+@jax.jit
+def drawn(policy, keys, noise):
+    """Samples by keys, by noise and with their log-probabilities, and the modes."""
+    by_pair = jax.vmap(lambda k: policy.sample_and_log_prob(k)[0])(keys)
+    return jax.vmap(policy.sample)(keys), jax.vmap(policy.sample_with)(noise), by_pair, policy.mode()[None]
+
+
 def small(i, logits=LOGITS):
     """Row number i without its forbidden actions."""
     return ops.Categorical(jnp.asarray(logits[i][ALLOWED[i]]))
@@ -76,13 +83,7 @@ def test_a_row_that_allows_nothing_is_as_one_without_a_mask():
 @pytest.mark.parametrize("nothing", UNREAD)
 def test_no_forbidden_action_is_ever_given(nothing):
     policy = ops.Categorical(jnp.asarray(np.where(FORBIDDEN, nothing, LOGITS)), MASKS)
-    noise = jax.random.gumbel(key(), (400, ROWS, ACTIONS))
-    given = [
-        jax.jit(jax.vmap(policy.sample))(jax.random.split(key(), 400)),
-        jax.jit(jax.vmap(policy.sample_with))(noise),
-        jax.jit(jax.vmap(lambda k: policy.sample_and_log_prob(k)[0]))(jax.random.split(key(), 400)),
-        policy.mode()[None],
-    ]
+    given = drawn(policy, jax.random.split(key(), 400), jax.random.gumbel(key(), (400, ROWS, ACTIONS)))
     for actions in given:
         assert actions.dtype == jnp.int32
         assert not FORBIDDEN[np.arange(ROWS), np.asarray(actions)].any()
@@ -91,10 +92,11 @@ def test_no_forbidden_action_is_ever_given(nothing):
 
 
 def test_sampling_is_that_of_the_smaller_categorical():
-    policy, noise = ops.Categorical(LOGITS, MASKS), jax.random.gumbel(key(), (ROWS, ACTIONS))
-    sampled = policy.sample_with(noise)
+    policy, noise = ops.Categorical(LOGITS, MASKS), np.asarray(jax.random.gumbel(key(), (ROWS, ACTIONS)))
+    sample = jax.jit(lambda policy, noise: policy.sample_with(noise))
+    sampled = np.asarray(sample(policy, noise))
     for i, row in enumerate(ALLOWED):
-        assert row[int(small(i).sample_with(noise[i, np.array(row)]))] == sampled[i]
+        assert row[int(sample(small(i), noise[i, row]))] == sampled[i]
     lost = np.where(FORBIDDEN, 0.0, -np.inf).astype(np.float32)  # Gumbel noise of a uniform number of exactly 0
     for masked in (policy, ops.EpsilonGreedy(jnp.asarray(LOGITS), 0.3, MASKS)):
         np.testing.assert_array_equal(masked.sample_with(lost), [row[0] for row in ALLOWED])
@@ -144,16 +146,23 @@ def quantities(logits, others, mask, action):
     }
 
 
-@pytest.mark.parametrize("name", ["log_prob", "log_probs", "entropy", "kl", "exploring"])
+NAMES = ("log_prob", "log_probs", "entropy", "kl", "exploring")
+
+
+@jax.jit
+def gradients(x, y, mask, action):
+    """Those of all quantities, by name."""
+    return {name: jax.grad(lambda *z, n=name: quantities(*z, mask, action)[n], (0, 1))(x, y) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_those_of_the_smaller_categorical(name):
     for i, row in enumerate(ALLOWED):
         index, action = np.array(row), RNG.integers(len(row))
-        masked = lambda x, y, i=i, a=row[action]: quantities(x, y, MASKS[i], jnp.int32(a))[name]  # noqa: E731
-        smaller = lambda x, y, a=action: quantities(x, y, None, jnp.int32(a))[name]  # noqa: E731
-        found = jax.grad(masked, (0, 1))(LOGITS[i], OTHERS[i])
-        expected = jax.grad(smaller, (0, 1))(LOGITS[i, index], OTHERS[i, index])
+        found = gradients(LOGITS[i], OTHERS[i], MASKS[i], np.int32(row[action]))[name]
+        expected = gradients(LOGITS[i, index], OTHERS[i, index], None, np.int32(action))[name]
         for ours, theirs in zip(found, expected, strict=True):
-            np.testing.assert_allclose(ours[index], theirs, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(np.asarray(ours)[index], theirs, rtol=1e-4, atol=1e-6)
             np.testing.assert_array_equal(np.delete(ours, index), 0.0)
 
 
@@ -253,30 +262,33 @@ def test_masked_epsilon_greedy_by_hand():
     np.testing.assert_allclose(policy.kl(other), expected, rtol=1e-4, atol=1e-6)
 
 
+@jax.jit
+def described(policy):
+    return policy.probs(), policy.entropy(), policy.mode()
+
+
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0, "rows"])
 def test_masked_epsilon_greedy_is_the_smaller_one(epsilon):
     values = RNG.integers(0, 3, (ROWS, ACTIONS)).astype(np.float32)
     epsilon = np.linspace(0, 1, ROWS, dtype=np.float32) if epsilon == "rows" else np.full(ROWS, epsilon, np.float32)
-    policy = ops.EpsilonGreedy(jnp.asarray(values), jnp.asarray(epsilon), MASKS)
+    probs, entropy, mode = map(np.asarray, described(ops.EpsilonGreedy(values, epsilon, MASKS)))
     for i, row in enumerate(ALLOWED):
-        smaller = ops.EpsilonGreedy(jnp.asarray(values[i, row]), epsilon[i])
-        np.testing.assert_allclose(policy.probs()[i, np.array(row)], smaller.probs(), rtol=1e-6)
-        np.testing.assert_allclose(policy.entropy()[i], smaller.entropy(), rtol=1e-5, atol=1e-6)
-        assert row[int(smaller.mode())] == policy.mode()[i]
+        smaller_probs, smaller_entropy, smaller_mode = described(ops.EpsilonGreedy(values[i, row], epsilon[i]))
+        np.testing.assert_allclose(probs[i, row], smaller_probs, rtol=1e-6)
+        np.testing.assert_allclose(entropy[i], smaller_entropy, rtol=1e-5, atol=1e-6)
+        assert row[int(smaller_mode)] == mode[i]
 
 
 @pytest.mark.parametrize("nothing", UNREAD)
 def test_masked_epsilon_greedy_samples(nothing):
     values = jnp.asarray(np.where(Q_MASK | ~Q_MASK.any(-1, keepdims=True), Q, nothing))
     policy, number = ops.EpsilonGreedy(values, 0.3, jnp.asarray(Q_MASK)), 4000
-    by_key = jax.jit(jax.vmap(policy.sample))(jax.random.split(key(), number))
-    by_pair = jax.jit(jax.vmap(lambda k: policy.sample_and_log_prob(k)[0]))(jax.random.split(key(), number))
-    by_noise = jax.jit(jax.vmap(policy.sample_with))(jax.random.gumbel(key(), (number, 4, 4)))
-    for samples in (by_key, by_pair, by_noise):
+    *each, mode = drawn(policy, jax.random.split(key(), number), jax.random.gumbel(key(), (number, 4, 4)))
+    for samples in each:
         shares = np.stack([np.bincount(column, minlength=4) / number for column in np.asarray(samples).T])
         np.testing.assert_allclose(shares, Q_PROBS, atol=0.03)
         assert not shares[Q_PROBS == 0].any()
-    np.testing.assert_array_equal(policy.mode(), [2, 0, 1, 0])
+    np.testing.assert_array_equal(mode, [[2, 0, 1, 0]])
 
 
 # -- as trees --------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Targets over the allowed actions of the next state: by hand, by loops, and as the problem without the others."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,7 +78,7 @@ def test_masked_targets_by_loops(name):
             expected[i] += DISCOUNT[i] * NAIVE[name](*(np.float64(x[i, row]) for x in (Q1, Q2, POLICY)))
     arguments = REWARD, DISCOUNT, Q1, Q2, POLICY, MASKS
     np.testing.assert_allclose(jax.jit(TARGETS[name])(*arguments), expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(jax.vmap(TARGETS[name])(*arguments), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.vmap(TARGETS[name]))(*arguments), expected, rtol=1e-4, atol=1e-5)
     unmasked = TARGETS[name](*arguments[:-1])
     assert (np.abs(unmasked - expected) > 1e-3).sum() > ROWS / 6
 
@@ -88,16 +90,24 @@ def test_masks_that_allow_all_or_nothing_change_nothing(name):
         np.testing.assert_allclose(TARGETS[name](*arguments, mask), TARGETS[name](*arguments), rtol=1e-5, atol=1e-6)
 
 
+@functools.cache
+def with_gradients(name):
+    """Targets of masked rows, and the gradients of their sum."""
+
+    def target(*given):
+        return TARGETS[name](REWARD, DISCOUNT, *given, MASKS)
+
+    return jax.jit(lambda *x: (target(*x), jax.grad(lambda *x: target(*x).sum(), (0, 1, 2))(*x)))
+
+
 @every
 @pytest.mark.parametrize("nothing", [np.inf, -np.inf, np.nan, 1e20, -1e20])
 def test_forbidden_actions_are_not_read_and_get_no_gradient(name, nothing):
     given = [np.where(FORBIDDEN, nothing, x).astype(np.float32) for x in (Q1, Q2, POLICY)]
     if name == "soft":
         given[2] = np.where(FORBIDDEN, np.abs(nothing), POLICY).astype(np.float32)  # it takes a logarithm
-    target = lambda q1, q2, p: TARGETS[name](REWARD, DISCOUNT, q1, q2, p, MASKS)  # noqa: E731
-    np.testing.assert_array_equal(target(*given), target(Q1, Q2, POLICY))
-    found = jax.grad(lambda *x: target(*x).sum(), (0, 1, 2))(*given)
-    shown = jax.grad(lambda *x: target(*x).sum(), (0, 1, 2))(Q1, Q2, POLICY)
+    (target, found), (plain, shown) = (with_gradients(name)(*x) for x in (given, (Q1, Q2, POLICY)))
+    np.testing.assert_array_equal(target, plain)
     for gradient, expected in zip(found[:2], shown[:2], strict=True):
         assert np.isfinite(gradient).all()
         np.testing.assert_array_equal(np.asarray(gradient)[FORBIDDEN], 0.0)

@@ -117,10 +117,10 @@ def test_value_losses_golden():
 
 
 def test_normalize_advantages():
-    advantages = jnp.asarray(np.random.default_rng(0).normal(3.0, 5.0, (8, 4)), jnp.float32)
-    normalized = ops.normalize_advantages(advantages)
+    advantages = np.random.default_rng(0).normal(3.0, 5.0, (8, 4)).astype(np.float32)
+    normalized = np.asarray(ops.normalize_advantages(advantages))
     np.testing.assert_allclose([normalized.mean(), normalized.std()], [0, 1], atol=1e-6)
-    np.testing.assert_allclose(ops.normalize_advantages(1e-4 * advantages), normalized, rtol=1e-3)
+    np.testing.assert_allclose(ops.normalize_advantages(np.float32(1e-4) * advantages), normalized, rtol=1e-3)
     np.testing.assert_array_equal(ops.normalize_advantages(jnp.full(4, 2.0)), np.zeros(4))
     np.testing.assert_array_equal(ops.normalize_advantages(jnp.full(1, 2.0)), [2.0])  # no spread to be measured by
     np.testing.assert_array_equal(ops.normalize_advantages(jnp.full((1, 1), -3.0)), [[-3.0]])

@@ -1,5 +1,7 @@
 """Returns and advantages: golden numbers, naive sums over all pairs of steps, and relations."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -305,6 +307,13 @@ def test_a_shape_that_would_broadcast_is_refused(name):
         FUNCTIONS[name](w)
 
 
+@functools.cache
+def squares(name):
+    """Value and gradient of the sum of squares of what a function gives, and that."""
+    call = FUNCTIONS[name]
+    return jax.jit(jax.value_and_grad(lambda w: (jnp.sum(call(w) ** 2), call(w)), has_aux=True))
+
+
 @pytest.mark.parametrize("nothing", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_value_after_a_termination_is_not_read(name, nothing):
@@ -313,7 +322,7 @@ def test_the_value_after_a_termination_is_not_read(name, nothing):
     w["trace"][-1], w["alive"][-1] = w["trace"][-1] * (w["discount"][-1] > 0), w["alive"][-1] * (w["discount"][-1] > 0)
     terminal = w["discount"] == 0
     hidden = {**w, "next_values": np.where(terminal, np.float32(nothing), w["next_values"])}
-    total = jax.jit(jax.value_and_grad(lambda w: (jnp.sum(FUNCTIONS[name](w) ** 2), FUNCTIONS[name](w)), has_aux=True))
+    total = squares(name)
     (_, shown), gradient = total(w)
     (_, found), hidden_gradient = total(hidden)
     np.testing.assert_array_equal(found, shown)

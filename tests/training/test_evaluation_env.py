@@ -55,7 +55,12 @@ CASES = {  # trained on, evaluated in, earned in training, and in evaluations
 }
 
 
-@pytest.mark.parametrize(("algo", "name"), [*((A2C, name) for name in CASES), (DQN, "nominal, deep within")])
+@pytest.mark.thorough("a2c-itself", "a2c-as it is drawn", "a2c-another time limit", "a2c-nominal, deep within")
+@pytest.mark.parametrize(
+    ("algo", "name"),
+    [*((A2C, name) for name in CASES), (DQN, "nominal, deep within")],
+    ids=lambda given: getattr(given, "name", given),
+)
 def test_returns_are_of_the_environment_that_is_said(algo, name):
     env, evaluation_env, trained, evaluated = CASES[name]
     _, log = train(algo, env, tiny(algo), 0, 2, EVALUATION, evaluation_env)
@@ -71,6 +76,7 @@ def test_training_does_not_notice():
     assert_equal((log.learned, log.trained), (elsewhere.learned, elsewhere.trained))
 
 
+@pytest.mark.thorough
 def test_swept_parameters_are_of_both_where_both_have_them():
     """One program, on two devices: its own time limit, and the pay of each point."""
     grid, keys = {"pay": np.float32([2, 3])}, [0, 1]

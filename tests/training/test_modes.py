@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, assert_close, assert_equal, cartpole, seen_by, task, tiny
+from tiny import EVALUATION, assert_close, assert_equal, seen_by, task, tiny
 
 from jaxrl_up import (
     ALGORITHMS,
@@ -98,33 +98,36 @@ def test_environments_of_64_bits_are_learned_from(name):
 @pytest.mark.thorough("dqn")
 @pytest.mark.exhaustive("sac")
 @pytest.mark.parametrize("algo", [PPO, DQN, SAC], ids=lambda algo: algo.name)
-def test_64_bits_change_no_number(algo, tmp_path):
+def test_64_bits_change_no_number(algo):
     found = []
     for x64 in (False, True):
         with jax.enable_x64(x64):
             env, config = task(algo), tiny(algo)
+            state, log = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
+            returns = evaluate(algo, env, config, state.policy, jax.random.key(1), 2)
+            found.append([np.asarray(x) for x in (log.returns, log.losses["loss"], returns)])
+    assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.thorough
+def test_64_bits_change_no_number_of_a_kept_run(tmp_path):
+    found = []
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            env, config = task(PPO), tiny(PPO)
             options = {"num_evals": 1, "num_episodes": 2, "max_eval_steps": 12, "progress": False}
-            found.append([])
-            if algo is not PPO:
-                state, log = train(algo, env, config, jax.random.key(0), 1, EVALUATION)
-                returns = evaluate(algo, env, config, state.policy, jax.random.key(1), 2)
-                found[-1] += [np.asarray(x) for x in (log.returns, log.losses["loss"], returns)]
-            else:  # the same from the host
-                swept = sweep(
-                    algo, env, config, {"gamma": np.array([0.9, 0.99])}, jax.random.split(jax.random.key(0)), 1
-                )
-                directory = tmp_path / str(x64)
-                run(algo, env, config, 1, directory, **options)
-                longer = resume(directory, 128, 128, progress=False)
-                policies = load_policies(load_run(directory))
-                path = save_policy(
-                    tmp_path / f"{x64}.bin", algo, env, config, jax.tree.map(lambda x: x[0], policies.last)
-                )
-                obs = np.random.default_rng(0).normal(size=(9, 4))
-                actions = load_policy(path)(obs)
-                np.testing.assert_array_equal(actions, numpy_policy.load_policy(path)(obs))
-                np.testing.assert_array_equal(actions, longer.policy()(obs))
-                found[-1] += [np.asarray(x) for x in (swept[1].returns, longer.log.losses["loss"], actions)]
+            gammas, keys = np.array([0.9, 0.99]), jax.random.split(jax.random.key(0))
+            _, log = sweep(PPO, env, config, {"gamma": gammas}, keys, 1)
+            directory = tmp_path / str(x64)
+            run(PPO, env, config, 1, directory, **options)
+            longer = resume(directory, 128, 128, progress=False)
+            last = jax.tree.map(lambda x: x[0], load_policies(load_run(directory)).last)
+            path = save_policy(tmp_path / f"{x64}.bin", PPO, env, config, last)
+            obs = np.random.default_rng(0).normal(size=(9, 4))
+            actions = load_policy(path)(obs)
+            np.testing.assert_array_equal(actions, numpy_policy.load_policy(path)(obs))
+            np.testing.assert_array_equal(actions, longer.policy()(obs))
+            found.append([np.asarray(x) for x in (log.returns, longer.log.losses["loss"], actions)])
     assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
 
 
@@ -164,8 +167,9 @@ def test_nothing_is_compiled_without_jit():
     assert_close(found.log, expected.log)
 
 
+@pytest.mark.thorough
 def test_transfers_of_our_own_are_no_offence(tmp_path):
-    env, config, key = cartpole(), canonical(tiny(VPG)), jax.random.key(0)
+    env, config, key = probes.matched_action_reward(), canonical(tiny(VPG)), jax.random.key(0)
     train(VPG, env, config, key, 2, EVALUATION)  # what it is compiled with may come from the host
     with jax.transfer_guard("disallow"):
         train(VPG, env, config, key, 2, EVALUATION)
@@ -174,6 +178,7 @@ def test_transfers_of_our_own_are_no_offence(tmp_path):
         resume(tmp_path / "run", 12, 8, env=probes.matched_action_reward(), progress=False)
 
 
+@pytest.mark.thorough("rbg")
 @pytest.mark.exhaustive("unsafe_rbg")
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
 def test_a_run_goes_on_with_random_keys_of_its_kind(kind, tmp_path):
@@ -186,6 +191,7 @@ def test_a_run_goes_on_with_random_keys_of_its_kind(kind, tmp_path):
     assert_equal(longer.state, whole.state)
 
 
+@pytest.mark.thorough
 def test_runs_in_threads_do_not_meet(tmp_path):
     logger, handlers = logging.getLogger("absl"), [signal.getsignal(number) for number in STOPS]
     before = logger.level, list(logger.filters)
@@ -197,6 +203,7 @@ def test_runs_in_threads_do_not_meet(tmp_path):
         assert_equal(result.state, small([seed]).state)
 
 
+@pytest.mark.thorough
 def test_a_kept_run_puts_out_no_nan_and_no_infinity(tmp_path):
     """Nor do its start and its checkpoints; the contract says it of each algorithm's training."""
     with jax.debug_nans(True), jax.debug_infs(True):
@@ -204,6 +211,7 @@ def test_a_kept_run_puts_out_no_nan_and_no_infinity(tmp_path):
     assert_equal(found.state, small(2).state)
 
 
+@pytest.mark.thorough("dqn")
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_no_tracer_leaks(algo):
     env, config = task(algo), tiny(algo, hidden=(9,))  # which no other test has traced

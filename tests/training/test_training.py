@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import EVALUATION, assert_close, breaking, cartpole, go_on, image, keys_of, lane, start_lanes, tiny
+from tiny import EVALUATION, assert_close, breaking, cartpole, go_on, image, keys_of, lane, start_lanes, tiny, to_host
 
 from jaxrl_up import A2C, PPO, Evaluation, envs, evaluate, evaluate_episodes, sweep, train
 from jaxrl_up.config import canonical
@@ -26,12 +26,12 @@ def test_sweep_of_the_environment_equals_separate_runs(gravities):
     assert log.losses["loss"].shape == (2, 3, 3)
     assert all(x.shape[:2] == (2, 3) for x in jax.tree.leaves(states._replace(counters=None)))
     assert states.counters.updates.shape == ()
+    learner = jax.tree.map(np.asarray, states.learner)
     for c, gravity in enumerate((5.0, 15.0)):
         env = envs.make("CartPole-v1", max_steps=12, gravity=gravity)
         for s in (0, 2):
             state, alone = train(A2C, env, CONFIG, jax.random.key(s), 2, EVALUATION)
-            here = jax.tree.map(lambda x: x[c, s], states._replace(counters=None))  # noqa: B023
-            assert_close(here.learner, state.learner)
+            assert_close(jax.tree.map(lambda x: x[c, s], learner), state.learner)  # noqa: B023
             np.testing.assert_allclose(log.returns[c, s], alone.returns, rtol=1e-4)
             np.testing.assert_array_equal(log.env_steps[c, s], alone.env_steps)
 
@@ -41,18 +41,20 @@ def test_gravity_matters(gravities):
     assert np.all(np.any(np.asarray(obs[0] != obs[1]), axis=(1, 2)))
 
 
+@pytest.mark.thorough
 def test_sweep_of_a_field_and_a_parameter_together():
     keys = keys_of((4,))
     grid = {"learning_rate": [0.0, 0.01, 0.02], "env.gravity": [9.0, 10.0, 11.0]}
     states, log = sweep(A2C, cartpole(), CONFIG, grid, keys, 1, EVALUATION)
     assert log.returns.shape == (3, 1, 2)
-    params = jax.tree.leaves(states.learner.params["actor"])
+    params = to_host(states.learner.params["actor"])
     first = lane(start_lanes(A2C, cartpole(), CONFIG, (4,)).state, 0)
     for x, start in zip(params, jax.tree.leaves(first.learner.params["actor"]), strict=True):
         np.testing.assert_allclose(x[0, 0], start, atol=1e-6)  # a step size of 0 learns nothing
     assert any(np.any(x[1] != x[2]) for x in params)
 
 
+@pytest.mark.thorough
 def test_sweep_under_jit_is_the_same(gravities):
     @jax.jit
     def program(keys):
@@ -161,7 +163,7 @@ def test_train_inside_jit_takes_traced_values():
 
 def test_evaluate_is_whole_episodes_of_the_policy():
     env, config = cartpole(), canonical(CONFIG)
-    state = A2C.init(config, env, jax.random.key(0))
+    state = jax.jit(lambda key: A2C.init(config, env, key))(jax.random.key(0))
 
     @jax.jit
     def both(key):
@@ -196,6 +198,7 @@ def test_sharded_and_unsharded_lanes_agree(cpus):
     np.testing.assert_allclose(log.returns, single_log.returns)
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_length_of_a_run():
     """Nothing of the size of a rollout is kept per update: only the count of updates differs between these programs."""
     sizes = []
