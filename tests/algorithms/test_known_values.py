@@ -166,7 +166,6 @@ def test_values_where_an_episode_terminates(learned, name, known):
     np.testing.assert_allclose(learned[1][name][:, : len(known)], [known] * 2, atol=0.05)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["dqn", "td3"])
 def test_windows_of_three_steps_end_at_a_time_limit(name):
     """Of 6 steps: windows of 1, 2 and 3 rewards bootstrap from the state reached. Rewards depend on no action."""

@@ -246,7 +246,6 @@ def test_gradient_steps_done(num_envs, done):
     np.testing.assert_array_equal(made, list(done.values()))
 
 
-@pytest.mark.thorough
 def test_losses_are_means_over_the_gradient_steps_that_were_made():
     """None before learning starts, and for an actor that waits only those that moved it."""
     config = tiny(TD3, total_steps=96, learning_starts=24, buffer_size=96, gradient_steps=3, policy_delay=4)
