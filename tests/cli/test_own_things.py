@@ -540,6 +540,7 @@ def test_a_file_hides_nothing_that_bears_its_name(tmp_path, monkeypatch):
     assert find_algorithm("colorsys.py") is algo and "mine" not in ALGORITHMS
 
 
+@pytest.mark.thorough("sweep a2c --grid network={}:Net,mlp")
 @pytest.mark.parametrize("words", ["train --algo {}", "sweep a2c --grid network={}:Net,mlp"])
 def test_devices_are_chosen_before_a_file_computes(words, tmp_path):
     """Also where a file of one's own starts JAX as soon as it is run."""

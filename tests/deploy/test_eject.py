@@ -108,7 +108,7 @@ COMPOSED = {  # what they act in, and how: masks of whole numbers, and noise tha
 }
 
 
-@pytest.mark.thorough("ddpg")
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", COMPOSED)
 def test_it_learns_from_trees_and_masks_and_remembers(name, scripts):
     algo, (actions, fields) = ALGORITHMS[name], COMPOSED[name]

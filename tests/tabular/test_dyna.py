@@ -8,7 +8,7 @@ import pytest
 from jaxrl_up import tabular
 
 STEPS, PLANNED = 60, 4
-RUNS = 20
+RUNS = 8
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,7 @@ def numpy_optimum(mdp):
 # -- numbers of others -----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough("8x8")
 @pytest.mark.parametrize(("name", "value"), [("4x4", 0.542025932000), ("8x8", 0.414640361800)])
 def test_frozen_lake_has_its_known_value(name, value):
     assert abs(tabular.v_star(tabular.frozen_lake(name))[0] - value) < 1e-10
