@@ -48,8 +48,7 @@ COMMANDS = sorted(
     "documents", [["README.md"], *(OTHERS[i : i + 5] for i in range(0, len(OTHERS), 5))], ids=lambda names: names[0]
 )
 def test_python_runs(documents, tmp_path):
-    """One after another in a process that has imported what they need; those of 20,000 steps and more with as few as there are
-    evaluations of, at 1,024 steps an update."""
+    """One after another in a process that has imported what they need; long ones with an update between evaluations."""
     scripts = []
     for document in documents:
         for i, code in enumerate(SNIPPETS[document]):

@@ -386,6 +386,7 @@ def test_a_script_that_trains_is_named_as_a_file(folder, capsys):
     assert load_run("runs/script", own={"network": "my_script.py:Net"}).config.network.width == 5
 
 
+@pytest.mark.thorough
 def test_a_sweep_of_its_fields_and_a_recipe_of_the_best(folder, capsys):
     words = ["sweep", "--algo", "my_algo.py", "--grid", "strength=0.5,1", "--network", "my_net.py:Net", *QUICK]
     assert main([*words, "--directory", "runs/sweep"]) == 0

@@ -100,11 +100,13 @@ def test_wrappers_on_the_command_line_replace_those_of_the_run(words, name, dire
     assert capsys.readouterr().out.startswith(f"a2c on {name}: ")
 
 
-def test_a_sweep_of_a_wrapped_environment_and_its_best_point(tmp_path, capsys):
+@pytest.mark.thorough("9,12")
+@pytest.mark.parametrize("limits", ["9", "9,12"])
+def test_a_sweep_of_a_wrapped_environment_and_its_best_point(limits, tmp_path, capsys):
     place = tmp_path / "sweep"
-    what = ["--grid", "env.max_steps=9,12", *WRAPS, *TINY, "--directory", str(place)]
+    what = ["--grid", f"env.max_steps={limits}", *WRAPS, *TINY, "--directory", str(place)]
     assert main(["sweep", "a2c", "--env", ENV, *what]) == 0
-    for k, limit in enumerate((9, 12)):
+    for k, limit in enumerate(map(int, limits.split(","))):
         cell = load_run(place / "cells" / str(k)).env
         assert cell.spec == envs.wrap(envs.make(ENV, max_steps=limit), RECORDED).spec
     assert main(["resume", str(place), "--no-progress"]) == 0

@@ -57,6 +57,7 @@ def test_without_a_cache_nothing_is_found_or_kept(cold):
     assert kept == {path: path.stat().st_mtime_ns for path in (place / "jaxrl_up").rglob("*")}
 
 
+@pytest.mark.thorough
 def test_a_damaged_program_is_one_line_and_compiled_anew(cold):
     place, _ = cold
     (program,) = [path for path in entries(place) if "advance_lanes" in path.name]
