@@ -104,6 +104,7 @@ def test_values_are_short(value, text):
     assert short(value) == text
 
 
+@pytest.mark.thorough("2.0")
 @pytest.mark.parametrize("width", [None, "column", 2.0])
 @pytest.mark.parametrize("legend", ["outside", "direct"])
 def test_a_legend_hides_no_data_and_nothing_is_cut_off(runs, tmp_path, figures, legend, width):

@@ -211,6 +211,7 @@ def test_averaging_q_learning_arrives():
 # -- what the book shows ---------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_on_the_cliff_sarsa_is_safe_and_q_learning_optimal():
     """Sutton & Barto 2018, example 6.6, with alpha = 0.5: online SARSA loses less, and Q-learning knows the way.
 
@@ -309,6 +310,7 @@ def test_vmap_over_rates_and_mdps(mdp, name):
     both = jax.tree.map(lambda *x: jnp.stack(x), *mdps)
     keys, given = jax.random.split(jax.random.key(1), 2), [(0.1, 0.2, 1.0), (0.4, 0.6, -1.0)]
 
+    @jax.jit
     def run(mdp, key, size, epsilon, initial):
         return LEARNERS[name](mdp, key, 50, step_size=size, epsilon=epsilon, initial=initial)
 
