@@ -18,7 +18,7 @@ from jaxrl_up import A2C, DQN, Evaluation, envs, load_policies, load_run, resume
 from jaxrl_up.analysis import gather, write_report
 from jaxrl_up.cli import main
 from jaxrl_up.config import canonical
-from jaxrl_up.experiments import STOPS, compiler, to_devices
+from jaxrl_up.experiments import STOPS, to_devices
 from jaxrl_up.records import alone, checkpoint, describe_environment, environment_options, load_snapshot, to_toml
 from jaxrl_up.training import advance_lanes, lane_mesh
 
@@ -343,9 +343,8 @@ def test_a_restored_replay_is_written_in_place(tmp_path):
     run(DQN, cartpole(), config, 2, directory=tmp_path / "run", **SETTINGS)
     reached, _ = load_snapshot(load_run(tmp_path / "run"))
     mesh, progress = lane_mesh(2), to_devices(reached, 2).progress
-    evaluation = Evaluation(SETTINGS["num_episodes"], max_steps=SETTINGS["max_eval_steps"])
-    arguments = (DQN, cartpole(), canonical(config), {}, progress, jnp.int32(1), evaluation, mesh, None)
-    compiled = advance_lanes.lower(*arguments).compile(compiler.options())
+    arguments = (DQN, cartpole(), canonical(config), {}, progress, jnp.int32(1), Evaluation(2), mesh)
+    compiled = advance_lanes.lower(*arguments).compile()
     memory, replay = compiled.memory_analysis(), progress.state.replay.obs
     size = replay.nbytes // 2  # on each device
     assert memory.temp_size_in_bytes < size < memory.alias_size_in_bytes
