@@ -1,10 +1,15 @@
 """Logs and results made by hand, so that reporting, records and plots are tested without training."""
 
+from functools import partial
+
 import jax
 import numpy as np
 
 from jaxrl_up import PPO, Log, RunResult, envs
+from jaxrl_up.config import canonical
 from jaxrl_up.envs import Env
+from jaxrl_up.experiments import memory
+from jaxrl_up.training import begin
 from jaxrl_up.types import Mean
 
 SEEDS = (0, 3, 7)
@@ -54,3 +59,9 @@ def make_result(log: Log | None = None, stopped: str = "", config=CONFIG) -> Run
     """A result of PPO with seeds 0, 3 and 7."""
     log = make_log() if log is None else log
     return RunResult(PPO, make_env(), config, SEEDS, None, log, 2.0, 4.0, stopped)
+
+
+def need_of_beginning(algo, env, config) -> memory.Need:
+    """In place of `memory.need`: raises what the beginning of a run does, but traces no update, which takes long."""
+    jax.eval_shape(partial(begin, algo), env, canonical(config), jax.random.key(0))
+    return memory.Need(1, 0, None, 1)

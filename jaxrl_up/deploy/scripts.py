@@ -13,6 +13,7 @@ import keyword
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -152,6 +153,12 @@ def _is_standard(node: ast.Import | ast.ImportFrom) -> bool:
     return (name or "").partition(".")[0] in sys.stdlib_module_names
 
 
+@cache
+def _installed() -> frozenset[str]:
+    """The names of all modules that are installed; to find them takes a while."""
+    return frozenset(metadata.packages_distributions())
+
+
 def _check_name(algo: Algorithm, path: Path) -> None:
     """Raise `ValueError` unless Python can import the file by its name and still finds everything else."""
     advice = f"choose another name, as my_{algo.name}.py"
@@ -161,5 +168,5 @@ def _check_name(algo: Algorithm, path: Path) -> None:
         raise ValueError(f"{path.name!r} cannot be imported by its name: {advice}")
     if path.stem in ALGORITHMS:
         raise ValueError(f"{path.name!r}: records could not tell it from the package's {path.stem}; {advice}")
-    if path.stem in {"jaxrl_up", *sys.stdlib_module_names, *metadata.packages_distributions()}:
+    if path.stem in {"jaxrl_up", *sys.stdlib_module_names, *_installed()}:
         raise ValueError(f"{path.name!r} would hide the module {path.stem} from what it imports; {advice}")

@@ -12,6 +12,7 @@ Where an episode was cut and not ended, Monte Carlo leaves out what lies beyond,
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from jax.core import Tracer
 
 from jaxrl_up import ops
 from jaxrl_up.tabular.finite_mdp import MDP
-from jaxrl_up.tabular.step_sizes import StepSize, as_step_size, first_table, robbins_monro
+from jaxrl_up.tabular.step_sizes import StepSize, as_argument, as_step_size, first_table, robbins_monro
 from jaxrl_up.tabular.trajectories import Trajectories
 from jaxrl_up.types import Array
 
@@ -77,7 +78,7 @@ def monte_carlo(
     going, beyond = trajectories.going, trajectories.states[1:]
     returns = ops.discounted_returns(trajectories.rewards, trajectories.discount, going)
     rows = (returns, jnp.zeros_like(returns), beyond)
-    return _in_turn(mdp, trajectories, rows, first_visit, step_size, initial)
+    return _in_turn(mdp, trajectories, rows, first_visit, as_argument(step_size), initial)
 
 
 def td(mdp: MDP, trajectories: Trajectories, *, n: int = 1, step_size: StepSize = 0.1, initial: Any = 0.0) -> Predicted:
@@ -99,9 +100,10 @@ def td(mdp: MDP, trajectories: Trajectories, *, n: int = 1, step_size: StepSize 
     paid = ops.n_step_returns(rewards, discount, going, none, n)  # r_t + ... + gamma^(n-1) r_{t+n-1}
     power = ops.n_step_returns(none, discount, going, one, n)  # gamma^n, 0 past the end
     beyond = states[jnp.minimum(jnp.arange(steps) + n, steps)]
-    return _in_turn(mdp, trajectories, (paid, power, beyond), False, step_size, initial)
+    return _in_turn(mdp, trajectories, (paid, power, beyond), False, as_argument(step_size), initial)
 
 
+@partial(jax.jit, static_argnames="first_visit")
 def _in_turn(
     mdp: MDP,
     trajectories: Trajectories,
@@ -159,6 +161,20 @@ def td_lambda(
     """
     if not isinstance(trace_decay, Tracer) and not 0.0 <= float(trace_decay) <= 1.0:
         raise ValueError(f"trace_decay={trace_decay} is lambda, in [0, 1]")
+    return _traced(mdp, trajectories, trace_decay, as_argument(step_size), initial, replacing, online)
+
+
+@partial(jax.jit, static_argnames=("replacing", "online"))
+def _traced(
+    mdp: MDP,
+    trajectories: Trajectories,
+    trace_decay: Array | float,
+    step_size: StepSize,
+    initial: Any,
+    replacing: bool,
+    online: bool,
+) -> Predicted:
+    """See `td_lambda`."""
     dtype = mdp.transition.dtype
     size, decay = as_step_size(step_size, dtype), jnp.asarray(trace_decay, dtype)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.tree_util import Partial
 
 from jaxrl_up.tabular.finite_mdp import MDP
 from jaxrl_up.types import Array
@@ -30,6 +31,14 @@ def robbins_monro(power: float = 1.0) -> Callable[[Array, Array], Array]:
     if not isinstance(power, Tracer) and not 0.5 < power <= 1.0:
         raise ValueError(f"power={power} must be in (0.5, 1]: else steps do not converge, or do not arrive")
     return lambda step, visits: visits**-power
+
+
+def as_argument(step_size: StepSize) -> StepSize:
+    """A step size as `jax.jit` takes it: a number, or a function that is part of the program; raises as `as_step_size`.
+
+    A number has to be looked at before it is traced.
+    """
+    return Partial(step_size) if callable(step_size) else _in_unit(step_size, "step_size")
 
 
 def as_step_size(step_size: StepSize, dtype: Any) -> Callable[[Array, Array], Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -47,8 +48,13 @@ def trajectory_log_prob(mdp: MDP, policy: Any, trajectories: Trajectories) -> Ar
     Minus infinity where it cannot happen. Raises `ValueError` for what is no policy. Reference: Spinning Up, part 1,
     "The RL problem"; Sutton & Barto 2018, section 5.5.
     """
+    return _log_prob(mdp, as_policy(mdp, policy), trajectories)
+
+
+@jax.jit
+def _log_prob(mdp: MDP, policy: Array, trajectories: Trajectories) -> Array:
+    """See `trajectory_log_prob`."""
     states, actions, taken = trajectories.states, trajectories.actions, trajectories.taken > 0
-    policy = as_policy(mdp, policy)
     time = jnp.arange(len(actions))[:, None]
     chosen = policy[states[:-1], actions] if policy.ndim == 2 else policy[time, states[:-1], actions]
     moved = mdp.transition[states[:-1], actions, states[1:]]
@@ -94,8 +100,13 @@ def sample_trajectories(mdp: MDP, policy: Any, key: Key, number: int, steps: int
 
     Raises `ValueError` for what is no policy, for steps beyond the horizon, or where their number is not known.
     """
-    steps, mdp = _steps(mdp, steps), jax.tree.map(jnp.asarray, mdp)
-    policy = as_policy(mdp, policy)
+    steps = _steps(mdp, steps)
+    return _sampled(mdp, as_policy(mdp, policy), key, number, steps)
+
+
+@partial(jax.jit, static_argnames=("number", "steps"))
+def _sampled(mdp: MDP, policy: Array, key: Key, number: int, steps: int) -> Trajectories:
+    """See `sample_trajectories`."""
     in_time = jnp.broadcast_to(policy, (steps, mdp.states, mdp.actions)) if policy.ndim == 2 else policy[:steps]
     start_key, walk_key = jax.random.split(key)
     first = draw(start_key, jnp.broadcast_to(mdp.start, (number, mdp.states)))
@@ -128,6 +139,7 @@ def draw(key: Key, probabilities: Array) -> Array:
     return jnp.sum(below <= (uniform * below[..., -1])[..., None], axis=-1, dtype=jnp.int32)
 
 
+@jax.jit
 def with_rewards(mdp: MDP, states: Array, actions: Array) -> Trajectories:
     """The trajectories of states `[T + 1, N]` and actions `[T, N]`, with what the MDP pays for them."""
     here, there = states[:-1], states[1:]

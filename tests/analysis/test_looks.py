@@ -104,6 +104,7 @@ def test_values_are_short(value, text):
     assert short(value) == text
 
 
+@pytest.mark.thorough("2.0")
 @pytest.mark.parametrize("width", [None, "column", 2.0])
 @pytest.mark.parametrize("legend", ["outside", "direct"])
 def test_a_legend_hides_no_data_and_nothing_is_cut_off(runs, tmp_path, figures, legend, width):
@@ -141,6 +142,7 @@ def test_no_legend_and_one_inside(runs, tmp_path, figures):
     assert [text.get_text() for text in figures[1].axes[0].get_legend().get_texts()] == ["one", "two", "three"]
 
 
+@pytest.mark.thorough("5", "4.5")
 @pytest.mark.parametrize(("width", "inches"), [("column", 3.25), ("page", 6.75), (5, 5.0), ("4.5", 4.5)])
 def test_the_width_is_exact_and_texts_are_as_large_as_asked(runs, tmp_path, figures, width, inches):
     from PIL import Image

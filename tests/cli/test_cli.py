@@ -483,6 +483,7 @@ with at_once_if_pressed_twice(), stoppable(last=lambda: "go on with: this"):
 """
 
 
+@pytest.mark.thorough("SIGTERM")
 @pytest.mark.parametrize(("name", "code", "said"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 143, "SIGTERM")])
 def test_a_second_signal_ends_the_process_at_once(name, code, said):
     done = subprocess.run(

@@ -136,6 +136,7 @@ def test_a_bad_option_is_one_line(words, command, tmp_path, monkeypatch, capsys)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 def test_a_sweep_is_evaluated_there_too(tmp_path, capsys):
     """Traced parameters of a point are of both; a static one, the time limit, of what is trained on."""
     place = tmp_path / "sweep"

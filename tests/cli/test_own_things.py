@@ -386,6 +386,7 @@ def test_a_script_that_trains_is_named_as_a_file(folder, capsys):
     assert load_run("runs/script", own={"network": "my_script.py:Net"}).config.network.width == 5
 
 
+@pytest.mark.thorough
 def test_a_sweep_of_its_fields_and_a_recipe_of_the_best(folder, capsys):
     words = ["sweep", "--algo", "my_algo.py", "--grid", "strength=0.5,1", "--network", "my_net.py:Net", *QUICK]
     assert main([*words, "--directory", "runs/sweep"]) == 0
@@ -540,6 +541,7 @@ def test_a_file_hides_nothing_that_bears_its_name(tmp_path, monkeypatch):
     assert find_algorithm("colorsys.py") is algo and "mine" not in ALGORITHMS
 
 
+@pytest.mark.thorough("sweep a2c --grid network={}:Net,mlp")
 @pytest.mark.parametrize("words", ["train --algo {}", "sweep a2c --grid network={}:Net,mlp"])
 def test_devices_are_chosen_before_a_file_computes(words, tmp_path):
     """Also where a file of one's own starts JAX as soon as it is run."""

@@ -113,6 +113,7 @@ def test_probabilities_add_up_and_forbid(tmp_path):
     assert held[3] == 0 and abs(held.sum() - 1) < 1e-5
 
 
+@pytest.mark.thorough
 def test_a_search_says_what_it_found():
     env, config = envs.with_simulator("pgx/tic_tac_toe"), tiny(ALPHAZERO)
     policy = ALPHAZERO.init(config, env, jax.random.key(0)).policy

@@ -25,8 +25,8 @@ ENV = "Catch-bsuite"  # with a drawing
 def directory(tmp_path_factory):
     """A tiny run of a wrapped environment, with parameters of it too."""
     directory = tmp_path_factory.mktemp("wrap") / "run"
-    options = ["--env", ENV, "--env.max_steps", "50", *WRAPS, *TINY, "--directory", str(directory)]
-    assert main(["train", "a2c", *options]) == 0
+    options = ["--env", ENV, "--env.max_steps", "50", *WRAPS, *TINY, "--schedule-steps", "64"]
+    assert main(["train", "a2c", *options, "--directory", str(directory)]) == 0
     return directory
 
 
@@ -100,11 +100,13 @@ def test_wrappers_on_the_command_line_replace_those_of_the_run(words, name, dire
     assert capsys.readouterr().out.startswith(f"a2c on {name}: ")
 
 
-def test_a_sweep_of_a_wrapped_environment_and_its_best_point(tmp_path, capsys):
+@pytest.mark.thorough("9,12")
+@pytest.mark.parametrize("limits", ["9", "9,12"])
+def test_a_sweep_of_a_wrapped_environment_and_its_best_point(limits, tmp_path, capsys):
     place = tmp_path / "sweep"
-    what = ["--grid", "env.max_steps=9,12", *WRAPS, *TINY, "--directory", str(place)]
+    what = ["--grid", f"env.max_steps={limits}", *WRAPS, *TINY, "--directory", str(place)]
     assert main(["sweep", "a2c", "--env", ENV, *what]) == 0
-    for k, limit in enumerate((9, 12)):
+    for k, limit in enumerate(map(int, limits.split(","))):
         cell = load_run(place / "cells" / str(k)).env
         assert cell.spec == envs.wrap(envs.make(ENV, max_steps=limit), RECORDED).spec
     assert main(["resume", str(place), "--no-progress"]) == 0
@@ -114,22 +116,45 @@ def test_a_sweep_of_a_wrapped_environment_and_its_best_point(tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"a2c on {ENV} + time_limit(6) + frame_stack(3)")
 
 
-def test_an_ejected_script_builds_the_wrapped_environment(tmp_path, monkeypatch, capsys):
+class Scored:
+    """What a run comes to, as far as a script reads it."""
+
+    score = 1.0
+
+
+EJECTED = shlex.split('--wrap frame_stack=2 --wrap "clip_reward(-1, 0.5)"')
+OPTIONS = ["--total-steps", "1024", "--seeds", "1", "--directory"]
+
+
+@pytest.fixture
+def ejected(tmp_path, monkeypatch):
+    """The module of a script with wrappers, in a folder of its own, asked to write to `own`."""
     monkeypatch.chdir(tmp_path)
-    wraps = shlex.split('--wrap frame_stack=2 --wrap "clip_reward(-1, 0.5)"')
-    assert main(["eject", "a2c", "mine.py", "--thin", "--env", ENV, *wraps]) == 0
+    assert main(["eject", "a2c", "mine.py", "--thin", "--env", ENV, *EJECTED]) == 0
     spec = importlib.util.spec_from_file_location("mine", tmp_path / "mine.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "mine", module)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "use_all_cores", lambda runs: None)  # they are chosen
-    options = ["--total-steps", "1024", "--seeds", "1", "--directory"]
-    monkeypatch.setattr(sys, "argv", ["mine.py", *options, "own"])
-    module.main()
-    assert main(["train", "a2c", "--env", ENV, *wraps, *options, "package", "--no-progress"]) == 0
+    monkeypatch.setattr(sys, "argv", ["mine.py", *OPTIONS, "own"])
+    return module
+
+
+@pytest.mark.thorough
+def test_an_ejected_script_writes_what_train_writes(ejected):
+    ejected.main()
+    assert main(["train", "a2c", "--env", ENV, *EJECTED, *OPTIONS, "package", "--no-progress"]) == 0
     assert Path("own/progress.csv").read_bytes() == Path("package/progress.csv").read_bytes()
     recorded = tomllib.loads(Path("own/config.toml").read_text(encoding="utf-8"))["environment"]["wrappers"]
     assert recorded == ["frame_stack(2)", "clip_reward(-1, 0.5)"]
+
+
+def test_an_ejected_script_builds_the_wrapped_environment(ejected, tmp_path, monkeypatch):
+    """And is clean; the run is not made."""
+    asked = []
+    monkeypatch.setattr(ejected, "run", lambda algo, env, *_, **settings: asked.append(env) or Scored())
+    ejected.main()
+    assert asked[0].spec == envs.wrap(envs.make(ENV), ("frame_stack(2)", "clip_reward(-1, 0.5)")).spec
     config = ["--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine.py")]
     for command in (["format", "--check"], ["check", "--no-cache"]):
         words = [sys.executable, "-m", "ruff", *command, *config]

@@ -108,7 +108,7 @@ COMPOSED = {  # what they act in, and how: masks of whole numbers, and noise tha
 }
 
 
-@pytest.mark.thorough("ddpg")
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", COMPOSED)
 def test_it_learns_from_trees_and_masks_and_remembers(name, scripts):
     algo, (actions, fields) = ALGORITHMS[name], COMPOSED[name]
@@ -123,15 +123,26 @@ def test_it_learns_from_trees_and_masks_and_remembers(name, scripts):
     assert bool(actions.contains(action))
 
 
-def test_as_a_script_it_writes_what_train_writes(scripts, tmp_path, capsys):
-    options = ["--total-steps", "2048", "--seeds", "2", "--directory"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    script = [sys.executable, str(scripts / "my_a2c.py"), *options, "own"]
-    done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.thorough("apart")
+@pytest.mark.parametrize("where", ["here", "apart"])
+def test_as_a_script_it_writes_what_train_writes(where, scripts, tmp_path, monkeypatch, capsys):
+    """In a process of its own, as it is meant to be run, or in this one, which compiles less."""
+    script, options = scripts / "my_a2c.py", ["--total-steps", "2048", "--seeds", "2", "--directory"]
+    if where == "apart":
+        command, environment = [sys.executable, str(script), *options, "own"], {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said = done.stdout
+    else:
+        module = load(script)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(module, "use_all_cores", lambda runs: None)  # they are chosen
+        monkeypatch.setattr(sys, "argv", [str(script), *options, "own"])
+        module.main()
+        said = capsys.readouterr().out
     assert main(["train", "a2c", *options, str(tmp_path / "package"), "--no-progress"]) == 0
     score = capsys.readouterr().out.partition(" (")[0]
-    assert done.stdout == f"{score}\n"
+    assert said == f"{score}\n"
     assert (tmp_path / "own" / "progress.csv").read_bytes() == (tmp_path / "package" / "progress.csv").read_bytes()
 
 

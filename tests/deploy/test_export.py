@@ -109,7 +109,24 @@ def exported(path, algo=VPG, env=None, seed=0, **fields):
     return save_policy(path, algo, env, config, policy, {"seed": seed}, overwrite=True)
 
 
+EVERYDAY = {
+    *(
+        "ppo",
+        "dqn",
+        "sac",
+        "sac_discrete",
+        "ppo-continuous",
+        "dqn-dueling",
+        "ddpg-elu",
+        "ppo-discrete-obs",
+        "dqn-pixels",
+    ),
+    *("ppo-normal-pixels", "ppo-linear", "ppo-own-network"),
+}
+
+
 @pytest.mark.exhaustive("c51-dueling", "qr_dqn-dueling", "vpg-continuous", "a2c-continuous")
+@pytest.mark.thorough(*CASES.keys() - EVERYDAY)
 @pytest.mark.parametrize("name", CASES)
 def test_both_loaders_equal_the_live_policy(name, tmp_path):
     algo, env, fields = CASES[name]

@@ -76,6 +76,7 @@ MASKED = {
 }
 
 
+@pytest.mark.thorough(*MASKED.keys() - {"ppo", "dqn"})
 @pytest.mark.parametrize("name", [*MASKED, "switches"])
 def test_what_it_does_is_allowed(name, tmp_path):
     actions = SWITCHES if name == "switches" else Discrete(5, start=2)
@@ -94,6 +95,7 @@ def test_what_it_does_is_allowed(name, tmp_path):
         np.testing.assert_array_equal(load(path)(alone), only)
 
 
+@pytest.mark.thorough("actions1", "actions2")
 @pytest.mark.parametrize("actions", [COMPOSED, Box(-1, [[1, 3], [2, 4]], (2, 2)), Tuple((Discrete(3), SWITCHES))])
 def test_composed_actions_and_boxes_of_axes(actions, tmp_path):
     env = panel(actions)

@@ -31,6 +31,7 @@ def loaded(live, tmp_path_factory):
     return load_policy(save_policy(path, DQN, NAME, tiny(DQN), live[0]))
 
 
+@pytest.mark.thorough
 def test_it_is_mapped_over_batches_of_batches(live, loaded):
     keys = jax.random.split(jax.random.key(0), (3, 4))
     space = envs.make(NAME).observation_space

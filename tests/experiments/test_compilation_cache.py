@@ -10,9 +10,9 @@ import pytest
 
 from jaxrl_up.experiments import REFUSED, compilation_cache, heeded, use_compilation_cache
 
-FIELDS = {"num-envs": 2, "rollout-length": 8, "num-minibatches": 2, "num-epochs": 1, "hidden": 8, "total-steps": 64}
+FIELDS = {"num-envs": 2, "rollout-length": 8, "hidden": 8, "total-steps": 64}
 OPTIONS = {**FIELDS, "initializer": "flax", "env.max-steps": 12, "seeds": 2, "num-evals": 2, "num-episodes": 2}
-TINY = ["train", *(f"--{name}={value}" for name, value in OPTIONS.items())]
+TINY = ["train", "a2c", *(f"--{name}={value}" for name, value in OPTIONS.items())]
 
 
 def train(home, directory, *options):
@@ -49,6 +49,7 @@ def test_the_next_process_finds_the_programs_and_computes_the_same(cold):
     assert all(path.stat().st_mode & 0o077 == 0 for path in (place / "jaxrl_up").iterdir())
 
 
+@pytest.mark.thorough
 def test_without_a_cache_nothing_is_found_or_kept(cold):
     place, _ = cold
     kept = {path: path.stat().st_mtime_ns for path in (place / "jaxrl_up").rglob("*")}
@@ -56,6 +57,7 @@ def test_without_a_cache_nothing_is_found_or_kept(cold):
     assert kept == {path: path.stat().st_mtime_ns for path in (place / "jaxrl_up").rglob("*")}
 
 
+@pytest.mark.thorough
 def test_a_damaged_program_is_one_line_and_compiled_anew(cold):
     place, _ = cold
     (program,) = [path for path in entries(place) if "advance_lanes" in path.name]

@@ -20,6 +20,7 @@ def fresh(call, **environment):
     return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.thorough("jaxrl_up.use_all_cores(3)-3 3 3")
 @pytest.mark.parametrize(
     ("call", "seen"),
     [

@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from jaxrl_up import DQN, envs, load_run, resume, run
+from jaxrl_up import A2C, envs, load_run, resume, run
 from jaxrl_up.analysis import gather
 from jaxrl_up.cli import main
 from jaxrl_up.records import read_progress
 
-CONFIG = {"total_steps": 512, "num_envs": 8, "rollout_length": 16, "hidden": (8,), "learning_starts": 128}
+CONFIG = {"total_steps": 512, "num_envs": 8, "rollout_length": 16, "hidden": (8,)}
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     directory = tmp_path_factory.mktemp("games") / "run"
     env = envs.make("pgx/tic_tac_toe", opponent="random")
-    result = run(DQN, env, DQN.Config(**CONFIG), 2, directory=directory, num_evals=2, num_episodes=40, progress=False)
+    result = run(A2C, env, A2C.Config(**CONFIG), 2, directory=directory, num_evals=2, num_episodes=40, progress=False)
     return directory, result
 
 
@@ -50,8 +50,9 @@ def test_a_longer_run_keeps_the_columns(played):
     assert load_run(directory).env.spec.opponent
 
 
+@pytest.mark.thorough
 def test_nobody_wins_where_nobody_plays(tmp_path):
-    config = DQN.Config(**{**CONFIG, "total_steps": 128})
-    result = run(DQN, "CartPole-v1", config, 1, directory=tmp_path / "run", num_evals=1, progress=False)
+    config = A2C.Config(**{**CONFIG, "total_steps": 128})
+    result = run(A2C, "CartPole-v1", config, 1, directory=tmp_path / "run", num_evals=1, progress=False)
     assert result.games is None
     assert "won" not in read_progress(tmp_path / "run")

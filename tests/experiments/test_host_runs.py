@@ -82,6 +82,7 @@ def test_mujoco_goes_on_bit_for_bit(tmp_path):
     assert (tmp_path / "run" / "progress.csv").read_text() == (tmp_path / "whole" / "progress.csv").read_text()
 
 
+@pytest.mark.thorough("dqn")
 @pytest.mark.parametrize("algo", [A2C, DQN], ids=lambda algo: algo.name)
 def test_others_go_on_with_new_episodes_and_say_so(algo, tmp_path):
     config = tiny(algo)
@@ -116,6 +117,7 @@ def test_simulators_are_left_alone_once_one_has_failed():
     assert len(STEPS) == 5
 
 
+@pytest.mark.thorough("sweep")
 @pytest.mark.parametrize(
     "call",
     [

@@ -74,6 +74,7 @@ def test_a_gymnax_object_comes_along():
     assert_equal(found.reset(key), env.reset(key))
 
 
+@pytest.mark.thorough
 def test_in_another_process(tmp_path):
     path = tmp_path / "env.pickle"
     path.write_bytes(pickle.dumps((PPO, cartpole(), tiny(PPO))))

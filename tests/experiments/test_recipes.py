@@ -7,12 +7,22 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from fake_runs import need_of_beginning
 from tiny import assert_equal
 
 from jaxrl_up import ALGORITHMS, make_config, run
 from jaxrl_up.algorithms import check_support
 from jaxrl_up.cli import UsageError, main, take_source
-from jaxrl_up.experiments import FOLDER, Expected, load_recipe, read_recipe, recipe_names, recipe_path, recipe_source
+from jaxrl_up.experiments import (
+    FOLDER,
+    Expected,
+    load_recipe,
+    memory,
+    read_recipe,
+    recipe_names,
+    recipe_path,
+    recipe_source,
+)
 from jaxrl_up.ops import Score
 from jaxrl_up.records import Source
 from jaxrl_up.training import num_updates
@@ -62,6 +72,7 @@ class Understood(Exception):
     pass
 
 
+@pytest.mark.thorough("ppo/humanoid-brax")
 @EVERY
 def test_every_recipe_loads_and_train_understands_it_so(name, tmp_path, monkeypatch):
     def stop(asked, *_):
@@ -73,6 +84,7 @@ def test_every_recipe_loads_and_train_understands_it_so(name, tmp_path, monkeypa
     assert recipe.algo.name == name.partition("/")[0]
     check_support(recipe.algo, recipe.env)
     monkeypatch.setattr(sys.modules["jaxrl_up.experiments"], "start", stop)
+    monkeypatch.setattr(memory, "need", need_of_beginning)
     with pytest.raises(Understood) as understood:
         main(["train", "--recipe", name, "--no-progress"])
     algo, env, config, seeds = understood.value.args

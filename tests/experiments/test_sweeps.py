@@ -27,6 +27,7 @@ from jaxrl_up.experiments import (
 )
 from jaxrl_up.ops import Score, iqm
 from jaxrl_up.records import load_run, load_snapshot
+from jaxrl_up.training import advance_lanes
 
 CONFIG = tiny(A2C)  # 4 updates
 RATES = [1e-3, 3e-2, 1e-2]
@@ -272,7 +273,7 @@ def remembered(read_back):
 @pytest.fixture(scope="module")
 def halved(cpus, tmp_path_factory):
     """Two programs in two parts each, halved, never stopped: the checkpoints it read, what was compiled and said."""
-    jax.clear_caches()
+    advance_lanes.clear_cache()
     directory, read_back, said = tmp_path_factory.mktemp("halved") / "sweep", [], []
     with pytest.MonkeyPatch.context() as patch, Compiles() as compiles:
         patch.setattr(sweeps.running, "load_snapshot", remembered(read_back))
@@ -305,6 +306,7 @@ def test_survivors_stay_on_the_devices(halved):
     assert {row["rung"] for row in read(directory / "ranking.csv")} == {"1", "2"}
 
 
+@pytest.mark.thorough("stops0", "stops1")
 @pytest.mark.parametrize("stops", [(3,), (6,), (5, 7)])
 def test_survivors_read_from_checkpoints_end_as_those_that_stayed(halved, stops, tmp_path, monkeypatch):
     """Stopped in the first rung, at its end or in the second."""
@@ -317,6 +319,7 @@ def test_survivors_read_from_checkpoints_end_as_those_that_stayed(halved, stops,
     assert_same_files(directory, halved[0])
 
 
+@pytest.mark.thorough
 def test_parts_whose_newest_checkpoint_is_damaged_are_trained_again(halved, tmp_path, monkeypatch):
     """At the end of the first rung, of which some points survive; they are not ranked before."""
     directory = tmp_path / "sweep"

@@ -405,7 +405,8 @@ def test_a_run_is_described_by_the_fields_of_its_config(name, tmp_path):
     assert make_config(name, **table) == config
 
 
-@pytest.mark.parametrize("name", ["pets", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("mbpo", "mbve"))])
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["pets", "mbpo", "mbve"])
 def test_a_kept_run_of_what_learns_a_model_is_read_and_goes_on(name, tmp_path):
     algo = ALGORITHMS[name]
     config, settings = tiny(algo, total_steps=32), {"num_evals": 2, "num_episodes": 1, "progress": False}

@@ -96,6 +96,7 @@ def naive(name, mdp, key, size, epsilon):
     return tables.mean(0) if name == "double_q_learning" else tables[0], visits.sum(0), rows
 
 
+@pytest.mark.thorough("schedules")
 @pytest.mark.parametrize("rates", RATES)
 @pytest.mark.parametrize("name", LEARNERS)
 def test_as_the_box(mdp, name, rates):
@@ -159,6 +160,7 @@ def tolerance(mdp, value, noise, visits):
     return 2 * (spread + left)
 
 
+@pytest.mark.thorough("expected_sarsa", "double_q_learning")
 @pytest.mark.parametrize("name", LEARNERS)
 def test_fixed_points(pair, name):
     """Both SARSAs end at Q^pi of the epsilon-greedy policy, the others at Q*; these are farther apart than they err."""
@@ -209,6 +211,7 @@ def test_averaging_q_learning_arrives():
 # -- what the book shows ---------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_on_the_cliff_sarsa_is_safe_and_q_learning_optimal():
     """Sutton & Barto 2018, example 6.6, with alpha = 0.5: online SARSA loses less, and Q-learning knows the way.
 
@@ -233,6 +236,7 @@ def test_on_the_cliff_sarsa_is_safe_and_q_learning_optimal():
     assert at_edge["sarsa"] < 0.1 < 0.5 < at_edge["q_learning"]
 
 
+@pytest.mark.thorough
 def test_double_q_learning_has_no_maximisation_bias():
     """Sutton & Barto 2018, example 6.7 and figure 6.5: the share of episodes, of 500 runs, that go left from A.
 
@@ -299,12 +303,14 @@ def test_an_episode_is_cut_at_the_horizon(mdp):
     assert not np.asarray(mdp.terminal)[np.asarray(found.next_states)[long]].all()
 
 
+@pytest.mark.thorough("double_q_learning")
 @pytest.mark.parametrize("name", ["sarsa", "double_q_learning"])
 def test_vmap_over_rates_and_mdps(mdp, name):
     mdps = [mdp, mdp.replace(reward=-mdp.reward, discount=0.5 * mdp.discount)]
     both = jax.tree.map(lambda *x: jnp.stack(x), *mdps)
     keys, given = jax.random.split(jax.random.key(1), 2), [(0.1, 0.2, 1.0), (0.4, 0.6, -1.0)]
 
+    @jax.jit
     def run(mdp, key, size, epsilon, initial):
         return LEARNERS[name](mdp, key, 50, step_size=size, epsilon=epsilon, initial=initial)
 

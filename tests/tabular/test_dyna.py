@@ -8,7 +8,7 @@ import pytest
 from jaxrl_up import tabular
 
 STEPS, PLANNED = 60, 4
-RUNS = 20
+RUNS = 8
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +162,10 @@ def test_sweeping_as_the_box(mdp):
 def test_vmap_and_double_precision(mdp):
     keys = jax.random.split(jax.random.key(1), 2)
     sizes = jnp.array([0.1, 0.5])
-    run = lambda key, size: tabular.dyna_q(mdp, key, 30, planning_steps=3, step_size=size)  # noqa: E731
+    run = jax.jit(lambda key, size: tabular.dyna_q(mdp, key, 30, planning_steps=3, step_size=size))
     found = jax.jit(jax.vmap(run))(keys, sizes)
     for i in range(2):
-        np.testing.assert_allclose(found.q_values[i], run(keys[i], float(sizes[i])).q_values, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found.q_values[i], run(keys[i], sizes[i]).q_values, rtol=1e-5, atol=1e-6)
     with jax.enable_x64(True):
         walk = tabular.random_walk(discount=0.9)
         assert tabular.dyna_q(walk, jax.random.key(0), 5, planning_steps=2).q_values.dtype == np.float64

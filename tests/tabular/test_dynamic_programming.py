@@ -70,6 +70,7 @@ def numpy_optimum(mdp):
 # -- numbers of others -----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough("8x8")
 @pytest.mark.parametrize(("name", "value"), [("4x4", 0.542025932000), ("8x8", 0.414640361800)])
 def test_frozen_lake_has_its_known_value(name, value):
     assert abs(tabular.v_star(tabular.frozen_lake(name))[0] - value) < 1e-10
@@ -159,7 +160,8 @@ def test_under_jit_states_that_do_not_end_leave_others_alone(paid):
 
 
 def test_many_mdps_are_solved_by_one_call():
-    mdps = jax.vmap(lambda key: tabular.garnet(key, S, A, 2, discount=0.9))(jax.random.split(jax.random.key(0), 6))
+    garnets = jax.jit(jax.vmap(lambda key: tabular.garnet(key, S, A, 2, discount=0.9)))
+    mdps = garnets(jax.random.split(jax.random.key(0), 6))
     together = jax.jit(jax.vmap(tabular.v_star))(mdps)
     for i in range(6):
         one = jax.tree.map(lambda x, i=i: x[i], mdps)

@@ -102,6 +102,10 @@ def weights(found, phi, **options):
 
 
 conditional_moments = jax.jit(pg.conditional_moments)
+fisher_matrix = jax.jit(lambda mdp, logits: pg.fisher_matrix(mdp, pg.softmax_policy, logits))
+natural_gradient = jax.jit(
+    lambda mdp, logits, damping=0.0: pg.natural_gradient(mdp, pg.softmax_policy, logits, damping=damping)
+)
 true_gradient = jax.jit(lambda mdp, logits: pg.policy_gradient(mdp, pg.softmax_policy, logits))
 theorem = jax.jit(
     lambda mdp, logits, q_values=None, discounted=True: pg.policy_gradient_theorem(
@@ -183,11 +187,11 @@ def test_the_gradient_of_a_bandit_by_hand():
     bandit = tabular.mdp([[[1.0], [1.0], [1.0]]], reward=[[0.0, 1.0, 3.0]], discount=0.5, horizon=1)
     policy = np.array([0.5, 0.25, 0.25])  # J = 1
     logits, tau = jnp.log(policy)[None], tabular.all_trajectories(bandit)
-    np.testing.assert_allclose(pg.policy_gradient(bandit, pg.softmax_policy, logits), [[-0.5, 0, 0.5]], **EXACT)
-    weight = pg.weights(bandit, policy[None], tau, "reward_to_go")
-    estimates = pg.gradient_estimates(bandit, pg.softmax_policy, logits, tau, weight)
+    np.testing.assert_allclose(true_gradient(bandit, logits), [[-0.5, 0, 0.5]], **EXACT)
+    weight = weights_of(bandit, logits, tau, "reward_to_go")
+    estimates = jax.jit(lambda *given: pg.gradient_estimates(bandit, pg.softmax_policy, *given))(logits, tau, weight)
     np.testing.assert_allclose(estimates, [[0, 0, 0], [-0.5, 0.75, -0.25], [-1.5, -0.75, 2.25]], **EXACT)
-    found = pg.gradient_moments(bandit, pg.softmax_policy, logits, tau, weight)
+    found = moments_of(bandit, logits, tau, weight)
     second = 0.25 * (0.25 + 0.5625 + 0.0625) + 0.25 * (2.25 + 0.5625 + 5.0625)
     np.testing.assert_allclose(found.mean, [-0.5, 0, 0.5], **EXACT)
     np.testing.assert_allclose(found.variance, second - 0.5, **EXACT)
@@ -202,13 +206,21 @@ def test_parameters_are_any_tree_and_a_policy_may_depend_on_time():
         (pg.softmax_policy, jnp.asarray(rng.normal(size=(H, S, A)))),
     ]
     for policy_of, params in trees:
-        gradient, unravel = ravel_pytree(pg.policy_gradient(found.mdp, policy_of, params))
+
+        @jax.jit
+        def found_of(params, policy_of=policy_of):
+            weights = [pg.weights(found.mdp, policy_of(params), found.tau, phi) for phi in ("trajectory_return", "q")]
+            return (
+                pg.policy_gradient(found.mdp, policy_of, params),
+                pg.policy_gradient_theorem(found.mdp, policy_of, params),
+                [pg.gradient_moments(found.mdp, policy_of, params, found.tau, weight).mean for weight in weights],
+            )
+
+        tree, by_theorem, means = found_of(params)
+        gradient, unravel = ravel_pytree(tree)
         assert jax.tree.structure(unravel(gradient)) == jax.tree.structure(params)
-        for phi in ("trajectory_return", "q"):
-            weight = pg.weights(found.mdp, policy_of(params), found.tau, phi)
-            mean = pg.gradient_moments(found.mdp, policy_of, params, found.tau, weight).mean
+        for mean in means:
             np.testing.assert_allclose(mean, gradient, **EXACT)
-        by_theorem = pg.policy_gradient_theorem(found.mdp, policy_of, params)
         np.testing.assert_allclose(ravel_pytree(by_theorem)[0], gradient, **EXACT)
 
 
@@ -252,6 +264,7 @@ def test_past_rewards_expect_nothing_and_later_ones_do():
 # -- 4 baselines
 
 
+@pytest.mark.thorough("gae")
 @pytest.mark.parametrize("shape", [(), (S,), (H, S)], ids=["constant", "state", "time_and_state"])
 @pytest.mark.parametrize("phi", ["trajectory_return", "reward_to_go", "gae"])
 def test_a_baseline_of_the_state_leaves_the_mean(phi, shape):
@@ -285,10 +298,10 @@ def test_the_value_as_baseline_may_be_worse_than_none():
     logits, tau = jnp.log(jnp.array([[0.1, 0.9]])), tabular.all_trajectories(bandit)
 
     def variance(baseline):
-        weight = pg.weights(bandit, pg.softmax_policy(logits), tau, "reward_to_go", baseline=baseline)
-        return float(pg.gradient_moments(bandit, pg.softmax_policy, logits, tau, weight).variance)
+        weight = weights_of(bandit, logits, tau, "reward_to_go", baseline=jnp.float64(baseline))
+        return float(moments_of(bandit, logits, tau, weight).variance)
 
-    best = pg.optimal_baseline(bandit, pg.softmax_policy, logits, tau, of="constant")
+    best = optimal(bandit, logits, tau, "reward_to_go", "constant")
     np.testing.assert_allclose(best, 0.018 / 0.18, **EXACT)  # E[|u|^2 r] / E[|u|^2], |u(a)|^2 = 2 (1 - pi(a))^2
     np.testing.assert_allclose(variance(0.9) - variance(0.0), 0.162 * 0.81 + 0.018 * 0.01 - 0.018, **EXACT)
     assert variance(best) < variance(0.0) < variance(0.9)
@@ -313,6 +326,7 @@ def test_all_weights_have_one_mean_and_their_variances_fall(kind, seed):
     assert by_weight["reward_to_go"].variance > by_weight["q"].variance > by_weight["advantage"].variance
 
 
+@pytest.mark.thorough("terminal")
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_each_step_alone_the_exact_value_has_less_variance(kind):
     """Here there is a theorem: Q^pi(s_t, a_t) = E[G_t | s_t, a_t], and a conditional mean varies less."""
@@ -392,6 +406,7 @@ def optimal(mdp, logits, tau, phi, of):
     return pg.optimal_baseline(mdp, pg.softmax_policy, logits, tau, phi, of=of)
 
 
+@pytest.mark.thorough("terminal")
 @pytest.mark.parametrize("kind", ["discounted", "terminal"])
 def test_no_baseline_beats_the_optimal_one(kind):
     found = problem(kind)
@@ -481,7 +496,11 @@ def test_without_gamma_to_the_t_it_may_lead_away():
     def policy_of(logit):
         return jnp.broadcast_to(jax.nn.softmax(jnp.stack([logit, 0.0])), (3, 2))
 
-    slope = {x: pg.policy_gradient_theorem(chain, policy_of, 0.0, discounted_states=x) for x in (True, False)}
+    @functools.partial(jax.jit, static_argnames="discounted")
+    def slope_of(logit, discounted):
+        return pg.policy_gradient_theorem(chain, policy_of, logit, discounted_states=discounted)
+
+    slope = {x: slope_of(0.0, x) for x in (True, False)}
     np.testing.assert_allclose(slope[True], 0.25 * (0.7 - 0.5 * 1), **EXACT)
     np.testing.assert_allclose(slope[False], 0.25 * (0.7 - 1), **EXACT)
 
@@ -511,7 +530,8 @@ def test_the_pathwise_gradient_has_the_same_mean_and_less_variance():
         return jax.grad(lambda params: policy(params).log_prob(action))(params) * reward(action)
 
     (mean, variance), (score_mean, score_variance) = (
-        spread(np.asarray(jax.vmap(estimate)(jnp.asarray(noise))), share) for estimate in (pathwise, score_function)
+        spread(np.asarray(jax.jit(jax.vmap(estimate))(jnp.asarray(noise))), share)
+        for estimate in (pathwise, score_function)
     )
     np.testing.assert_allclose(mean, [-2 * d, -2 * sigma**2], **EXACT)  # of -(d^2 + sigma^2)
     np.testing.assert_allclose(score_mean, mean, **EXACT)
@@ -574,6 +594,7 @@ def n_step(found, n, values):
 LAMBDAS = np.linspace(0, 1, 5)
 
 
+@pytest.mark.thorough("terminal")
 @pytest.mark.parametrize("kind", ["discounted", "terminal"])
 def test_bias_of_gae_falls_with_lambda_and_variance_grows(kind):
     """At lambda = 1 there is no bias, always; on the way there, this is what the example does."""
@@ -587,6 +608,7 @@ def test_bias_of_gae_falls_with_lambda_and_variance_grows(kind):
     assert np.all(np.diff(variances) > 0)
 
 
+@pytest.mark.thorough("terminal")
 @pytest.mark.parametrize("kind", ["discounted", "terminal"])
 def test_with_exact_values_gae_has_no_bias_and_more_variance_with_lambda(kind):
     """A theorem: G_t - Q^pi = sum_k (gamma lambda)^k delta_{t+k}, and these errors are uncorrelated."""
@@ -608,6 +630,7 @@ def test_with_wrong_values_less_lambda_may_be_more_variance():
     assert variances[0] > variances[-1] > min(variances)
 
 
+@pytest.mark.thorough("terminal")
 @pytest.mark.parametrize("kind", ["discounted", "terminal"])
 def test_bias_of_n_steps_falls_with_n_and_variance_grows(kind):
     """At most gamma^n max |V - V^pi| (error reduction, Sutton & Barto 2018, eq. 7.3); the rest is the example's."""
@@ -743,10 +766,13 @@ def test_the_natural_gradient_does_not_depend_on_the_parameters():
         np.testing.assert_allclose(policy_of(params), found.policy, **EXACT)
 
         def moved(direction, policy_of=policy_of, params=params):
-            return np.asarray(jax.jvp(policy_of, (params,), (direction,))[1])
+            return np.asarray(jax.jit(lambda x: jax.jvp(policy_of, (params,), (x,))[1])(direction))
 
-        natural[name] = moved(pg.natural_gradient(found.mdp, policy_of, params))
-        plain[name] = moved(pg.policy_gradient(found.mdp, policy_of, params))
+        @jax.jit
+        def gradients(params, policy_of=policy_of):
+            return [f(found.mdp, policy_of, params) for f in (pg.natural_gradient, pg.policy_gradient)]
+
+        natural[name], plain[name] = map(moved, gradients(params))
     for name in natural:
         np.testing.assert_allclose(natural[name], natural["logits"], rtol=1e-7, atol=1e-9)
         assert name == "logits" or np.abs(plain[name] - plain["logits"]).max() > 1e-3
@@ -755,7 +781,7 @@ def test_the_natural_gradient_does_not_depend_on_the_parameters():
 def test_the_natural_gradient_of_a_table_of_logits_is_the_advantage():
     """Without a horizon, F^-1 grad J = sum(d^pi) A^pi, up to a number for each state (Kakade 2001, theorem 1)."""
     endless, found = random_mdp(3, 0.9, horizon=None), problem()
-    natural = pg.natural_gradient(endless, pg.softmax_policy, found.logits)
+    natural = natural_gradient(endless, found.logits)
     advantage = np.asarray(tabular.a_pi(endless, found.policy)) / (1 - 0.9)
     np.testing.assert_allclose(natural, advantage - advantage.mean(1, keepdims=True), rtol=1e-7)
 
@@ -768,17 +794,21 @@ def test_the_direction_of_trpo_is_the_exact_solve():
     def kl(logits):
         return visits @ old.kl(ops.Categorical(logits))
 
-    fisher = pg.fisher_matrix(found.mdp, pg.softmax_policy, found.logits)
-    np.testing.assert_allclose(np.asarray(jax.hessian(kl)(found.logits)).reshape(S * A, -1), fisher, **EXACT)
+    fisher = fisher_matrix(found.mdp, found.logits)
+    hessian = np.asarray(jax.jit(jax.hessian(kl))(found.logits)).reshape(S * A, -1)
+    np.testing.assert_allclose(hessian, fisher, **EXACT)
     vector = jnp.asarray(np.random.default_rng(2).normal(size=(S, A)))
-    product = ops.fisher_vector_product(kl, found.logits, vector, damping)
+    product = jax.jit(lambda x: ops.fisher_vector_product(kl, found.logits, x, damping))(vector)
     np.testing.assert_allclose(product.ravel(), (fisher + damping * np.eye(S * A)) @ vector.ravel(), **EXACT)
     gradient = true_gradient(found.mdp, found.logits)
-    direction = ops.conjugate_gradient(ops.fisher_operator(kl, found.logits, damping), gradient, S * A, 0.0)
-    wanted = pg.natural_gradient(found.mdp, pg.softmax_policy, found.logits, damping=damping)
-    np.testing.assert_allclose(direction, wanted, **EXACT)
-    undamped = pg.natural_gradient(found.mdp, pg.softmax_policy, found.logits)
-    nearly = pg.natural_gradient(found.mdp, pg.softmax_policy, found.logits, damping=1e-9)
+
+    @jax.jit
+    def solved(gradient):
+        return ops.conjugate_gradient(ops.fisher_operator(kl, found.logits, damping), gradient, S * A, 0.0)
+
+    np.testing.assert_allclose(solved(gradient), natural_gradient(found.mdp, found.logits, damping), **EXACT)
+    undamped = natural_gradient(found.mdp, found.logits, 0.0)
+    nearly = natural_gradient(found.mdp, found.logits, 1e-9)
     np.testing.assert_allclose(nearly, undamped, rtol=1e-6)
 
 
@@ -791,7 +821,7 @@ def test_the_fisher_matrix_is_that_of_a_plain_loop():
             score[s] = np.eye(A)[a] - found.policy[s]
             total += p * gamma**t * np.outer(score, score)
             length += p * gamma**t
-    fisher = pg.fisher_matrix(found.mdp, pg.softmax_policy, found.logits)
+    fisher = fisher_matrix(found.mdp, found.logits)
     np.testing.assert_allclose(fisher, total / length, **EXACT)
 
 
@@ -818,12 +848,13 @@ def test_they_pass_through_jit_vmap_and_grad_in_both_widths():
     assert wide.dtype == jnp.float64 and single.dtype == jnp.float32 == single_slopes.dtype
     np.testing.assert_allclose(single, wide, rtol=1e-4)
     np.testing.assert_allclose(single_slopes, slopes, rtol=1e-2, atol=1e-3)
+    variance = jax.jit(variance)
     np.testing.assert_allclose(wide[0], variance(logits, mdps[0], tau), rtol=1e-9)
     natural = jax.jit(jax.vmap(lambda mdp, x: pg.natural_gradient(mdp, pg.softmax_policy, x), in_axes=(0, None)))
     wide, single = natural(many, logits), natural(*narrow((many, logits)))
     assert wide.dtype == jnp.float64 and single.dtype == jnp.float32
     np.testing.assert_allclose(single, wide, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(wide[0], pg.natural_gradient(mdps[0], pg.softmax_policy, logits), rtol=1e-7)
+    np.testing.assert_allclose(wide[0], natural_gradient(mdps[0], logits), rtol=1e-7)
     nudge = 1e-6 * jnp.eye(S, A)
     difference = (variance(logits + nudge, mdps[0], tau) - variance(logits - nudge, mdps[0], tau)) / 2e-6
     np.testing.assert_allclose(difference, jnp.trace(slopes[0]), rtol=1e-4)

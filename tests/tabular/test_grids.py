@@ -45,6 +45,7 @@ def test_rewards_are_for_entering():
     np.testing.assert_array_equal(mdp.terminal, [False, False, True, True])
 
 
+@pytest.mark.thorough("True-8x8")
 @pytest.mark.thorough("4x4")
 @pytest.mark.parametrize("name", ["4x4", "8x8"])
 @pytest.mark.parametrize("slippery", [False, True])

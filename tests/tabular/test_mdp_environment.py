@@ -99,7 +99,8 @@ def test_mdps_of_one_size_are_one_program():
 
 def test_a_policy_in_hand_becomes_a_table():
     env = tabular.as_env(MDP)
-    done = jaxrl_up.run("ppo", env, {"total_steps": 64, "num_envs": 4, "rollout_length": 8}, seeds=(0,), progress=False)
+    small = {"total_steps": 32, "num_envs": 4, "rollout_length": 8}
+    done = jaxrl_up.run("a2c", env, small, seeds=(0,), num_evals=1, num_episodes=2, progress=False)
     table = tabular.policy_table(MDP, done.policy())
     assert table.shape == (3, 2) and set(np.unique(table)) <= {0.0, 1.0}
     act = done.policy(deterministic=False)

@@ -29,6 +29,7 @@ def say(*words, code=0):
     assert main(["exercise", *words]) == code
 
 
+@pytest.mark.thorough("3.2", "8.1")
 @pytest.mark.parametrize("number", ["1.1", "3.2", "8.1"])
 def test_from_start_to_right(number, capfd):
     """A gap, and a task that is wrong code; the states that `list` shows."""
