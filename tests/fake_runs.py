@@ -61,7 +61,7 @@ def make_result(log: Log | None = None, stopped: str = "", config=CONFIG) -> Run
     return RunResult(PPO, make_env(), config, SEEDS, None, log, 2.0, 4.0, stopped)
 
 
-def need_of_beginning(algo, env, config) -> memory.Need:
+def need_of_beginning(algo, env, config, seeds=1) -> memory.Need:
     """In place of `memory.need`: raises what the beginning of a run does, but traces no update, which takes long."""
     jax.eval_shape(partial(begin, algo), env, canonical(config), jax.random.key(0))
     return memory.Need(1, 0, None, 1)

@@ -45,18 +45,20 @@ COMMANDS = sorted(
 
 
 @pytest.mark.parametrize(
-    "documents", [["README.md"], *(OTHERS[i : i + 5] for i in range(0, len(OTHERS), 5))], ids=lambda names: names[0]
+    "documents",
+    [
+        pytest.param(["README.md"], marks=pytest.mark.lessons),
+        *(OTHERS[i : i + 5] for i in range(0, len(OTHERS), 5)),
+    ],
+    ids=lambda names: names[0],
 )
 def test_python_runs(documents, tmp_path):
-    """One after another in a process that has imported what they need; long ones with an update between evaluations.
-
-    What differs in the activation only is one program, which is compiled once.
-    """
+    """One after another in a process that has imported what they need; long ones with an update between evaluations."""
     scripts = []
     for document in documents:
         for i, code in enumerate(SNIPPETS[document]):
             scripts.append(tmp_path / f"{document.replace('/', '_')}_{i}.py")
-            code = code.replace("20_000", "5_200").replace("30_000", "10_300").replace('"relu"', '"tanh"')
+            code = code.replace("20_000", "5_200").replace("30_000", "10_300")
             scripts[-1].write_text(code, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", RUN_ALL, *scripts]

@@ -257,7 +257,7 @@ def test_outputs_of_forbidden_actions_are_never_read(name, groups):
             assert not np.array_equal(old[..., allowed], new[..., allowed])
 
 
-@pytest.mark.thorough("ppo-1", "dqn")
+@pytest.mark.thorough
 @pytest.mark.exhaustive("vpg", "a2c-1", "trpo-2", "qr_dqn")
 @both_kinds
 def test_a_masked_problem_is_learned_as_the_one_without_its_forbidden_actions(name, groups, monkeypatch):

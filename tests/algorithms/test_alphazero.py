@@ -168,7 +168,7 @@ def test_moves_are_legal_whatever_explores(search):
     np.testing.assert_allclose(np.sum(found, axis=1), 1.0, rtol=1e-5)
 
 
-@pytest.mark.thorough("gumbel")
+@pytest.mark.thorough
 @pytest.mark.parametrize("search", ["gumbel", "muzero"])
 def test_evaluation_has_no_temperature_and_no_noise(search):
     obs = jax.tree.map(lambda x: jnp.concatenate([x] * 16), after(0))
@@ -332,6 +332,7 @@ def test_a_rescaled_value_stays_what_it_was():
     np.testing.assert_allclose(scale, np.sqrt(np.mean(np.square(positions.outcome))), rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_in_the_view_of_one_player_what_follows_is_its_own():
     """Learned against an opponent: outcomes keep their sign, while the search knows of the other's turns."""
     env = envs.with_simulator(envs.make("pgx/tic_tac_toe", opponent="random"))

@@ -61,6 +61,7 @@ def values(algo, env, config, params, obs):
     return net.critics(params["critic"], obs, jnp.zeros((count, 1)))
 
 
+@pytest.mark.thorough("sac")
 def test_the_critic_learns_from_them(learned):
     algo, env, config, before, after = learned
     obs = jax.jit(jax.vmap(SPACE.sample))(jax.random.split(jax.random.key(1), 3))

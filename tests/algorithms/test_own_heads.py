@@ -63,6 +63,7 @@ def test_they_learn_from_any_distribution(algo, fields):
         assert abs(losses["kl"]) < 1e-6 and losses["clip_fraction"] == 0
 
 
+@pytest.mark.thorough
 def test_ppo_finds_the_exact_kl_of_each_minibatch():
     """Of distributions that cannot be cut in parts, from the parameters that acted."""
     env, config = targets(), canonical(tiny(PPO, kl_estimate="exact", num_epochs=1, num_minibatches=2, **ENTROPIC))

@@ -58,6 +58,7 @@ def act(config):
     return jax.jit(lambda *given: PETS.act(config, BOUNDED, *given))
 
 
+@pytest.mark.thorough
 def test_a_reward_that_is_given_decides_whatever_the_model_has_learned():
     """With a model that has learned nothing, and after which every step is the last."""
     config = canonical(tiny(PETS, reward=near, termination=over, samples=64, elites=6, iterations=5))

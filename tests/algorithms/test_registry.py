@@ -43,6 +43,7 @@ def kept(tmp_path_factory):
     return result, directory
 
 
+@pytest.mark.thorough
 def test_names_and_odd_numbers_are_a_plain_run(kept):
     result, directory = kept
     assert result.algo is PPO

@@ -266,6 +266,7 @@ def agent(cpus):
     return run(PPO, cartpole(), tiny(PPO), (4,), num_evals=1, num_episodes=4, progress=False)
 
 
+@pytest.mark.thorough("True")
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_the_policy_of_a_trained_agent(agent, deterministic):
     """Two seeds on two devices; the actions are those that the agent takes."""
@@ -287,6 +288,7 @@ def test_the_policy_of_a_trained_agent(agent, deterministic):
     assert value_fitting.values(config, cartpole(), learner, obs).shape == (9,)
 
 
+@pytest.mark.thorough
 def test_a_policy_of_ones_own_is_kept_by_its_name(tmp_path):
     """As a network of one's own is; and one that has no name needs its config."""
     env, settings = finite(), {"num_evals": 1, "num_episodes": 2, "progress": False}

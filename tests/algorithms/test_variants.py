@@ -92,7 +92,9 @@ def test_what_is_the_same_but_for_the_loss(name):
         assert {"collect", "finish"} <= set(mine.update.__code__.co_names) & set(theirs.update.__code__.co_names)
 
 
-@pytest.mark.thorough("ppo-pixels", "dqn-pixels", "sac-pixels_box", "mpc", "ppo-discrete_own_torso")
+@pytest.mark.thorough(
+    "dqn-discrete_own_torso", "ppo-pixels", "dqn-pixels", "sac-pixels_box", "mpc", "ppo-discrete_own_torso"
+)
 @pytest.mark.exhaustive("ddpg", *(f"{name}-discrete_own_torso" for name in SAME_BUT_FOR_THE_LOSS))
 @pytest.mark.parametrize("name", VARIANTS)
 def test_spaces_and_networks(algo, name):

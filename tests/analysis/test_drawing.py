@@ -225,6 +225,7 @@ def test_a_video_reads_back(tmp_path):
     assert np.all(np.diff(columns[:7]) > 30) and np.allclose(columns[6:], columns[6], atol=1)
 
 
+@pytest.mark.thorough
 def test_what_is_no_video(tmp_path, monkeypatch):
     pytest.importorskip("av")
     frame = Image.new("P", (4, 4))
@@ -334,6 +335,7 @@ def test_what_is_remembered_goes_on_in_a_recorded_episode(deterministic):
         np.testing.assert_array_equal(episode.actions[t], action)
 
 
+@pytest.mark.thorough
 def test_an_episode_of_trees_is_the_one_that_is_evaluated():
     env = panel(max_steps=6)
     policy, key = new_policy(PPO, env), jax.random.key(2)

@@ -109,6 +109,7 @@ def test_a_run_is_repeated_from_its_config_where_it_finds_a_place(tiny, tmp_path
     capsys.readouterr()
 
 
+@pytest.mark.thorough
 def test_the_preset_is_noted(tmp_path, monkeypatch, capsys):
     """And kept when the run is made longer."""
     directory = tmp_path / "run"

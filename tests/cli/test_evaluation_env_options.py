@@ -44,6 +44,7 @@ def tables(directory):
     return tomllib.loads((directory / "config.toml").read_text(encoding="utf-8"))
 
 
+@pytest.mark.thorough
 def test_evaluate_plays_what_evaluations_played(directory, capsys):
     assert main(["evaluate", str(directory), "--episodes", "3", "--seeds", "1,"]) == 0
     printed = capsys.readouterr().out

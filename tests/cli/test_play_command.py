@@ -92,6 +92,7 @@ def test_a_hint_of_an_opponent_is_its_move(said):
     assert "1 2 3 4 5 6 7\nYour moves" in text and text.count("O plays") == 3
 
 
+@pytest.mark.thorough
 def test_against_a_policy_with_its_values(said, directory):
     text = said("hint\nquit\n", directory, "--seed", 3, "--best")
     assert "pgx/tic_tac_toe: dqn, seed 3, " in text

@@ -73,6 +73,7 @@ def test_it_is_evaluated_watched_and_exported(directory, tmp_path, capsys):
     assert "time_limit(6) has no effect" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_it_is_made_longer_as_if_it_had_never_stopped(directory, tmp_path, capsys):
     """From a copy by `--from`, which takes the wrappers over."""
     short, long = tmp_path / "short", tmp_path / "long"
@@ -100,7 +101,7 @@ def test_wrappers_on_the_command_line_replace_those_of_the_run(words, name, dire
     assert capsys.readouterr().out.startswith(f"a2c on {name}: ")
 
 
-@pytest.mark.thorough("9,12")
+@pytest.mark.thorough
 @pytest.mark.parametrize("limits", ["9", "9,12"])
 def test_a_sweep_of_a_wrapped_environment_and_its_best_point(limits, tmp_path, capsys):
     place = tmp_path / "sweep"

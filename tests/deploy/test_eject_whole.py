@@ -78,7 +78,7 @@ def test_it_imports_and_has_the_same_fields(name, scripts):
     assert ejected.name == f"my_{name}"
 
 
-@pytest.mark.thorough("ppo", "sac", "mpc")  # the others of their families
+@pytest.mark.thorough("value_fitting", "ppo", "sac", "mpc")  # the others of their families
 @pytest.mark.exhaustive(*(name for name in ALGORITHMS if name not in ("dqn", "ppo", "sac", "value_fitting", "mpc")))
 @EVERY
 def test_it_gives_the_same_numbers(name, scripts):

@@ -197,6 +197,7 @@ def test_ppo_starts(tmp_path):
     assert np.isfinite(result.log.returns).all()
 
 
+@pytest.mark.thorough
 def test_options_of_brax_are_static_and_equal_makes_share_a_spec():
     env = envs.make("brax/hopper", ctrl_cost_weight=0.5, healthy_z_range=[0.5, 2.0], mass=2.0)
     assert dict(env.spec.fixed) == {"backend": "spring", "ctrl_cost_weight": 0.5, "healthy_z_range": (0.5, 2.0)}

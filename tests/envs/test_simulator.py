@@ -294,7 +294,7 @@ def trained(algo, env, **fields):
     return state._replace(interaction=state.interaction._replace(obs=state.interaction.obs["obs"])), log
 
 
-@pytest.mark.thorough("True")
+@pytest.mark.thorough
 @pytest.mark.parametrize("whiten", [False, True])
 def test_what_learns_learns_the_same_with_it(whiten):
     shown, plain = (

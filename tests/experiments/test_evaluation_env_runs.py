@@ -118,6 +118,7 @@ def test_another_one_is_refused(directory, copy, tmp_path):
         resume(copy, evaluation_env=PLAYED, progress=False)
 
 
+@pytest.mark.thorough
 def test_one_of_ones_own_is_given_again(tmp_path):
     place, config = tmp_path / "run", tiny(A2C)
     run(A2C, paying(), config, 1, place, evaluation_env=paying(2), **SETTINGS)

@@ -19,6 +19,7 @@ def played(tmp_path_factory):
     return directory, result
 
 
+@pytest.mark.thorough
 def test_shares_are_counted(played):
     directory, result = played
     columns = read_progress(directory)

@@ -94,6 +94,7 @@ def trained_in_a_child(algo, env, config):
     return trained(algo, env, config)
 
 
+@pytest.mark.thorough
 def test_a_spawned_process_trains_alike():
     given = A2C, clock(A2C), tiny(A2C, total_steps=16)
     with multiprocessing.get_context("spawn").Pool(1) as pool:

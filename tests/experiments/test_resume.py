@@ -289,6 +289,7 @@ def test_no_run_to_resume(tmp_path):
         resume(tmp_path)
 
 
+@pytest.mark.thorough
 def test_an_environment_and_a_network_of_ones_own(tmp_path):
     env = clock(A2C)
     config = CONFIG.replace(network=Torso(width=5))
@@ -337,6 +338,7 @@ def test_a_replay_goes_on_too(tmp_path):
     assert_equal(longer.state, once.state)
 
 
+@pytest.mark.thorough
 def test_a_restored_replay_is_written_in_place(tmp_path):
     """Two lanes of DQN with replays of megabytes: what is restored is donated, and no program holds another replay."""
     config = tiny(DQN, buffer_size=100_000, prioritized=False)

@@ -105,6 +105,7 @@ def parts(cpus, tmp_path_factory):
     return result, compiles
 
 
+@pytest.mark.thorough
 def test_every_shape_is_compiled_once_as_announced(mixed, parts):
     _, compiles, said = mixed
     assert said[1] == "2 programs to compile, 2 parts to train"
@@ -297,6 +298,7 @@ def assert_same_files(directory, other):
         assert_equal(ours.best, theirs.best)
 
 
+@pytest.mark.thorough
 def test_survivors_stay_on_the_devices(halved):
     directory, read_back, compiles, said = halved
     assert not read_back

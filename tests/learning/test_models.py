@@ -247,6 +247,7 @@ def fitted():
     return dynamics, fit(params)
 
 
+@pytest.mark.thorough
 def test_a_linear_system_is_learned_and_errors_grow_with_the_horizon(fitted):
     dynamics, params = fitted
     obs, action, reward, next_obs = played(jax.random.key(5))

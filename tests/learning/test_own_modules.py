@@ -112,6 +112,7 @@ def test_each_seed_and_each_network_builds_its_own():
     assert len({row.tobytes() for row in drawn}) == 4
 
 
+@pytest.mark.thorough
 def test_nnx_networks_and_heads_are_trained_kept_and_read_back(tmp_path):
     chosen = tiny(PPO, network=from_nnx(Net, inputs=3, width=5), head=from_nnx(Head, inputs=5))
     run(PPO, "Pendulum-v1", chosen, 2, num_evals=1, num_episodes=2, progress=False, directory=tmp_path / "run")

@@ -304,7 +304,7 @@ def learned_in(algo, world):
     return program(KEY)
 
 
-@pytest.mark.thorough("dqn")
+@pytest.mark.thorough("ppo-parts", "dqn")
 @pytest.mark.parametrize("world", ["parts", "offset"])
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_a_run_learns_what_it_does_of_the_same_numbers(algo, world):

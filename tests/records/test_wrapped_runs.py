@@ -53,6 +53,7 @@ def test_a_config_builds_its_wrapped_environment_again(env):
     assert is_built_by_name(env)
 
 
+@pytest.mark.thorough
 def test_a_run_made_in_python_is_loaded_and_goes_on_without_its_environment(directory, tmp_path):
     assert load_run(directory).env.spec == wrapped().spec
     shutil.copytree(directory, tmp_path / "run")

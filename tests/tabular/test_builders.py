@@ -29,6 +29,7 @@ def test_garnets_probabilities_are_uniform_over_the_simplex():
     assert abs(largest.mean() - 0.75) < 5 * np.sqrt(1 / 48 / 400)
 
 
+@pytest.mark.thorough
 def test_catch_is_always_caught_by_the_best_policy():
     found = tabular.from_env(envs.make("Catch-bsuite"), discount=0.99, ignore=("time",), uniform_start=True)
     mdp = found.mdp

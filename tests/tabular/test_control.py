@@ -110,6 +110,7 @@ def test_as_the_box(mdp, name, rates):
     assert found.visits.sum() == STEPS and not found.q_values[3].any()
 
 
+@pytest.mark.thorough
 def test_with_one_action_all_are_td():
     """They go the same way with the same key, since there is no choice; the last episode, which is cut, is left out."""
     walk, key = tabular.random_walk(discount=0.9), jax.random.key(0)
@@ -321,6 +322,7 @@ def test_vmap_over_rates_and_mdps(mdp, name):
         np.testing.assert_allclose(found.q_values[i], alone.q_values, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_in_double_precision():
     with jax.enable_x64(True):
         walk = tabular.random_walk(discount=0.9)

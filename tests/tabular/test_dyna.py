@@ -86,6 +86,7 @@ def test_the_maze_is_that_of_the_book():
     assert tabular.v_star(maze)[start] == pytest.approx(0.95**13, rel=1e-5)  # the reward comes with the 14th step
 
 
+@pytest.mark.thorough
 def test_planning_finds_the_way_in_fewer_episodes():
     """Sutton & Barto 2018, figure 8.2: alpha = epsilon = 0.1, from 0, steps of an episode averaged over runs.
 
@@ -159,6 +160,7 @@ def test_sweeping_as_the_box(mdp):
     np.testing.assert_allclose(found.q_values, q, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_vmap_and_double_precision(mdp):
     keys = jax.random.split(jax.random.key(1), 2)
     sizes = jnp.array([0.1, 0.5])

@@ -224,6 +224,7 @@ def test_parameters_are_any_tree_and_a_policy_may_depend_on_time():
         np.testing.assert_allclose(ravel_pytree(by_theorem)[0], gradient, **EXACT)
 
 
+@pytest.mark.thorough
 def test_without_a_horizon_the_theorem_is_of_the_infinite_sum():
     endless = random_mdp(3, 0.9, horizon=None)
     logits = problem().logits
