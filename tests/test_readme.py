@@ -45,7 +45,12 @@ COMMANDS = sorted(
 
 
 @pytest.mark.parametrize(
-    "documents", [["README.md"], *(OTHERS[i : i + 5] for i in range(0, len(OTHERS), 5))], ids=lambda names: names[0]
+    "documents",
+    [
+        pytest.param(["README.md"], marks=pytest.mark.lessons),
+        *(OTHERS[i : i + 5] for i in range(0, len(OTHERS), 5)),
+    ],
+    ids=lambda names: names[0],
 )
 def test_python_runs(documents, tmp_path):
     """One after another in a process that has imported what they need; long ones with an update between evaluations."""

@@ -198,7 +198,7 @@ def swept_whole(algo, grid):
 # -- one program, many ways to run it
 
 
-@pytest.mark.thorough("dqn", "sac", "mpc")
+@pytest.mark.thorough
 @pytest.mark.exhaustive(*TWINS, "td3", "sac_discrete")  # each operation by itself takes long to compile
 @pytest.mark.parametrize("name", ALGORITHMS)  # one after another, so that they share what operations compile
 def test_jit_equals_no_jit(name):

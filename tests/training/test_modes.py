@@ -211,7 +211,7 @@ def test_a_kept_run_puts_out_no_nan_and_no_infinity(tmp_path):
     assert_equal(found.state, small(2).state)
 
 
-@pytest.mark.thorough("dqn")
+@pytest.mark.thorough
 @pytest.mark.parametrize("algo", [PPO, DQN], ids=lambda algo: algo.name)
 def test_no_tracer_leaks(algo):
     env, config = task(algo), tiny(algo, hidden=(9,))  # which no other test has traced
