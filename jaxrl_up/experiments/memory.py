@@ -46,7 +46,7 @@ def need(algo: Algorithm, env: Env, config: PyTree, seeds: int = 1) -> Need:
     """What one of so many seeds takes: its state, and what its updates work with."""
     config = canonical(config)
     progress = jax.eval_shape(partial(begin, algo), env, config, jax.random.key(0))
-    program = trace_update(algo, env, config, progress, min(seeds, len(jax.local_devices()))).jaxpr
+    program = trace_update(algo, env, config, progress, seeds).jaxpr
     working = PACKING * working_bytes(program, program.invars[-len(jax.tree.leaves(progress.state)) :])
     replay = _bytes(progress.state.experience)
     per_transition = replay / config.buffer_size if replay else None

@@ -189,13 +189,14 @@ def trace_update(algo: Algorithm, env: Env, config: PyTree, progress: Progress, 
     It is traced as `advance_lanes` does it, which then finds the trace and need not make it again.
     """
     mesh, traced = lane_mesh(lanes), []
+    width = 1 if mesh is None else mesh.size  # a lane for each device
 
     def lane(envs: Envs, config: PyTree, swept: dict[str, Array], progress: Progress, n: Array) -> Any:
         traced.append(update.trace(algo, envs[0], config, progress.state).jaxpr)
         return progress, n
 
     def shape(x: Array) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((lanes + -lanes % (1 if mesh is None else mesh.size), *x.shape), x.dtype)
+        return jax.ShapeDtypeStruct((width, *x.shape), x.dtype)
 
     shapes = _at_axes(shape, lane_axes(progress), progress)
     jax.eval_shape(over_lanes(lane, shapes, mesh), (env, None), config, {}, shapes, jnp.int32(0))
