@@ -117,6 +117,7 @@ def gymnasium(name: str, batch: int, options: dict[str, Any]) -> Sides:
 
 ROWS: dict[str, tuple[Callable[[str, int, dict[str, Any]], Sides], int, dict[str, Any]]] = {
     "brax/walker2d": (brax, 256, {"backend": "spring"}),
+    "brax/halfcheetah": (brax, 256, {"backend": "spring"}),  # whose episodes end by the time limit alone
     "brax/hopper": (brax, 256, {"backend": "spring"}),
     "brax/inverted_pendulum": (brax, 256, {"backend": "generalized"}),
     "gymnasium/Walker2d-v5 x 1": (gymnasium, 1, {}),

@@ -21,6 +21,7 @@ from jaxrl_up.records.columns import read_timing as read_timing
 from jaxrl_up.records.description import are_games as are_games
 from jaxrl_up.records.description import describe as describe
 from jaxrl_up.records.description import describe_environment as describe_environment
+from jaxrl_up.records.directory import CELLS as CELLS
 from jaxrl_up.records.directory import RANKING as RANKING
 from jaxrl_up.records.directory import RUNS as RUNS
 from jaxrl_up.records.directory import SWEEP as SWEEP

@@ -24,6 +24,8 @@ RUNS = Path("runs")
 """Where a run or a sweep goes that is given no directory."""
 SWEEP = "sweep.toml"
 """The file that says what a sweep is, and is the sign of one."""
+CELLS = "cells"
+"""The folder of a sweep's runs, one for the points of each program."""
 RANKING = "ranking.csv"
 """The table of a sweep's points from best to worst."""
 SINKS = ("tensorboard", "wandb")  # folders of sinks: replaced with a run, but no sign of one

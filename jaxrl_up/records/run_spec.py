@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,9 +17,10 @@ from jaxrl_up.algorithms import ALGORITHMS, check_order, find_algorithm, make_co
 from jaxrl_up.config import did_you_mean, is_own_name, seed_list
 from jaxrl_up.envs import Env
 from jaxrl_up.records.description import describe_environment
+from jaxrl_up.records.directory import CELLS
 from jaxrl_up.records.files import expand, read_text
 from jaxrl_up.records.naming import Asked, swept_values
-from jaxrl_up.records.own import ENVIRONMENTS, EVALUATED, OWN, NotNamed, remembered, variables
+from jaxrl_up.records.own import ENVIRONMENTS, EVALUATED, OWN, NotNamed, near, remembered, variables
 from jaxrl_up.records.settings import RECORDED, RunSettings
 from jaxrl_up.records.values import Unknown, from_toml, same_but_for_place, toml_value
 from jaxrl_up.training import check_grid, played_in, resolve, take_evaluation_env
@@ -150,11 +152,22 @@ def read_config(directory: str | Path, missing_ok: bool = False) -> dict[str, An
     try:
         return tomllib.loads(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"{path.parent} holds no run: there is no {path.name}") from None
+        raise FileNotFoundError(_why_no_run(path)) from None
     except IsADirectoryError:
         raise FileNotFoundError(f"{path} is a directory, not a run's config.toml") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not readable as TOML: {error}") from None
+
+
+def _why_no_run(path: Path) -> str:
+    """What is said where a config.toml is not there: the runs of a sweep are in folders of its directory."""
+    place, parts = path.parent, sorted(path.parent.glob(f"{CELLS}/*/{path.name}"))
+    if not parts:
+        return f"{place} holds no run: there is no {path.name}"
+    first = shlex.quote(near(parts[0].parent))
+    if len(parts) == 1:
+        return f"{place} holds a sweep: its run, of all points, is {first}"
+    return f"{place} holds a sweep of {len(parts)} runs, of points that share a program: {first} is the first"
 
 
 class EnvironmentSource(NamedTuple):

@@ -66,6 +66,23 @@ def test_it_stops_goes_on_and_prints_the_ranking(stopped, capsys):
     assert recipe["config"]["learning_rate"] == float(ranking[0]["learning_rate"])
 
 
+@pytest.mark.parametrize("command", ["watch", "evaluate", "export"])
+def test_where_a_run_is_asked_for_a_sweep_says_where_its_runs_are(stopped, capsys, monkeypatch, command):
+    _, directory = stopped
+    monkeypatch.chdir(directory.parent)
+    assert main([command, directory.name, *(["policy.bin"] if command == "export" else [])]) == 2
+    err = capsys.readouterr().err
+    assert "sweep holds a sweep: its run, of all points, is sweep/cells/0" in err
+    assert main([command, "sweep/cells/0", "--point", "9", *(["policy.bin"] if command == "export" else [])]) == 2
+    (directory / "cells" / "1").mkdir()
+    (directory / "cells" / "1" / "config.toml").touch()
+    main([command, directory.name, *(["policy.bin"] if command == "export" else [])])
+    err = capsys.readouterr().err
+    (directory / "cells" / "1" / "config.toml").unlink()
+    (directory / "cells" / "1").rmdir()
+    assert "sweep holds a sweep of 2 runs, of points that share a program: sweep/cells/0 is the first" in err
+
+
 def test_a_finished_sweep_says_so(stopped, capsys):
     _, directory = stopped
     main(["resume", str(directory), "--no-progress"])

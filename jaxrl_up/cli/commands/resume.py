@@ -115,9 +115,9 @@ def _hand_out(given: argparse.Namespace) -> int:
 def _resume_part(given: argparse.Namespace, how: dict[str, Any]) -> int:
     """Go on with one part of a sweep; the last one prints the ranking."""
     from jaxrl_up.experiments import resume_part
-    from jaxrl_up.records import SWEEP, count
+    from jaxrl_up.records import CELLS, SWEEP, count
 
-    begun = given.directory / "cells" / str(given.part) / "config.toml"
+    begun = given.directory / CELLS / str(given.part) / "config.toml"
     use_cores_of(begun if begun.exists() else given.directory / SWEEP)
     try:
         reached = resume_part(given.directory, given.part, **how, **given_own(given))

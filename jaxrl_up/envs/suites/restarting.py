@@ -14,14 +14,16 @@ from jaxrl_up.config import wrap_as
 from jaxrl_up.envs.core import where
 from jaxrl_up.types import Array, Key, PyTree
 
-AT_ONCE = 16  # resets of one pass
+ONE_IN = 32  # environments of a batch for which a pass draws resets
+AT_LEAST = 8  # resets of a pass
 
 
 def restarting(reset: Callable[..., Any], step: Callable[..., Any]) -> Callable[..., Any]:
     """The `restart` of a Spec with this `reset` and `step`: the episodes of `Env.step` without one.
 
-    Of a batch, also of batches of it, resets are drawn 16 at once, until all ended episodes have one, where `Env.step`
-    would draw one for every environment at every step. Gradients go through `step`; of resets there is none.
+    Of a batch, also of batches of it, resets are drawn for one in 32 at once, but 8 at least, until all ended episodes
+    have one, where `Env.step` would draw one for every environment at every step. Gradients go through `step`; of
+    resets there is none.
     """
 
     def restart(params: Any, key: Key, state: Any, action: PyTree) -> Any:
@@ -54,7 +56,8 @@ def _where_over(draw: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
     @custom_vmap
     def batch(over: Array, *arguments: Any) -> PyTree:
-        count, size = over.shape[0], min(AT_ONCE, over.shape[0])
+        count = over.shape[0]
+        size = min(max(AT_LEAST, count // ONE_IN), count)
         ended, total = jnp.nonzero(over, size=-(-count // size) * size, fill_value=count)[0], jnp.sum(over)
 
         def draw_some(carry: tuple[Array, PyTree]) -> tuple[Array, PyTree]:

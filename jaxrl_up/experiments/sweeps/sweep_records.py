@@ -34,6 +34,7 @@ from jaxrl_up.envs import Env
 from jaxrl_up.experiments.sweeps.points import Group, describe_point, group, options, spell
 from jaxrl_up.experiments.sweeps.results import SweepResult
 from jaxrl_up.records import (
+    CELLS,
     COLUMNS,
     OWN,
     RANKING,
@@ -69,7 +70,6 @@ from jaxrl_up.records import (
 from jaxrl_up.training import evaluation_ends
 from jaxrl_up.types import Algorithm
 
-CELLS = "cells"
 FILES = (SWEEP, CELLS, "results.csv", RANKING, "sweep.png", "best.toml")
 """What a sweep writes into its directory."""
 
