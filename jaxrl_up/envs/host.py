@@ -104,10 +104,14 @@ class WorkerError(RuntimeError):
 
 
 class Guard:
-    """What simulators raise within a program, where nothing may be raised, kept for who waits for the program."""
+    """What simulators raise within a program, where nothing may be raised, kept for who waits for the program.
+
+    An error is of every program that runs at that time, in whichever thread: which of them called is not known.
+    """
 
     def __init__(self) -> None:
-        self.lock, self.error = threading.Lock(), ""
+        self.lock, self.told = threading.Lock(), 0
+        self.errors: list[str] = []  # the first `told` of them are known, or of programs that are over
 
     def note(self, name: str, error: BaseException) -> None:
         """Keep the first error of a program."""
@@ -115,39 +119,45 @@ class Guard:
             reason = (str(error).splitlines() or [""])[0]
             kind = error.kind if isinstance(error, WorkerError) else type(error).__name__
             whose = "" if isinstance(error, StateError) else f"its simulator raised {kind}: "
-            self.error = self.error or f"{name}: {whose}{reason}"
+            if not self.failed:
+                self.errors.append(f"{name}: {whose}{reason}")
 
-    def forget(self) -> None:
-        """Before a program: drop the error of one that nobody waited for."""
+    def begin(self) -> int:
+        """Before a program: how many errors there were, for its `check`."""
         with self.lock:
-            self.error = ""
+            self.told = len(self.errors)
+            return self.told
 
     @property
     def failed(self) -> bool:
         """Whether there was an error that nobody was told of yet: then a step need not be made."""
-        return bool(self.error)
+        return len(self.errors) > self.told
 
-    def check(self) -> None:
-        """Raise `HostError`, once, if a simulator has raised an error since the last call."""
+    def check(self, begun: int | None = None) -> None:
+        """Raise `HostError` if a simulator has raised an error since `begin` gave this number.
+
+        Without it, once, since anybody was told last.
+        """
         with self.lock:
-            error, self.error = self.error, ""
-        if error:
-            raise HostError(error)
+            since = self.errors[self.told if begun is None else begun :]
+            self.told = len(self.errors)
+        if since:
+            raise HostError(since[0])
 
     def watch(self, program: Callable[[], Any]) -> Any:
         """What a program gives, ready; raises `HostError` if a simulator has raised meanwhile.
 
         Of a program within another one nothing is known yet, so whoever waits for that has to `check`.
         """
-        self.forget()
+        begun = self.begin()
         try:
             results = program()
         except Exception:
-            self.check()  # which is the reason
+            self.check(begun)  # which is the reason
             raise
         if not any(isinstance(x, Tracer) for x in jax.tree.leaves(results)):
             jax.block_until_ready(results)
-            self.check()
+            self.check(begun)
         return results
 
 

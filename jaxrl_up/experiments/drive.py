@@ -105,8 +105,7 @@ def drive(
         last = (lambda: NOT_KEPT) if keeping is None else partial(way_on, keeping.run)
         stop = stack.enter_context(stoppable(reporter.pressed, last)) if stop is None else stop
         feed_sinks = stack.enter_context(feed(sinks, _description(job, keeping) if sinks else {}))
-        begun = time.perf_counter()
-        GUARD.forget()
+        begun, errors = time.perf_counter(), GUARD.begin()
         with compilation_cache.heeded():
             if at is None:
                 at = _begun(ours, config, swept, width, keeping is not None)
@@ -126,7 +125,7 @@ def drive(
                 compiled = programs[shape]
                 del arrays, arguments
                 jax.block_until_ready(progress)
-                GUARD.check()
+                GUARD.check(errors)
                 compile_seconds = time.perf_counter() - begun
                 reporter.compiled(compile_seconds, source)
                 stop()  # a second Ctrl-C meanwhile
@@ -136,7 +135,7 @@ def drive(
         for count in updates:
             progress, log = compiled(job.env, config, swept, progress, jnp.int32(count), job.evaluation_env)
             here = jax.tree.map(lambda x: np.asarray(x)[:lanes], log)
-            GUARD.check()
+            GUARD.check(errors)
             logs.append(log := processes.everywhere(here, everyone))
             now = time.perf_counter()
             seconds = (now - begun + before, now - trained + trained_before)

@@ -135,6 +135,21 @@ def test_an_error_is_raised_by_who_waits_once():
     assert not GUARD.failed
 
 
+def test_a_program_beside_it_takes_no_error_away_and_one_after_it_gets_none():
+    begun = GUARD.begin()
+    GUARD.note("a simulator", ValueError("elbow"))
+    assert GUARD.watch(lambda: 1) == 1  # as of a run in another thread, which begins now
+    later = GUARD.begin()
+    with pytest.raises(HostError, match="a simulator: its simulator raised ValueError: elbow"):
+        GUARD.check(begun)
+    GUARD.check(later)
+    GUARD.check()
+    GUARD.note("another", ValueError("knee"))
+    for mark in (begun, later):  # both ran when it was raised; the first is told what it was told before
+        with pytest.raises(HostError, match="elbow" if mark == begun else "knee"):
+            GUARD.check(mark)
+
+
 def test_within_another_program_the_outer_one_is_watched():
     def inner(x):
         return GUARD.watch(lambda: host_call(failing, ((x.shape, x.dtype),), x)[0])

@@ -50,7 +50,7 @@ def sound():
     STEPS.clear()
     yield
     FAULTS.update(at=None, what=None)
-    GUARD.forget()
+    GUARD.begin()
 
 
 def walk():
