@@ -7,11 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import dtypes, lax
 from jax.custom_batching import custom_vmap
 
 from jaxrl_up.config import wrap_as
-from jaxrl_up.envs.core import where
 from jaxrl_up.types import Array, Key, PyTree
 
 ONE_IN = 32  # environments of a batch for which a pass draws resets
@@ -37,38 +36,35 @@ def restarting(reset: Callable[..., Any], step: Callable[..., Any]) -> Callable[
 
         # as bits, through which no gradient asks its way: it could not, through a loop
         bits = jax.tree.map(lambda x: lax.bitcast_convert_type(x, jnp.uint32), params)
-        fresh = _where_over(one)(over, bits, jax.random.key_data(reset_key))
-        state, obs = where(over, fresh, (reached, next_obs))
+        state, obs = _replaced(one)(over, (reached, next_obs), bits, jax.random.key_data(reset_key))
         return state, obs, next_obs, reward, terminated, truncated, info
 
     return restart
 
 
-def _where_over(draw: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """`(over, *arguments) -> draw(*arguments)` where `over`, and elsewhere zeros; a batch is drawn in passes."""
+def _replaced(draw: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """`(over, here, *arguments) -> draw(*arguments)` where `over`, elsewhere `here`; a batch is drawn in passes.
 
-    def zeros(*arguments: Any) -> PyTree:
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(draw, *arguments))
-
-    @custom_vmap
-    def single(over: Array, *arguments: Any) -> PyTree:
-        return lax.cond(over, draw, zeros, *arguments)
+    What is drawn is written into `here`, which costs a batch of which little is over next to nothing.
+    """
 
     @custom_vmap
-    def batch(over: Array, *arguments: Any) -> PyTree:
+    def single(over: Array, here: PyTree, *arguments: Any) -> PyTree:
+        return lax.cond(over, lambda _, *arguments: draw(*arguments), lambda here, *_: here, here, *arguments)
+
+    @custom_vmap
+    def batch(over: Array, here: PyTree, *arguments: Any) -> PyTree:
         count = over.shape[0]
         size = min(max(AT_LEAST, count // ONE_IN), count)
         ended, total = jnp.nonzero(over, size=-(-count // size) * size, fill_value=count)[0], jnp.sum(over)
 
         def draw_some(carry: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
-            done, drawn = carry
+            done, here = carry
             rows = lax.dynamic_slice_in_dim(ended, done, size)
             some = jax.vmap(draw)(*jax.tree.map(lambda x: x.at[rows].get(mode="clip"), arguments))
-            return done + size, jax.tree.map(lambda x, new: x.at[rows].set(new, mode="drop"), drawn, some)
+            return done + size, jax.tree.map(lambda x, new: x.at[rows].set(new, mode="drop"), here, some)
 
-        nothing = jax.eval_shape(jax.vmap(draw), *arguments)
-        first = jnp.zeros_like(total), jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
-        return lax.while_loop(lambda carry: carry[0] < total, draw_some, first)[1]
+        return lax.while_loop(lambda carry: carry[0] < total, draw_some, (jnp.zeros_like(total), here))[1]
 
     def every(size: int, batched: Any, arguments: Any) -> Any:
         return jax.tree.map(
@@ -77,13 +73,23 @@ def _where_over(draw: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
     @single.def_vmap
     def _(size: int, batched: Any, *arguments: Any) -> Any:
-        drawn = batch(*every(size, batched, list(arguments)))
-        return drawn, jax.tree.map(lambda _: True, drawn)
+        replaced = batch(*every(size, batched, list(arguments)))
+        return replaced, jax.tree.map(lambda _: True, replaced)
 
     @batch.def_vmap
     def _(size: int, batched: Any, *arguments: Any) -> Any:
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), every(size, batched, list(arguments)))
-        drawn = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), batch(*flat))
-        return drawn, jax.tree.map(lambda _: True, drawn)
+        replaced = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), batch(*flat))
+        return replaced, jax.tree.map(lambda _: True, replaced)
 
-    return single
+    @jax.custom_jvp
+    def replaced(over: Array, here: PyTree, *arguments: Any) -> PyTree:
+        return single(over, here, *arguments)
+
+    @replaced.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        over, change = primals[0], tangents[1]
+        change = jax.tree.map(lambda x: x if x.dtype == dtypes.float0 else jnp.where(over, 0, x), change)
+        return replaced(*primals), change
+
+    return replaced
