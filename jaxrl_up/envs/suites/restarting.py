@@ -30,13 +30,10 @@ def restarting(reset: Callable[..., Any], step: Callable[..., Any]) -> Callable[
         reached, next_obs, reward, terminated, truncated, info = step(params, step_key, state, action)
         over = terminated | truncated
 
-        def one(bits: PyTree, words: Array) -> PyTree:
-            params = jax.tree.map(lambda x: lax.bitcast_convert_type(x, jnp.float32), bits)
+        def one(params: Any, words: Array) -> PyTree:
             return reset(params, wrap_as(words, key.dtype))
 
-        # as bits, through which no gradient asks its way: it could not, through a loop
-        bits = jax.tree.map(lambda x: lax.bitcast_convert_type(x, jnp.uint32), params)
-        state, obs = _replaced(one)(over, (reached, next_obs), bits, jax.random.key_data(reset_key))
+        state, obs = _replaced(one)(over, (reached, next_obs), params, jax.random.key_data(reset_key))
         return state, obs, next_obs, reward, terminated, truncated, info
 
     return restart
@@ -45,7 +42,8 @@ def restarting(reset: Callable[..., Any], step: Callable[..., Any]) -> Callable[
 def _replaced(draw: Callable[..., PyTree]) -> Callable[..., PyTree]:
     """`(over, here, *arguments) -> draw(*arguments)` where `over`, elsewhere `here`; a batch is drawn in passes.
 
-    What is drawn is written into `here`, which costs a batch of which little is over next to nothing.
+    What is drawn is written into `here`, which costs a batch of which little is over next to nothing. Gradients go
+    through `here` alone: none could go through the loop.
     """
 
     @custom_vmap
